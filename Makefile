@@ -1,0 +1,82 @@
+# Thin: every target makes what it needs in .venv and runs one program. Nothing here needs root.
+# Paths stay relative, and programs run as `python -m`, so that a checkout may live in a folder with a space in its name.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+# Without byte code every start pays for compiling its imports again.
+unexport PYTHONDONTWRITEBYTECODE
+# Idle OpenMP threads that spin slow everything beside them.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+UV_VERSION := 0.13.9
+UV := $(PY) -m uv
+INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
+
+.PHONY: help demo setup test test-fast lint types imports ci bench docs lock clean doctor-libgomp
+help:
+	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
+	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
+	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
+	@echo "make setup      installs everything; make lint types imports ci bench docs lock clean"
+
+demo: .venv/base.stamp doctor-libgomp
+	@$(PY) -m samewire demo --out runs/demo --overwrite
+
+setup: .venv/dev.stamp
+
+test: .venv/dev.stamp doctor-libgomp
+	$(PY) -m pytest
+
+test-fast: .venv/dev.stamp doctor-libgomp
+	$(PY) -m pytest -m "not kafka and not browser and not data and not slow"
+
+lint: .venv/dev.stamp
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: .venv/dev.stamp
+	$(PY) -m mypy
+
+imports: .venv/dev.stamp
+	$(BIN)/lint-imports
+
+ci: lint types imports test
+
+bench: .venv/dev.stamp doctor-libgomp
+	$(PY) benchmarks/all.py
+
+docs: .venv/dev.stamp
+	$(PY) -m pytest tests/test_docs.py
+
+lock: .venv/base.stamp
+	echo "uv==$(UV_VERSION)" | $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -q \
+	  --no-annotate --custom-compile-command "make lock" - -o requirements/uv.txt
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group build -q \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements/base.txt
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --all-extras --group dev \
+	  -c requirements/base.txt -q --custom-compile-command "make lock" pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+
+# LightGBM's wheel links against the system's OpenMP library.
+doctor-libgomp: .venv/base.stamp
+	@$(PY) -c "import ctypes; ctypes.CDLL('libgomp.so.1')" 2>/dev/null || [ "$$(uname)" != Linux ] || { \
+	  echo "libgomp.so.1 is missing: LightGBM needs it. On Debian or Ubuntu: apt-get install libgomp1" >&2; exit 1; }
+
+.venv/uv.stamp:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'samewire needs Python 3.11 or newer, this is %d.%d' % sys.version_info[:2])"
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --no-deps --no-cache-dir --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/base.stamp: .venv/uv.stamp requirements/base.txt pyproject.toml
+	$(INSTALL) -r requirements/base.txt
+	UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/base.stamp requirements/dev.txt
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,191 @@
+"""The two barriers of a slice: strategies wait for book and signals, the optimizer waits for the strategies."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.bus import Calls
+from engine.errors import ComponentError
+from engine.events import Bars, Book, Out, Signal, Target
+from engine.protocols import Optimizer, Strategy
+from engine.state import encode_hook, ext_hook, pack, unpack
+
+_VERSION = 1
+
+
+class DueModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What the barrier must know of a model."""
+
+    name: str
+    interval_ns: int  # of the slices it answers
+    waited: bool = True  # False: its signals come later and join as the latest known
+    ttl_ns: int = 0  # how long an answer counts after its ts, 0 = for ever
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A component with its name in the wiring."""
+
+    name: str
+    component: Any
+
+    def slow(self, method: str) -> bool:
+        return method in getattr(self.component, "slow_handlers", ())
+
+
+class Barrier:
+    """Calls each strategy exactly once per slice of its interval, then the optimizer once.
+
+    A strategy's turn has come when the book of the slice and the signal of every model due in it are in. It gets one
+    signal a model, in the order of the wiring: the answer of this slice, or of a model that is slower or late the
+    latest one; NaN throughout where there is none or its time to live has passed. The optimizer's turn has come when
+    all due strategies have returned; it gets the latest target of each that ever had one.
+    """
+
+    def __init__(
+        self, *, models: tuple[DueModel, ...], strategies: tuple[Named, ...], optimizer: Named, finest: int, n: int
+    ):
+        self._models = models
+        self._optimizer: Optimizer = optimizer.component
+        self._optimizer_name, self._slow_optimizer = optimizer.name, optimizer.slow("on_targets")
+        self._slow = any(s.slow("on_signals") for s in strategies)
+        self._finest, self._n = finest, n
+        self._by_interval: dict[int, tuple[tuple[int, Named], ...]] = {}
+        for place, named in enumerate(strategies):
+            strategy: Strategy = named.component
+            interval = getattr(strategy, "interval_ns", 0) or finest
+            self._by_interval[interval] = (*self._by_interval.get(interval, ()), (place, named))
+        self._waits = {
+            i: frozenset(m.name for m in models if m.waited and m.interval_ns == i) for i in self._by_interval
+        }
+        self._place = {model.name: i for i, model in enumerate(models)}
+        self._latest: list[Signal | None] = [None] * len(models)
+        self._targets: list[Target | None] = [None] * len(strategies)
+        self._book: Book | None = None
+        self._book_ts = 0
+        self._ts = 0
+        self._open: dict[int, set[str]] = {}  # interval -> models that have not answered yet
+        self._unreturned = 0
+        self._plain = len(models) == 1 and len(strategies) == 1 and not models[0].ttl_ns
+        self.waits = self._slow or self._slow_optimizer
+
+    def on_bars(self, bars: Bars, /) -> None:
+        """Opens the decision of this interval."""
+        if bars.ts != self._ts:
+            self._open.clear()
+            self._ts = bars.ts
+        waits = self._waits.get(bars.interval_ns)
+        if waits is not None:
+            self._open[bars.interval_ns] = set(waits)
+
+    def on_signal(self, signal: Signal, /) -> Any:
+        place = self._place[signal.source]
+        if len(signal.value) != self._n:
+            raise ComponentError(
+                signal.source, "Bars", signal.ts, f"its signal has {len(signal.value)} values, not {self._n}"
+            )
+        self._latest[place] = signal
+        if signal.ts != self._ts:
+            return None
+        waits = self._open.get(self._models[place].interval_ns)
+        if waits is None:
+            return None
+        waits.discard(signal.source)
+        return self._decide() if not waits and self._book_ts == self._ts else None
+
+    def on_book(self, book: Book, /) -> Any:
+        self._book = book
+        if book.ts != self._ts or not self._open:
+            return None
+        self._book_ts = book.ts
+        return self._decide()
+
+    def _decide(self) -> Any:
+        ready = [interval for interval, waits in self._open.items() if not waits]
+        due = [named for interval in ready for named in self._by_interval[interval]]
+        book = self._book
+        if not due or book is None:
+            return None
+        for interval in ready:
+            del self._open[interval]
+        signals = self._signals()
+        calls = tuple((n.name, partial(self._ask, place, n, signals, book)) for place, n in due)
+        if self._slow:
+            return Calls(calls, self._returned)
+        return self._returned(tuple(call() for _, call in calls), publish=True)
+
+    def _ask(self, place: int, named: Named, signals: tuple[Signal, ...], book: Book) -> Target | None:
+        target: Target | None
+        try:
+            target = named.component.on_signals(signals, book)
+        except Exception as error:
+            cause = f"{error.__class__.__name__}: {error}"
+            raise ComponentError(named.name, "Signal", self._ts, cause) from error
+        if target is not None:
+            if target.__class__ is not Target or len(target.value) != self._n:
+                cause = f"it answered {target.__class__.__name__}, not a Target of {self._n} values"
+                raise ComponentError(named.name, "Signal", self._ts, cause)
+            self._targets[place] = target
+        return target
+
+    def _returned(self, answers: tuple[Target | None, ...], *, publish: bool = False) -> Any:
+        """Targets go onto the bus first; the last of them to be seen there wakes the optimizer."""
+        targets = tuple(answer for answer in answers if answer is not None)
+        self._unreturned = len(targets)
+        if not targets:
+            return self._optimise()
+        return targets if publish else None
+
+    def on_target(self, target: Target, /) -> Any:
+        self._unreturned -= 1
+        return self._optimise() if self._unreturned == 0 else None
+
+    def _optimise(self) -> Any:
+        targets = tuple(target for target in self._targets if target is not None)
+        if not targets:
+            return None
+        call: Callable[[], Out] = partial(self._optimizer.on_targets, targets, self._book)  # type: ignore[arg-type]
+        if self._slow_optimizer:
+            return Calls(((self._optimizer_name, call),))
+        return call()
+
+    def _signals(self) -> tuple[Signal, ...]:
+        if self._plain and self._latest[0] is not None:
+            return (self._latest[0],)
+        return tuple(self._current(model, latest) for model, latest in zip(self._models, self._latest, strict=True))
+
+    def _current(self, model: DueModel, latest: Signal | None) -> Signal:
+        if latest is None:
+            return Signal(ts=self._ts, asof=0, source=model.name, value=np.full(self._n, np.nan), horizon_ns=0)
+        if model.ttl_ns and self._ts - latest.ts > model.ttl_ns:
+            return msgspec.structs.replace(latest, value=np.full(self._n, np.nan))
+        return latest
+
+    def save(self) -> bytes:
+        def kept(events: list[Any]) -> list[bytes]:
+            return [b"" if event is None else _encoder.encode(event) for event in events]
+
+        latest = dict(zip((m.name for m in self._models), kept(self._latest), strict=True))
+        return pack(
+            "barrier", _VERSION, ts=self._ts, latest=latest, targets=kept(self._targets), book=kept([self._book])[0]
+        )
+
+    def load(self, state: bytes, /) -> None:
+        """Between two inputs only: no decision is open then."""
+        fields = unpack(state, "barrier", _VERSION)
+        self._ts = self._book_ts = fields["ts"]
+        for name, signal in fields["latest"].items():
+            self._latest[self._place[name]] = _signals.decode(signal) if signal else None
+        self._targets = [_targets.decode(target) if target else None for target in fields["targets"]]
+        self._book = _books.decode(fields["book"]) if fields["book"] else None
+        self._open.clear()
+
+
+def _decoder(kind: type[Any]) -> Any:
+    return msgspec.msgpack.Decoder(kind, ext_hook=ext_hook, dec_hook=lambda _, value: value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
+_signals, _targets, _books = _decoder(Signal), _decoder(Target), _decoder(Book)

@@ -1,0 +1,299 @@
+"""The asyncio bus: one input at a time is run to completion, and all that follows has one total order.
+
+The order is a function of the inputs and of the list of routes alone: an event's handlers run in route order, what
+they return is appended to the log in route order, and the log is worked off from front to back. Slow handlers of one
+event run side by side in worker threads; the bus waits for all of them and appends in route order all the same.
+"""
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from engine.errors import ComponentError, ConfigError
+from engine.events import EVENT_TYPES, Event
+from engine.protocols import Sink
+
+_RUN_MAX = 100_000  # events that may follow from one input: more is a loop in the wiring
+_TURN_EVERY = 256  # inputs between two turns of the event loop when nobody is watching
+_WORKERS = 4  # threads for slow handlers
+_INPUT = "input"
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """What a handler returns to have `calls`, each (component, call), run off the loop, side by side.
+
+    Calls of one component run one after the other. Their answers are appended in this order, then what `then` makes
+    of the answers, which may be Calls again.
+    """
+
+    calls: tuple[tuple[str, Callable[[], Any]], ...]
+    then: Callable[[tuple[Any, ...]], Any] | None = None
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One line of the wiring: events of this type go to this handler of this component."""
+
+    event: type[Any]
+    component: str
+    handler: Callable[[Any], Any]
+    slow: bool = False  # run in a worker thread; a coroutine function is awaited instead
+    where: tuple[str, Any] | None = None  # only events whose field has this value, e.g. ("interval_ns", DAY_NS)
+    calls: bool = False  # the handler may answer with Calls
+
+
+class Recorder(Protocol):
+    """Takes each completed run: the input first, then what followed, with the component that said each."""
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None: ...
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Stands in a tap's stream where `count` events were dropped because its reader was too slow."""
+
+    count: int
+
+
+class Tap(Generic[E_co]):
+    """A bounded view of the bus. When full it drops the oldest event, counts it, and never slows a decision."""
+
+    def __init__(self, types: tuple[type[Any], ...], size: int, gaps: bool) -> None:
+        if size < 1:
+            raise ValueError(f"tap: size must be at least 1 event, got {size}")
+        self.types, self.lost = types, 0
+        self._gaps, self._unsaid, self._open = gaps, 0, True
+        self._inbox: deque[Any] = deque(maxlen=size)
+        self._news = asyncio.Event()
+
+    def offer(self, events: Iterable[Event]) -> None:
+        """Takes those of its types."""
+        inbox, types = self._inbox, self.types
+        for event in events:
+            if event.__class__ in types:
+                if len(inbox) == inbox.maxlen:
+                    self.lost, self._unsaid = self.lost + 1, self._unsaid + 1
+                inbox.append(event)
+        if inbox:
+            self._news.set()
+
+    def close(self) -> None:
+        """Ends the iteration once what is in the inbox has been read."""
+        self._open = False
+        self._news.set()
+
+    async def __aiter__(self) -> AsyncIterator[E_co]:
+        while True:
+            if self._unsaid and self._gaps:
+                count, self._unsaid = self._unsaid, 0
+                yield Lost(count)  # type: ignore[misc]
+            if self._inbox:
+                yield self._inbox.popleft()
+            elif self._open:
+                self._news.clear()
+                await self._news.wait()
+            else:
+                return
+
+
+class Bus:
+    """Runs inputs through a list of routes.
+
+    `recorders` see each completed run at once; `sinks` see every event in bus order and may slow the bus; taps may
+    not. Nothing of a run that failed reaches any of them.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()
+    ) -> None:
+        self.routes = tuple(routes)
+        self._recorders, self._sinks = tuple(recorders), tuple(sinks)
+        self._taps: list[Tap[Any]] = []
+        self._routes: dict[type[Any], tuple[Route, ...]] = {kind: () for kind in EVENT_TYPES}
+        for route in self.routes:
+            if route.event not in self._routes:
+                raise ConfigError(
+                    f"{route.component}: {route.event.__name__} is no event; route a type of engine.events"
+                )
+            self._routes[route.event] += (route,)
+        # What may wait is known from the routes, so that everything else runs without looking.
+        self._table = {
+            kind: None if any(map(_waits, routes)) else tuple((r.component, _entry(r)) for r in routes)
+            for kind, routes in self._routes.items()
+        }
+        self._workers: ThreadPoolExecutor | None = None
+
+    def tap(self, *types: type[E_co], size: int = 1024, gaps: bool = False) -> Tap[E_co]:
+        """A bounded async iterator of events of these types (of all when none is named) from now on.
+
+        `tap.lost` counts what a slow reader lost; with `gaps` a `Lost` stands in the stream where it was lost.
+        """
+        tap: Tap[E_co] = Tap(types or EVENT_TYPES, size, gaps)
+        self._taps.append(tap)
+        return tap
+
+    async def run(self, inputs: AsyncIterable[Event]) -> int:
+        """Runs every input to completion, one after the other. Returns how many there were."""
+        count, watched, advance = 0, bool(self._recorders or self._sinks), self._advance
+        async for event in inputs:
+            log: list[Any] = [event]
+            origins = [_INPUT]
+            at = advance(log, origins, 0)
+            if at >= 0:
+                await self._finish(log, origins, at)
+            if watched or self._taps:
+                await self._publish(log, origins)
+            count += 1
+            if not count % _TURN_EVERY:
+                await asyncio.sleep(0)
+        return count
+
+    async def feed(self, event: Event) -> list[Event]:
+        """Runs one input to completion. Returns it and what followed, in bus order."""
+        log: list[Any] = [event]
+        origins = [_INPUT]
+        at = self._advance(log, origins, 0)
+        if at >= 0:
+            await self._finish(log, origins, at)
+        await self._publish(log, origins)
+        return log
+
+    async def aclose(self) -> None:
+        """Ends the taps, closes the sinks and the worker threads."""
+        for tap in self._taps:
+            tap.close()
+        for sink in self._sinks:
+            await sink.aclose()
+        if self._workers is not None:
+            self._workers.shutdown()
+
+    def _advance(self, log: list[Any], origins: list[str], start: int) -> int:
+        """Works the log off from `start`. Returns the place of the first event that may wait, or -1 at the end."""
+        table, component, event = self._table, "", log[start]
+        try:
+            for at, event in enumerate(islice(log, start, None), start):  # sees what it appends
+                routes = table[event.__class__]
+                if routes is None:
+                    return at
+                for component, handler in routes:
+                    out = handler(event)
+                    if out is None:
+                        continue
+                    if out.__class__ is tuple:
+                        log.extend(out)
+                        origins.extend([component] * len(out))
+                        if len(log) > _RUN_MAX:
+                            raise _runaway(log)
+                    else:
+                        log.append(out)
+                        origins.append(component)
+                if at > _RUN_MAX:
+                    raise _runaway(log)
+        except Exception as error:
+            raise self._failure(component, event, origins, log, error) from error
+        return -1
+
+    async def _finish(self, log: list[Any], origins: list[str], at: int) -> None:
+        """Works the log off from an event that may wait."""
+        while at >= 0:
+            await self._step(log, origins, at)
+            at = self._advance(log, origins, at + 1) if at + 1 < len(log) else -1
+
+    async def _step(self, log: list[Any], origins: list[str], at: int) -> None:
+        """Runs all handlers of one event: the quick ones in route order, then the slow ones side by side."""
+        event = log[at]
+        said: list[tuple[str, Any]] = []
+        for route in self._routes[event.__class__]:
+            if route.where is not None and getattr(event, route.where[0]) != route.where[1]:
+                continue
+            if route.slow or inspect.iscoroutinefunction(route.handler):
+                said.append((route.component, Calls(((route.component, partial(route.handler, event)),))))
+                continue
+            try:
+                said.append((route.component, route.handler(event)))
+            except Exception as error:
+                raise self._failure(route.component, event, origins, log, error) from error
+        while any(isinstance(out, Calls) for _, out in said):
+            said = await self._answers(said, event)
+        for component, out in said:
+            events = () if out is None else out if isinstance(out, tuple) else (out,)
+            log.extend(events)
+            origins.extend([component] * len(events))
+
+    async def _answers(self, said: list[tuple[str, Any]], event: Event) -> list[tuple[str, Any]]:
+        """Replaces each Calls by what its calls answered. A component never runs beside itself."""
+        todo: dict[str, list[tuple[int, int, Callable[[], Any]]]] = {}
+        for i, (_, out) in enumerate(said):
+            if isinstance(out, Calls):
+                for j, (component, call) in enumerate(out.calls):
+                    todo.setdefault(component, []).append((i, j, call))
+        answers: dict[tuple[int, int], Any] = {}
+
+        async def work(component: str, calls: list[tuple[int, int, Callable[[], Any]]]) -> None:
+            for i, j, call in calls:
+                answers[i, j] = await self._offload(component, call, event)
+
+        await asyncio.gather(*(work(component, calls) for component, calls in todo.items()))
+        result: list[tuple[str, Any]] = []
+        for i, (component, out) in enumerate(said):
+            if not isinstance(out, Calls):
+                result.append((component, out))
+                continue
+            result += [(name, answers[i, j]) for j, (name, _) in enumerate(out.calls)]
+            if out.then is not None:
+                result.append((component, out.then(tuple(answers[i, j] for j in range(len(out.calls))))))
+        return result
+
+    async def _offload(self, component: str, call: Callable[[], Any], event: Event) -> Any:
+        try:
+            if inspect.iscoroutinefunction(call.func if isinstance(call, partial) else call):
+                return await call()
+            if self._workers is None:
+                self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="samewire")
+            return await asyncio.get_running_loop().run_in_executor(self._workers, call)
+        except Exception as error:
+            raise self._failure(component, event, [], [], error) from error
+
+    async def _publish(self, log: list[Any], origins: list[str]) -> None:
+        for recorder in self._recorders:
+            recorder.append(origins, log)
+        for sink in self._sinks:
+            for event in log:
+                await sink.write(event)
+        if self._taps:
+            for tap in self._taps:
+                tap.offer(log)
+            await asyncio.sleep(0)  # readers get a turn
+
+    def _failure(self, component: str, event: Any, origins: list[str], log: list[Any], error: Exception) -> Exception:
+        if isinstance(error, ComponentError):
+            return error
+        if isinstance(error, KeyError) and event.__class__ not in self._table:
+            component = next((o for o, e in zip(origins, log, strict=True) if e is event), component)
+            kind = event.__class__.__name__
+            return ComponentError(component, kind, 0, f"it returned a {kind}, which is no event; return events or None")
+        cause = f"{error.__class__.__name__}: {error}"
+        return ComponentError(component, event.__class__.__name__, getattr(event, "ts", 0), cause)
+
+
+def _runaway(log: list[Any]) -> RuntimeError:
+    kinds = sorted({event.__class__.__name__ for event in log[-100:]})
+    return RuntimeError(f"more than {_RUN_MAX} events follow from one input: {', '.join(kinds)} go in a circle")
+
+
+def _waits(route: Route) -> bool:
+    return route.slow or route.calls or inspect.iscoroutinefunction(route.handler)
+
+
+def _entry(route: Route) -> Callable[[Any], Any]:
+    """The handler, behind the route's condition if it has one."""
+    if route.where is None:
+        return route.handler
+    (field, wanted), handler = route.where, route.handler
+    return lambda event: handler(event) if getattr(event, field) == wanted else None

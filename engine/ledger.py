@@ -1,0 +1,310 @@
+"""The ledger: a pure fold of fills, bars, corporate actions and approved orders into books.
+
+It never asks anybody for anything, and its arrays are replaced, never changed in place, so that a Book may share them.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from engine.errors import DataError
+from engine.events import (
+    ActionKind,
+    Actions,
+    Approved,
+    Bars,
+    Book,
+    Codes,
+    Control,
+    ControlAction,
+    Fills,
+    Mode,
+    Reference,
+    Refusals,
+    Reports,
+    Vector,
+)
+from engine.open_orders import OpenLegs
+from engine.state import pack, unpack
+from engine.universe import Universe
+
+_MODES = {
+    ControlAction.HALT: Mode.HALTED,
+    ControlAction.FLATTEN: Mode.HALTED,
+    ControlAction.REDUCE_ONLY: Mode.REDUCE_ONLY,
+    ControlAction.RESUME: Mode.ACTIVE,
+}
+_VERSION = 1
+
+
+class Ledger:
+    """Cash, signed positions, average cost, P&L, fees, income, equity and working orders.
+
+        equity = sum_c rate_c (cash_c + receivable_c) + sum_i rate_i multiplier_i qty_i mark_i
+               = cash at start + sum_i rate_i (realised_i + unrealised_i - fees_i + income_i)     (constant rates)
+
+    A mark is the last valid close; a name that is missing or halted keeps it. Shorts have negative quantity and their
+    average cost is the average price sold at. A dividend becomes a receivable at its ex-date and cash at its pay date.
+    Memory: arrays of N and the open orders, however long the session runs.
+    """
+
+    def __init__(self, *, universe: Universe, cash: float) -> None:
+        n, c = len(universe), len(universe.currencies)
+        self._universe = universe
+        self._cash = np.zeros(c)
+        self._cash[0] = cash
+        self._rate = np.ones(c)
+        self._qty, self._mark = np.zeros(n), np.full(n, np.nan)
+        self._entry, self._best = np.full(n, np.nan), np.full(n, np.nan)
+        self._opened = np.zeros(n, np.int64)
+        self._realised, self._fees, self._income = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._receivable = np.zeros(c)
+        self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
+        self._orders = OpenLegs(n)
+        self._mode = Mode.ACTIVE
+        self._ts = 0
+        self._derive()
+
+    def _derive(self) -> None:
+        """What follows from positions and rates, worked out only when those change."""
+        universe, qty = self._universe, self._qty
+        self._held = np.flatnonzero(qty)
+        self._exposure = qty[self._held] * universe.multiplier[self._held] * self._rate[universe.currency[self._held]]
+        self._side = np.where(qty > 0, 1.0, np.where(qty < 0, -1.0, np.nan))
+
+    def on_bars(self, bars: Bars, /) -> None:
+        if bars.status.any():
+            fresh = bars.status == 0
+            mark = np.where(fresh, bars.close, self._mark)
+            close = bars.close[fresh]
+        else:
+            mark = close = bars.close
+        if len(mark) != len(self._qty) or not np.isfinite(close.sum()):
+            raise DataError(
+                f"ledger: a FRESH bar of slice {bars.ts} has no finite close; the feed must call it MISSING"
+            )
+        self._mark, self._ts = mark, bars.ts
+        if self._held.size:
+            side = self._side
+            self._best = side * np.fmax(side * self._best, side * mark)
+        if self._due and self._due[0][0] <= bars.ts:
+            self._pay(bars.ts)
+
+    def _pay(self, ts: int) -> None:
+        self._cash, self._receivable = self._cash.copy(), self._receivable.copy()
+        while self._due and self._due[0][0] <= ts:
+            _, currency, amount = self._due.pop(0)
+            self._cash[currency] += amount
+            self._receivable[currency] -= amount
+
+    def on_fills(self, fills: Fills, /) -> Book:
+        if fills.symbol.size:
+            symbols = fills.symbol
+            if len(symbols) == 1 or np.unique(symbols).size == len(symbols):
+                self._book_fills(fills, slice(None))
+            else:  # several fills of one symbol: each sees the position the last one left
+                for i in range(len(symbols)):
+                    self._book_fills(fills, slice(i, i + 1))
+            self._orders.fill(fills.order_ids, fills.qty)
+            self._derive()
+        return self.book(fills.ts)
+
+    def _book_fills(self, fills: Fills, rows: slice) -> None:
+        """Average cost: adding averages the price in, reducing realises against it, crossing zero starts anew."""
+        s, dq, price = fills.symbol[rows], fills.qty[rows], fills.price[rows]
+        if not (np.isfinite(dq).all() and np.isfinite(price).all() and (price > 0).all()):
+            raise DataError(
+                f"ledger: a fill at {fills.ts} has quantity {dq} and price {price}; both must be finite, price positive"
+            )
+        fees = fills.fees[rows].sum(axis=1)
+        before, entry = self._qty[s], self._entry[s]
+        after = before + dq
+        adds = before * dq >= 0
+        crosses = before * after < 0
+        flat = after == 0
+        closed = np.where(adds, 0.0, np.where(crosses, before, -dq))
+        cost = np.where(before == 0, 0.0, entry)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            averaged = (before * cost + dq * price) / after
+        multiplier = self._universe.multiplier[s]
+        self._realised = _added(self._realised, s, closed * (price - cost) * multiplier)
+        self._fees = _added(self._fees, s, fees)
+        self._entry = _put(
+            self._entry, s, np.where(flat, np.nan, np.where(adds, averaged, np.where(crosses, price, entry)))
+        )
+        begins = (before == 0) | crosses
+        self._opened = _put(self._opened, s, np.where(flat, 0, np.where(begins, fills.at[rows], self._opened[s])))
+        self._qty = _put(self._qty, s, after)
+        mark = self._mark[s]
+        side = np.sign(after)
+        best = np.where(begins, side * np.fmax(side * price, side * mark), self._best[s])
+        self._best = _put(self._best, s, np.where(flat, np.nan, best))
+        self._move_cash(s, -dq * price * multiplier - fees)
+
+    def _move_cash(self, symbols: Codes, amount: Vector) -> None:
+        cash = self._cash.copy()
+        if len(cash) == 1:
+            cash[0] += amount.sum()
+        else:
+            np.add.at(cash, self._universe.currency[symbols], amount)
+        self._cash = cash
+
+    def on_actions(self, actions: Actions, /) -> Book:
+        self._ts = actions.ts
+        for i in range(len(actions.kind)):
+            self._act(actions, i)
+        self._derive()
+        return self.book(actions.ts)
+
+    def _act(self, actions: Actions, i: int) -> None:
+        kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
+        row = np.array([s], np.int32)
+        if kind is ActionKind.SPLIT:
+            self._scale(row, s, float(actions.ratio[i]))
+        elif kind is ActionKind.CASH_DIVIDEND:
+            amount = float(self._qty[s] * actions.amount[i] * self._universe.multiplier[s])
+            if amount:
+                self._income = _added(self._income, row, np.array([amount]))
+                self._owe(int(actions.pay_at[i]), int(self._universe.currency[s]), amount)
+        elif kind is ActionKind.DELISTING:
+            self._close_at(row, float(actions.amount[i]))
+        elif kind is ActionKind.SYMBOL_CHANGE:
+            self._rename(s, int(actions.successor[i]), float(actions.ratio[i]))
+
+    def _owe(self, pay_at: int, currency: int, amount: float) -> None:
+        self._receivable = _added(self._receivable, np.array([currency]), np.array([amount]))
+        self._due.append((pay_at, currency, amount))
+        self._due.sort(key=lambda due: due[0])
+
+    def _scale(self, row: Codes, s: int, ratio: float) -> None:
+        """A split: quantity times ratio, prices over ratio; a fraction of a lot is paid out at the adjusted mark."""
+        if not (ratio > 0 and np.isfinite(ratio)):
+            raise DataError(f"ledger: split of {self._universe.symbols[s]} has ratio {ratio}; it must be positive")
+        exact = self._qty[s] * ratio
+        whole = np.trunc(np.round(exact, 9) / self._universe.lot[s]) * self._universe.lot[s]
+        for name in ("_mark", "_entry", "_best"):
+            setattr(self, name, _put(getattr(self, name), row, getattr(self, name)[row] / ratio))
+        self._qty = _put(self._qty, row, np.array([exact]))
+        self._orders.split(s, ratio)
+        if exact != whole:
+            self._sell_off(row, exact - whole, float(self._mark[s]))
+
+    def _sell_off(self, row: Codes, qty: float, price: float) -> None:
+        """Turns part of a position into cash at a price, without an order."""
+        s = int(row[0])
+        multiplier = float(self._universe.multiplier[s])
+        self._realised = _added(self._realised, row, np.array([qty * (price - self._entry[s]) * multiplier]))
+        self._qty = _added(self._qty, row, np.array([-qty]))
+        self._move_cash(row, np.array([qty * price * multiplier]))
+        if self._qty[s] == 0:
+            for name in ("_entry", "_best"):
+                setattr(self, name, _put(getattr(self, name), row, np.array([np.nan])))
+            self._opened = _put(self._opened, row, np.array([0]))
+
+    def _close_at(self, row: Codes, price: float) -> None:
+        s = int(row[0])
+        if self._qty[s]:
+            if not (price >= 0 and np.isfinite(price)):
+                symbol = self._universe.symbols[s]
+                raise DataError(f"ledger: delisting of {symbol} states the price {price}; state one of zero or more")
+            self._sell_off(row, float(self._qty[s]), price)
+        self._orders.drop_symbol(s)
+
+    def _rename(self, old: int, new: int, ratio: float) -> None:
+        """Moves position, cost and marks to the successor; a position there is merged at average cost."""
+        qty, held = self._qty[old] * ratio, self._qty[new]
+        rows = np.array([old, new], np.int32)
+        if qty:
+            costs = qty * self._entry[old] / ratio + (held * self._entry[new] if held else 0.0)
+            merged = costs / (qty + held) if qty + held else np.nan
+            best = self._best[old] / ratio
+            opened = int(self._opened[old])
+            self._entry = _put(self._entry, rows, np.array([np.nan, merged]))
+            self._best = _put(self._best, rows, np.array([np.nan, best]))
+            self._opened = _put(self._opened, rows, np.array([0, opened]))
+            self._qty = _put(self._qty, rows, np.array([0.0, qty + held]))
+        if np.isnan(self._mark[new]):
+            self._mark = _put(self._mark, rows[1:], self._mark[old : old + 1] / ratio)
+        self._orders.drop_symbol(old)
+
+    def on_approved(self, approved: Approved, /) -> None:
+        self._orders.accept(approved)
+
+    def on_reports(self, reports: Reports, /) -> None:
+        self._orders.report(reports)
+
+    def on_refusals(self, refusals: Refusals, /) -> None:
+        self._orders.remove(refusals.ids)
+
+    def on_reference(self, reference: Reference, /) -> None:
+        """`rates` (C, 1): base currency for one unit of each currency."""
+        if reference.name == "rates":
+            rate = reference.value[:, 0]
+            if len(rate) != len(self._rate) or not (np.isfinite(rate).all() and (rate > 0).all() and rate[0] == 1.0):
+                raise DataError(f"ledger: rates {rate} at {reference.ts}: one positive rate a currency, 1 for the base")
+            self._rate = np.array(rate)
+            self._derive()
+
+    def on_control(self, control: Control, /) -> None:
+        self._mode = _MODES.get(control.action, self._mode)
+
+    def book(self, ts: int) -> Book:
+        """The snapshot as of now."""
+        held, mark = self._held, self._mark
+        equity = float((self._cash + self._receivable) @ self._rate)
+        if held.size:
+            equity += float(self._exposure @ mark[held])
+        return Book(
+            ts=ts,
+            cash=self._cash,
+            rate=self._rate,
+            qty=self._qty,
+            working=self._orders.working,
+            open_orders=self._orders.legs,
+            mark=mark,
+            entry=self._entry,
+            best=self._best,
+            opened=self._opened,
+            realised=self._realised,
+            fees=self._fees,
+            income=self._income,
+            equity=equity,
+            mode=self._mode,
+        )
+
+    _ARRAYS = ("cash", "rate", "qty", "mark", "entry", "best", "opened", "realised", "fees", "income", "receivable")
+
+    def save(self) -> bytes:
+        arrays = {name: getattr(self, f"_{name}") for name in self._ARRAYS}
+        rest = {"due": self._due, "mode": int(self._mode), "ts": self._ts, "orders": self._orders.save()}
+        return pack("ledger", _VERSION, symbols=list(self._universe.symbols), **arrays, **rest)
+
+    def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names that were appended to the universe since start flat."""
+        fields = unpack(state, "ledger", _VERSION)
+        place = [self._universe.symbols.index(symbol) for symbol in fields["symbols"]]
+        for name in self._ARRAYS:
+            setattr(self, f"_{name}", _placed(getattr(self, f"_{name}"), fields[name], place))
+        self._due = [(pay_at, currency, amount) for pay_at, currency, amount in fields["due"]]
+        self._mode, self._ts = Mode(fields["mode"]), fields["ts"]
+        self._orders.load(fields["orders"], place)
+        self._derive()
+
+
+def _put(array: Any, rows: Any, values: Any) -> Any:
+    copy = array.copy()
+    copy[rows] = values
+    return copy
+
+
+def _added(array: Vector, rows: Any, values: Vector) -> Vector:
+    copy = array.copy()
+    copy[rows] += values
+    return copy
+
+
+def _placed(now: Any, saved: Any, place: list[int]) -> Any:
+    """Saved rows at their symbols' places; currencies keep theirs."""
+    if len(saved) != len(place) or len(now) == len(saved):
+        return np.array(saved)
+    return _put(now, place, saved)

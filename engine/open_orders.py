@@ -1,0 +1,144 @@
+"""Orders that can still trade, as columns in the order of acceptance."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.events import Approved, Codes, Ids, LegAction, OpenOrders, OrderKind, OrderState, Reports, Vector
+from engine.state import pack, unpack
+
+_CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
+_ENDED = (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.FINISHED)
+_VERSION = 1
+
+
+def _empty() -> OpenOrders:
+    none, ids, codes = np.empty(0), np.empty(0, np.uint64), np.empty(0, np.int32)
+    return OpenOrders(ids=ids, parent=ids, symbol=codes, left=none, kind=codes, limit=none, stop=none)
+
+
+class OpenLegs:
+    """The fold of approved legs, reports, refusals and fills into open orders and working quantity.
+
+    `legs` are the open orders; `working` (N,) is what of them can trade without a trigger. Both are replaced, never
+    changed in place.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._none, self._zero = _empty(), np.zeros(n)
+        self.legs: OpenOrders = self._none
+        self.working: Vector = self._zero
+        self._triggered: NDArray[np.bool_] = np.empty(0, bool)
+
+    def accept(self, approved: Approved) -> None:
+        """New legs become open; a cancel or replace changes nothing until the broker reports it."""
+        new = approved.action == LegAction.NEW
+        if not new.any():
+            return
+        pick: Any = slice(None) if new.all() else new
+        added = OpenOrders(
+            ids=approved.ids[pick],
+            parent=approved.ref[pick],
+            symbol=approved.symbol[pick],
+            left=approved.qty[pick],
+            kind=approved.kind[pick],
+            limit=approved.limit[pick],
+            stop=approved.stop[pick],
+        )
+        triggered = ~np.isin(added.kind, _CONDITIONAL) if added.kind.any() else np.ones(len(added.ids), bool)
+        if not self.legs.ids.size:
+            self.legs, self._triggered = added, triggered
+        else:
+            both = (self.legs, added)
+            self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
+            self._triggered = np.concatenate([self._triggered, triggered])
+        self._sum()
+
+    def fill(self, ids: Ids, qty: Vector) -> None:
+        """Takes filled quantity off; an order with nothing left is gone."""
+        rows, found = self._find(ids)
+        if not found.any():
+            return
+        left: Vector = self.legs.left.copy()
+        np.subtract.at(left, rows[found], qty[found])
+        self.legs = _with(self.legs, left=left)
+        self._keep(left != 0)
+
+    def report(self, reports: Reports) -> None:
+        rows, found = self._find(reports.ids)
+        if not found.any():
+            return
+        rows, state, quantity = rows[found], reports.state[found], reports.left[found]
+        ended = np.isin(state, _ENDED) if state.any() else np.zeros(len(state), bool)
+        if not state.any() and (self.legs.left[rows] == quantity).all():
+            return  # accepted, as approved
+        left: Vector = self.legs.left.copy()
+        left[rows] = np.where(ended, 0.0, quantity)
+        self._triggered = self._triggered.copy()
+        self._triggered[rows[state == OrderState.TRIGGERED]] = True
+        self.legs = _with(self.legs, left=left)
+        self._keep(left != 0)
+
+    def remove(self, ids: Ids) -> None:
+        rows, found = self._find(ids)
+        if found.any():
+            keep = np.ones(len(self.legs.ids), bool)
+            keep[rows[found]] = False
+            self._keep(keep)
+
+    def split(self, symbol: int, ratio: float) -> None:
+        """Prices of open orders follow a split; their quantity waits for the broker's report."""
+        mine = self.legs.symbol == symbol
+        if mine.any():
+            scale = np.where(mine, ratio, 1.0)
+            self.legs = _with(self.legs, limit=self.legs.limit / scale, stop=self.legs.stop / scale)
+
+    def drop_symbol(self, symbol: int) -> None:
+        if self.legs.ids.size:
+            self._keep(self.legs.symbol != symbol)
+
+    def _find(self, ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Row of each id, and whether it is open at all."""
+        mine = self.legs.ids
+        if not mine.size or not ids.size:
+            return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+        if len(ids) == len(mine) and (ids == mine).all():
+            return np.arange(len(ids)), np.ones(len(ids), bool)
+        order = np.argsort(mine, kind="stable")
+        at = np.minimum(np.searchsorted(mine, ids, sorter=order), len(mine) - 1)
+        rows = order[at]
+        return rows, mine[rows] == ids
+
+    def _keep(self, keep: NDArray[np.bool_]) -> None:
+        if not keep.any():
+            self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
+            return
+        if not keep.all():
+            self.legs = OpenOrders(**{name: getattr(self.legs, name)[keep] for name in _COLUMNS})
+            self._triggered = self._triggered[keep]
+        self._sum()
+
+    def _sum(self) -> None:
+        live = np.where(self._triggered, self.legs.left, 0.0)
+        self.working = np.bincount(self.legs.symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
+
+    def save(self) -> bytes:
+        columns = {name: getattr(self.legs, name) for name in _COLUMNS}
+        return pack("open_orders", _VERSION, triggered=self._triggered, **columns)
+
+    def load(self, state: bytes, place: list[int]) -> None:
+        """`place` gives each saved symbol's position now."""
+        fields = unpack(state, "open_orders", _VERSION)
+        self._triggered = fields.pop("triggered")
+        moved: Codes = np.asarray(place, np.int32)[fields["symbol"]] if len(fields["symbol"]) else fields["symbol"]
+        self.legs = OpenOrders(**(fields | {"symbol": moved}))
+        self._keep(np.ones(len(moved), bool))
+
+
+_COLUMNS = OpenOrders.__struct_fields__
+
+
+def _with(legs: OpenOrders, **columns: Any) -> OpenOrders:
+    return OpenOrders(**({name: getattr(legs, name) for name in _COLUMNS} | columns))

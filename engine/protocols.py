@@ -1,0 +1,222 @@
+"""The shapes that components, feeds and sinks fit. No base classes: any class with these methods will do.
+
+A component may also define `on_bars`, `on_book`, `on_reference`, `on_actions`, `on_late`, `on_timer`, `on_fills`,
+`on_refusals`, `on_reports`, `on_control` or `on_features`: the wiring routes what the class defines, in a fixed order.
+A class may name handlers too slow for the event loop in `slow_handlers`; the bus runs those in a worker thread.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+from numpy.typing import NDArray
+
+from engine.events import (
+    Approved,
+    Bars,
+    Book,
+    Children,
+    Control,
+    Event,
+    Features,
+    Fills,
+    Matrix,
+    Orders,
+    Out,
+    Refusals,
+    Reports,
+    Signal,
+    Stamps,
+    Target,
+    Vector,
+)
+from engine.universe import Universe
+
+
+class Artefact(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A trained model as files, by content: what `Model.fit` returns and `Model.swap` takes. Never a pickle."""
+
+    hash: str  # of all files
+    files: dict[str, bytes]  # file name -> content, e.g. model.txt and model.json
+
+
+class Dataset(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """History for training: T slices, N symbols, F features, with the interval each label looks at."""
+
+    names: tuple[str, ...]  # (F,)
+    schema: str  # hash of the feature set
+    ts: Stamps  # (T,)
+    features: NDArray[Any]  # (T, N, F) float32
+    label: Matrix  # (T, N), NaN = unknown
+    label_from: Stamps  # (T,) the label uses prices from here ...
+    label_to: Stamps  # (T,) ... to here: knowable only then
+
+
+class Table(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A user's own data from a file: ts or date, symbol and named columns, rows in time order.
+
+    `ts` (R,) UTC ns, when the row became knowable; `symbol` (R,) position in the universe.
+    """
+
+    path: str
+    hash: str
+    ts: Stamps
+    symbol: NDArray[Any]
+    columns: dict[str, Vector]
+
+
+class FeatureSet(Protocol):
+    """Turns slices into features, once for all models that name it."""
+
+    names: tuple[str, ...]  # (F,)
+    schema: str  # hash of names, windows and code
+    lookback: int  # slices after which its values no longer depend on anything older
+
+    def on_bars(self, bars: Bars, /) -> Features: ...
+
+
+class Model(Protocol):
+    """Sees each slice once, in order, and answers every slice: NaN while warming up, never silence.
+
+    It defines `on_features(features) -> Signal` or, when it needs no feature set, `on_bars(bars) -> Signal`.
+    """
+
+    lookback: int
+
+    def swap(self, artefact: Artefact, /) -> None:
+        """Answers with this artefact from the next slice on."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that learns. `predict` over history equals the wiring's answers bit for bit."""
+
+    def fit(self, dataset: Dataset, /) -> Artefact: ...
+    def predict(self, dataset: Dataset, /) -> Matrix: ...
+
+
+class Strategy(Protocol):
+    """Called once a slice of its interval by the decision barrier; None means keep the last target."""
+
+    interval_ns: int  # 0 = the interval of the session
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None: ...
+
+
+class Optimizer(Protocol):
+    """Wanted positions in, affordable orders out; several sleeves are netted here."""
+
+    def on_bars(self, bars: Bars, /) -> None: ...
+    def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> Out: ...
+
+
+class Execution(Protocol):
+    """Works parent orders over the bars of their horizon."""
+
+    def on_orders(self, orders: Orders, /) -> Out: ...
+    def on_bars(self, bars: Bars, /) -> None: ...
+    def on_fills(self, fills: Fills, /) -> None: ...
+    def on_book(self, book: Book, /) -> Out: ...
+
+
+class Gate(Protocol):
+    """The risk gate that every order passes."""
+
+    def on_book(self, book: Book, /) -> Out: ...
+    def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]: ...
+    def on_control(self, control: Control, /) -> Out: ...
+
+
+class Broker(Protocol):
+    """Takes orders now; fills no earlier than the named timing allows.
+
+    `on_bars` answers with `Reports` (if any) and exactly one `Fills`, possibly empty.
+    """
+
+    def on_orders(self, orders: Approved, /) -> Out: ...
+    def on_bars(self, bars: Bars, /) -> tuple[Reports | Refusals | Fills, ...]: ...
+
+
+class Risk(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A covariance in factored form, of returns over one slice: factors @ covariance @ factors.T + diag(specific)."""
+
+    factors: Matrix  # (N, K)
+    covariance: Matrix  # (K, K)
+    specific: Vector  # (N,) variance, never NaN
+
+
+class RiskModel(Protocol):
+    """Estimates the covariance slice by slice; a constructor argument of an optimizer."""
+
+    def on_bars(self, bars: Bars, /) -> None: ...
+    def risk(self) -> Risk | None:
+        """None while there is too little history."""
+        ...
+
+
+class CostModel(Protocol):
+    """What trading costs: the same object sizes orders in the optimizer and prices fills in the simulated broker."""
+
+    def price(self, qty: Vector, reference: Vector, /) -> Vector:
+        """(L,) fill price of signed quantities at these market prices, slippage included."""
+        ...
+
+    def fees(self, qty: Vector, price: Vector, /) -> Matrix:
+        """(L, K) fees of fills at these prices, columns FEE_KINDS, never negative."""
+        ...
+
+    def rate(self) -> float:
+        """One-way cost of a large trade as a share of its value, slippage included."""
+        ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Everything of ours that remembers. `load` on a fresh copy, then the same events, gives the same answers."""
+
+    def save(self) -> bytes: ...
+    def load(self, state: bytes, /) -> None: ...
+
+
+class Source(Protocol):
+    """Events of non-decreasing ts. `snapshot` resumes after the last event handed out."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+    def snapshot(self) -> bytes: ...
+
+
+class Sink(Protocol):
+    """Takes every event in bus order; it may slow the bus and never drops anything."""
+
+    async def write(self, event: Event, /) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """A defect of the input that was counted instead of refused."""
+
+    kind: str  # e.g. ohlc_inconsistent
+    count: int
+    rule: str  # what was done about it
+    examples: tuple[str, ...] = ()  # at most ten, "SYMBOL date: what"
+
+
+class Feed(Protocol):
+    """History that can be walked any number of times: the same events each time."""
+
+    universe: Universe
+    interval_ns: int
+    sectors: tuple[str, ...]  # (N,) or empty
+
+    def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
+        """Events with start <= ts < end, in bus order; memory bounded by a row group."""
+        ...
+
+    def issues(self) -> tuple[Issue, ...]:
+        """Counted defects, complete once `events` is exhausted."""
+        ...
+
+    def hashes(self) -> dict[str, str]:
+        """File name -> SHA-256 of each file that was read."""
+        ...

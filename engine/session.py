@@ -1,0 +1,90 @@
+"""A session: inputs merged into one order, run through the wiring, one at a time."""
+
+import heapq
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+
+from engine.bus import Bus, Recorder
+from engine.errors import DataError
+from engine.events import INPUT_ORDER, Event, Timer
+from engine.protocols import Sink
+from engine.state import pack, unpack
+from engine.wiring import Wiring
+
+_RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
+_TIMER_RANK = _RANK[Timer]
+
+
+class Replay:
+    """A source over recorded history: events from a function that makes the same iterator each time."""
+
+    def __init__(self, events: Callable[[], Iterator[Event]]) -> None:
+        self._events, self._handed, self._skip = events, 0, 0
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for place, event in enumerate(self._events()):
+            if place >= self._skip:
+                self._handed = place + 1
+                yield event
+
+    def snapshot(self) -> bytes:
+        return pack("replay", 1, handed=self._handed)
+
+    def resume(self, state: bytes, /) -> None:
+        """Starts behind the last event handed out when the snapshot was taken."""
+        self._skip = self._handed = unpack(state, "replay", 1)["handed"]
+
+
+async def merge(sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
+    """All events in the order (ts, kind of input, place of the source). Each source must be in that order itself."""
+    if len(sources) == 1:
+        async for event in sources[0]:
+            yield event
+        return
+    iterators = [aiter(source) for source in sources]
+    heap: list[tuple[int, int, int, Event]] = []
+
+    async def pull(place: int) -> None:
+        event = await anext(iterators[place], None)
+        if event is not None:
+            heapq.heappush(heap, (event.ts, _RANK.get(event.__class__, len(_RANK)), place, event))
+
+    for place in range(len(iterators)):
+        await pull(place)
+    while heap:
+        _, _, place, event = heapq.heappop(heap)
+        yield event
+        await pull(place)
+
+
+class Session:
+    """One run of a wiring from its first input to the end of its sources.
+
+    `bus` may be tapped before `run`. `recorders` see each completed run at once, `sinks` every event.
+    """
+
+    def __init__(self, wiring: Wiring, *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()) -> None:
+        self.wiring = wiring
+        self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks)
+
+    async def run(self, *sources: AsyncIterable[Event]) -> int:
+        """Runs all inputs of the sources, timers included. Returns how many there were; closes taps and sinks."""
+        try:
+            return await self.bus.run(self._inputs(sources))
+        finally:
+            await self.bus.aclose()
+
+    async def _inputs(self, sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
+        timers, last = self.wiring.timers, 0
+        async for event in merge(sources):
+            ts = event.ts
+            if ts < last:
+                kind = event.__class__.__name__
+                raise DataError(
+                    f"session: {kind} at {ts} is {last - ts} ns older than the input before it; sort its source"
+                )
+            if timers:
+                after_bars = _RANK.get(event.__class__, len(_RANK)) > _TIMER_RANK
+                while (timer := timers.due(ts, after_bars=after_bars)) is not None:
+                    yield timer
+            last = ts
+            yield event

@@ -1,0 +1,231 @@
+"""The wiring: which event goes to which component, as one visible list of routes.
+
+The order of the components below, and of the lines in `routes`, is the order of events in every session.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from engine.barrier import Barrier, DueModel, Named
+from engine.bus import Route
+from engine.clock import Timers
+from engine.errors import ConfigError, StateError
+from engine.events import (
+    Actions,
+    Approved,
+    Bars,
+    Book,
+    Children,
+    Control,
+    ControlAction,
+    Features,
+    Fills,
+    Late,
+    Orders,
+    Reference,
+    Refusals,
+    Reports,
+    Signal,
+    Target,
+    Timer,
+)
+from engine.held import Delayed, Lagged
+from engine.ledger import Ledger
+from engine.protocols import Artefact, Stateful
+from engine.state import pack, unpack
+from engine.universe import Universe
+
+# Handlers that any component may define, by event.
+_HANDLERS: tuple[tuple[type[Any], str], ...] = (
+    (Control, "on_control"),
+    (Reference, "on_reference"),
+    (Late, "on_late"),
+    (Bars, "on_bars"),
+    (Timer, "on_timer"),
+    (Actions, "on_actions"),
+    (Fills, "on_fills"),
+    (Reports, "on_reports"),
+    (Refusals, "on_refusals"),
+)
+
+
+class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in the wiring: what it reads and when its answers count."""
+
+    name: str
+    model: Any
+    schema: str = ""  # of the feature set it reads, empty = bars
+    interval_ns: int = 0  # 0 = the session's
+    lag: int = 0  # slices
+    latency_ns: int = 0
+    ttl_ns: int = 0
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a session is made of. Replay and live differ in the broker and in what feeds the bus, not here."""
+
+    universe: Universe
+    interval_ns: int  # of the finest bars
+    cash: float
+    broker: Named
+    features: tuple[Named, ...] = ()
+    models: tuple[ModelPart, ...]
+    strategies: tuple[Named, ...]
+    optimizer: Named
+    execution: Named | None = None
+    gate: Named
+
+
+class Wiring:
+    """The routes of a session and everything in it that remembers."""
+
+    def __init__(self, parts: Parts, *, artefacts: Mapping[str, Artefact] | None = None) -> None:
+        self.parts = parts
+        self.timers = Timers()
+        self.ledger = Ledger(universe=parts.universe, cash=parts.cash)
+        self._artefacts = artefacts or {}
+        self._check()
+        finest = parts.interval_ns
+        due = tuple(
+            DueModel(name=m.name, interval_ns=m.interval_ns or finest, waited=not m.latency_ns, ttl_ns=m.ttl_ns)
+            for m in parts.models
+        )
+        self.barrier = Barrier(
+            models=due, strategies=parts.strategies, optimizer=parts.optimizer, finest=finest, n=len(parts.universe)
+        )
+        self.held = {part.name: _held(part, self.timers, len(parts.universe)) for part in parts.models}
+        self.routes = self._routes()
+
+    def _named(self) -> tuple[Named, ...]:
+        """Every component in wiring order."""
+        parts = self.parts
+        models = tuple(Named(part.name, part.model) for part in parts.models)
+        execution = () if parts.execution is None else (parts.execution,)
+        ledger = Named("ledger", self.ledger)
+        return (
+            parts.broker,
+            ledger,
+            *parts.features,
+            *models,
+            *parts.strategies,
+            parts.optimizer,
+            *execution,
+            parts.gate,
+        )
+
+    def _check(self) -> None:
+        names = [named.name for named in self._named()]
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ConfigError(f"wiring: two components are called {twice!r}; give one of them another name")
+        schemas = {named.component.schema for named in self.parts.features}
+        for part in self.parts.models:
+            if part.schema and part.schema not in schemas:
+                raise ConfigError(
+                    f"{part.name}: it reads features of schema {part.schema}, which nothing in the wiring makes"
+                )
+            if not part.schema and not hasattr(part.model, "on_bars"):
+                raise ConfigError(f"{part.name}: it has no on_bars; name the feature set it reads with `features:`")
+
+    def _routes(self) -> tuple[Route, ...]:
+        parts, barrier = self.parts, self.barrier
+        orders = parts.execution or parts.gate
+        optimizer = parts.optimizer.name
+        lines: list[Route] = [Route(Control, "session", self._swap)]
+        for kind, method in _HANDLERS:
+            lines += [route for named in self._named() for route in self._inputs(kind, method, named)]
+            if kind is Bars:
+                # The decision opens after broker and ledger, before any model answers.
+                lines.insert(_second(lines), Route(Bars, optimizer, barrier.on_bars))
+        lines += [self._model_route(part, Features) for part in parts.models if part.schema]
+        lines += [Route(Timer, p.name, self.held[p.name].on_timer) for p in parts.models if p.latency_ns]
+        lines += [Route(Signal, optimizer, barrier.on_signal, calls=barrier.waits)]
+        lines += [
+            Route(Book, named.name, named.component.on_book, slow=named.slow("on_book"))
+            for named in self._named()
+            if hasattr(named.component, "on_book")
+        ]
+        lines += [
+            Route(Book, optimizer, barrier.on_book, calls=barrier.waits),
+            Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
+            Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
+            Route(Children, parts.gate.name, parts.gate.component.on_orders),
+            Route(Approved, "ledger", self.ledger.on_approved),
+            Route(Approved, parts.broker.name, parts.broker.component.on_orders),
+        ]
+        return tuple(lines)
+
+    def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
+        """The line for one component and one kind of event, if it takes them."""
+        part = next((p for p in self.parts.models if p.model is named.component), None)
+        if kind is Bars and part is not None and not part.schema:
+            return (self._model_route(part, Bars),)
+        if not hasattr(named.component, method):
+            return ()
+        where = None
+        interval = getattr(named.component, "interval_ns", 0) or self.parts.interval_ns
+        if kind is Bars and interval != self.parts.interval_ns:
+            where = ("interval_ns", interval)
+        return (Route(kind, named.name, getattr(named.component, method), slow=named.slow(method), where=where),)
+
+    def _model_route(self, part: ModelPart, kind: type[Any]) -> Route:
+        held = self.held[part.name]
+        method = "on_bars" if kind is Bars else "on_features"
+        plain = getattr(part.model, method)
+        slow = Named(part.name, part.model).slow(method)
+        where: tuple[str, Any] | None = None
+        if kind is Features and len({named.component.schema for named in self.parts.features}) > 1:
+            where = ("schema", part.schema)
+        if kind is Bars and part.interval_ns and part.interval_ns != self.parts.interval_ns:
+            where = ("interval_ns", part.interval_ns)
+        return Route(kind, part.name, plain if held is None else held.on_event, slow=slow, where=where)
+
+    def _swap(self, control: Control, /) -> None:
+        """A model takes over at a slice boundary; its artefact was loaded and checked before the session began."""
+        if control.action is not ControlAction.SWAP_MODEL:
+            return
+        model = next((part.model for part in self.parts.models if part.name == control.component), None)
+        artefact = self._artefacts.get(control.artefact)
+        if model is None or artefact is None:
+            what = f"model {control.component!r}" if model is None else f"artefact {control.artefact}"
+            raise ConfigError(f"session: asked to swap to {what}, which this session does not have")
+        model.swap(artefact)
+
+    def save(self) -> bytes:
+        """State of all that remembers, between two inputs. Components without save and load are left out."""
+        states = {name: part.save() for name, part in self._stateful()}
+        return pack("wiring", 1, states=states)
+
+    def load(self, state: bytes, /) -> None:
+        states = unpack(state, "wiring", 1)["states"]
+        stateful = dict(self._stateful())
+        if set(states) != set(stateful):
+            odd = ", ".join(sorted(set(states) ^ set(stateful)))
+            raise StateError(f"wiring: the snapshot and this wiring do not have the same components: {odd}")
+        for name, part in stateful.items():
+            part.load(states[name])
+
+    def _stateful(self) -> list[tuple[str, Stateful]]:
+        own = [("timers", self.timers), ("barrier", self.barrier)]
+        held = [(f"held:{name}", held) for name, held in self.held.items() if held is not None]
+        components = [(named.name, named.component) for named in self._named()]
+        return [(name, part) for name, part in (*own, *held, *components) if isinstance(part, Stateful)]
+
+
+def _held(part: ModelPart, timers: Timers, n: int) -> Any:
+    handler = getattr(part.model, "on_features" if part.schema else "on_bars")
+    if part.lag and part.latency_ns:
+        raise ConfigError(f"{part.name}: lag and latency are given; say which one its answers are held back by")
+    if part.lag:
+        return Lagged(handler, lag=part.lag, name=part.name, n=n)
+    if part.latency_ns:
+        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, timers=timers)
+    return None
+
+
+def _second(lines: list[Route]) -> int:
+    """The place behind the broker's and the ledger's line for bars."""
+    bars = [i for i, route in enumerate(lines) if route.event is Bars]
+    return bars[1] + 1
