@@ -1,6 +1,5 @@
 """The two barriers of a slice: strategies wait for book and signals, the optimizer waits for the strategies."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from engine.bus import Calls
 from engine.errors import ComponentError
-from engine.events import Bars, Book, Out, Signal, Target
+from engine.events import Bars, Book, Signal, Target
 from engine.protocols import Optimizer, Strategy
 from engine.state import encode_hook, ext_hook, pack, unpack
 
@@ -57,64 +56,67 @@ class Barrier:
             strategy: Strategy = named.component
             interval = getattr(strategy, "interval_ns", 0) or finest
             self._by_interval[interval] = (*self._by_interval.get(interval, ()), (place, named))
-        self._waits = {
-            i: frozenset(m.name for m in models if m.waited and m.interval_ns == i) for i in self._by_interval
-        }
+        self._waited = tuple(model.waited for model in models)
+        self._intervals = tuple(model.interval_ns for model in models)
+        self._count = {i: sum(m.waited and m.interval_ns == i for m in models) for i in self._by_interval}
         self._place = {model.name: i for i, model in enumerate(models)}
         self._latest: list[Signal | None] = [None] * len(models)
         self._targets: list[Target | None] = [None] * len(strategies)
         self._book: Book | None = None
         self._book_ts = 0
         self._ts = 0
-        self._open: dict[int, set[str]] = {}  # interval -> models that have not answered yet
+        self._missing: dict[int, int] = {}  # open interval -> models that have not answered yet
         self._unreturned = 0
-        self._plain = len(models) == 1 and len(strategies) == 1 and not models[0].ttl_ns
+        self._plain = len(models) == 1 and not models[0].ttl_ns
         self.waits = self._slow or self._slow_optimizer
 
     def on_bars(self, bars: Bars, /) -> None:
         """Opens the decision of this interval."""
         if bars.ts != self._ts:
-            self._open.clear()
+            self._missing.clear()
             self._ts = bars.ts
-        waits = self._waits.get(bars.interval_ns)
-        if waits is not None:
-            self._open[bars.interval_ns] = set(waits)
+        count = self._count.get(bars.interval_ns)
+        if count is not None:
+            self._missing[bars.interval_ns] = count
 
     def on_signal(self, signal: Signal, /) -> Any:
         place = self._place[signal.source]
         if len(signal.value) != self._n:
-            raise ComponentError(
-                signal.source, "Bars", signal.ts, f"its signal has {len(signal.value)} values, not {self._n}"
-            )
-        self._latest[place] = signal
-        if signal.ts != self._ts:
+            cause = f"its signal has {len(signal.value)} values, not {self._n}"
+            raise ComponentError(signal.source, "Bars", signal.ts, cause)
+        before, self._latest[place] = self._latest[place], signal
+        again = before is not None and before.ts == signal.ts
+        if signal.ts != self._ts or again or not self._waited[place]:
             return None
-        waits = self._open.get(self._models[place].interval_ns)
-        if waits is None:
+        interval = self._intervals[place]
+        missing = self._missing.get(interval)
+        if missing is None:
             return None
-        waits.discard(signal.source)
-        return self._decide() if not waits and self._book_ts == self._ts else None
+        self._missing[interval] = missing - 1
+        return self._decide() if missing == 1 and self._book_ts == self._ts else None
 
     def on_book(self, book: Book, /) -> Any:
         self._book = book
-        if book.ts != self._ts or not self._open:
+        if book.ts != self._ts or not self._missing:
             return None
         self._book_ts = book.ts
         return self._decide()
 
     def _decide(self) -> Any:
-        ready = [interval for interval, waits in self._open.items() if not waits]
-        due = [named for interval in ready for named in self._by_interval[interval]]
         book = self._book
-        if not due or book is None:
+        ready = [interval for interval, missing in self._missing.items() if not missing]
+        if not ready or book is None:
             return None
         for interval in ready:
-            del self._open[interval]
+            del self._missing[interval]
+        due = [named for interval in ready for named in self._by_interval[interval]]
         signals = self._signals()
-        calls = tuple((n.name, partial(self._ask, place, n, signals, book)) for place, n in due)
         if self._slow:
+            calls = tuple((named.name, partial(self._ask, place, named, signals, book)) for place, named in due)
             return Calls(calls, self._returned)
-        return self._returned(tuple(call() for _, call in calls), publish=True)
+        targets = tuple([t for place, named in due if (t := self._ask(place, named, signals, book)) is not None])
+        self._unreturned = len(targets)
+        return targets or self._optimise()
 
     def _ask(self, place: int, named: Named, signals: tuple[Signal, ...], book: Book) -> Target | None:
         target: Target | None
@@ -130,26 +132,22 @@ class Barrier:
             self._targets[place] = target
         return target
 
-    def _returned(self, answers: tuple[Target | None, ...], *, publish: bool = False) -> Any:
-        """Targets go onto the bus first; the last of them to be seen there wakes the optimizer."""
-        targets = tuple(answer for answer in answers if answer is not None)
-        self._unreturned = len(targets)
-        if not targets:
-            return self._optimise()
-        return targets if publish else None
+    def _returned(self, answers: tuple[Target | None, ...]) -> Any:
+        """The targets are on the bus by now; the last of them to be seen there wakes the optimizer."""
+        self._unreturned = sum(answer is not None for answer in answers)
+        return None if self._unreturned else self._optimise()
 
     def on_target(self, target: Target, /) -> Any:
         self._unreturned -= 1
         return self._optimise() if self._unreturned == 0 else None
 
     def _optimise(self) -> Any:
-        targets = tuple(target for target in self._targets if target is not None)
-        if not targets:
+        targets, book = tuple([target for target in self._targets if target is not None]), self._book
+        if not targets or book is None:
             return None
-        call: Callable[[], Out] = partial(self._optimizer.on_targets, targets, self._book)  # type: ignore[arg-type]
         if self._slow_optimizer:
-            return Calls(((self._optimizer_name, call),))
-        return call()
+            return Calls(((self._optimizer_name, partial(self._optimizer.on_targets, targets, book)),))
+        return self._optimizer.on_targets(targets, book)
 
     def _signals(self) -> tuple[Signal, ...]:
         if self._plain and self._latest[0] is not None:
@@ -180,7 +178,7 @@ class Barrier:
             self._latest[self._place[name]] = _signals.decode(signal) if signal else None
         self._targets = [_targets.decode(target) if target else None for target in fields["targets"]]
         self._book = _books.decode(fields["book"]) if fields["book"] else None
-        self._open.clear()
+        self._missing.clear()
 
 
 def _decoder(kind: type[Any]) -> Any:

@@ -3,6 +3,7 @@
 It never asks anybody for anything, and its arrays are replaced, never changed in place, so that a Book may share them.
 """
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -63,28 +64,29 @@ class Ledger:
         self._orders = OpenLegs(n)
         self._mode = Mode.ACTIVE
         self._ts = 0
+        self._ones = np.ones(n)
         self._derive()
 
     def _derive(self) -> None:
         """What follows from positions and rates, worked out only when those change."""
         universe, qty = self._universe, self._qty
-        self._held = np.flatnonzero(qty)
+        self._held = qty.nonzero()[0]
+        self._money = float((self._cash + self._receivable) @ self._rate)
         self._exposure = qty[self._held] * universe.multiplier[self._held] * self._rate[universe.currency[self._held]]
         self._side = np.where(qty > 0, 1.0, np.where(qty < 0, -1.0, np.nan))
 
     def on_bars(self, bars: Bars, /) -> None:
-        if bars.status.any():
+        mark = close = bars.close
+        if np.count_nonzero(bars.status):
             fresh = bars.status == 0
-            mark = np.where(fresh, bars.close, self._mark)
-            close = bars.close[fresh]
-        else:
-            mark = close = bars.close
-        if len(mark) != len(self._qty) or not np.isfinite(close.sum()):
+            mark = np.where(fresh, close, self._mark)
+            close = np.where(fresh, close, 0.0)
+        if len(mark) != len(self._qty) or not isfinite(self._ones.dot(close)):
             raise DataError(
                 f"ledger: a FRESH bar of slice {bars.ts} has no finite close; the feed must call it MISSING"
             )
         self._mark, self._ts = mark, bars.ts
-        if self._held.size:
+        if len(self._held):
             side = self._side
             self._best = side * np.fmax(side * self._best, side * mark)
         if self._due and self._due[0][0] <= bars.ts:
@@ -96,11 +98,12 @@ class Ledger:
             _, currency, amount = self._due.pop(0)
             self._cash[currency] += amount
             self._receivable[currency] -= amount
+        self._derive()
 
     def on_fills(self, fills: Fills, /) -> Book:
         if fills.symbol.size:
             symbols = fills.symbol
-            if len(symbols) == 1 or np.unique(symbols).size == len(symbols):
+            if len(symbols) == 1 or len(set(symbols.tolist())) == len(symbols):
                 self._book_fills(fills, slice(None))
             else:  # several fills of one symbol: each sees the position the last one left
                 for i in range(len(symbols)):
@@ -117,29 +120,32 @@ class Ledger:
                 f"ledger: a fill at {fills.ts} has quantity {dq} and price {price}; both must be finite, price positive"
             )
         fees = fills.fees[rows].sum(axis=1)
-        before, entry = self._qty[s], self._entry[s]
+        before, entry, multiplier = self._qty[s], self._entry[s], self._universe.multiplier[s]
         after = before + dq
-        adds = before * dq >= 0
-        crosses = before * after < 0
-        flat = after == 0
-        closed = np.where(adds, 0.0, np.where(crosses, before, -dq))
-        cost = np.where(before == 0, 0.0, entry)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            averaged = (before * cost + dq * price) / after
-        multiplier = self._universe.multiplier[s]
-        self._realised = _added(self._realised, s, closed * (price - cost) * multiplier)
+        flat, reduces = after == 0, before * dq < 0
+        begins = before == 0
+        averaged = np.where(begins, price, entry)
+        if reduces.any():
+            crosses = before * after < 0
+            closed = np.where(reduces, np.where(crosses, before, -dq), 0.0)
+            self._realised = _added(self._realised, s, closed * (price - averaged) * multiplier)
+            begins |= crosses
+            averaged = np.where(crosses, price, averaged)
+        adds = ~(begins | reduces)
+        if adds.any():
+            averaged[adds] = ((before * entry + dq * price)[adds]) / after[adds]
+        best = np.where(begins, self._best_from(after, price, self._mark[s]), self._best[s])
         self._fees = _added(self._fees, s, fees)
-        self._entry = _put(
-            self._entry, s, np.where(flat, np.nan, np.where(adds, averaged, np.where(crosses, price, entry)))
-        )
-        begins = (before == 0) | crosses
+        self._entry = _put(self._entry, s, np.where(flat, np.nan, averaged))
+        self._best = _put(self._best, s, np.where(flat, np.nan, best))
         self._opened = _put(self._opened, s, np.where(flat, 0, np.where(begins, fills.at[rows], self._opened[s])))
         self._qty = _put(self._qty, s, after)
-        mark = self._mark[s]
-        side = np.sign(after)
-        best = np.where(begins, side * np.fmax(side * price, side * mark), self._best[s])
-        self._best = _put(self._best, s, np.where(flat, np.nan, best))
         self._move_cash(s, -dq * price * multiplier - fees)
+
+    @staticmethod
+    def _best_from(qty: Vector, price: Vector, mark: Vector) -> Vector:
+        """The better of price and mark for the side of this quantity."""
+        return np.where(qty > 0, np.fmax(price, mark), np.fmin(price, mark))
 
     def _move_cash(self, symbols: Codes, amount: Vector) -> None:
         cash = self._cash.copy()
@@ -251,9 +257,9 @@ class Ledger:
     def book(self, ts: int) -> Book:
         """The snapshot as of now."""
         held, mark = self._held, self._mark
-        equity = float((self._cash + self._receivable) @ self._rate)
-        if held.size:
-            equity += float(self._exposure @ mark[held])
+        equity = self._money
+        if len(held):
+            equity += float(self._exposure.dot(mark[held]))
         return Book(
             ts=ts,
             cash=self._cash,

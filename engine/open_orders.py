@@ -9,7 +9,8 @@ from engine.events import Approved, Codes, Ids, LegAction, OpenOrders, OrderKind
 from engine.state import pack, unpack
 
 _CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
-_ENDED = (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.FINISHED)
+_CANCELLED, _TRIGGERED = int(OrderState.CANCELLED), int(OrderState.TRIGGERED)  # states from CANCELLED on are ends
+_NEW = int(LegAction.NEW)
 _VERSION = 1
 
 
@@ -34,10 +35,13 @@ class OpenLegs:
 
     def accept(self, approved: Approved) -> None:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
-        new = approved.action == LegAction.NEW
-        if not new.any():
+        if not len(approved.ids):
             return
-        pick: Any = slice(None) if new.all() else new
+        pick: Any = slice(None)
+        if approved.action.any():
+            pick = approved.action == _NEW
+            if not pick.any():
+                return
         added = OpenOrders(
             ids=approved.ids[pick],
             parent=approved.ref[pick],
@@ -71,13 +75,16 @@ class OpenLegs:
         if not found.any():
             return
         rows, state, quantity = rows[found], reports.state[found], reports.left[found]
-        ended = np.isin(state, _ENDED) if state.any() else np.zeros(len(state), bool)
+        ended = state >= _CANCELLED
+        if len(rows) == len(self.legs.ids) and ended.all():
+            self._keep(np.zeros(len(rows), bool))
+            return
         if not state.any() and (self.legs.left[rows] == quantity).all():
             return  # accepted, as approved
         left: Vector = self.legs.left.copy()
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
-        self._triggered[rows[state == OrderState.TRIGGERED]] = True
+        self._triggered[rows[state == _TRIGGERED]] = True
         self.legs = _with(self.legs, left=left)
         self._keep(left != 0)
 

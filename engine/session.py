@@ -36,10 +36,6 @@ class Replay:
 
 async def merge(sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
     """All events in the order (ts, kind of input, place of the source). Each source must be in that order itself."""
-    if len(sources) == 1:
-        async for event in sources[0]:
-            yield event
-        return
     iterators = [aiter(source) for source in sources]
     heap: list[tuple[int, int, int, Event]] = []
 
@@ -75,7 +71,7 @@ class Session:
 
     async def _inputs(self, sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
         timers, last = self.wiring.timers, 0
-        async for event in merge(sources):
+        async for event in sources[0] if len(sources) == 1 else merge(sources):
             ts = event.ts
             if ts < last:
                 kind = event.__class__.__name__

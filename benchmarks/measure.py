@@ -1,0 +1,75 @@
+"""What every benchmark shares: its arguments, CPU seconds, versions, and the one line of JSON it ends with."""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """`--quick` for a run of under a minute, `--peers` for other engines beside us, `--save` to keep the result."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results")
+    parser.add_argument("--journal", action="store_true")
+    return parser.parse_args()
+
+
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    """CPU seconds of this process, all threads, that a call takes."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def best_and_median(work: Callable[[], Any], rounds: int) -> tuple[float, float]:
+    """CPU seconds of the best and of the median round. The best is the code, the rest is the machine."""
+    seconds = sorted(cpu_seconds(work) for _ in range(rounds))
+    return seconds[0], seconds[len(seconds) // 2]
+
+
+def peak_mb() -> float:
+    """Largest resident set of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def versions(*names: str) -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def conclude(
+    args: argparse.Namespace,
+    *,
+    name: str,
+    work: str,
+    value: float,
+    unit: str,
+    goal: float,
+    met: bool,
+    detail: Mapping[str, Any],
+    peers: Mapping[str, Any] | None = None,
+) -> None:
+    """Prints the result as the last line and, with `--save`, keeps it."""
+    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", "")}
+    result = {
+        "work": work,
+        "value": round(value, 4),
+        "unit": unit,
+        "goal": goal,
+        "met": met,
+        "peers": dict(peers or {}),
+        "detail": {**detail, **machine, "versions": versions("numpy", "msgspec")},
+    }
+    if args.save and not args.quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result))
