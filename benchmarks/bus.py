@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
-from measure import arguments, best_and_median, conclude
+from measure import Outcome, arguments, best_and_median, conclude
 
 from engine.bus import Bus, Route
 from engine.events import Note, Signal, Target, TargetKind, Timer
@@ -30,7 +30,12 @@ def main() -> None:
         return None
 
     none = np.empty(0, np.int32)
-    routes = [Route(Timer, "a", model), Route(Signal, "b", strategy), Route(Target, "c", optimizer), Route(Note, "d", last)]
+    routes = [
+        Route(Timer, "a", model),
+        Route(Signal, "b", strategy),
+        Route(Target, "c", optimizer),
+        Route(Note, "d", last),
+    ]
     bus = Bus(routes)
     inputs = [Timer(ts=i, name="t", due=i) for i in range(count)]
 
@@ -39,9 +44,7 @@ def main() -> None:
             yield event
 
     best, median = best_and_median(lambda: asyncio.run(bus.run(stream())), 3 if args.quick else 9)
-    conclude(
-        args,
-        name="bus",
+    outcome = Outcome(
         work=f"{count} input events, four hops each, N = 1",
         value=count / best,
         unit="input events per CPU second",
@@ -49,6 +52,7 @@ def main() -> None:
         met=count / best >= GOAL,
         detail={"median": round(count / median), "us_per_input": round(best / count * 1e6, 3)},
     )
+    conclude(args, "bus", outcome)
 
 
 if __name__ == "__main__":

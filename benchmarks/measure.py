@@ -6,10 +6,12 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -46,29 +48,24 @@ def versions(*names: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def conclude(
-    args: argparse.Namespace,
-    *,
-    name: str,
-    work: str,
-    value: float,
-    unit: str,
-    goal: float,
-    met: bool,
-    detail: Mapping[str, Any],
-    peers: Mapping[str, Any] | None = None,
-) -> None:
+class Outcome(msgspec.Struct, kw_only=True):
+    """What a benchmark found. `goal` is in `unit`; `met` says whether the value is on its right side."""
+
+    work: str
+    value: float
+    unit: str
+    goal: float
+    met: bool
+    peers: dict[str, Any] = {}
+    detail: dict[str, Any] = {}
+
+
+def conclude(args: argparse.Namespace, name: str, outcome: Outcome) -> None:
     """Prints the result as the last line and, with `--save`, keeps it."""
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", "")}
-    result = {
-        "work": work,
-        "value": round(value, 4),
-        "unit": unit,
-        "goal": goal,
-        "met": met,
-        "peers": dict(peers or {}),
-        "detail": {**detail, **machine, "versions": versions("numpy", "msgspec")},
-    }
+    result = msgspec.to_builtins(outcome)
+    result["value"] = round(outcome.value, 4)
+    result["detail"] |= {**machine, "versions": versions("numpy", "msgspec")}
     if args.save and not args.quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")

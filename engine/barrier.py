@@ -67,6 +67,7 @@ class Barrier:
         self._ts = 0
         self._missing: dict[int, int] = {}  # open interval -> models that have not answered yet
         self._unreturned = 0
+        self._only = next(iter(self._by_interval)) if len(self._by_interval) == 1 else None
         self._plain = len(models) == 1 and not models[0].ttl_ns
         self.waits = self._slow or self._slow_optimizer
 
@@ -103,13 +104,21 @@ class Barrier:
         return self._decide()
 
     def _decide(self) -> Any:
-        book = self._book
-        ready = [interval for interval, missing in self._missing.items() if not missing]
-        if not ready or book is None:
+        book, missing = self._book, self._missing
+        if book is None:
             return None
-        for interval in ready:
-            del self._missing[interval]
-        due = [named for interval in ready for named in self._by_interval[interval]]
+        if self._only is not None:
+            if missing[self._only]:
+                return None
+            missing.clear()
+            due = self._by_interval[self._only]
+        else:
+            ready = [interval for interval, count in missing.items() if not count]
+            for interval in ready:
+                del missing[interval]
+            due = tuple(named for interval in ready for named in self._by_interval[interval])
+            if not due:
+                return None
         signals = self._signals()
         if self._slow:
             calls = tuple((named.name, partial(self._ask, place, named, signals, book)) for place, named in due)

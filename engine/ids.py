@@ -7,6 +7,8 @@ import numpy as np
 from engine.events import Ids
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_STEPS = np.arange(1, 4097, dtype=np.uint64) * _GOLDEN
+_STEPS.flags.writeable = False
 _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
@@ -28,12 +30,16 @@ class OrderIds:
 
     def __call__(self, *, ts: int, count: int, first: int = 0, attempt: int = 0) -> Ids:
         seed = hashlib.blake2b(self._prefix + str(ts).encode(), digest_size=8).digest()
-        leg = np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(attempt << 32)
-        z = np.uint64(int.from_bytes(seed, "little")) + leg * _GOLDEN if count else np.empty(0, np.uint64)
+        if attempt == 0 and first + count <= len(_STEPS):
+            steps = _STEPS[first : first + count]
+        else:
+            steps = (np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(attempt << 32)) * _GOLDEN
+        z = steps + np.uint64(int.from_bytes(seed, "little"))
         z = (z ^ (z >> np.uint64(30))) * _MIX_A
         z = (z ^ (z >> np.uint64(27))) * _MIX_B
         z ^= z >> np.uint64(31)
-        z[z == 0] = _GOLDEN
+        if np.count_nonzero(z) < count:
+            z[z == 0] = _GOLDEN
         return z
 
 

@@ -3,7 +3,7 @@
 It never asks anybody for anything, and its arrays are replaced, never changed in place, so that a Book may share them.
 """
 
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ _MODES = {
     ControlAction.RESUME: Mode.ACTIVE,
 }
 _VERSION = 1
+_FEW = 48  # fills up to which a loop is faster than arrays
 
 
 class Ledger:
@@ -73,7 +74,9 @@ class Ledger:
         self._held = qty.nonzero()[0]
         self._money = float((self._cash + self._receivable) @ self._rate)
         self._exposure = qty[self._held] * universe.multiplier[self._held] * self._rate[universe.currency[self._held]]
-        self._side = np.where(qty > 0, 1.0, np.where(qty < 0, -1.0, np.nan))
+        self._shorts = len(self._held) > 0 and float(qty.min()) < 0
+        if self._shorts:
+            self._side = np.where(qty > 0, 1.0, np.where(qty < 0, -1.0, np.nan))
 
     def on_bars(self, bars: Bars, /) -> None:
         mark = close = bars.close
@@ -87,8 +90,11 @@ class Ledger:
             )
         self._mark, self._ts = mark, bars.ts
         if len(self._held):
-            side = self._side
-            self._best = side * np.fmax(side * self._best, side * mark)
+            if self._shorts:
+                side = self._side
+                self._best = side * np.fmax(side * self._best, side * mark)
+            else:
+                self._best = np.maximum(self._best, mark)  # NaN where flat, and NaN stays
         if self._due and self._due[0][0] <= bars.ts:
             self._pay(bars.ts)
 
@@ -101,25 +107,53 @@ class Ledger:
         self._derive()
 
     def on_fills(self, fills: Fills, /) -> Book:
-        if fills.symbol.size:
-            symbols = fills.symbol
-            if len(symbols) == 1 or len(set(symbols.tolist())) == len(symbols):
-                self._book_fills(fills, slice(None))
-            else:  # several fills of one symbol: each sees the position the last one left
-                for i in range(len(symbols)):
-                    self._book_fills(fills, slice(i, i + 1))
+        count = len(fills.symbol)
+        if count:
+            if count > _FEW and len(set(fills.symbol.tolist())) == count:
+                self._book_many(fills)
+            else:  # and where a symbol is filled twice, each fill sees the position the last one left
+                self._book_few(fills)
             self._orders.fill(fills.order_ids, fills.qty)
             self._derive()
         return self.book(fills.ts)
 
-    def _book_fills(self, fills: Fills, rows: slice) -> None:
-        """Average cost: adding averages the price in, reducing realises against it, crossing zero starts anew."""
-        s, dq, price = fills.symbol[rows], fills.qty[rows], fills.price[rows]
+    def _book_few(self, fills: Fills) -> None:
+        """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
+        finite, universe = True, self._universe
+        names = ("_qty", "_entry", "_best", "_opened", "_realised", "_fees", "_cash")
+        qty, entry, best, opened, realised, paid, cash = (getattr(self, name).copy() for name in names)
+        columns = (fills.symbol, fills.qty, fills.price, fills.fees.sum(axis=1), fills.at)
+        for s, dq, price, fee, at in zip(*(column.tolist() for column in columns), strict=True):
+            finite &= isfinite(dq) and isfinite(price) and price > 0
+            before, cost, multiplier = qty.item(s), entry.item(s), universe.multiplier.item(s)
+            after = before + dq
+            reduces = before * dq < 0
+            if reduces:
+                realised[s] += (before if before * after < 0 else -dq) * (price - cost) * multiplier
+            if after == 0:
+                entry[s] = best[s] = nan
+                opened[s] = 0
+            elif before == 0 or before * after < 0:
+                entry[s], opened[s], mark = price, at, self._mark.item(s)
+                best[s] = price if mark != mark or (mark - price) * after < 0 else mark
+            elif not reduces:
+                entry[s] = (before * cost + dq * price) / after
+            qty[s] = after
+            paid[s] += fee
+            cash[universe.currency.item(s)] -= dq * price * multiplier + fee
+        if not finite:
+            raise _unsound(fills)
+        for name, array in zip(names, (qty, entry, best, opened, realised, paid, cash), strict=True):
+            setattr(self, name, array)
+
+    def _book_many(self, fills: Fills) -> None:
+        """The same for many fills, each of another symbol, in arrays.
+
+        Adding averages the price in, reducing realises against the average, crossing zero starts anew.
+        """
+        s, dq, price, fees = fills.symbol, fills.qty, fills.price, fills.fees.sum(axis=1)
         if not (np.isfinite(dq).all() and np.isfinite(price).all() and (price > 0).all()):
-            raise DataError(
-                f"ledger: a fill at {fills.ts} has quantity {dq} and price {price}; both must be finite, price positive"
-            )
-        fees = fills.fees[rows].sum(axis=1)
+            raise _unsound(fills)
         before, entry, multiplier = self._qty[s], self._entry[s], self._universe.multiplier[s]
         after = before + dq
         flat, reduces = after == 0, before * dq < 0
@@ -138,7 +172,7 @@ class Ledger:
         self._fees = _added(self._fees, s, fees)
         self._entry = _put(self._entry, s, np.where(flat, np.nan, averaged))
         self._best = _put(self._best, s, np.where(flat, np.nan, best))
-        self._opened = _put(self._opened, s, np.where(flat, 0, np.where(begins, fills.at[rows], self._opened[s])))
+        self._opened = _put(self._opened, s, np.where(flat, 0, np.where(begins, fills.at, self._opened[s])))
         self._qty = _put(self._qty, s, after)
         self._move_cash(s, -dq * price * multiplier - fees)
 
@@ -295,6 +329,11 @@ class Ledger:
         self._mode, self._ts = Mode(fields["mode"]), fields["ts"]
         self._orders.load(fields["orders"], place)
         self._derive()
+
+
+def _unsound(fills: Fills) -> DataError:
+    said = f"{fills.qty.tolist()} at {fills.price.tolist()}"
+    return DataError(f"ledger: fills of {fills.ts}: {said}; quantity and price must be finite, the price positive")
 
 
 def _put(array: Any, rows: Any, values: Any) -> Any:

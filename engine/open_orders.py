@@ -37,21 +37,15 @@ class OpenLegs:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
         if not len(approved.ids):
             return
-        pick: Any = slice(None)
-        if approved.action.any():
-            pick = approved.action == _NEW
-            if not pick.any():
+        columns: dict[str, Any] = {name: getattr(approved, old) for name, old in _FROM_LEGS.items()}
+        if np.count_nonzero(approved.action):
+            new = approved.action == _NEW
+            if not new.any():
                 return
-        added = OpenOrders(
-            ids=approved.ids[pick],
-            parent=approved.ref[pick],
-            symbol=approved.symbol[pick],
-            left=approved.qty[pick],
-            kind=approved.kind[pick],
-            limit=approved.limit[pick],
-            stop=approved.stop[pick],
-        )
-        triggered = ~np.isin(added.kind, _CONDITIONAL) if added.kind.any() else np.ones(len(added.ids), bool)
+            columns = {name: column[new] for name, column in columns.items()}
+        added = OpenOrders(**columns)
+        live = np.ones(len(added.ids), bool)
+        triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
         if not self.legs.ids.size:
             self.legs, self._triggered = added, triggered
         else:
@@ -71,16 +65,18 @@ class OpenLegs:
         self._keep(left != 0)
 
     def report(self, reports: Reports) -> None:
-        rows, found = self._find(reports.ids)
+        ids, state, legs = reports.ids, reports.state, self.legs
+        if len(ids) == len(legs.ids) and (ids == legs.ids).all():  # all that is open, in its order: the usual case
+            if not np.count_nonzero(state) and (legs.left == reports.left).all():
+                return  # accepted, as approved
+            if state.min() >= _CANCELLED:
+                self._clear()
+                return
+        rows, found = self._find(ids)
         if not found.any():
             return
-        rows, state, quantity = rows[found], reports.state[found], reports.left[found]
+        rows, state, quantity = rows[found], state[found], reports.left[found]
         ended = state >= _CANCELLED
-        if len(rows) == len(self.legs.ids) and ended.all():
-            self._keep(np.zeros(len(rows), bool))
-            return
-        if not state.any() and (self.legs.left[rows] == quantity).all():
-            return  # accepted, as approved
         left: Vector = self.legs.left.copy()
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
@@ -120,15 +116,18 @@ class OpenLegs:
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
         if not keep.any():
-            self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
+            self._clear()
             return
         if not keep.all():
             self.legs = OpenOrders(**{name: getattr(self.legs, name)[keep] for name in _COLUMNS})
             self._triggered = self._triggered[keep]
         self._sum()
 
+    def _clear(self) -> None:
+        self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
+
     def _sum(self) -> None:
-        live = np.where(self._triggered, self.legs.left, 0.0)
+        live = self.legs.left if self._triggered.all() else np.where(self._triggered, self.legs.left, 0.0)
         self.working = np.bincount(self.legs.symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
 
     def save(self) -> bytes:
@@ -145,6 +144,10 @@ class OpenLegs:
 
 
 _COLUMNS = OpenOrders.__struct_fields__
+# Where an open order's columns come from; a leg's `ref` is its parent when it is new.
+_FROM_LEGS = {"ids": "ids", "parent": "ref", "symbol": "symbol", "left": "qty"} | {
+    k: k for k in ("kind", "limit", "stop")
+}
 
 
 def _with(legs: OpenOrders, **columns: Any) -> OpenOrders:

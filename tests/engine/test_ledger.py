@@ -327,7 +327,7 @@ def test_rule_17_a_price_that_is_not_finite_never_enters(close: float) -> None:
 
 @pytest.mark.parametrize(("qty", "price"), [(1, np.nan), (np.nan, 1), (1, 0), (1, -5), (np.inf, 1)])
 def test_a_fill_that_is_not_finite_or_has_no_positive_price_is_refused(qty: float, price: float) -> None:
-    with pytest.raises(DataError, match="both must be finite, price positive"):
+    with pytest.raises(DataError, match="must be finite, the price positive"):
         started().on_fills(fills(day(0), [(0, qty, price, 0)]))
 
 

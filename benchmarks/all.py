@@ -1,0 +1,31 @@
+"""Runs every benchmark, each in a process of its own, and prints a table. --quick and --save are handed on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NAMES = ("bus", "topk", "ema_cross", "startup", "sp500")
+
+
+def main() -> int:
+    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    failed = 0
+    for name in NAMES:
+        extra = ["--journal"] if name == "topk" else []
+        command = [sys.executable, str(HERE / f"{name}.py"), *sys.argv[1:], *extra]
+        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{name:10} failed: {done.stderr.strip().splitlines()[-1]}")
+            failed += 1
+            continue
+        result = json.loads(done.stdout.splitlines()[-1])
+        value, goal = f"{result['value']:,.4g} {result['unit']}", f"{result['goal']:,.4g}"
+        print(f"{name:10} {value:>40}  goal {goal:<8} {'met' if result['met'] else 'MISSED':7} {result['work']}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The composition root: from a checked run file to the parts of a session. The only place that sees everything."""
+
+import inspect
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import numpy as np
+
+from engine.barrier import Named
+from engine.errors import ConfigError
+from engine.ids import OrderIds
+from engine.protocols import CostModel, Feed, Sink, Table
+from engine.universe import Universe
+from engine.wiring import ModelPart, Parts
+from samewire.registry import resolve
+from samewire.run_file import Component, ModelSpec, RunFile
+
+_REFUSED = (ValueError, TypeError)
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What constructors are handed besides their options."""
+
+    session: str
+    seed: int
+    universe: Universe | None = None
+    costs: Any = None  # the broker's cost model
+    directory: Path | None = None  # of the session
+    table: Callable[[Path], Table] | None = None
+
+
+def construct(component: Component, given: Given) -> Any:
+    """One component, its nested components built first."""
+    kind = resolve(component.group, component.use)
+    hints = get_type_hints(kind.__init__)
+    arguments: dict[str, Any] = {}
+    for name in inspect.signature(kind).parameters:
+        value = component.options.get(name, _ABSENT)
+        if isinstance(value, Component):
+            value = construct(value, given)
+        elif hints.get(name) is Table and isinstance(value, Path):
+            value = _table(value, given)
+        if value is _ABSENT:
+            value = _handed(name, hints.get(name), component, given)
+        if value is not _ABSENT:
+            arguments[name] = value
+    try:
+        return kind(**arguments)
+    except _REFUSED as error:
+        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {error}") from error
+
+
+_ABSENT: Any = inspect.Parameter.empty
+
+
+def _table(path: Path, given: Given) -> Table:
+    if given.table is None:
+        raise ConfigError(f"{path}: a table needs a universe; this component is built before there is one")
+    return given.table(path)
+
+
+def _handed(name: str, hint: Any, component: Component, given: Given) -> Any:
+    """What the composition root hands in for a parameter that is no option."""
+    if name == "name":
+        return component.name
+    if name == "directory" and hint is Path:
+        return given.directory
+    if hint is Universe:
+        return given.universe
+    if hint is OrderIds:
+        return OrderIds(given.session, component.name)
+    if hint is CostModel:
+        return given.costs
+    if hint is np.random.Generator:
+        return np.random.default_rng([given.seed, zlib.crc32(component.name.encode())])
+    return _ABSENT
+
+
+def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
+    """Everything the wiring needs, built in the order in which one is handed to the other."""
+    universe = feed.universe
+    broker_costs = run.broker.options.get("costs")
+    costs = construct(broker_costs, given) if isinstance(broker_costs, Component) else None
+    given = msgspec.structs.replace(given, universe=universe, costs=costs)
+    features = {component.name: construct(component, given) for component in run.features}
+    return Parts(
+        universe=universe,
+        interval_ns=feed.interval_ns,
+        cash=run.session.cash,
+        broker=Named("broker", construct(run.broker, given)),
+        features=tuple(Named(name, features[name]) for name in features),
+        models=tuple(_model(spec, features, given) for spec in run.models),
+        strategies=tuple(Named(component.name, construct(component, given)) for component in run.strategies),
+        optimizer=Named(run.optimizer.name, construct(run.optimizer, given)),
+        execution=None if run.execution is None else Named("execution", construct(run.execution, given)),
+        gate=Named(run.risk.name, construct(run.risk, given)),
+    )
+
+
+def _model(spec: ModelSpec, features: Mapping[str, Any], given: Given) -> ModelPart:
+    return ModelPart(
+        name=spec.component.name,
+        model=construct(spec.component, given),
+        schema=features[spec.features].schema if spec.features else "",
+        lag=spec.lag,
+        latency_ns=spec.latency_ns,
+        ttl_ns=spec.ttl_ns,
+    )
+
+
+def sinks_of(run: RunFile, given: Given) -> tuple[Sink, ...]:
+    return tuple(construct(component, given) for component in run.sinks)
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what decides numbers."""
+    from importlib import metadata
+
+    names = ("samewire", "numpy", "pandas", "pyarrow", "msgspec", "lightgbm", "cvxpy", "piqp", "numba")
+    return {name: metadata.version(name) for name in names}

@@ -1,0 +1,295 @@
+"""Runs a checked run file: builds, trains what must be trained, replays, and writes the session directory whole."""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from components.metrics.fold import SessionFold
+from engine.clock import Clock
+from engine.errors import ConfigError, DataError
+from engine.events import DAY_NS, Bars, Control, ControlAction, Event
+from engine.journal import Journal
+from engine.protocols import Artefact, Feed, Issue
+from engine.session import Replay, Session
+from engine.wiring import Parts, Wiring
+from samewire.build import Given, construct, libraries, parts_of, sinks_of
+from samewire.result import Result
+from samewire.run_file import ModelSpec, RunFile
+from samewire.schema import config_hash, dump_run, resolved
+from samewire.summary import Run, summarise
+
+_EPOCH = dt.date(1970, 1, 1)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a session is. `total` is the number of slices, None while nobody knows."""
+
+    ts: int
+    slices: int
+    total: int | None
+    equity: float
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A session that is ready to run; its bus may still be tapped."""
+
+    run: RunFile
+    feed: Feed
+    session: Session
+    journal: Journal
+    fold: SessionFold
+    sources: tuple[Replay, ...]
+    artefacts: Mapping[str, Artefact]
+    warnings: tuple[str, ...]
+
+
+def midnight(day: dt.date) -> int:
+    """UTC ns of the day's beginning."""
+    return (day - _EPOCH).days * DAY_NS
+
+
+def _after(day: dt.date) -> int:
+    """UTC ns of the end of the day."""
+    return midnight(day + dt.timedelta(days=1))
+
+
+def bounds(run: RunFile) -> tuple[int | None, int | None]:
+    """The session as start <= ts < end; both days count."""
+    start, end = run.session.start, run.session.end
+    return (
+        None if start is None else midnight(start),
+        None if end is None else _after(end),
+    )
+
+
+async def execute(
+    run: RunFile,
+    *,
+    out: Path | None,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    clock: Clock,
+) -> Result:
+    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does."""
+    wall, cpu = clock.monotonic_ns(), clock.cpu_ns()
+    directory = None if out is None else _begin(out, overwrite)
+    journal_file: Any = None
+    try:
+        if directory is not None:
+            from adapters.files.journal_file import JournalFile
+
+            journal_file = JournalFile(directory / "journal")
+        prepared = prepare(run, directory, None if journal_file is None else journal_file.write, on_progress)
+        await prepared.session.run(*prepared.sources)
+        if not prepared.fold.counts().slices:
+            raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
+        if journal_file is not None:
+            journal_file.close()
+        ran = Run(
+            digest=prepared.journal.digest,
+            wall_s=(clock.monotonic_ns() - wall) / 1e9,
+            cpu_s=(clock.cpu_ns() - cpu) / 1e9,
+        )
+        result = _conclude(prepared, directory, ran, clock)
+        return result if directory is None or out is None else _finish(result, directory, out)
+    except BaseException:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    finally:
+        if journal_file is not None:
+            journal_file.close()
+
+
+def prepare(
+    run: RunFile,
+    directory: Path | None = None,
+    write: Callable[[bytes], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Prepared:
+    """Builds a session and trains its models; nothing of it has run yet."""
+    given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
+    feed: Feed = construct(run.feed, given)
+    given = msgspec.structs.replace(given, universe=feed.universe, table=lambda path: _table(path, feed, run))
+    parts = parts_of(run, feed, given)
+    artefacts, controls = _trained(run, feed, parts, given)
+    wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in artefacts.values()})
+    session = run.session
+    fold = SessionFold(
+        universe=feed.universe, cash=session.cash, interval_ns=feed.interval_ns, benchmark=session.benchmark
+    )
+    journal = Journal(write)
+    recorders: list[Any] = [journal, fold]
+    start, end = bounds(run)
+    if on_progress is not None:
+        total = getattr(feed, "slices", lambda *_: None)(start, end)
+        recorders.append(_Watch(fold, on_progress, total))
+    sinks = sinks_of(run, given) if directory is not None else ()
+    sources = [Replay(lambda: feed.events(start, end))]
+    if controls:
+        sources.append(Replay(lambda: iter(controls)))
+    live = Session(wiring, recorders=recorders, sinks=sinks)
+    return Prepared(run, feed, live, journal, fold, tuple(sources), artefacts, _cautions(run))
+
+
+def _table(path: Path, feed: Feed, run: RunFile) -> Any:
+    from adapters.files.table import read_table
+
+    return read_table(path, feed.universe, close=run.feed.options.get("close"))
+
+
+def _cautions(run: RunFile) -> tuple[str, ...]:
+    """What the reader of the report must know about how the session was run."""
+    fill = str(run.broker.options.get("fill", ""))
+    if fill.startswith("same_"):
+        return (f"Orders filled at {fill}: at a price that was known when they were decided.",)
+    return ()
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> tuple[dict[str, Artefact], tuple[Control, ...]]:
+    """An artefact for each model that trains or names one, and the controls that put it to use.
+
+    A model trained until a day answers from the first slice after it: the control enters at the next midnight.
+    """
+    from components.models.artefact import read_artefact, write_artefact
+
+    artefacts: dict[str, Artefact] = {}
+    controls: list[Control] = []
+    begin = bounds(run)[0] or 0
+    for spec, part in zip(run.models, parts.models, strict=True):
+        if spec.artefact is not None:
+            artefact, at = read_artefact(spec.artefact), begin
+        elif spec.train is not None:
+            artefact, at = _fit(spec, part.model, feed, _feature_set(run, spec, given)), _after(spec.train.until)
+        else:
+            continue
+        if given.directory is not None:
+            write_artefact(artefact, given.directory / "models" / part.name)
+        artefacts[part.name] = artefact
+        swap = ControlAction.SWAP_MODEL
+        controls.append(
+            Control(ts=max(at, begin), action=swap, component=part.name, artefact=artefact.hash, actor="run file")
+        )
+    return artefacts, tuple(sorted(controls, key=lambda control: control.ts))
+
+
+def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
+    """A fresh copy of the feature set that the model reads."""
+    component = next((c for c in run.features if c.name == spec.features), None)
+    if component is None:
+        raise ConfigError(f"{spec.component.where}: a model that trains needs a feature set; name one with `features:`")
+    return construct(component, given)
+
+
+def _fit(spec: ModelSpec, model: Any, feed: Feed, feature_set: Any) -> Artefact:
+    """Fits on history up to the last bar of `until`, walked through the very feature set of the wiring."""
+    from components.training.panel import walk
+
+    train, where = spec.train, spec.component.where
+    if train is None or not hasattr(model, "fit"):
+        raise ConfigError(f"{where}: model {spec.component.use!r} has nothing to train; leave `train:` out")
+    until = _after(train.until)
+    since = None if train.since is None else midnight(train.since)
+    dataset = walk(feed.events(None, until), feature_set, train.horizon, until, since)
+    if not len(dataset.ts):
+        raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
+    artefact: Artefact = model.fit(dataset)
+    return artefact
+
+
+class _Watch:
+    """Tells the caller how far the session is, once a slice."""
+
+    def __init__(self, fold: SessionFold, tell: Callable[[Progress], None], total: int | None) -> None:
+        self._fold, self._tell, self._total, self._slices = fold, tell, total, 0
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        if events[0].__class__ is Bars:
+            self._slices += 1
+            book = self._fold.book
+            self._tell(Progress(events[0].ts, self._slices, self._total, book.equity if book else 0.0))
+
+
+# ---- the session directory -------------------------------------------------------------------------------------------
+
+
+def _begin(out: Path, overwrite: bool) -> Path:
+    """A folder beside `out` to work in, so that `out` appears whole or not at all."""
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out}: it is there already; choose another --out, or say --overwrite to replace it")
+    if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir() if out.is_dir() else (out,)):
+        raise ConfigError(f"{out}: it is not a session directory, so it is not replaced; choose another --out")
+    work = out.with_name(f".{out.name}.{os.getpid()}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    return work
+
+
+def _finish(result: Result, work: Path, out: Path) -> Result:
+    from samewire.reporting import render_report
+
+    render_report(work)
+    if out.exists():
+        old = out.with_name(f".{out.name}.{os.getpid()}.old")
+        out.rename(old)
+        work.rename(out)
+        shutil.rmtree(old)
+    else:
+        work.rename(out)
+    return Result(out, result.summary)
+
+
+def _conclude(prepared: Prepared, directory: Path | None, ran: Run, clock: Clock) -> Result:
+    from adapters.files.session_dir import write_columns, write_equity
+
+    fold, issues = prepared.fold, prepared.feed.issues()
+    summary = summarise(fold, run=ran, issues=issues, warnings=prepared.warnings)
+    if directory is None:
+        import pyarrow as pa
+
+        return Result(None, summary, {"equity": pa.table(fold.columns()), "ic": pa.table(fold.coefficients())})
+    write_equity(directory / "equity.parquet", fold.columns())
+    write_columns(directory / "ic.parquet", fold.coefficients())
+    _write_json(directory / "summary.json", summary)
+    _write_json(directory / "manifest.json", _manifest(prepared, issues, summary["digest"], clock))
+    (directory / "run.yaml").write_text(dump_run(prepared.run))
+    return Result(directory, summary)
+
+
+def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str, clock: Clock) -> dict[str, Any]:
+    """What a rerun needs, and what a reader of the report wants to know."""
+    run, feed = prepared.run, prepared.feed
+    config, versions, files = config_hash(run), libraries(), feed.hashes()
+    now = clock.now_ns()
+    created = dt.datetime.fromtimestamp(now // 10**9, dt.UTC).isoformat()
+    named = hashlib.blake2b(f"{config}{now}{os.getpid()}".encode(), digest_size=8)
+    universe = feed.universe
+    return {
+        "run_id": named.hexdigest(),
+        "name": run.session.name,
+        "created": created,
+        "digest": digest,
+        "config_hash": config,
+        "config": resolved(run),
+        "seed": run.session.seed,
+        "interval_ns": feed.interval_ns,
+        "fill": run.broker.options.get("fill"),
+        "universe": {"symbols": list(universe.symbols), "currencies": list(universe.currencies)},
+        "feed": {"use": run.feed.use, "hashes": files, "issues": [msgspec.to_builtins(issue) for issue in issues]},
+        "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
+        "libraries": versions,
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,233 @@
+"""Runs from end to end: the same digest each time, a directory whole or none, from scripts, notebooks and taps."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters.files.journal_file import read_journal
+from engine.errors import ComponentError, ConfigError, DataError
+from engine.events import Bars, Book, Fills, Signal
+from samewire import Result, arun, open_session, run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def small(**changed: Any) -> dict[str, Any]:
+    """Twenty names over a bit more than a year: half a second."""
+    whole: dict[str, Any] = {
+        "schema": 1,
+        "session": {"name": "small", "start": "2019-06-03", "end": "2020-03-31", "cash": 1_000_000, "seed": 7},
+        "feed": {"use": "sample", "symbols": 20, "years": 3},
+        "models": [{"name": "mom", "use": "momentum", "window": 10}],
+        "strategy": {"use": "topk_dropout", "topk": 5, "n_drop": 1},
+        "optimizer": {"use": "direct"},
+        "risk": {"max_weight": 0.3},
+        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 5, "slippage_bps": 5}},
+    }
+    return whole | changed
+
+
+def trained() -> dict[str, Any]:
+    return small(
+        features=[{"name": "rolling", "use": "rolling"}],
+        models=[
+            {
+                "name": "gbdt",
+                "use": "lightgbm",
+                "features": "rolling",
+                "num_boost_round": 20,
+                "train": {"until": "2019-06-28"},
+            }
+        ],
+        optimizer={"use": "mean_variance", "risk_model": {"use": "ledoit_wolf", "window": 40, "min_slices": 20}},
+    )
+
+
+def test_two_runs_have_the_same_digest_and_another_seed_of_the_market_another() -> None:
+    first, second = run(small()), run(small())
+    assert first.summary["digest"] == second.summary["digest"]
+    assert first.summary["fills"] > 50
+    other = run(small(), overrides=["feed.seed=8"])
+    assert other.summary["digest"] != first.summary["digest"]
+
+
+def test_the_digest_is_the_same_whatever_the_hash_seed_and_the_number_of_threads() -> None:
+    code = "import json, sys; from samewire import run;print(run(json.loads(sys.argv[1])).summary['digest'])"
+    digests = set()
+    for seed, threads in [("0", "1"), ("1", "2"), ("4711", "1")]:
+        environment = os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", code, json.dumps(trained())],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_the_session_directory_holds_what_the_contract_says(tmp_path: Path) -> None:
+    out = tmp_path / "a folder with spaces" / "run"
+    result = run(trained(), out=out)
+    there = {path.name for path in out.iterdir()}
+    tables = {"equity.parquet", "orders.parquet", "fills.parquet", "signals.parquet", "targets.parquet"}
+    assert there >= {"manifest.json", "run.yaml", "summary.json", "journal", "report.html", "models"} | tables
+    summary = json.loads((out / "summary.json").read_text())
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert summary["digest"] == manifest["digest"] == result.summary["digest"]
+    assert not list(tmp_path.rglob(".*"))
+    assert result.equity.num_rows == summary["slices"]
+    assert result.fills.num_rows == summary["fills"]
+    assert (out / "models" / "gbdt" / "model.txt").is_file()
+    assert manifest["models"]["gbdt"]
+    last = result.equity["equity"][-1].as_py()
+    assert last == pytest.approx(summary["final_equity"])
+    again = run(out / "run.yaml")
+    assert again.summary["digest"] == summary["digest"]
+
+
+def test_the_journal_of_a_session_reads_back_and_its_last_book_is_the_final_equity(tmp_path: Path) -> None:
+    result = run(small(), out=tmp_path / "run")
+    entries = list(read_journal(tmp_path / "run" / "journal"))
+    kinds = [type(entry.event) for entry in entries if entry.event is not None]
+    assert kinds.count(Bars) == result.summary["slices"]
+    books = [entry.event for entry in entries if isinstance(entry.event, Book)]
+    assert books[-1].equity == result.summary["final_equity"]
+    for entry in entries:
+        if isinstance(entry.event, Book):
+            assert np.isfinite(entry.event.equity)
+            assert np.isfinite(entry.event.qty).all()
+            assert np.isfinite(entry.event.cash).all()
+            assert (entry.event.cash >= 0).all()
+
+
+def test_an_output_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(small(), out=out)
+    before = (out / "manifest.json").read_text()
+    with pytest.raises(ConfigError, match="it is there already"):
+        run(small(), out=out)
+    assert (out / "manifest.json").read_text() == before
+    run(small(), out=out, overwrite=True)
+    assert (out / "manifest.json").read_text() != before
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="not a session directory, so it is not replaced"):
+        run(small(), out=precious, overwrite=True)
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+class Explodes:
+    """A strategy that fails in the middle."""
+
+    interval_ns = 0
+
+    def __init__(self, *, after: int) -> None:
+        self._left = after
+
+    def on_signals(self, signals: Any, book: Any, /) -> None:
+        self._left -= 1
+        if not self._left:
+            raise LookupError("no such sector")
+
+
+def test_a_failure_in_the_middle_names_the_component_and_leaves_no_half_written_directory(tmp_path: Path) -> None:
+    broken = small(strategy={"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 30})
+    with pytest.raises(ComponentError, match=r"mine: failed on Signal of \d+ ns: LookupError: no such sector"):
+        run(broken, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("session", "error"),
+    [
+        ({"start": "2031-01-01", "end": None}, DataError),
+        ({"start": "2019-06-08", "end": "2019-06-09"}, DataError),  # a weekend
+    ],
+)
+def test_a_range_without_bars_is_an_error_and_leaves_nothing(
+    session: dict[str, Any], error: type[Exception], tmp_path: Path
+) -> None:
+    with pytest.raises(error):
+        run(small(session=small()["session"] | session), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_it_runs_where_an_event_loop_runs_already() -> None:
+    in_notebook = run(small())
+    awaited = await arun(small())
+    assert in_notebook.summary["digest"] == awaited.summary["digest"]
+    with pytest.raises(ConfigError):
+        run(small(session={"name": "x", "cash": 0}))
+
+
+async def test_signals_can_be_followed_while_the_session_runs() -> None:
+    prepared = open_session(small())
+    tap = prepared.session.bus.tap(Signal)
+    seen: list[int] = []
+
+    async def follow() -> None:
+        async for signal in tap:
+            seen.append(signal.ts)
+
+    reader = asyncio.create_task(follow())
+    await prepared.session.run(*prepared.sources)
+    await reader
+    assert len(seen) == prepared.fold.counts().slices
+    assert seen == sorted(seen)
+    assert tap.lost == 0
+
+
+def test_progress_is_told_once_a_slice() -> None:
+    told: list[Any] = []
+    result = run(small(), progress=told.append)
+    assert [p.slices for p in told] == list(range(1, result.summary["slices"] + 1))
+
+
+def test_a_run_without_a_directory_has_its_equity_all_the_same() -> None:
+    result = run(small())
+    assert isinstance(result, Result)
+    assert result.equity.num_rows == result.summary["slices"]
+
+
+def test_a_model_answers_only_after_the_day_it_was_trained_until(tmp_path: Path) -> None:
+    run(trained(), out=tmp_path / "run")
+    signals = [e.event for e in read_journal(tmp_path / "run" / "journal") if isinstance(e.event, Signal)]
+    cut = np.datetime64("2019-06-29", "ns").astype(np.int64)
+    assert all(np.isnan(s.value).all() and not s.model_hash for s in signals if s.ts < cut)
+    assert all(np.isfinite(s.value).any() and s.model_hash for s in signals if s.ts >= cut)
+
+
+def test_a_trained_model_can_be_named_by_its_folder(tmp_path: Path) -> None:
+    first = run(trained(), out=tmp_path / "run")
+    model = {"name": "gbdt", "use": "lightgbm", "features": "rolling", "num_boost_round": 20}
+    named = trained() | {"models": [model | {"artefact": str(tmp_path / "run" / "models" / "gbdt")}]}
+    second = run(named, out=tmp_path / "second")
+    hashes = [json.loads((tmp_path / name / "manifest.json").read_text())["models"] for name in ("run", "second")]
+    assert hashes[0] == hashes[1]
+    assert second.summary["rank_ic"] is not None
+    assert first.summary["digest"] != second.summary["digest"]  # it answers from the first slice on
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Callable[[], Path]:
+    def write() -> Path:
+        path = tmp_path / "scores.csv"
+        rows = [
+            f"2019-07-{day:02d},{symbol},{value}" for day in (1, 15) for symbol, value in (("NO", 1.0), ("ON", 2.0))
+        ]
+        path.write_text("\n".join(["date,symbol,score", *rows]))
+        return path
+
+    return write
