@@ -1,0 +1,1 @@
+"""Gates: what every order passes before a broker sees it."""

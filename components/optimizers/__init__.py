@@ -1,0 +1,1 @@
+"""Optimizers: targets and a book in, affordable orders out."""

@@ -1,0 +1,328 @@
+"""From wanted shares to orders that can be paid for: pure functions of arrays, shared by all optimizers.
+
+Nothing here remembers anything; what a function needs comes in.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.events import (
+    Book,
+    Codes,
+    LegAction,
+    Note,
+    OpenOrders,
+    OrderKind,
+    Orders,
+    Target,
+    TargetKind,
+    Vector,
+)
+from engine.ids import OrderIds
+from engine.protocols import CostModel
+from engine.universe import Universe
+
+Rows: TypeAlias = NDArray[Any]  # positions in an array
+_CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
+_ROUND = 1e-9  # of a lot: what a division may leave below a whole number
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What turning shares into orders depends on.
+
+    `reserve_bps` is kept back for the gap between the mark and the fill, on purchases and on the proceeds of sales.
+    `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position.
+    """
+
+    universe: Universe
+    ids: OrderIds
+    costs: CostModel
+    name: str
+    reserve_bps: float
+    min_order_value: float
+    band: float
+
+    def __post_init__(self) -> None:
+        for key, most in (("reserve_bps", 5_000.0), ("min_order_value", np.inf), ("band", 1.0)):
+            value = getattr(self, key)
+            if not 0 <= value <= most:
+                raise ValueError(f"{key} must be between 0 and {most:g}, got {value}")
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether one share at price 1 is worth 1 in the base currency, for every symbol."""
+        return len(self.universe.currencies) == 1 and bool((self.universe.multiplier == 1).all())
+
+
+@dataclass(slots=True)
+class Trades:
+    """Signed trades of L symbols, one each, and where they start: the position is filled plus working shares."""
+
+    symbol: Rows
+    qty: Vector
+    position: Vector
+    mark: Vector
+    unit: Vector  # base money for one share
+
+    def pick(self, rows: Rows) -> "Trades":
+        return Trades(self.symbol[rows], self.qty[rows], self.position[rows], self.mark[rows], self.unit[rows])
+
+
+def unit_value(universe: Universe, book: Book, rows: Rows | slice) -> Vector:
+    """Base money for one share: mark * multiplier * rate; NaN where no mark was ever seen."""
+    unit: Vector = book.mark[rows] * universe.multiplier[rows]
+    return unit if len(book.rate) == 1 else unit * book.rate[universe.currency[rows]]
+
+
+def wanted_shares(targets: tuple[Target, ...], book: Book, universe: Universe) -> Vector:
+    """(N,) shares wanted by all targets together; NaN = leave the position as it is.
+
+        QUANTITY: value     WEIGHT: value * equity / unit     VALUE: value / unit
+
+    NaN in any target leaves the symbol alone, and so does a weight or value of a symbol without a positive mark;
+    zero needs no mark.
+    """
+    total: Vector | None = None
+    unit: Vector | None = None
+    for target in targets:
+        shares = target.value
+        if target.kind is not TargetKind.QUANTITY:
+            if unit is None:
+                unit = unit_value(universe, book, slice(None))
+                usable = unit > 0
+            money = shares * book.equity if target.kind is TargetKind.WEIGHT else shares
+            shares = np.divide(money, unit, out=np.where(shares == 0, 0.0, np.nan), where=usable)
+        total = shares if total is None else total + shares
+    if total is None:
+        raise ValueError("wanted_shares: it was given no target; call it with one at least")
+    return total
+
+
+def alpha_of(targets: tuple[Target, ...]) -> Vector:
+    """(N,) the highest alpha that any target gives a symbol; NaN where none has an opinion."""
+    alpha = targets[0].alpha
+    for target in targets[1:]:
+        alpha = np.fmax(alpha, target.alpha)
+    return alpha
+
+
+def refuse_prices(target: Target, name: str) -> None:
+    """Raises ValueError where a target asks for a limit or stop price, which market orders cannot honour."""
+    for key, price in (("limit", target.limit), ("stop", target.stop)):
+        if not np.isnan(price).all():
+            raise ValueError(
+                f"{name}: target of {target.source} sets a {key} price of {np.nanmax(price)}, but this optimizer "
+                f"sends market orders; leave {key} NaN or use an optimizer that honours it"
+            )
+
+
+def round_trades(wanted: Vector, position: Vector, lot: Vector) -> Vector:
+    """Signed trades in whole lots from `position` toward `wanted`, never past it.
+
+    Toward zero when a position grows or shrinks, exact when it closes; one that turns over is closed exactly and
+    opened in whole lots, so rounding alone never changes a sign.
+
+    >>> round_trades(np.array([159.0, 0.0, -70.0, 40.0]), np.array([0.0, 7.5, 30.0, 150.0]), np.full(4, 50.0))
+    array([ 150. ,   -7.5, -80. , -100. ])
+    """
+    start = position * (wanted * position > 0)  # where the trade begins to count in lots: 0 where it closes or turns
+    lots = (wanted - start) / lot
+    result: Vector = np.trunc(lots + np.copysign(_ROUND, lots)) * lot - (position - start)
+    return result
+
+
+def expected_cost(sizing: Sizing, trades: Trades) -> tuple[Vector, Vector]:
+    """(L,) base money that each trade takes (purchases) or brings (negative), and (L,) its fees.
+
+    At the cost model's price for the mark, moved against us by the reserve.
+    """
+    gap = 1.0 + np.copysign(sizing.reserve_bps * 1e-4, trades.qty)
+    price = sizing.costs.price(trades.qty, trades.mark) * gap
+    if sizing.plain:
+        return trades.qty * price, sizing.costs.fees(trades.qty, price).sum(axis=1)
+    multiplier = sizing.universe.multiplier[trades.symbol]
+    per_price = trades.unit / trades.mark  # multiplier * rate
+    fees = sizing.costs.fees(trades.qty * multiplier, price).sum(axis=1)
+    return trades.qty * price * per_price, fees * (per_price / multiplier)
+
+
+def spendable(sizing: Sizing, book: Book) -> float:
+    """Base money at hand: cash in all currencies less what working purchases may still take.
+
+    Purchases asked to be cancelled count too: they may fill first.
+    """
+    money = float(book.cash @ book.rate)
+    if book.working.any():
+        rows = np.flatnonzero(book.working > 0)
+        waiting = Trades(
+            rows, book.working[rows], book.qty[rows], book.mark[rows], unit_value(sizing.universe, book, rows)
+        )
+        value, fees = expected_cost(sizing, waiting)
+        money -= float(value.sum() + fees.sum())
+    return money
+
+
+def afford(sizing: Sizing, trades: Trades, alpha: Vector, money: float) -> Vector:
+    """(L,) trades of which the purchases fit into `money` and the proceeds of the sales.
+
+    The rule for which are cut: purchases that cover a short come first, then by alpha from high to low (NaN last),
+    then in the order of the universe. In that order each is bought whole while the money lasts; the first that does
+    not fit is cut to the lots that do, and those after it wait for another slice.
+    """
+    value, fees = expected_cost(sizing, trades)
+    cost = value + fees
+    if cost.sum() <= money:
+        return trades.qty
+    buys = np.flatnonzero(trades.qty > 0)
+    if not buys.size:
+        return trades.qty
+    money -= float(cost.sum() - cost[buys].sum())
+    score = np.where(np.isnan(alpha[buys]), np.inf, -alpha[buys])
+    order = buys[np.lexsort((trades.symbol[buys], score, trades.position[buys] >= 0))]
+    spent = np.cumsum(cost[order])
+    first = int(np.searchsorted(spent > money, True))
+    result: Vector = trades.qty.copy()
+    result[order[first:]] = 0.0
+    if first < len(order):
+        left = money - (float(spent[first - 1]) if first else 0.0)
+        result[order[first]] = _part(sizing, trades.pick(order[first : first + 1]), left)
+    return result
+
+
+def _part(sizing: Sizing, trade: Trades, money: float) -> float:
+    """Shares in whole lots of one purchase that `money` pays for.
+
+    Price and fees are taken at a quantity no smaller than the answer, and neither falls as the quantity grows.
+    """
+    lot, bound = float(sizing.universe.lot[trade.symbol[0]]), trade
+    value, _ = expected_cost(sizing, bound)
+    most = np.floor(max(money, 0.0) * trade.qty / value / lot) * lot
+    if not most[0] > 0:
+        return 0.0
+    bound = Trades(trade.symbol, np.minimum(most, trade.qty), trade.position, trade.mark, trade.unit)
+    value, fees = expected_cost(sizing, bound)
+    fits = np.floor(np.maximum(money - fees, 0.0) * bound.qty / value / lot) * lot
+    return float(min(fits[0], bound.qty[0]))
+
+
+def contradicted(open_orders: OpenOrders, wanted: Vector, position: Vector) -> Rows:
+    """Rows of open orders to cancel: those that trade away from what is wanted, and stops of a position not wanted.
+
+    `position` (N,) counts filled and working shares. NaN wanted contradicts nothing.
+    """
+    symbol = open_orders.symbol
+    stops = np.isin(open_orders.kind, _CONDITIONAL)
+    away = (wanted[symbol] - position[symbol]) * open_orders.left < 0
+    return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away))
+
+
+def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, status: Codes) -> tuple[Note | Orders, ...]:
+    """Orders (market, DAY) that bring filled and working shares to `wanted` (N,), with notes on what was dropped.
+
+    A symbol gets no order where `wanted` is NaN, where its bar is not FRESH or it has no positive mark (Note
+    `untradable`), where the trade rounds to nothing or is below the band or the least value (Note `small`), and while
+    an order of it is being cancelled, since that may still fill. Purchases that cash does not cover are cut as
+    `afford` says (Note `cut`). Cancels come first, then sales, then purchases.
+    """
+    working = book.working.any()
+    position = book.qty + book.working if working else book.qty
+    change = wanted - position
+    rows = change.nonzero()[0]  # NaN too
+    cancels: Rows = _NO_ROWS
+    if book.open_orders.ids.size:
+        cancels = contradicted(book.open_orders, wanted, position)
+        if cancels.size:
+            rows = rows[~np.isin(rows, book.open_orders.symbol[cancels])]
+    if not rows.size and not cancels.size:
+        return ()
+    trades, notes = _trades(sizing, change, book, status, rows)
+    if trades.qty.size:
+        bought = afford(sizing, trades, alpha[trades.symbol], spendable(sizing, book))
+        if bought is not trades.qty:
+            short = np.flatnonzero(bought != trades.qty)
+            notes.append(_note(sizing, book, "cut", trades.symbol[short], (trades.qty - bought)[short]))
+            kept = np.flatnonzero(bought)
+            trades = Trades(trades.symbol, bought, trades.position, trades.mark, trades.unit).pick(kept)
+    if not trades.qty.size and not cancels.size:
+        return tuple(notes)
+    return (*notes, legs(sizing, trades, book, cancels))
+
+
+_NO_ROWS: Rows = np.empty(0, np.int32)
+_NO_ROWS.flags.writeable = False
+
+
+def _trades(sizing: Sizing, changes: Vector, book: Book, status: Codes, rows: Rows) -> tuple[Trades, list[Note]]:
+    """Rounded trades of the symbols that can and need to be traded; `changes` (N,) is wanted less position."""
+    notes: list[Note] = []
+    change, mark = changes[rows], book.mark[rows]
+    unit = mark if sizing.plain else unit_value(sizing.universe, book, rows)
+    known = ~np.isnan(change)
+    usable = (status[rows] == 0) & (unit > 0) & known
+    if not usable.all():
+        blocked = known & ~usable
+        if blocked.any():
+            notes.append(_note(sizing, book, "untradable", rows[blocked], change[blocked]))
+        rows, change, mark, unit = rows[usable], change[usable], mark[usable], unit[usable]
+    start = book.qty[rows] + book.working[rows]
+    qty = round_trades(start + change, start, sizing.universe.lot[rows])
+    keep = qty != 0
+    floor = max(sizing.min_order_value, sizing.band * book.equity)  # base money
+    if floor > 0:
+        small = keep & (np.abs(qty) * unit < floor) & (start + qty != 0)
+        if small.any():
+            notes.append(_note(sizing, book, "small", rows[small], qty[small]))
+            keep &= ~small
+    trades = Trades(rows, qty, start, mark, unit)
+    return (trades if keep.all() else trades.pick(keep)), notes
+
+
+def _note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> Note:
+    return Note(
+        ts=book.ts,
+        source=sizing.name,
+        kind=kind,
+        text=_WHY[kind].format(count=len(symbol)),
+        symbol=symbol.astype(np.int32),
+        value=qty,
+    )
+
+
+def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
+    """Cancels of open orders, then sales, then purchases, each in the order of the universe."""
+    order = np.argsort(trades.qty > 0, kind="stable")
+    new, gone = len(order), len(cancels)
+    count = new + gone
+    symbol, qty = trades.symbol[order].astype(np.int32), trades.qty[order]
+    zero, zeros, none = np.zeros(count, np.int32), np.zeros(count, np.int64), np.full(count, np.nan)
+    action, ref = zero, zeros.view(np.uint64)
+    if gone:
+        action = np.repeat(np.array([LegAction.CANCEL, LegAction.NEW], np.int32), [gone, new])
+        ref = np.concatenate([book.open_orders.ids[cancels], np.zeros(new, np.uint64)])
+        symbol = np.concatenate([book.open_orders.symbol[cancels], symbol])
+        qty = np.concatenate([np.zeros(gone), qty])
+    return Orders(
+        ts=book.ts,
+        action=action,
+        ids=sizing.ids(ts=book.ts, count=count),
+        ref=ref,
+        symbol=symbol,
+        qty=qty,
+        kind=zero,  # OrderKind.MARKET
+        limit=none,
+        stop=none,
+        tif=zero,  # TimeInForce.DAY
+        expires=zeros,
+    )
+
+
+_WHY = {
+    "untradable": "{count} wanted trades have no FRESH bar or no price: no order",
+    "small": "{count} trades are below min_order_value or band: no order",
+    "cut": "{count} purchases were cut to the cash at hand and the proceeds of sales: shares not bought",
+}

@@ -1,0 +1,1 @@
+"""Risk models: bars in, a covariance in factored form on demand."""

@@ -1,0 +1,1 @@
+"""Strategies: signals and a book in, a target out."""

@@ -1,0 +1,169 @@
+"""Top-k with dropout: the best names by score, a few replaced each slice."""
+
+from collections import deque
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.strategies.signals import pick
+from engine.events import Bars, Book, Codes, Mask, Signal, Status, Target, TargetKind, Vector
+from engine.state import mutable, pack, unpack
+from engine.universe import Universe
+
+Rows: TypeAlias = NDArray[Any]  # positions in the universe
+_KIND, _VERSION = "topk_dropout", 1
+
+
+class TopkDropout:
+    """Holds about `topk` names and replaces at most `n_drop` of them a slice; new names get equal budgets.
+
+    With H the names held (filled or working), decided on what is known at t and nothing later:
+
+    1. Candidates C: the best topk + n_drop - |H| names not held that have a finite score, are members and FRESH at t.
+    2. H and C are ranked together by score. A holding without a finite score stands last; at equal scores a holding
+       stands before a candidate, then the order of the universe decides.
+    3. Planned sales: the holdings among the last n_drop ranks, but never those within the first topk. So a holding
+       is dropped only for a better candidate, or where more than topk names are held. n_drop = 0 replaces nothing.
+    4. A planned sale is made only if the name is FRESH at t and has been held for `hold_thresh` slices; others stay
+       and free no slot.
+    5. Purchases: the first topk - |H| + |sales| of C, each for
+
+           min(risk_degree * equity / topk, (risk_degree * equity - value of names kept) / number of purchases)
+
+       Names that cannot be bought never were candidates, so the next best one takes their budget.
+
+    The target is in shares: a name kept has exactly its present quantity, and so no order. Leaving the index or
+    going missing sells nothing. Without any finite score all is kept; before the first score there is no target.
+
+    Source: the TopkDropout strategy of Qlib, made causal: sizes come from marks and equity at t instead of the next
+    deal price, and purchases are decided after the sales that can be made.
+
+    >>> from engine.universe import universe_of
+    >>> best = TopkDropout(topk=1, n_drop=1, universe=universe_of(("A", "B")), name="best")
+    >>> best.on_bars(bars(ts=1, close=[10.0, 20.0]))
+    >>> best.on_signals((signal(1, [0.1, 0.2]),), book(1, [10.0, 20.0], cash=1000.0)).value
+    array([ 0. , 47.5])
+    """
+
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
+        self,
+        *,
+        topk: int,
+        n_drop: int,
+        universe: Universe,
+        name: str,
+        risk_degree: float = 0.95,
+        hold_thresh: int = 1,
+        signal: str | None = None,
+        interval_ns: int = 0,
+    ) -> None:
+        if topk < 1:
+            raise ValueError(f"topk must be at least 1, got {topk}")
+        if n_drop < 0:
+            raise ValueError(f"n_drop must be at least 0, got {n_drop}")
+        if not 0 < risk_degree <= 10:
+            raise ValueError(f"risk_degree must be above 0 and at most 10 (a share of equity), got {risk_degree}")
+        if hold_thresh < 0:
+            raise ValueError(f"hold_thresh must be at least 0 slices, got {hold_thresh}")
+        if interval_ns < 0:
+            raise ValueError(f"interval_ns must be at least 0, got {interval_ns}")
+        n = len(universe)
+        self.interval_ns = interval_ns
+        self._topk, self._n_drop, self._risk_degree = topk, n_drop, risk_degree
+        self._hold_thresh, self._signal, self._name, self._universe = hold_thresh, signal, name, universe
+        self._none = np.full(n, np.nan)
+        self._none.flags.writeable = False
+        self._status: Codes = np.full(n, Status.MISSING, np.int32)  # no bar yet: nothing can be bought
+        self._member: Mask = np.ones(n, bool)
+        self._recent: deque[int] = deque(maxlen=max(hold_thresh, 1))
+        self._decided = False
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._status, self._member = bars.status, bars.member
+        self._recent.append(bars.ts)
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
+        signal = signals[0] if self._signal is None and len(signals) == 1 else pick(signals, self._signal, self._name)
+        score = signal.value
+        position = book.qty + book.working
+        finite = np.isfinite(score)
+        self._decided = self._decided or bool(finite.any())
+        if not self._decided:
+            return None
+        held = np.flatnonzero(position)
+        today = self._candidates(score, finite, held)
+        sold = self._sales(score, held, today, book)
+        count = self._topk - len(held) + len(sold)
+        value = position
+        value[sold] = 0.0
+        if count > 0 and today.size:
+            bought = today[:count]
+            value[bought] = self._budget(book, value, held, len(bought)) / self._unit(book, bought)
+        return Target(
+            ts=book.ts,
+            source=self._name,
+            kind=TargetKind.QUANTITY,
+            value=value,
+            alpha=score,
+            limit=self._none,
+            stop=self._none,
+        )
+
+    def _candidates(self, score: Vector, finite: Mask, held: Rows) -> Rows:
+        """The best names that may be bought, best first; ties in the order of the universe."""
+        wanted = min(self._n_drop + self._topk - len(held), len(score))
+        if wanted <= 0:
+            return held[:0]
+        value = np.where(finite & (self._status == 0) & self._member, score, -np.inf)
+        value[held] = -np.inf
+        least = np.partition(value, len(value) - wanted)[len(value) - wanted]
+        best = np.flatnonzero(value >= least) if least > -np.inf else np.flatnonzero(value > -np.inf)
+        order = np.argsort(-value[best], kind="stable")[:wanted]
+        result: Rows = best[order]
+        return result
+
+    def _sales(self, score: Vector, held: Rows, today: Rows, book: Book) -> Rows:
+        """The holdings to be sold: outranked, FRESH and held for long enough."""
+        ranks = len(held) + len(today)
+        first = max(self._topk, ranks - self._n_drop)
+        if first >= ranks or not held.size:
+            return held[:0]
+        both = np.concatenate([held, today])
+        key = -score[both]
+        key[~np.isfinite(key)] = np.inf
+        last = np.argsort(key, kind="stable")[first:]
+        planned: Rows = held[np.sort(last[last < len(held)])]
+        planned = planned[self._status[planned] == 0]
+        if self._hold_thresh > 1 and planned.size:
+            long_ago = self._recent[0] if len(self._recent) == self._hold_thresh else 0
+            planned = planned[(book.opened[planned] > 0) & (book.opened[planned] <= long_ago)]
+        return planned
+
+    def _unit(self, book: Book, rows: Rows) -> Vector:
+        """Base money for one share."""
+        universe = self._universe
+        unit: Vector = book.mark[rows] * universe.multiplier[rows]
+        return unit if len(book.rate) == 1 else unit * book.rate[universe.currency[rows]]
+
+    def _budget(self, book: Book, value: Vector, held: Rows, count: int) -> float:
+        """Base money for one new name, never negative."""
+        invest = self._risk_degree * book.equity
+        kept = float(value[held] @ self._unit(book, held)) if held.size else 0.0
+        return max(min(invest / self._topk, (invest - kept) / count), 0.0)
+
+    def save(self) -> bytes:
+        return pack(
+            _KIND,
+            _VERSION,
+            status=self._status,
+            member=self._member,
+            recent=list(self._recent),
+            decided=self._decided,
+        )
+
+    def load(self, state: bytes, /) -> None:
+        fields = unpack(state, _KIND, _VERSION)
+        self._status, self._member = mutable(fields["status"]), mutable(fields["member"])
+        self._recent = deque(fields["recent"], maxlen=max(self._hold_thresh, 1))
+        self._decided = fields["decided"]

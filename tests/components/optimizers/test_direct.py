@@ -1,0 +1,77 @@
+"""Targets into orders without an objective."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from components.costs.bps import Bps
+from components.optimizers.direct import Direct
+from engine.events import OrderKind, Orders, TargetKind, TimeInForce
+from engine.ids import OrderIds
+from engine.universe import universe_of
+from tests.make import bars, book, day, target
+
+
+def direct(**options: float) -> Direct:
+    universe = universe_of(("A", "B", "C"))
+    optimizer = Direct(universe=universe, ids=OrderIds("s", "opt"), costs=Bps(commission_bps=5), name="opt", **options)
+    optimizer.on_bars(bars(day(0), [10.0, 20.0, 40.0]))
+    return optimizer
+
+
+def test_orders_are_market_day_orders_with_the_ids_of_their_slice() -> None:
+    (orders,) = direct().on_targets((target(day(0), [0.2, 0.3, 0.0]),), book(day(0), [10, 20, 40], cash=10_000))
+    assert isinstance(orders, Orders)
+    assert orders.qty.tolist() == [200, 150]
+    assert orders.symbol.tolist() == [0, 1]
+    assert orders.symbol.dtype == np.int32
+    assert set(orders.kind.tolist()) == {OrderKind.MARKET}
+    assert set(orders.tif.tolist()) == {TimeInForce.DAY}
+    assert orders.ids.tolist() == OrderIds("s", "opt")(ts=day(0), count=2).tolist()
+    assert orders.ts == day(0)
+
+
+def test_a_target_that_is_met_gives_nothing() -> None:
+    same = target(day(0), [5, 0, 0], kind=TargetKind.QUANTITY)
+    assert direct().on_targets((same,), book(day(0), [10, 20, 40], qty=[5, 0, 0])) == ()
+
+
+def test_a_met_target_in_shares_is_worked_out_again_when_the_position_changes() -> None:
+    optimizer, where = direct(), book(day(0), [10, 20, 40], qty=[5, 0, 0])
+    same = (target(day(0), [5, 0, 0], kind=TargetKind.QUANTITY),)
+    assert optimizer.on_targets(same, where) == ()
+    assert optimizer.on_targets(same, where) == ()
+    after_split = msgspec.structs.replace(where, qty=np.array([10.0, 0, 0]))
+    (orders,) = optimizer.on_targets(same, after_split)
+    assert orders.qty.tolist() == [-5]
+    working = msgspec.structs.replace(where, working=np.array([0, 2.0, 0]))
+    (orders,) = optimizer.on_targets(same, working)
+    assert orders.qty.tolist() == [-2]
+    assert optimizer.on_targets(same, where) == ()
+
+
+def test_two_sleeves_are_netted_into_one_trade() -> None:
+    long, short = target(day(0), [0.2, 0, 0], source="a"), target(day(0), [-0.1, 0, 0], source="b")
+    (orders,) = direct().on_targets((long, short), book(day(0), [10, 20, 40], cash=10_000))
+    assert orders.qty.tolist() == [100]
+
+
+def test_the_reserve_keeps_cash_for_the_gap() -> None:
+    """Rule 37: reserve cash for the gap to the fill price."""
+    everything = (target(day(0), [1.0, 0, 0]),)
+    for reserve_bps, qty in ((0.0, 999), (100.0, 989), (1000.0, 908)):
+        orders = direct(reserve_bps=reserve_bps).on_targets(everything, book(day(0), [10, 20, 40], cash=10_000))[-1]
+        assert orders.qty.tolist() == [qty]
+
+
+def test_before_any_bar_nothing_is_sent() -> None:
+    optimizer = Direct(universe=universe_of(("A",)), ids=OrderIds("s", "o"), costs=Bps(), name="opt")
+    (note,) = optimizer.on_targets((target(day(0), [0.5]),), book(day(0), [10]))
+    assert note.kind == "untradable"
+
+
+@pytest.mark.parametrize("key", ["limit", "stop"])
+def test_limit_and_stop_prices_are_refused_not_ignored(key: str) -> None:
+    wish = msgspec.structs.replace(target(day(0), [0.2, 0, 0]), **{key: np.array([9.5, np.nan, np.nan])})
+    with pytest.raises(ValueError, match=f"sets a {key} price of 9.5"):
+        direct().on_targets((wish,), book(day(0), [10, 20, 40]))

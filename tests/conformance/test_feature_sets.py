@@ -1,0 +1,98 @@
+"""What every feature set keeps: one list of feature sets, one battery."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.features.rolling import Rolling
+from engine.events import Bars
+from tests.conformance.driving import drive, frozen, history, resumed_everywhere
+from tests.conformance.streams import N, arrays, moved, same, universe
+
+Make = Callable[[], Any]
+CASES: dict[str, Make] = {
+    "rolling": lambda: Rolling(universe=universe(), windows=(3, 6)),
+    "rolling_one_window": lambda: Rolling(universe=universe(), windows=(4,)),
+}
+pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
+
+
+def test_each_slice_is_answered_with_one_row_a_symbol(make: Make) -> None:
+    features = make()
+    for event, answer in zip(events := history(), drive(features, events), strict=True):
+        if isinstance(event, Bars):
+            assert (answer.ts, answer.schema) == (event.ts, features.schema)
+            assert answer.value.shape == (N, len(features.names))
+            assert answer.value.dtype == np.float64
+            assert answer.value.flags.c_contiguous
+        else:
+            assert answer is None
+
+
+def test_names_are_unique_and_the_schema_is_that_of_any_copy(make: Make) -> None:
+    assert len(set(make().names)) == len(make().names)
+    assert make().schema == make().schema != ""
+
+
+def test_nothing_is_infinite_and_a_missing_name_has_no_feature(make: Make) -> None:
+    for event, answer in zip(events := history(), drive(make(), events), strict=True):
+        if isinstance(event, Bars):
+            assert not np.isinf(answer.value).any()
+            assert np.isnan(answer.value[event.status != 0]).all()
+
+
+def test_something_is_known_after_the_lookback(make: Make) -> None:
+    features = make()
+    answers = [a for a in drive(features, history()) if a is not None]
+    assert np.isfinite(answers[features.lookback].value).any(axis=0).all()
+
+
+def test_values_depend_on_nothing_older_than_the_lookback(make: Make) -> None:
+    events = history()
+    whole = drive(make(), events)
+    start = 8
+    later = [e for e in events if e.ts >= [e for e in events if isinstance(e, Bars)][start].ts]
+    late = [a for a in drive(make(), later) if a is not None]
+    kept = make().lookback - 1
+    assert same(late[kept:], [a for a in whole if a is not None][start + kept :])
+
+
+def test_inputs_are_not_changed(make: Make) -> None:
+    events = history()
+    before = [arrays(event) for event in events]
+    drive(make(), events)
+    assert same(before, [arrays(event) for event in events])
+
+
+def test_an_answer_is_never_changed_afterwards(make: Make) -> None:
+    features, events = make(), history()
+    kept = []
+    for event in events:
+        answer = drive(features, [event])[0]
+        if answer is not None:
+            kept.append((answer, answer.value.copy()))
+    assert all(np.array_equal(answer.value, copy, equal_nan=True) for answer, copy in kept)
+
+
+def test_two_fresh_copies_agree(make: Make) -> None:
+    assert same(drive(make(), history()), drive(make(), history()))
+
+
+def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make) -> None:
+    assert same(drive(make(), history()), resumed_everywhere(make, history()))
+
+
+def test_answers_up_to_a_slice_do_not_depend_on_later_ones(make: Make) -> None:
+    events, other = history(0), history(1)
+    for cut in range(1, len(events)):
+        assert same(drive(make(), events[:cut]), drive(make(), events[:cut] + other[cut:])[:cut])
+
+
+def test_another_order_of_symbols_reorders_the_answer(make: Make) -> None:
+    order = np.array([3, 1, 0, 5, 4, 2])
+    bars = [event for event in history() if isinstance(event, Bars)]
+    plain = drive(make(), bars)
+    turned = drive(make(), [frozen(moved(event, order)) for event in bars])
+    assert all(same(a.value[order], b.value) for a, b in zip(plain, turned, strict=True))

@@ -1,0 +1,104 @@
+"""What every strategy keeps: one list of strategies, one battery."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.strategies.sign import Sign
+from components.strategies.topk_dropout import TopkDropout
+from engine.events import Target
+from engine.universe import Universe
+from tests.conformance.streams import SLICES, N, arrays, moved, same, session, universe
+from tests.make import signal
+
+CASES: dict[str, Callable[[Universe], Any]] = {
+    "topk_dropout": lambda u: TopkDropout(topk=3, n_drop=1, universe=u, name="s"),
+    "topk_dropout_held": lambda u: TopkDropout(topk=2, n_drop=2, universe=u, name="s", hold_thresh=3),
+    "sign": lambda u: Sign(universe=u, name="s"),
+    "sign_short": lambda u: Sign(universe=u, name="s", short=True, gross=0.8),
+}
+pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
+Make = Callable[[Universe], Any]
+
+
+def step(strategy: Any, row: Any) -> Target | None:
+    bars, scores, book = row
+    strategy.on_bars(bars)
+    answer: Target | None = strategy.on_signals((scores,), book)
+    return answer
+
+
+def test_a_target_has_the_shape_and_ts_of_its_slice(make: Make) -> None:
+    strategy = make(universe())
+    for row in session():
+        target = step(strategy, row)
+        if target is not None:
+            assert target.ts == row[0].ts
+            assert target.source == "s"
+            for column in (target.value, target.alpha, target.limit, target.stop):
+                assert column.shape == (N,)
+                assert column.dtype == np.float64
+
+
+def test_it_decides_something_in_a_session(make: Make) -> None:
+    strategy = make(universe())
+    assert sum(step(strategy, row) is not None for row in session()) > SLICES // 2
+
+
+def test_inputs_are_not_changed(make: Make) -> None:
+    strategy = make(universe())
+    for row in session():
+        before = [arrays(event) for event in row]
+        step(strategy, row)
+        assert same(before, [arrays(event) for event in row])
+
+
+def test_no_nan_becomes_a_position(make: Make) -> None:
+    strategy = make(universe())
+    for bars, _, book in session():
+        target = step(strategy, (bars, signal(bars.ts, [np.nan] * N), book))
+        assert target is None or np.array_equal(target.value, book.qty)
+
+
+def test_warm_up_gives_no_target(make: Make) -> None:
+    strategy = make(universe())
+    bars, _, book = session()[0]
+    assert step(strategy, (bars, signal(bars.ts, [np.nan] * N), book)) is None
+
+
+def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make) -> None:
+    rows = session()
+    straight = make(universe())
+    expected = [step(straight, row) for row in rows]
+    broken = make(universe())
+    for row, answer in zip(rows, expected, strict=True):
+        fresh = make(universe())
+        fresh.load(broken.save())
+        assert fresh.save() == broken.save()
+        broken = fresh
+        assert same(step(broken, row), answer)
+
+
+def test_two_fresh_copies_agree(make: Make) -> None:
+    one, two = make(universe()), make(universe())
+    assert all(same(step(one, row), step(two, row)) for row in session())
+
+
+@pytest.mark.parametrize("cut", [1, 7, 20])
+def test_prefix_property(make: Make, cut: int) -> None:
+    one, two = make(universe()), make(universe())
+    changed = session()[:cut] + session(seed=99)[cut:]
+    before = [step(one, row) for row in session()][:cut]
+    assert same(before, [step(two, row) for row in changed][:cut])
+
+
+def test_permuting_symbols_permutes_the_target(make: Make) -> None:
+    order = np.random.default_rng(5).permutation(N)
+    one, two = make(universe()), make(universe(order=order))
+    for row in session():
+        first, second = step(one, row), step(two, tuple(moved(event, order) for event in row))
+        assert (first is None) == (second is None)
+        if first is not None and second is not None:
+            np.testing.assert_allclose(second.value, first.value[order], rtol=1e-12)
