@@ -1,0 +1,6 @@
+"""The report of a session: one HTML file that needs nothing else."""
+
+from adapters.report.page import write_report
+from adapters.report.view import Chart, Figure, Grid, ReportView, Series
+
+__all__ = ["Chart", "Figure", "Grid", "ReportView", "Series", "write_report"]

@@ -1,0 +1,181 @@
+"""summary.json: the figures of a session, each defined in docs/metrics.md."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from components.metrics.fold import COST_KINDS, Counts, SessionFold
+from components.metrics.returns import Performance, performance, periods_per_year
+from components.metrics.signal import coefficient
+from engine.events import Vector
+from engine.protocols import Issue
+
+_SHORT_YEARS = 0.5  # below this a yearly figure is mostly luck
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What a summary says about the run itself."""
+
+    digest: str
+    wall_s: float
+    cpu_s: float
+
+
+def summarise(
+    fold: SessionFold, *, run: Run, issues: Sequence[Issue] = (), warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The summary of a finished fold, ready for JSON: an undefined number is None, never NaN.
+
+    `warnings` are what the caller has to say (a fill at the same close, say); those that follow from the figures
+    and from the feed's issues are added behind them.
+    """
+    fold.finish()
+    rows, counts = fold.rows, fold.counts()
+    equity, ts = rows["equity"], rows.ts
+    periods = periods_per_year(ts, fold.interval_ns)
+    net = performance(equity, fold.cash, periods)
+    models = _models(fold)
+    said = [*warnings, *_warnings(fold, counts, net), *(_issue_text(issue) for issue in issues)]
+    summary = {
+        "digest": run.digest,
+        "slices": counts.slices,
+        "bars": counts.bars,
+        "wall_s": round(run.wall_s, 4),
+        "cpu_s": round(run.cpu_s, 4),
+        "start": _date(ts, 0),
+        "end": _date(ts, -1),
+        **_returns(fold, net),
+        **_trading(fold, counts, net),
+        **_first_model(models),
+        "models": models,
+        "warnings": said,
+        "issues": [{"kind": i.kind, "count": i.count, "rule": i.rule, "examples": list(i.examples)} for i in issues],
+    }
+    return {name: plain(value) for name, value in summary.items()}
+
+
+def _returns(fold: SessionFold, net: Performance) -> dict[str, Any]:
+    equity, cost = fold.rows["equity"], fold.rows["cost"]
+    last = float(equity[-1]) if len(equity) else fold.cash
+    gross = (last + float(cost.sum())) / fold.cash - 1
+    level = fold.rows.last("benchmark") if len(equity) else math.nan
+    benchmark = level / fold.cash - 1
+    return {
+        "initial_equity": fold.cash,
+        "final_equity": last,
+        "periods_per_year": net.periods,
+        "years": net.years,
+        "total_return": net.total_return,
+        "cagr": net.cagr,
+        "gross_return": gross,
+        "benchmark": fold.benchmark,
+        "benchmark_return": benchmark,
+        "excess_return": net.total_return - benchmark,
+        "volatility": net.volatility,
+        "sharpe": net.sharpe,
+        "sharpe_se": net.sharpe_se,
+        "sortino": net.sortino,
+        "max_drawdown": net.drawdown.depth,
+        "drawdown_slices": net.drawdown.slices,
+        "drawdown_recovered": net.drawdown.recovered,
+        "calmar": net.calmar,
+        "skew": net.skew,
+        "kurtosis": net.kurtosis,
+    }
+
+
+def _trading(fold: SessionFold, counts: Counts, net: Performance) -> dict[str, Any]:
+    rows = fold.rows
+    cost = float(rows["cost"].sum())
+    book = fold.book
+    return {
+        "turnover": float(rows["turnover"].sum()) / net.years if net.years else math.nan,
+        "cost": cost,
+        "cost_drag": cost / fold.cash,
+        "costs": {kind: float(rows[kind].sum()) for kind in COST_KINDS},
+        "gross_exposure": _mean(rows["gross"]),
+        "net_exposure": _mean(rows["net"]),
+        "orders": counts.orders,
+        "fills": counts.fills,
+        "refusals": counts.refusals,
+        "refused_by": counts.refused_by,
+        "large_fills": counts.large,
+        "open_positions": int(np.count_nonzero(book.qty)) if book is not None else 0,
+        "missing": int(counts.missing.sum()),
+        "halted": int(counts.halted.sum()),
+        "actions": counts.actions,
+    }
+
+
+def _models(fold: SessionFold) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, score in fold.models.items():
+        ic = coefficient(score.rows["ic"], overlap=score.horizon)
+        rank = coefficient(score.rows["rank_ic"], overlap=score.horizon)
+        found[name] = {
+            "ic": plain(ic.mean),
+            "icir": plain(ic.ratio),
+            "rank_ic": plain(rank.mean),
+            "rank_icir": plain(rank.ratio),
+            "rank_ic_t": plain(rank.t),
+            "horizon": score.horizon,
+            "slices": rank.slices,
+        }
+    return found
+
+
+def _first_model(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The figures of the first model of the run file stand at the top level too."""
+    first = next(iter(models.values()), {})
+    return {name: first.get(name) for name in ("ic", "icir", "rank_ic", "rank_icir", "rank_ic_t")}
+
+
+def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
+    said = []
+    book = fold.book
+    if book is not None and book.equity <= 0:
+        said.append(f"The account was ruined: equity ended at {book.equity:,.0f}.")
+    if not counts.fills:
+        why = f" {counts.refusals} were refused." if counts.refusals else ""
+        said.append(f"Nothing was traded: {counts.orders} orders, no fill.{why}")
+    elif 0 < net.years < _SHORT_YEARS:
+        said.append(f"The session is {net.years:.2f} years long: yearly figures of so short a time are mostly luck.")
+    held = np.flatnonzero(book.qty) if book is not None else ()
+    if book is not None and len(held):
+        said.append(f"{len(held)} positions were open at the end; they count at their last close, not at a sale.")
+    if counts.refusals:
+        rules = ", ".join(f"{rule} {count}" for rule, count in counts.refused_by.items())
+        said.append(f"{counts.refusals} order legs were refused: {rules}.")
+    if counts.large:
+        said.append(f"{counts.large} of {counts.fills} fills were above 10 % of their bar's volume.")
+    if counts.unpriced:
+        said.append(f"{counts.unpriced} fills have no market price beside them; their slippage counts as zero.")
+    missing, halted = int(counts.missing.sum()), int(counts.halted.sum())
+    if missing:
+        names = int(np.count_nonzero(counts.missing))
+        share = missing / max(1, missing + halted + counts.bars)
+        said.append(f"{missing} bars of {names} members were missing ({share:.2%}); no price was invented for them.")
+    if halted:
+        said.append(f"{halted} bars of {int(np.count_nonzero(counts.halted))} members were halted.")
+    return said
+
+
+def _issue_text(issue: Issue) -> str:
+    bars = "row" if issue.count == 1 else "rows"
+    return f"{issue.count} {bars} of the feed: {issue.kind.replace('_', ' ')}; {issue.rule}."
+
+
+def _mean(values: Vector) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _date(ts: Any, place: int) -> str | None:
+    return str(ts[place].astype("datetime64[ns]").astype("datetime64[D]")) if len(ts) else None
+
+
+def plain(value: Any) -> Any:
+    """A number that JSON can hold: None for NaN and infinities."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
