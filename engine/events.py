@@ -83,7 +83,7 @@ class OrderKind(IntEnum):
 
 
 class TimeInForce(IntEnum):
-    DAY = 0  # ends with the close of the first session that opens after it was accepted
+    DAY = 0  # ends with the close of the first session in which a bar opens after it was accepted
     GOOD_TILL_CANCELLED = 1
     GOOD_TILL_DATE = 2
     IMMEDIATE_OR_CANCEL = 3

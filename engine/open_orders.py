@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +44,10 @@ class OpenLegs:
             if not new.any():
                 return
             columns = {name: column[new] for name, column in columns.items()}
+        if self.legs.ids.size:
+            again = np.isin(columns["ids"], self.legs.ids)
+            if again.any():  # sent twice is one order
+                columns = {name: column[~again] for name, column in columns.items()}
         added = OpenOrders(**columns)
         live = np.ones(len(added.ids), bool)
         triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
@@ -61,7 +66,7 @@ class OpenLegs:
             return
         left: Vector = self.legs.left.copy()
         np.subtract.at(left, rows[found], qty[found])
-        self.legs = _with(self.legs, left=left)
+        self.legs = msgspec.structs.replace(self.legs, left=left)
         self._keep(left != 0)
 
     def report(self, reports: Reports) -> None:
@@ -81,7 +86,7 @@ class OpenLegs:
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
         self._triggered[rows[state == _TRIGGERED]] = True
-        self.legs = _with(self.legs, left=left)
+        self.legs = msgspec.structs.replace(self.legs, left=left)
         self._keep(left != 0)
 
     def remove(self, ids: Ids) -> None:
@@ -96,7 +101,7 @@ class OpenLegs:
         mine = self.legs.symbol == symbol
         if mine.any():
             scale = np.where(mine, ratio, 1.0)
-            self.legs = _with(self.legs, limit=self.legs.limit / scale, stop=self.legs.stop / scale)
+            self.legs = msgspec.structs.replace(self.legs, limit=self.legs.limit / scale, stop=self.legs.stop / scale)
 
     def drop_symbol(self, symbol: int) -> None:
         if self.legs.ids.size:
@@ -148,7 +153,3 @@ _COLUMNS = OpenOrders.__struct_fields__
 _FROM_LEGS = {"ids": "ids", "parent": "ref", "symbol": "symbol", "left": "qty"} | {
     k: k for k in ("kind", "limit", "stop")
 }
-
-
-def _with(legs: OpenOrders, **columns: Any) -> OpenOrders:
-    return OpenOrders(**({name: getattr(legs, name) for name in _COLUMNS} | columns))

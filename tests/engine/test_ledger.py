@@ -307,6 +307,14 @@ def test_an_approved_cancel_changes_nothing_until_it_is_reported() -> None:
     assert ledger.book(day(0)).working.tolist() == [10, 0, 0, 0]
 
 
+def test_an_order_that_is_approved_twice_is_one_order() -> None:
+    ledger = started()
+    ledger.on_approved(legs(Approved, symbol=[0], qty=[10]))
+    ledger.on_approved(legs(Approved, symbol=[0, 1], qty=[10, 5]))
+    book = ledger.book(day(0))
+    assert (book.working.tolist(), book.open_orders.ids.tolist()) == ([10, 5, 0, 0], [1, 2])
+
+
 def test_the_mode_follows_the_controls() -> None:
     ledger = started()
     for said, mode in [

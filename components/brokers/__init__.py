@@ -1,0 +1,1 @@
+"""Brokers of our own: approved orders in, reports and fills out."""

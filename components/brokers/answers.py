@@ -1,0 +1,66 @@
+"""The events a broker answers with, built from its columns."""
+
+from typing import Any
+
+import numpy as np
+
+from components.brokers.fill_rules import Trades, exec_ids
+from components.brokers.resting import Resting, constant, taken
+from engine.events import FEE_KINDS, Bars, Fills, Matrix, Reports, Vector
+
+
+def _frozen(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
+
+
+# Most slices of most sessions have no fill: they share these columns.
+_IDS, _CODES = _frozen(np.empty(0, np.uint64)), _frozen(np.empty(0, np.int32))
+_NUMBERS, _STAMPS = _frozen(np.empty(0)), _frozen(np.empty(0, np.int64))
+_FEES = _frozen(np.empty((0, len(FEE_KINDS))))
+
+
+def no_fills(ts: int) -> Fills:
+    """The answer to a slice in which nothing traded.
+
+    >>> no_fills(5).qty
+    array([], dtype=float64)
+    """
+    return Fills(
+        ts=ts,
+        exec_ids=_IDS,
+        order_ids=_IDS,
+        symbol=_CODES,
+        qty=_NUMBERS,
+        price=_NUMBERS,
+        reference=_NUMBERS,
+        fees=_FEES,
+        at=_STAMPS,
+    )
+
+
+def fills_of(bars: Bars, orders: Resting, trades: Trades, price: Vector, fees: Matrix) -> Fills:
+    """What these orders traded at the open of this bar; those of quantity zero are left out."""
+    qty, reference = trades.qty, trades.reference
+    if 0.0 in qty.tolist():
+        some = np.flatnonzero(qty)
+        if not some.size:
+            return no_fills(bars.ts)
+        orders, qty, reference = taken(orders, some), qty[some], reference[some]
+        price, fees = price[some], fees[some]
+    return Fills(
+        ts=bars.ts,
+        exec_ids=exec_ids(orders.ids, orders.count),
+        order_ids=orders.ids,
+        symbol=orders.symbol,
+        qty=qty,
+        price=price,
+        reference=reference,
+        fees=fees,
+        at=constant(len(qty), bars.opened, np.int64),
+    )
+
+
+def report_of(orders: Resting, ts: int) -> Reports:
+    """The present state of these orders."""
+    return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=orders.state, left=orders.left)

@@ -1,0 +1,165 @@
+"""Orders that rest at a broker, as columns in the order of acceptance, and the ids it has seen."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.events import Approved, Codes, Ids, Mask, OrderState, Stamps, TimeInForce, Vector
+
+
+class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Columns of L open orders, replaced and never changed in place."""
+
+    ids: Ids
+    symbol: Codes
+    left: Vector  # signed shares
+    state: Codes
+    tif: Codes
+    until: Stamps  # no bar that begins later fills it
+    accepted: Stamps
+    count: Codes  # fills so far
+    seen: Mask  # a bar has begun since it was accepted
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+_CODES, _STAMPS = _frozen(np.empty(0, np.int32)), _frozen(np.empty(0, np.int64))
+_NONE = Resting(
+    ids=_frozen(np.empty(0, np.uint64)),
+    symbol=_CODES,
+    left=_frozen(np.empty(0)),
+    state=_CODES,
+    tif=_CODES,
+    until=_STAMPS,
+    accepted=_STAMPS,
+    count=_CODES,
+    seen=_frozen(np.empty(0, bool)),
+)
+
+
+def no_orders() -> Resting:
+    """No open order: the same empty columns each time."""
+    return _NONE
+
+
+def constant(length: int, value: int, dtype: type[np.int32] | type[np.int64]) -> NDArray[Any]:
+    """np.full for a handful of legs, at half its cost."""
+    column: NDArray[Any] = np.empty(length, dtype)
+    column.fill(value)
+    return column
+
+
+def resting_of(orders: Approved, rows: Any = slice(None)) -> Resting:
+    """These legs, as just accepted."""
+    ids = orders.ids[rows]
+    zero, ever = np.zeros(len(ids), np.int32), constant(len(ids), _FOREVER, np.int64)
+    tif = orders.tif[rows]
+    return Resting(
+        ids=ids,
+        symbol=orders.symbol[rows],
+        left=orders.qty[rows],
+        state=zero,  # OrderState.ACCEPTED
+        tif=tif,
+        until=np.where(tif == TimeInForce.GOOD_TILL_DATE, orders.expires[rows], _FOREVER)
+        if any(tif.tobytes())
+        else ever,
+        accepted=constant(len(ids), orders.ts, np.int64),
+        count=zero,
+        seen=np.zeros(len(ids), bool),
+    )
+
+
+def joined(first: Resting, second: Resting) -> Resting:
+    if not first.ids.size:
+        return second
+    both = (first, second)
+    return Resting(**{name: np.concatenate([getattr(part, name) for part in both]) for name in COLUMNS})
+
+
+def taken(orders: Resting, rows: NDArray[Any]) -> Resting:
+    """These rows, by mask or by index."""
+    return Resting(**{name: getattr(orders, name)[rows] for name in COLUMNS})
+
+
+def row_of(orders: Resting, order_id: int) -> int:
+    """The row of an open order, -1 when there is none of that id."""
+    rows = np.flatnonzero(orders.ids == np.uint64(order_id))
+    return int(rows[0]) if rows.size else -1
+
+
+COLUMNS = Resting.__struct_fields__
+_FOREVER = 2**63 - 1
+
+
+def _by_tif(ends: dict[TimeInForce, OrderState]) -> Codes:
+    table = np.array([ends.get(tif, -1) for tif in TimeInForce], np.int32)
+    table.flags.writeable = False
+    return table
+
+
+_SLICE_ENDS = _by_tif(
+    {TimeInForce.IMMEDIATE_OR_CANCEL: OrderState.CANCELLED, TimeInForce.FILL_OR_KILL: OrderState.CANCELLED}
+)
+_SESSION_ENDS = np.where(np.arange(len(TimeInForce)) == TimeInForce.DAY, np.int32(OrderState.EXPIRED), _SLICE_ENDS)
+_CUT = np.where(np.arange(len(TimeInForce)) == TimeInForce.DAY, np.int32(OrderState.CANCELLED), _SLICE_ENDS)
+
+
+def after_bar(tif: Codes, *, session_ends: bool) -> Codes:
+    """The state in which an order ends that did not trade at a bar it could have traded at; -1 = it rests.
+
+    >>> after_bar(np.array([TimeInForce.DAY, TimeInForce.GOOD_TILL_CANCELLED]), session_ends=True).tolist()
+    [4, -1]
+    """
+    ends: Codes = (_SESSION_ENDS if session_ends else _SLICE_ENDS)[tif]
+    return ends
+
+
+def after_cut(tif: Codes) -> Codes:
+    """The state in which an order ends that traded less than whole for want of money; -1 = the rest rests.
+
+    >>> after_cut(np.array([TimeInForce.DAY, TimeInForce.GOOD_TILL_CANCELLED])).tolist()
+    [3, -1]
+    """
+    ends: Codes = _CUT[tif]
+    return ends
+
+
+class SeenIds:
+    """The latest ids that were accepted, at least `size` of them: an order sent twice is one order."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._seen: set[int] = set()
+        self._batches: deque[list[int]] = deque(maxlen=size)
+
+    def isdisjoint(self, ids: Iterable[int]) -> bool:
+        return self._seen.isdisjoint(ids)
+
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self._seen
+
+    def add(self, ids: list[int]) -> None:
+        """Takes in a batch; the oldest batches go once `size` ids would remain without them."""
+        batches = self._batches
+        if len(batches) == batches.maxlen:
+            self._seen.difference_update(batches.popleft())
+        batches.append(ids)
+        self._seen.update(ids)
+        while len(self._seen) - len(batches[0]) >= self._size:
+            self._seen.difference_update(batches.popleft())
+
+    def save(self) -> list[list[int]]:
+        return [list(batch) for batch in self._batches]
+
+    def load(self, batches: list[list[int]]) -> None:
+        self._batches.clear()
+        self._seen.clear()
+        for batch in batches:
+            self.add(list(batch))

@@ -1,0 +1,1 @@
+"""Models: slices or features in, one signal a slice out."""

@@ -1,0 +1,108 @@
+"""Trained models as folders of plain files, named by their content. Never a pickle."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import StateError
+from engine.protocols import Artefact
+
+_MANIFEST = "MANIFEST.json"
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What a folder must hold: SHA-256 by file name, and the hash of all."""
+
+    hash: str
+    files: dict[str, str]
+
+
+def artefact_of(files: dict[str, bytes]) -> Artefact:
+    """The artefact of these files; its hash covers names and contents, not their order.
+
+    >>> artefact_of({"a": b"1", "b": b"2"}).hash == artefact_of({"b": b"2", "a": b"1"}).hash
+    True
+    >>> artefact_of({"a": b"12"}).hash == artefact_of({"a1": b"2"}).hash
+    False
+    """
+    if not files:
+        raise ValueError("an artefact must hold at least one file, got none")
+    for name in files:
+        if name in (_MANIFEST, ".", "..", "") or "/" in name or "\\" in name or "\0" in name:
+            raise ValueError(f"artefact: {name!r} cannot be a file's name; use a plain name other than {_MANIFEST}")
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        whole.update(f"{len(name.encode())}:{name}:{len(files[name])}:".encode())
+        whole.update(files[name])
+    return Artefact(hash=whole.hexdigest(), files=dict(files))
+
+
+def checked(artefact: Artefact) -> Artefact:
+    """The artefact itself, once its hash is seen to be that of its files."""
+    found = artefact_of(artefact.files).hash
+    if found != artefact.hash:
+        raise StateError(f"artefact {artefact.hash[:12]}: its files hash to {found[:12]}; fetch or train it again")
+    return artefact
+
+
+def write_artefact(artefact: Artefact, folder: Path) -> None:
+    """Writes a folder whole or not at all. Writing the same artefact again changes nothing."""
+    checked(artefact)
+    if folder.exists():
+        found = read_artefact(folder).hash
+        if found != artefact.hash:
+            raise StateError(f"{folder}: it holds artefact {found[:12]}, not {artefact.hash[:12]}; name another folder")
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = folder.parent / f".{folder.name}.{artefact.hash[:12]}.{os.getpid()}"
+    making.mkdir()
+    try:
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in artefact.files.items()}
+        manifest = msgspec.json.encode(_Manifest(hash=artefact.hash, files=digests), order="sorted")
+        for name, content in (*artefact.files.items(), (_MANIFEST, manifest)):
+            _write(making / name, content)
+        _sync_folder(making)
+        making.rename(folder)
+        _sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_artefact(folder: Path) -> Artefact:
+    """The artefact of a folder. Raises StateError when a file is missing or any byte differs from what was written."""
+    try:
+        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StateError(f"{folder}: no artefact can be read ({error}); name a folder that training wrote") from error
+    files: dict[str, bytes] = {}
+    for name, digest in manifest.files.items():
+        if Path(name).name != name:
+            raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise StateError(f"{folder}: its file {name} cannot be read ({error}); copy or train it again") from error
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise StateError(f"{folder}: {name} is not the file that was written; copy or train it again")
+    if not files:
+        raise StateError(f"{folder}: its {_MANIFEST} names no file; copy or train it again")
+    return checked(Artefact(hash=manifest.hash, files=files))

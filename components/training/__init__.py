@@ -1,0 +1,1 @@
+"""Training: history walked through the very components that answer live."""

@@ -1,0 +1,76 @@
+"""Broker and ledger together: they agree on cash, positions and open orders after every event."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.brokers.simulated import Simulated
+from components.costs.bps import Bps
+from engine.events import Actions, Approved, Bars, Fills, Refusals, Reports, Timer
+from engine.ledger import Ledger
+from tests.conformance.driving import trading
+from tests.conformance.streams import N, universe
+
+COSTS = Bps(commission_bps=5, slippage_bps=5, min_commission=1)
+
+
+class Pair:
+    """Routes events between the two in the order of the wiring."""
+
+    def __init__(self, **options: Any) -> None:
+        self.broker = Simulated(universe=universe(), costs=COSTS, name="b", fill="next_open", **options)
+        self.ledger = Ledger(universe=universe(), cash=20_000.0)
+
+    def feed(self, event: Any) -> None:
+        if isinstance(event, Bars):
+            out: Any = self.broker.on_bars(event)
+            self.ledger.on_bars(event)
+            self.answer(out)
+        elif isinstance(event, Actions):
+            out = self.broker.on_actions(event)
+            self.broker.on_book(self.ledger.on_actions(event))
+            self.answer(out)
+        elif isinstance(event, Approved):
+            self.ledger.on_approved(event)
+            self.answer(self.broker.on_orders(event))
+        elif isinstance(event, Timer):
+            self.answer(self.broker.on_timer(event))
+
+    def answer(self, out: Any) -> None:
+        for event in out if isinstance(out, tuple) else () if out is None else (out,):
+            if isinstance(event, Fills):
+                self.broker.on_book(self.ledger.on_fills(event))
+            elif isinstance(event, Reports):
+                self.ledger.on_reports(event)
+            elif isinstance(event, Refusals):
+                self.ledger.on_refusals(event)
+
+
+def once(event: Any, known: set[int]) -> Any:
+    """The legs that were not sent before: what a session sends."""
+    if not isinstance(event, Approved):
+        return event
+    keep = [i for i, leg in enumerate(event.ids.tolist()) if leg not in known and leg not in event.ids[:i]]
+    known.update(event.ids.tolist())
+    return Approved(ts=event.ts, **{c: getattr(event, c)[keep] for c in event.__struct_fields__ if c != "ts"})
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("options", [{}, {"short": True, "leverage": 1.5}])
+def test_partial_fills_and_all_else_leave_both_with_the_same_open_orders(seed: int, options: dict[str, Any]) -> None:
+    pair, known, traded = Pair(**options), set[int](), 0
+    for event in trading(seed):
+        pair.feed(once(event, known))
+        book, resting = pair.ledger.book(event.ts), pair.broker._orders
+        assert dict(zip(book.open_orders.ids.tolist(), book.open_orders.left.tolist(), strict=True)) == dict(
+            zip(resting.ids.tolist(), resting.left.tolist(), strict=True)
+        )
+        traded = max(traded, int(np.count_nonzero(book.qty)))
+        if not isinstance(event, Approved | Timer):
+            np.testing.assert_array_equal(pair.broker._qty, book.qty)
+            assert pair.broker._cash[0] == pytest.approx(book.cash[0])
+        if not options:
+            assert (book.qty >= 0).all()
+            assert book.cash[0] >= -1e-6 - 2.0 * N  # a minimum commission may exceed what a sale brings
+    assert traded > 1
