@@ -80,6 +80,10 @@ class Barrier:
         if count is not None:
             self._missing[bars.interval_ns] = count
 
+    def on_bars_seen(self, bars: Bars, /) -> Any:
+        """After all have seen the bars: a slower interval's book came with the finer bars, before its own."""
+        return self._decide() if self._missing and self._book_ts == bars.ts else None
+
     def on_signal(self, signal: Signal, /) -> Any:
         place = self._place[signal.source]
         if len(signal.value) != self._n:
@@ -98,10 +102,10 @@ class Barrier:
 
     def on_book(self, book: Book, /) -> Any:
         self._book = book
-        if book.ts != self._ts or not self._missing:
+        if book.ts != self._ts:
             return None
         self._book_ts = book.ts
-        return self._decide()
+        return self._decide() if self._missing else None
 
     def _decide(self) -> Any:
         book, missing = self._book, self._missing

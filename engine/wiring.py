@@ -86,8 +86,10 @@ class Wiring:
         self.timers = Timers()
         self.ledger = Ledger(universe=parts.universe, cash=parts.cash)
         self._artefacts = artefacts or {}
-        self._check()
         finest = parts.interval_ns
+        self._check()
+        intervals = [getattr(named.component, "interval_ns", 0) for named in self._named()]
+        self._several = any(i not in (0, finest) for i in (*intervals, *(part.interval_ns for part in parts.models)))
         due = tuple(
             DueModel(name=m.name, interval_ns=m.interval_ns or finest, waited=not m.latency_ns, ttl_ns=m.ttl_ns)
             for m in parts.models
@@ -139,6 +141,8 @@ class Wiring:
             if kind is Bars:
                 # The decision opens after broker and ledger, before any model answers.
                 lines.insert(_second(lines), Route(Bars, optimizer, barrier.on_bars))
+                if self._several:
+                    lines.append(Route(Bars, optimizer, barrier.on_bars_seen, calls=barrier.waits))
         lines += [self._model_route(part, Features) for part in parts.models if part.schema]
         lines += [Route(Timer, p.name, self.held[p.name].on_timer) for p in parts.models if p.latency_ns]
         lines += [Route(Signal, optimizer, barrier.on_signal, calls=barrier.waits)]
@@ -164,10 +168,9 @@ class Wiring:
             return (self._model_route(part, Bars),)
         if not hasattr(named.component, method):
             return ()
-        where = None
-        interval = getattr(named.component, "interval_ns", 0) or self.parts.interval_ns
-        if kind is Bars and interval != self.parts.interval_ns:
-            where = ("interval_ns", interval)
+        where: tuple[str, Any] | None = None
+        if kind is Bars and self._several:
+            where = ("interval_ns", getattr(named.component, "interval_ns", 0) or self.parts.interval_ns)
         return (Route(kind, named.name, getattr(named.component, method), slow=named.slow(method), where=where),)
 
     def _model_route(self, part: ModelPart, kind: type[Any]) -> Route:
@@ -178,8 +181,8 @@ class Wiring:
         where: tuple[str, Any] | None = None
         if kind is Features and len({named.component.schema for named in self.parts.features}) > 1:
             where = ("schema", part.schema)
-        if kind is Bars and part.interval_ns and part.interval_ns != self.parts.interval_ns:
-            where = ("interval_ns", part.interval_ns)
+        if kind is Bars and self._several:
+            where = ("interval_ns", part.interval_ns or self.parts.interval_ns)
         return Route(kind, part.name, plain if held is None else held.on_event, slow=slow, where=where)
 
     def _swap(self, control: Control, /) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from components.metrics.fold import SessionFold
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, Bars, Control, ControlAction, Event
 from engine.journal import Journal
-from engine.protocols import Artefact, Feed, Issue
+from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
 from samewire.build import Given, construct, libraries, parts_of, sinks_of
@@ -47,6 +48,8 @@ class Prepared(msgspec.Struct, frozen=True):
     fold: SessionFold
     sources: tuple[Replay, ...]
     artefacts: Mapping[str, Artefact]
+    tables: list[Table]  # the user's own
+    table_issues: list[Issue]
     warnings: tuple[str, ...]
 
 
@@ -117,9 +120,21 @@ def prepare(
     """Builds a session and trains its models; nothing of it has run yet."""
     given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
     feed: Feed = construct(run.feed, given)
-    given = msgspec.structs.replace(given, universe=feed.universe, table=lambda path: _table(path, feed, run))
+    tables: list[Table] = []
+    table_issues: list[Issue] = []
+
+    def table(path: Path) -> Table:
+        from adapters.files.table import checked_table
+
+        close = run.feed.options.get("close") or getattr(feed, "close", None)
+        found, issues = checked_table(path, feed.universe, close=close)
+        tables.append(found)
+        table_issues.extend(issues)
+        return found
+
+    given = msgspec.structs.replace(given, universe=feed.universe, table=table)
     parts = parts_of(run, feed, given)
-    artefacts, controls = _trained(run, feed, parts, given)
+    artefacts, controls, said = _trained(run, feed, parts, given)
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in artefacts.values()})
     session = run.session
     fold = SessionFold(
@@ -136,13 +151,8 @@ def prepare(
     if controls:
         sources.append(Replay(lambda: iter(controls)))
     live = Session(wiring, recorders=recorders, sinks=sinks)
-    return Prepared(run, feed, live, journal, fold, tuple(sources), artefacts, _cautions(run))
-
-
-def _table(path: Path, feed: Feed, run: RunFile) -> Any:
-    from adapters.files.table import read_table
-
-    return read_table(path, feed.universe, close=run.feed.options.get("close"))
+    warnings = (*_cautions(run), *said)
+    return Prepared(run, feed, live, journal, fold, tuple(sources), artefacts, tables, table_issues, warnings)
 
 
 def _cautions(run: RunFile) -> tuple[str, ...]:
@@ -156,8 +166,10 @@ def _cautions(run: RunFile) -> tuple[str, ...]:
 # ---- models ----------------------------------------------------------------------------------------------------------
 
 
-def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> tuple[dict[str, Artefact], tuple[Control, ...]]:
-    """An artefact for each model that trains or names one, and the controls that put it to use.
+def _trained(
+    run: RunFile, feed: Feed, parts: Parts, given: Given
+) -> tuple[dict[str, Artefact], tuple[Control, ...], tuple[str, ...]]:
+    """An artefact for each model that trains or names one, the controls that put it to use, and what to warn of.
 
     A model trained until a day answers from the first slice after it: the control enters at the next midnight.
     """
@@ -165,12 +177,16 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> tuple[dict
 
     artefacts: dict[str, Artefact] = {}
     controls: list[Control] = []
+    said: list[str] = []
     begin = bounds(run)[0] or 0
     for spec, part in zip(run.models, parts.models, strict=True):
         if spec.artefact is not None:
             artefact, at = read_artefact(spec.artefact), begin
         elif spec.train is not None:
             artefact, at = _fit(spec, part.model, feed, _feature_set(run, spec, given)), _after(spec.train.until)
+            unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
+            if unused:
+                said.append(f"The history {part.name} was trained on has rows to look at: {', '.join(unused)}.")
         else:
             continue
         if given.directory is not None:
@@ -180,7 +196,7 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> tuple[dict
         controls.append(
             Control(ts=max(at, begin), action=swap, component=part.name, artefact=artefact.hash, actor="run file")
         )
-    return artefacts, tuple(sorted(controls, key=lambda control: control.ts))
+    return artefacts, tuple(sorted(controls, key=lambda control: control.ts)), tuple(said)
 
 
 def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
@@ -252,8 +268,11 @@ def _finish(result: Result, work: Path, out: Path) -> Result:
 def _conclude(prepared: Prepared, directory: Path | None, ran: Run, clock: Clock) -> Result:
     from adapters.files.session_dir import write_columns, write_equity
 
-    fold, issues = prepared.fold, prepared.feed.issues()
-    summary = summarise(fold, run=ran, issues=issues, warnings=prepared.warnings)
+    fold = prepared.fold
+    fold.finish()
+    issues = (*prepared.feed.issues(), *prepared.table_issues)
+    warnings = (*prepared.warnings, *(said for table in prepared.tables if (said := _unmet(table, fold))))
+    summary = summarise(fold, run=ran, issues=issues, warnings=warnings)
     if directory is None:
         import pyarrow as pa
 
@@ -264,6 +283,20 @@ def _conclude(prepared: Prepared, directory: Path | None, ran: Run, clock: Clock
     _write_json(directory / "manifest.json", _manifest(prepared, issues, summary["digest"], clock))
     (directory / "run.yaml").write_text(dump_run(prepared.run))
     return Result(directory, summary)
+
+
+def _unmet(table: Table, fold: SessionFold) -> str:
+    """A user's rows within the session whose instant is no slice: nothing ever asked for them."""
+    slices = np.asarray(fold.rows.ts)
+    if not len(slices):
+        return ""
+    inside = (table.ts >= slices[0]) & (table.ts <= slices[-1])
+    count = int(np.count_nonzero(inside & ~np.isin(table.ts, slices)))
+    return (
+        f"{count} rows of {Path(table.path).name} are of instants that are no slice; they were not used."
+        if count
+        else ""
+    )
 
 
 def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str, clock: Clock) -> dict[str, Any]:

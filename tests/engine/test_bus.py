@@ -220,3 +220,18 @@ def test_a_tap_without_room_is_refused() -> None:
 def test_only_events_can_be_routed() -> None:
     with pytest.raises(ConfigError, match="x: int is no event"):
         Bus([Route(int, "x", print)])
+
+
+async def test_a_coroutine_among_calls_is_awaited() -> None:
+    async def later() -> Note:
+        await asyncio.sleep(0)
+        return note("later")
+
+    bus = Bus([Route(Timer, "x", lambda _: Calls((("a", later),)), calls=True)])
+    assert said(await bus.feed(timer(1))) == ["Timer", "later"]
+
+
+async def test_too_many_events_at_once_are_stopped_too() -> None:
+    bus = Bus([Route(Timer, "flood", lambda _: tuple(note("n") for _ in range(100_001)))])
+    with pytest.raises(ComponentError, match="flood: .*more than 100000 events follow from one input"):
+        await bus.feed(timer(1))

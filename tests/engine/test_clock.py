@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.clock import SystemClock, Timers
 from engine.errors import StateError
 from engine.ids import OrderIds, id_text
-from engine.state import pack, unpack
+from engine.state import mutable, pack, unpack
 
 
 def test_rule_09_timers_fire_by_time_then_priority_then_name() -> None:
@@ -95,3 +95,10 @@ def test_state_of_another_kind_or_version_is_refused() -> None:
         unpack(pack("x", 1), "y", 1)
     with pytest.raises(TypeError, match="object cannot be written"):
         pack("x", 1, bad=object())
+
+
+def test_a_loaded_array_is_read_only_until_it_is_copied() -> None:
+    loaded = unpack(pack("x", 1, value=np.zeros(2)), "x", 1)["value"]
+    assert not loaded.flags.writeable
+    mutable(loaded)[0] = 1.0
+    assert loaded[0] == 0.0

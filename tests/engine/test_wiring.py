@@ -19,6 +19,7 @@ from engine.events import (
     ControlAction,
     Event,
     Fills,
+    Mode,
     Note,
     Orders,
     Reference,
@@ -261,6 +262,11 @@ async def test_rule_19_a_model_is_swapped_at_a_slice_boundary_by_a_recorded_cont
     assert [(s.value.tolist(), s.model_hash) for s in b] == [([10.0, 30.0], ""), ([-11.0, -29.0], "abc")]
     kinds = [type(e).__name__ for _, e in log.rows if e.ts == day(1)]
     assert kinds[:2] == ["Control", "Bars"]
+    gate = parts().gate
+    halt = Control(ts=day(1), action=ControlAction.HALT)
+    log = await ran(Wiring(parts(gate=gate)), two_slices(), [halt])
+    assert gate.component.controls == [halt]
+    assert [book.mode for book in log.of(Book)] == [Mode.ACTIVE, Mode.HALTED]
     with pytest.raises(ComponentError, match="asked to swap to artefact xyz"):
         await ran(Wiring(parts()), [Control(ts=1, action=ControlAction.SWAP_MODEL, component="b", artefact="xyz")])
 

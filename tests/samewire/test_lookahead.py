@@ -23,6 +23,7 @@ SHORTER = {
     "sp500": ["session.start=2019-04-01", "session.end=null", "models[0].train.until=2019-06-28"]
     + ["models[0].num_boost_round=20", "strategy.topk=5", "risk.max_weight=0.5"],
 }
+SHORTER["scores"] = ["session.start=2019-04-01", "session.end=null", "strategy.topk=5", "risk.max_weight=0.5"]
 CUT = np.datetime64("2019-10-01", "ns").astype(np.int64).item()
 
 
@@ -65,6 +66,8 @@ def another_future(rows: dict[str, Any], seed: int) -> dict[str, Any]:
 def told(config: Path, data: Path, out: Path) -> list[bytes]:
     """Every record up to the cut, with its origin."""
     feed = ["feed={use: parquet, stamped: close, interval: 1d, path: '" + str(data) + "'}"]
+    if config.stem == "scores":  # its own scores are of another year
+        feed.append(f"models[0].table='{monthly_scores(data)}'")
     run(config, overrides=feed + SHORTER.get(config.stem, []), out=out)
     encode = msgspec.msgpack.Encoder(enc_hook=encode_hook).encode
     return [
@@ -72,6 +75,19 @@ def told(config: Path, data: Path, out: Path) -> list[bytes]:
         for entry in read_journal(out / "journal")
         if entry.event is not None and entry.event.ts <= CUT
     ]
+
+
+def monthly_scores(data: Path) -> Path:
+    """A random score for each symbol every twentieth slice of the cut's year."""
+    table = pq.read_table(data, columns=["ts", "symbol"])
+    rng = np.random.default_rng(9)
+    instants = np.unique(table["ts"].to_numpy().astype(np.int64))
+    instants = instants[(instants > CUT - 200 * 86_400 * 10**9) & (instants <= CUT)][::20]
+    names = sorted(set(table["symbol"].to_pylist()))
+    lines = [f"{np.datetime64(int(t), 'ns')}Z,{name},{rng.normal():.6f}" for t in instants for name in names]
+    path = data.parent / "monthly.csv"
+    path.write_text("\n".join(["ts,symbol,score", *lines]))
+    return path
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

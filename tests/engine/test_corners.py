@@ -1,0 +1,304 @@
+"""Several intervals in one run, large batches of fills, and what is refused at the edges of the engine."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.barrier import Named
+from engine.clock import Timers
+from engine.errors import ComponentError, DataError, StateError
+from engine.events import (
+    MINUTE_NS,
+    ActionKind,
+    Approved,
+    Bars,
+    Book,
+    Event,
+    Features,
+    LegAction,
+    Note,
+    OrderKind,
+    OrderState,
+    Reports,
+    Signal,
+    Target,
+    Timer,
+)
+from engine.held import Delayed, Lagged
+from engine.ids import OrderIds
+from engine.journal import read_runs
+from engine.ledger import Ledger
+from engine.open_orders import OpenLegs
+from engine.state import ext_hook, pack, unpack
+from engine.universe import Universe, universe_of
+from engine.wiring import ModelPart, Wiring
+from tests.engine.parts import BarLevel, Closes, FeatureLevel, FillAtOpen, Proportional, SlowWhole, parts
+from tests.engine.test_ledger import action, fills
+from tests.engine.test_wiring import Log, ran
+from tests.make import bars, day, legs, signal
+
+FIVE_NS = 5 * MINUTE_NS
+
+
+class Five(Proportional):
+    interval_ns = FIVE_NS
+
+
+class FiveSlow(Five):
+    slow_handlers = ("on_signals",)
+
+
+def minutes(count: int) -> list[Event]:
+    """One-minute slices, and behind every fifth the five-minute one of the same instant."""
+    events: list[Event] = []
+    for k in range(1, count + 1):
+        ts, price = day(0) + k * MINUTE_NS, 10.0 + k
+        events.append(bars(ts, [price, 20.0], interval_ns=MINUTE_NS, opened=ts - MINUTE_NS))
+        if k % 5 == 0:
+            events.append(bars(ts, [price, 20.0], open=[price - 4, 20.0], interval_ns=FIVE_NS, opened=ts - FIVE_NS))
+    return events
+
+
+@pytest.mark.parametrize("kind", [Five, FiveSlow])
+async def test_rule_13_a_slower_strategy_decides_after_its_own_bars_with_the_latest_book(kind: Any) -> None:
+    slow, fast = kind("slow"), Proportional("fast")
+    models = (
+        ModelPart(name="minute", model=BarLevel("minute")),
+        ModelPart(name="five", model=BarLevel("five"), interval_ns=FIVE_NS),
+    )
+    made = parts(
+        interval_ns=MINUTE_NS, models=models, features=(), strategies=(Named("slow", slow), Named("fast", fast))
+    )
+    log = await ran(Wiring(made), minutes(10))
+    at = [day(0) + k * MINUTE_NS for k in range(1, 11)]
+    assert [book.ts for _, book in fast.calls] == at
+    assert [book.ts for _, book in slow.calls] == [at[4], at[9]]
+    assert len(log.of(Book)) == 10  # one a slice of the finest interval
+    assert len([s for s in log.of(Signal) if s.source == "five"]) == 2
+    (_, five), _ = fast.calls[6]  # at minute 7 the five-minute answer of minute 5 is the latest
+    assert (five.source, five.asof) == ("five", at[4])
+    (_, none), _ = fast.calls[3]
+    assert np.isnan(none.value).all()
+
+
+async def test_features_go_to_the_models_that_name_their_schema() -> None:
+    class Twice(Closes):
+        schema = "twice"
+
+        def on_bars(self, slice_: Bars, /) -> Features:
+            return Features(ts=slice_.ts, schema=self.schema, value=2 * slice_.close[:, None])
+
+    made = parts(
+        features=(Named("closes", Closes()), Named("twice", Twice())),
+        models=(
+            ModelPart(name="a", model=FeatureLevel("a"), schema="closes"),
+            ModelPart(name="b", model=FeatureLevel("b"), schema="twice"),
+        ),
+    )
+    log = await ran(Wiring(made), [bars(day(0), [10.0, 30.0])])
+    assert {s.source: s.value.tolist() for s in log.of(Signal)} == {"a": [10.0, 30.0], "b": [20.0, 60.0]}
+
+
+async def test_what_a_slow_optimizer_raises_names_it() -> None:
+    class Stuck(SlowWhole):
+        def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> Any:
+            raise ArithmeticError("no solution")
+
+    with pytest.raises(ComponentError, match="optimizer: .*ArithmeticError: no solution"):
+        await ran(Wiring(parts(optimizer=Named("optimizer", Stuck()))), [bars(day(0), [10.0, 30.0])])
+
+
+async def test_a_signal_between_slices_is_kept_for_the_next_decision() -> None:
+    strategy = Proportional("strategy")
+    wiring = Wiring(parts(models=(ModelPart(name="b", model=BarLevel("b")),), strategies=(Named("s", strategy),)))
+    assert wiring.barrier.on_signal(signal(day(0) - 5, [1.0, 2.0], source="b")) is None
+    assert strategy.calls == []
+
+
+async def test_an_execution_component_stands_between_optimizer_and_gate() -> None:
+    class Immediate:
+        """Sends each parent order at once as one child."""
+
+        def on_orders(self, orders: Any, /) -> Any:
+            from engine.events import Children
+
+            columns = {n: getattr(orders, n) for n in orders.__struct_fields__}
+            ids = OrderIds("test", "execution")(ts=orders.ts, count=len(orders.ids))
+            return Children(**(columns | {"ids": ids, "parent": orders.ids}))
+
+        def on_bars(self, slice_: Bars, /) -> None:
+            return None
+
+        def on_fills(self, done: Any, /) -> None:
+            return None
+
+        def on_book(self, book: Book, /) -> None:
+            return None
+
+    made = parts(execution=Named("execution", Immediate()))
+    log = await ran(Wiring(made), [bars(day(0), [10.0, 30.0]), bars(day(1), [11.0, 29.0])])
+    kinds = [type(e).__name__ for _, e in log.rows]
+    assert kinds[kinds.index("Orders") :][:3] == ["Orders", "Children", "Approved"]
+    assert log.of(Book)[1].qty.all()
+
+
+batch = st.lists(
+    st.tuples(st.integers(-99, 99).filter(bool).map(float), st.floats(1, 99).map(lambda p: round(p, 2))),
+    min_size=60,
+    max_size=60,
+)
+
+
+@given(st.lists(batch, min_size=2, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_many_fills_at_once_book_as_the_same_fills_one_by_one(batches: list[list[tuple[float, float]]]) -> None:
+    universe = universe_of(tuple(f"S{i}" for i in range(60)))
+    whole, single = Ledger(universe=universe, cash=1e6), Ledger(universe=universe, cash=1e6)
+    for k, rows in enumerate(batches):
+        for ledger in (whole, single):
+            ledger.on_bars(bars(day(k), np.full(60, 10.0 + k)))
+        trades = [(s, q, p, 0.5) for s, (q, p) in enumerate(rows)]
+        book = whole.on_fills(fills(day(k), trades))
+        for trade in trades:
+            other = single.on_fills(fills(day(k), [trade]))
+        for name in ("qty", "entry", "best", "opened"):
+            np.testing.assert_array_equal(getattr(book, name), getattr(other, name))
+        for name in ("cash", "realised", "fees"):
+            np.testing.assert_allclose(getattr(book, name), getattr(other, name), atol=1e-7)
+        assert book.equity == pytest.approx(other.equity, abs=1e-6)
+    with pytest.raises(DataError, match="must be finite"):
+        whole.on_fills(fills(day(9), [(s, 1.0, np.nan, 0.0) for s in range(60)]))
+
+
+def test_fills_in_several_currencies_move_each_ones_cash() -> None:
+    universe = Universe(
+        symbols=tuple(f"S{i}" for i in range(60)),
+        currencies=("USD", "EUR"),
+        currency=np.arange(60, dtype=np.int32) % 2,
+        multiplier=np.ones(60),
+        lot=np.ones(60),
+        tick=np.zeros(60),
+    )
+    ledger = Ledger(universe=universe, cash=1000.0)
+    ledger.on_bars(bars(day(0), np.full(60, 1.0)))
+    book = ledger.on_fills(fills(day(0), [(s, 2.0, 1.0, 0.0) for s in range(60)]))
+    assert book.cash.tolist() == [940.0, -60.0]
+
+
+def test_actions_on_names_that_are_not_held_move_no_money() -> None:
+    ledger = Ledger(universe=universe_of(("A", "B")), cash=100.0)
+    ledger.on_bars(bars(day(0), [10.0, 20.0]))
+    for kind, columns in [
+        (ActionKind.SPLIT, {"ratio": 2.0}),
+        (ActionKind.CASH_DIVIDEND, {"amount": 1.0, "pay_at": day(1)}),
+        (ActionKind.DELISTING, {"amount": 0.0}),
+        (ActionKind.SYMBOL_CHANGE, {"ratio": 1.0, "successor": 1}),
+    ]:
+        book = ledger.on_actions(action(day(0), kind, 0, **columns))
+        assert (book.equity, book.cash.tolist()) == (100.0, [100.0])
+    with pytest.raises(DataError, match="split of A has ratio 0"):
+        ledger.on_actions(action(day(0), ActionKind.SPLIT, 0, ratio=0.0))
+
+
+def test_a_symbol_change_into_an_unseen_name_takes_its_mark_along() -> None:
+    ledger = Ledger(universe=universe_of(("OLD", "NEW")), cash=1000.0)
+    ledger.on_bars(bars(day(0), [10.0, np.nan]))
+    ledger.on_fills(fills(day(0), [(0, 10, 10, 0)]))
+    book = ledger.on_actions(action(day(0) + 1, ActionKind.SYMBOL_CHANGE, 0, successor=1, ratio=1.0))
+    assert (book.mark.tolist(), book.equity) == ([10.0, 10.0], 1000.0)
+
+
+def test_open_orders_pass_over_what_they_do_not_know() -> None:
+    orders = OpenLegs(2)
+    orders.accept(legs(Approved, symbol=[], qty=[]))
+    orders.accept(legs(Approved, symbol=[0], qty=[1], action=np.array([LegAction.CANCEL], np.int32)))
+    assert not orders.legs.ids.size
+    unknown = np.array([99], np.uint64)
+    orders.remove(unknown)
+    mixed = np.array([LegAction.NEW, LegAction.CANCEL], np.int32)
+    orders.accept(legs(Approved, symbol=[0, 1], qty=[5, 0], action=mixed))
+    orders.accept(
+        legs(Approved, symbol=[1], qty=[3], ids=np.array([7], np.uint64), kind=np.array([OrderKind.STOP], np.int32))
+    )
+    assert (orders.legs.ids.tolist(), orders.working.tolist()) == ([1, 7], [5, 0])
+    state, left = np.array([OrderState.CANCELLED], np.int32), np.zeros(1)
+    orders.report(Reports(ts=0, ids=unknown, symbol=np.zeros(1, np.int32), state=state, left=left))
+    orders.fill(unknown, np.ones(1))
+    assert orders.legs.ids.tolist() == [1, 7]
+    both = orders.legs.ids
+    ended = np.full(2, OrderState.EXPIRED, np.int32)
+    orders.report(Reports(ts=0, ids=both, symbol=orders.legs.symbol, state=ended, left=np.zeros(2)))
+    assert not orders.working.any()
+    orders.split(0, 2.0)
+    orders.drop_symbol(0)
+
+
+def test_held_signals_are_saved_bounded_and_checked() -> None:
+    def answer(event: Timer) -> Signal:
+        return signal(event.ts, [1.0])
+
+    with pytest.raises(ValueError, match="lag must be at least 1 slice, got 0"):
+        Lagged(answer, lag=0, name="m", n=1)
+    with pytest.raises(ValueError, match="latency must be positive, got 0 ns"):
+        Delayed(answer, latency_ns=0, name="m", timers=Timers())
+    delayed, copy = (Delayed(answer, latency_ns=10**12, name="m", timers=Timers()) for _ in range(2))
+    assert delayed.on_timer(Timer(ts=1, name="other", due=1)) is None
+    for k in range(4096):
+        delayed.on_event(Timer(ts=k, name="x", due=k))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="the latency is too long for this feed"):
+        delayed.on_event(Timer(ts=5000, name="x", due=5000))  # type: ignore[arg-type]
+    copy.load(delayed.save())
+    assert copy.save() == delayed.save()
+
+
+def test_blocks_that_are_no_runs_or_were_moved_are_refused() -> None:
+    with pytest.raises(StateError, match="is not a run of this version"):
+        list(read_runs(iter([b"\x81"])))
+    block = msgspec.msgpack.encode([5, [], b"x" * 16])
+    with pytest.raises(StateError, match="does not match its digest"):
+        list(read_runs(iter([block])))
+
+
+def test_state_knows_scalars_and_no_other_extensions() -> None:
+    assert unpack(pack("x", 1, count=np.int64(3), share=np.float64(0.5)), "x", 1) == {"count": 3, "share": 0.5}
+    with pytest.raises(StateError, match="unknown extension type 9"):
+        ext_hook(9, memoryview(b""))
+
+
+def test_a_universe_needs_symbols_and_each_once() -> None:
+    with pytest.raises(DataError, match="it has no symbol"):
+        universe_of(())
+    with pytest.raises(DataError, match="symbol 'A' stands twice"):
+        universe_of(("A", "B", "A"))
+
+
+def test_ids_go_on_beyond_the_prepared_steps() -> None:
+    ids = OrderIds("s", "o")
+    assert ids(ts=1, count=5000)[:10].tolist() == ids(ts=1, count=10).tolist()
+
+
+async def test_a_component_of_a_slower_interval_sees_its_bars_only() -> None:
+    class Watcher(Five):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self.seen: list[int] = []
+
+        def on_bars(self, slice_: Bars, /) -> Note | None:
+            self.seen.append(slice_.interval_ns)
+            return None
+
+    watcher = Watcher("w")
+    models = (ModelPart(name="minute", model=BarLevel("minute")),)
+    made = parts(interval_ns=MINUTE_NS, features=(), models=models, strategies=(Named("w", watcher),))
+    log = Log()
+    log.rows += (await ran(Wiring(made), minutes(10))).rows
+    assert watcher.seen == [FIVE_NS, FIVE_NS]
+    assert len(watcher.calls) == 2
+
+
+def test_the_test_broker_answers_every_slice_with_fills() -> None:
+    assert len(FillAtOpen().on_bars(bars(day(0), [1.0]))[-1].qty) == 0
