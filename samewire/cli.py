@@ -1,0 +1,134 @@
+"""The command line: commands are imported when they are called, errors become exit codes."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+EXIT_ARGUMENTS, EXIT_INTERRUPT, EXIT_TERMINATED = 2, 130, 143
+
+COMMANDS = (
+    ("demo", "samewire.commands.demo:demo", "A backtest of a generated market: finds the planted signal, or says not."),
+    ("check", "samewire.commands.check:check", "All problems of a run file at once."),
+    ("replay", "samewire.commands.replay:replay", "A backtest of a run file."),
+    ("report", "samewire.commands.report:report", "The HTML report of a session directory, rendered again."),
+    ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+)
+
+
+def build_app() -> Any:
+    """The cyclopts application."""
+    from cyclopts import App
+
+    app = App(
+        name="samewire",
+        help="Event-driven backtests and trading: one wiring from bar to order.",
+        help_epilogue="Exit codes: 0 done, 1 a check found a difference, 2 bad run file or arguments, 3 bad data.",
+        version=version,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for name, place, text in COMMANDS:
+        app.command(place, name=name, help=text)
+    config = App(name="config", help="What a run file may say.")
+    config.command("samewire.commands.config:schema", name="schema", help="The JSON Schema of run files, for editors.")
+    app.command(config)
+    return app
+
+
+def version() -> str:
+    from importlib import metadata
+
+    return metadata.version("samewire")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    from samewire.ownership import stranger
+
+    said = stranger()
+    if said:
+        sys.stderr.write(said + "\n")
+        return EXIT_ARGUMENTS
+    with contextlib.suppress(ValueError):  # a user's modules lie where the command is called; never before our own
+        sys.path.append(os.getcwd()) if os.getcwd() not in sys.path else None
+    try:
+        with _sigterm():
+            return _called(tokens)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPT
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
+        return 0
+
+
+def _called(tokens: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from engine.errors import ConfigError, SamewireError
+
+    app = build_app()
+    try:
+        answer = app(tokens)
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else 0
+    except CycloptsError as error:
+        if wants_json(tokens):
+            said = {"ok": False, "error": "arguments", "message": str(error), "exit_code": EXIT_ARGUMENTS}
+            sys.stdout.write(json.dumps(said) + "\n")
+        return EXIT_ARGUMENTS
+    except SamewireError as error:
+        _report(error, tokens)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a folder that may not be written, a full disk
+        wrong = ConfigError(f"{error.filename or 'samewire'}: {error.strerror or error}; choose another place")
+        _report(wrong.with_traceback(error.__traceback__), tokens)
+        return wrong.exit_code
+
+
+def _report(error: Any, tokens: list[str]) -> None:
+    """The message on stderr; with --format json the same as one JSON object on stdout."""
+    if "--debug" in tokens:
+        traceback.print_exception(error)
+    if wants_json(tokens):
+        known = error.as_json() if hasattr(error, "as_json") else {"ok": False, "error": type(error).__name__}
+        sys.stdout.write(json.dumps({**known, "message": str(error), "exit_code": error.exit_code}) + "\n")
+    else:
+        sys.stderr.write(f"{error}\n")
+
+
+def wants_json(tokens: Sequence[str]) -> bool:
+    """Whether the arguments ask for JSON.
+
+    >>> wants_json(["check", "run.yaml", "--format", "json"]), wants_json(["check", "run.yaml"])
+    (True, False)
+    """
+    pairs = zip(tokens, [*tokens[1:], ""], strict=True)
+    return any(a == "--format=json" or (a == "--format" and b == "json") for a, b in pairs)
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[None]:
+    """SIGTERM ends the command the way Control-C does, so that what it began is cleaned up; the exit code is 143."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,35 @@
+"""`samewire check`: is this run file right?"""
+
+from pathlib import Path
+
+from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+
+
+def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_OUTPUT) -> int:
+    """Checks a run file and prints all its problems at once, without reading any market data.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file.
+    """
+    from samewire.diagnostics import shown_path
+    from samewire.schema import config_hash, load_run
+
+    run = load_run(run_file, overrides)
+    parts = [
+        ("session", run.session.name),
+        ("feed", run.feed.use),
+        ("features", ", ".join(component.name for component in run.features) or "none"),
+        ("models", ", ".join(spec.component.name for spec in run.models)),
+        ("strategy", ", ".join(component.use for component in run.strategies)),
+        ("optimizer", run.optimizer.use),
+        ("risk", run.risk.use),
+        ("broker", run.broker.use),
+    ]
+    if output.json:
+        say_json({"ok": True, "file": str(run_file), "config_hash": config_hash(run), **dict(parts)})
+        return 0
+    say(f"{shown_path(str(run_file))}: no problem found")
+    say(table([*parts, ("config hash", config_hash(run)[:16])]))
+    return 0

@@ -1,0 +1,71 @@
+"""`samewire replay`: a backtest."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json
+
+if TYPE_CHECKING:
+    from samewire.result import Result
+    from samewire.run_file import RunFile
+
+
+def replay(
+    run_file: Path,
+    /,
+    *,
+    overrides: Overrides = (),
+    out: Path | None = None,
+    overwrite: bool = False,
+    output: Output = NO_OUTPUT,
+) -> int:
+    """Runs a run file over history and prints the figures.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file.
+    out
+        Session directory to write: tables, journal, report. Nothing is written when left out.
+    overwrite
+        Replace the session directory that is there.
+    """
+    from samewire.schema import load_run
+
+    run = load_run(run_file, overrides)
+    result = run_with_progress(run, out, overwrite, output)
+    if output.json:
+        say_json(as_json(result))
+        return 0
+    say(repr(result))
+    if out is None:
+        say(f"  nothing was written; --out runs/{run.session.name} keeps tables, journal and report")
+    else:
+        say(f"  report {out / 'report.html'}")
+    return 0
+
+
+def as_json(result: "Result") -> dict[str, Any]:
+    directory = None if result.directory is None else str(result.directory)
+    return {"ok": True, "directory": directory, "summary": result.summary}
+
+
+def run_with_progress(run: "RunFile", out: Path | None, overwrite: bool, output: Output) -> "Result":
+    """Runs to the end with logs and progress on stderr."""
+    import structlog
+
+    from engine.clock import SystemClock
+    from samewire.execute import execute
+    from samewire.logs import bound_run, configure
+    from samewire.progress import showing
+    from samewire.schema import config_hash
+
+    clock = SystemClock()
+    configure(output.log_format, clock=clock)
+    log = structlog.get_logger("samewire.replay")
+    with bound_run(config_hash(run), clock), showing(clock, quiet=output.quiet) as show:
+        log.debug("session.started", name=run.session.name)
+        result = asyncio.run(execute(run, out=out, overwrite=overwrite, on_progress=show, clock=clock))
+        log.debug("session.finished", digest=result.summary.get("digest"))
+    return result

@@ -1,0 +1,87 @@
+"""The JSON Schema of run files, for editors: completion, descriptions and marks under mistakes, offline."""
+
+import inspect
+from typing import Any
+
+from samewire.reading import NAMED, ModelKeys
+from samewire.registry import BUILT_IN, resolve
+from samewire.run_file import SessionSpec
+from samewire.signatures import schema_of
+
+_NULL = {"type": "null"}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of run files with the built-in components; classes of the user are let through."""
+    definitions: dict[str, Any] = {}
+    for group in BUILT_IN:
+        definitions[group] = _group(group, definitions)
+    strategy = {"$ref": "#/$defs/strategies"}
+    section = {
+        "schema": {"const": 1, "description": "version of this format"},
+        "session": _lifted(SessionSpec.model_json_schema(), definitions),
+        "feed": {"$ref": "#/$defs/feeds"},
+        "features": {"type": "array", "items": {"$ref": "#/$defs/features"}},
+        "models": {"type": "array", "items": {"$ref": "#/$defs/models"}, "minItems": 1},
+        "strategy": {"anyOf": [strategy, {"type": "array", "items": strategy, "minItems": 1}]},
+        "optimizer": {"$ref": "#/$defs/optimizers"},
+        "execution": {"anyOf": [{"$ref": "#/$defs/execution"}, _NULL]},
+        "risk": {"anyOf": [_options("gates", "limits", definitions, False), {"$ref": "#/$defs/gates"}]},
+        "broker": {"$ref": "#/$defs/brokers"},
+        "sinks": {"type": "array", "items": {"$ref": "#/$defs/sinks"}},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Samewire run file",
+        "type": "object",
+        "properties": section,
+        "required": ["schema", "session", "feed", "models", "strategy", "optimizer", "broker"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _group(group: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A bare name, a built-in with its options, or a class of the user with any."""
+    names = list(BUILT_IN[group])
+    own_use = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"}
+    own = {"type": "object", "properties": {"use": own_use}, "required": ["use"]}
+    bare = {"anyOf": [{"enum": names}, own_use]} if names else own_use
+    return {"anyOf": [bare, *(_options(group, name, definitions, True) for name in names), own]}
+
+
+def _options(group: str, use: str, definitions: dict[str, Any], use_required: bool) -> dict[str, Any]:
+    """One built-in component as an object."""
+    kind = resolve(group, use)
+    schema = schema_of(kind, group)
+    said = _lifted(schema.model.model_json_schema(), definitions)
+    properties: dict[str, Any] = {"use": {"const": use}}
+    required = ["use"] if use_required else []
+    if group in NAMED:
+        properties["name"] = {"type": "string", "description": "what it is called in this run"}
+    if group == "models":
+        properties |= _lifted(ModelKeys.model_json_schema(), definitions)["properties"]
+    properties |= said.get("properties", {})
+    for key, slot in schema.slots.items():
+        ref: dict[str, Any] = {"$ref": f"#/$defs/{slot.group}"}
+        choices = [ref, _options(slot.group, slot.use, definitions, False)] if slot.use else [ref]
+        properties[key] = {"anyOf": choices if slot.required else [*choices, _NULL]}
+    required += said.get("required", []) + [key for key, slot in schema.slots.items() if slot.required]
+    return {
+        "title": use,
+        "description": _first_line(kind),
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _lifted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its own definitions moved to the common ones."""
+    definitions |= schema.pop("$defs", {})
+    return schema
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (inspect.getdoc(kind) or kind.__name__).splitlines()[0]

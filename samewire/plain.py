@@ -1,0 +1,74 @@
+"""A resolved run file in plain words: mappings, lists, texts and numbers, as they would be written."""
+
+import dataclasses
+import datetime as dt
+import enum
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from samewire.reading import NAMED
+from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.scalars import duration_text
+
+
+def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    """The run file with every default filled in; `path_text` says how a path is written."""
+
+    def words(component: Component) -> dict[str, Any]:
+        return _component(component, path_text)
+
+    strategies = [words(component) for component in run.strategies]
+    said: dict[str, Any] = {
+        "schema": version,
+        "session": _plain(run.session.model_dump(), path_text),
+        "feed": words(run.feed),
+    }
+    if run.features:
+        said["features"] = [words(component) for component in run.features]
+    said["models"] = [_model(spec, path_text) for spec in run.models]
+    said["strategy"] = strategies
+    said["optimizer"] = words(run.optimizer)
+    if run.execution is not None:
+        said["execution"] = words(run.execution)
+    said |= {"risk": words(run.risk), "broker": words(run.broker), "sinks": [words(sink) for sink in run.sinks]}
+    return said
+
+
+def _component(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    said = {"name": component.name} if component.group in NAMED else {}
+    options = {
+        key: _component(value, path_text) if isinstance(value, Component) else _plain(value, path_text)
+        for key, value in component.options.items()
+    }
+    return said | {"use": component.use} | options
+
+
+def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    said = _component(spec.component, path_text)
+    options = {key: said.pop(key) for key in list(said) if key not in ("name", "use")}
+    if spec.features is not None:
+        said["features"] = spec.features
+    if spec.train is not None:
+        said["train"] = _plain(spec.train.model_dump(), path_text)
+    if spec.artefact is not None:
+        said["artefact"] = path_text(spec.artefact)
+    said["lag"] = spec.lag
+    said |= {"latency": duration_text(spec.latency_ns), "ttl": duration_text(spec.ttl_ns)}
+    return said | options
+
+
+def _plain(value: Any, path_text: Callable[[Path], str]) -> Any:
+    if isinstance(value, Path):
+        return path_text(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name), path_text) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(inner, path_text) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, path_text) for inner in value]
+    return value

@@ -1,0 +1,318 @@
+"""From a marked tree to a checked run file: every problem is added to a list, nothing is raised at the first."""
+
+import inspect
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from samewire.closest import closest, listed
+from samewire.diagnostics import Problem, Where
+from samewire.registry import UseError, choices, resolve
+from samewire.run_file import Component, TrainSpec
+from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
+from samewire.signatures import (
+    Schema,
+    SignatureError,
+    inner_hint,
+    known_keys,
+    optional,
+    schema_of,
+    type_text,
+)
+from samewire.trial import trial
+from samewire.yaml_text import Entries, Items, Node, Text, described
+
+# What the class of a group must define; one of the names in a tuple is enough.
+SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("feeds", (("events",), ("issues",), ("hashes",))),
+    ("features", (("on_bars",),)),
+    ("models", (("on_features", "on_bars"),)),
+    ("strategies", (("on_signals",),)),
+    ("optimizers", (("on_targets",),)),
+    ("risk_models", (("on_bars",), ("risk",))),
+    ("execution", (("on_orders",),)),
+    ("gates", (("on_orders",),)),
+    ("brokers", (("on_orders",), ("on_bars",))),
+    ("costs", (("price",), ("fees",), ("rate",))),
+    ("sinks", (("write",), ("aclose",))),
+)
+NAMED = ("features", "models", "strategies")  # groups whose components may be called something
+
+
+class ModelKeys(BaseModel):
+    """What a run file says about a model beside the model's own options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    features: str | None = Field(default=None, description="the feature set it reads")
+    train: TrainSpec | None = Field(default=None, description="trains before the session begins")
+    artefact: Path | None = Field(default=None, description="folder of a trained model")
+    lag: int = Field(default=0, ge=0, le=10_000, description="slices by which its answers come late")
+    latency: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="time by which its answers come late")
+    ttl: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="how long an answer counts, 0 = for ever")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a component stands: its group, its path in the file, what it is called and used unless said."""
+
+    group: str
+    path: str
+    use: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose keys are being read: what it is called in a message, and every key that may stand there."""
+
+    said: str
+    keys: tuple[str, ...]
+
+
+class Reader:
+    """Collects problems while it turns nodes into values."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+
+    def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
+        self.problems.append(Problem(code, where, path, got, expected, hint))
+
+    # ---- records -----------------------------------------------------------------------------------------------------
+
+    def record(self, model: type[BaseModel], node: Node | None, path: str, where: Where) -> Any:
+        """A mapping as this pydantic model; None after a problem."""
+        if node is None:
+            self.add("E105", where, path, "nothing", "a mapping with " + ", ".join(model.model_fields))
+            return None
+        if not isinstance(node, Entries):
+            self.add("E107", node.where, path, described(node), "a mapping with " + ", ".join(model.model_fields))
+            return None
+        return self.validated(model, node, model, path)
+
+    def validated(self, model: type[BaseModel], node: Entries, hint: Any, path: str, owner: Owner | None = None) -> Any:
+        """The entries as this model; None after a problem. `hint` is the type whose inner types are the options'."""
+        owner = owner or Owner(f'"{path}"', tuple(model.model_fields))
+        raw = {key: _raw(inner, _hint(hint, key)) for key, inner in node.values.items()}
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            seen: set[tuple[str, str]] = set()
+            for found in error.errors(include_url=False):
+                problem = _problem(dict(found), node, hint, path, owner)
+                if (problem.path, problem.code) not in seen:  # a union reports each of its choices
+                    seen.add((problem.path, problem.code))
+                    self.problems.append(problem)
+        return None
+
+    # ---- components --------------------------------------------------------------------------------------------------
+
+    def entries(self, node: Node, path: str, group: str) -> Entries | None:
+        """A component's mapping; a bare name stands for `{use: name}`."""
+        if isinstance(node, Entries):
+            return node
+        if isinstance(node, Text) and node.value:
+            return Entries({"use": node}, {"use": node.where}, node.where)
+        expected = f"a mapping with `use:`, or {choices(group)}"
+        self.add("E107" if isinstance(node, Items) else "E106", node.where, path, described(node), expected)
+        return None
+
+    def component(self, node: Entries, spot: Spot, skip: frozenset[str] = frozenset()) -> Component | None:
+        """The component of a mapping; keys in `skip` are read by the caller. None after a problem."""
+        use = self._text(node, "use", spot, spot.use)
+        if use is None:
+            return None
+        name = (
+            self._text(node, "name", spot, spot.name or use.partition(":")[2] or use)
+            if spot.group in NAMED
+            else spot.name
+        )
+        schema = self._schema(use, node, spot)
+        if schema is None or name is None:
+            return None
+        reserved = {"use", *skip} | ({"name"} if spot.group in NAMED else set())
+        taken = [key for key in schema.keys if key in reserved]
+        if taken:
+            got = f"{schema.name} takes an option {taken[0]!r}"
+            self.add("E110", node.where, spot.path, got, "another name: this key has a meaning of its own here")
+            return None
+        before = len(self.problems)
+        slots = self._slots(schema, node, spot)
+        plain = {k: v for k, v in node.values.items() if k not in reserved and k not in schema.slots}
+        own = Entries(plain, node.keys, node.where)
+        keys = (*schema.keys, *(key for key in node_keys(spot.group) if key not in schema.keys))
+        values = self.validated(schema.model, own, schema, spot.path, Owner(f'component "{use}"', keys))
+        if values is None or len(self.problems) > before:
+            return None
+        given = {field.alias: getattr(values, key) for key, field in schema.model.model_fields.items()}
+        options = {key: _placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
+        ordered = {key: options[key] for key in schema.keys if key in options}
+        made = Component(group=spot.group, use=use, name=name or use, options=ordered, where=node.where)
+        self._try(made, schema, node, spot)
+        return made
+
+    def _text(self, node: Entries, key: str, spot: Spot, default: str) -> str | None:
+        """`use` or `name`; None after a problem."""
+        inner = node.values.get(key)
+        path = f"{spot.path}.{key}"
+        if inner is None and default:
+            return default
+        if inner is None:
+            self.add("E105", node.where, path, "nothing", choices(spot.group))
+            return None
+        if not isinstance(inner, Text) or (inner.plain and inner.value in ("", "~")):
+            self.add("E106" if isinstance(inner, Text) else "E107", inner.where, path, described(inner), "a name")
+            return None
+        if key == "name" and not all(c.isalnum() or c in "_.-" for c in inner.value):
+            self.add("E108", inner.where, path, repr(inner.value), "letters, digits, _, . and -")
+            return None
+        return inner.value
+
+    def _schema(self, use: str, node: Entries, spot: Spot) -> Schema | None:
+        named = node.values.get("use", node)
+        path = f"{spot.path}.use"
+        try:
+            kind = resolve(spot.group, use)
+        except UseError as error:
+            hint = f'did you mean "{error.hint}"?' if error.hint else ""
+            self.add("E109", named.where, path, error.got, error.expected, hint)
+            return None
+        for one_of in dict(SHAPES)[spot.group]:
+            if not any(hasattr(kind, method) for method in one_of):
+                got = f"{kind.__name__} defines none of {', '.join(one_of)}"
+                self.add("E110", named.where, path, got, f"a class that fits {spot.group}: see engine/protocols.py")
+                return None
+        try:
+            return schema_of(kind, spot.group)
+        except SignatureError as error:
+            self.add("E110", named.where, path, str(error), "a constructor of keywords with plain types")
+            return None
+
+    def _slots(self, schema: Schema, node: Entries, spot: Spot) -> dict[str, Component | None]:
+        """Options that are components themselves."""
+        made: dict[str, Component | None] = {}
+        for key, slot in schema.slots.items():
+            path = f"{spot.path}.{key}"
+            inner = node.values.get(key)
+            if inner is None or (isinstance(inner, Text) and inner.plain and inner.value in ("", "~", "null")):
+                if slot.required:
+                    where = node.where if inner is None else inner.where
+                    expected = f"a mapping of options, or {choices(slot.group)}"
+                    self.add("E105" if inner is None else "E106", where, path, "nothing", expected)
+                made[key] = None
+                continue
+            entries = self.entries(inner, path, slot.group)
+            if entries is not None:
+                made[key] = self.component(entries, Spot(slot.group, path, slot.use, key))
+        return made
+
+    def _try(self, made: Component, schema: Schema, node: Entries, spot: Spot) -> None:
+        """Constructs it for its own checks of values, where that reads nothing but the values."""
+        made_now, seen = made, set[str]()
+        while said := trial(made_now, schema):
+            # The first option that the message names is where the caret goes.
+            words = [word.strip(",:;`'()") for word in said.split()]
+            key = next((word for word in words if word in node.values and word not in seen), "")
+            shown = described(node.values[key]) if key else f'component "{made.use}" as given'
+            path = f"{spot.path}.{key}" if key else spot.path
+            rule = said.rpartition(", got ")[0] or said
+            self.add("E108", node.values.get(key, node).where, path, shown, rule)
+            if key not in schema.hints or schema.default(key) is inspect.Parameter.empty:
+                return
+            seen.add(key)  # with its default in place, the constructor comes to what else is wrong
+            made_now = replace(made_now, options=made_now.options | {key: schema.default(key)})
+
+
+def node_keys(group: str) -> tuple[str, ...]:
+    """Keys that every component of a group may have beside its own options."""
+    return ("name", "use") * (group in NAMED) + tuple(ModelKeys.model_fields) * (group == "models")
+
+
+def _raw(node: Node, hint: Any) -> Any:
+    """Texts, lists and mappings for pydantic; none only where nothing, ~ or (if it may be) null was written."""
+    if isinstance(node, Entries):
+        return {key: _raw(inner, inner_hint(hint, key)) for key, inner in node.values.items()}
+    if isinstance(node, Items):
+        return [_raw(inner, inner_hint(hint, i)) for i, inner in enumerate(node.items)]
+    if node.plain and (node.value in ("", "~") or (node.value == "null" and optional(hint))):
+        return None
+    return node.value
+
+
+def _placed(value: Any, node: Node | None) -> Any:
+    """The value with its relative paths made absolute from where they were written."""
+    if isinstance(value, Path):
+        path = value.expanduser()
+        return node.where.origin.folder / path if node is not None and not path.is_absolute() else path
+    if isinstance(value, list | tuple) and isinstance(node, Items):
+        return type(value)(_placed(inner, at) for inner, at in zip(value, node.items, strict=False))
+    if isinstance(value, dict) and isinstance(node, Entries):
+        return {key: _placed(inner, node.values.get(key)) for key, inner in value.items()}
+    return value
+
+
+placed = _placed
+
+
+def _hint(hint: Any, key: str | int) -> Any:
+    return hint.hints.get(str(key), Any) if isinstance(hint, Schema) else inner_hint(hint, key)
+
+
+def _problem(found: dict[str, Any], node: Entries, hint: Any, path: str, owner: Owner) -> Problem:
+    """One error of pydantic as a problem at its place in the tree."""
+    at: Node = node
+    own, default = hint, inspect.Parameter.empty
+    parent: tuple[Entries, Any] = (node, hint)
+    last = ""
+    for part in found["loc"]:
+        if isinstance(at, Entries) and part in at.values:
+            parent, last = (at, own), str(part)
+            default = own.default(part) if isinstance(own, Schema) and part in own.hints else inspect.Parameter.empty
+            at, own, path = at.values[part], _hint(own, part), f"{path}.{part}"
+        elif isinstance(at, Items) and isinstance(part, int) and part < len(at.items):
+            at, own, path = at.items[part], _hint(own, part), f"{path}[{part}]"
+        elif found["type"].startswith("missing") and part == found["loc"][-1]:
+            own, path = _hint(own, part), f"{path}.{part}" if isinstance(part, str) else f"{path}[{part}]"
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = owner.keys if parent[0] is node else known_keys(parent[1])
+        near = closest(last, known)
+        title = f"unknown key for {owner.said}"
+        expected = f"one of: {listed(known)}" if known else "no option: it takes none"
+        hint_text = f'did you mean "{near}"?' if near else ""
+        return Problem("E104", parent[0].keys[last], path, last, expected, hint_text, title)
+    if found["type"].startswith("missing"):
+        return Problem("E105", at.where, path, "nothing", type_text(own))
+    expected = _expected(found, own, parent[1], last)
+    if default is not inspect.Parameter.empty:
+        expected += f" (default {_default_text(default)})"
+    if found["input"] is None and isinstance(at, Text):
+        return Problem("E106", at.where, path, described(at), expected)
+    return Problem(_code(found["type"]), at.where, path, described(at), expected)
+
+
+def _code(kind: str) -> str:
+    typed = kind.endswith(("_type", "_parsing", "_from_float")) or kind == "value_error"
+    return "E107" if typed else "E108"
+
+
+def _expected(found: dict[str, Any], hint: Any, parent: Any, key: str) -> str:
+    context = found.get("ctx", {})
+    bounds = (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most"))
+    number = duration_text if hint == Duration else "{:.12g}".format
+    said = [f"{word} {number(context[key])}" for key, word in bounds if key in context]
+    if "pattern" in context:
+        fields = getattr(parent, "model_fields", {})
+        described_as = fields[key].description if key in fields else None
+        said.append(described_as or f"text that matches {context['pattern']}")
+    if "max_length" in context or "min_length" in context:
+        said.append(found["msg"].removeprefix("Value should have ").removeprefix("String should have "))
+    if found["type"] == "finite_number":
+        said.append("a finite number")
+    return ", ".join(said) if said else type_text(hint)
+
+
+def _default_text(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

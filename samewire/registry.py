@@ -1,0 +1,94 @@
+"""The built-in components: names in run files and the classes they stand for. Reading it imports nothing."""
+
+import importlib
+from types import MappingProxyType
+from typing import Any
+
+from engine.errors import ConfigError
+from samewire.closest import closest
+
+BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
+    {
+        "feeds": MappingProxyType(
+            {
+                "parquet": "adapters.files.parquet:ParquetFeed",
+                "csv": "adapters.files.csv_folder:CsvFeed",
+                "qlib": "adapters.files.qlib_layout:QlibFeed",
+                "sample": "adapters.files.sample:SampleFeed",
+            }
+        ),
+        "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
+        "models": MappingProxyType(
+            {
+                "lightgbm": "components.models.gbdt:Gbdt",
+                "scores": "components.models.scores:Scores",
+                "momentum": "components.models.momentum:Momentum",
+                "ema_cross": "components.models.ema_cross:EmaCross",
+            }
+        ),
+        "strategies": MappingProxyType(
+            {
+                "topk_dropout": "components.strategies.topk_dropout:TopkDropout",
+                "sign": "components.strategies.sign:Sign",
+            }
+        ),
+        "optimizers": MappingProxyType(
+            {
+                "direct": "components.optimizers.direct:Direct",
+                "mean_variance": "components.optimizers.mean_variance:MeanVariance",
+            }
+        ),
+        "risk_models": MappingProxyType({"ledoit_wolf": "components.risk_models.ledoit_wolf:LedoitWolf"}),
+        "execution": MappingProxyType({}),
+        "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
+        "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),
+        "costs": MappingProxyType({"bps": "components.costs.bps:Bps"}),
+        "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
+    }
+)
+
+
+class UseError(ConfigError):
+    """What `use:` names is no component. `hint` is the nearest name, if there is one near."""
+
+    def __init__(self, group: str, got: str, expected: str, hint: str = "") -> None:
+        near = f"; did you mean {hint!r}?" if hint else ""
+        super().__init__(f"{group}: no component {got}; expected {expected}{near}")
+        self.got, self.expected, self.hint = got, expected, hint
+
+
+def resolve(group: str, use: str) -> type[Any]:
+    """The class that `use` names in this group: a built-in name, or `package.module:Class`.
+
+    >>> resolve("costs", "bps").__name__
+    'Bps'
+    >>> resolve("costs", "bpps")
+    Traceback (most recent call last):
+    samewire.registry.UseError: costs: no component bpps; expected one of: bps, or package.module:Class; did you
+    mean 'bps'?
+    """
+    names = BUILT_IN[group]
+    module, colon, name = names.get(use, use).partition(":")
+    if not (colon and module and name):
+        raise UseError(group, use, choices(group), closest(use, names))
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise UseError(group, f"{use}: {error}", "a module that can be imported from here") from error
+    except Exception as error:  # a user's module may fail in any way while it is imported
+        said = f"{use}: {type(error).__name__} while {module} is imported: {error}"
+        raise UseError(group, said, "a module that can be imported") from error
+    if not isinstance(found, type):
+        own = [key for key, value in vars(importlib.import_module(module)).items() if isinstance(value, type)]
+        raise UseError(group, f"{use}: {module} has no class {name!r}", "a class of that module", closest(name, own))
+    return found
+
+
+def choices(group: str) -> str:
+    """What `use` may say in this group.
+
+    >>> choices("costs"), choices("execution")
+    ('one of: bps, or package.module:Class', 'package.module:Class')
+    """
+    names = BUILT_IN[group]
+    return "one of: " + ", ".join([*names, "or package.module:Class"]) if names else "package.module:Class"

@@ -1,0 +1,77 @@
+"""A run file as checked and resolved: frozen, complete, with the place that each component came from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from samewire.diagnostics import Where
+from samewire.scalars import Day
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SessionSpec(BaseModel):
+    """What the session is called, how long it is and what it starts with."""
+
+    model_config = _CONFIG
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", max_length=64, description="letters a-z, digits, _ and -")
+    start: Day | None = Field(default=None, description="first day, none = where the feed begins")
+    end: Day | None = Field(default=None, description="last day, none = where the feed ends")
+    cash: float = Field(gt=0, description="starting cash in the base currency")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of all random numbers")
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3,5}$", description="a currency such as USD")
+    benchmark: str = Field(default="equal_weight", min_length=1, description="equal_weight, a symbol, or none")
+
+
+class TrainSpec(BaseModel):
+    """Which history a model learns from before the session begins."""
+
+    model_config = _CONFIG
+
+    since: Day | None = Field(default=None, description="first day, none = where the feed begins")
+    until: Day = Field(description="last day: no label looks beyond it")
+    horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """A component and its options, checked and converted; defaults are filled in. `where` is no part of equality."""
+
+    group: str
+    use: str
+    name: str
+    options: dict[str, Any]
+    where: Where = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model and what the wiring needs to know about it."""
+
+    component: Component
+    features: str | None = None  # name of a feature set
+    train: TrainSpec | None = None
+    artefact: Path | None = None
+    lag: int = 0  # slices
+    latency_ns: int = 0
+    ttl_ns: int = 0  # 0 = for ever
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFile:
+    """Everything a session is made from."""
+
+    session: SessionSpec
+    feed: Component
+    features: tuple[Component, ...] = ()
+    models: tuple[ModelSpec, ...]
+    strategies: tuple[Component, ...]
+    optimizer: Component
+    execution: Component | None = None
+    risk: Component
+    broker: Component
+    sinks: tuple[Component, ...] = ()
+    folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from

@@ -1,0 +1,63 @@
+"""Constructing a component only for its own checks of values, so that they show before anything is read.
+
+A built-in is constructed with a universe of two made-up symbols. A class of the user is constructed only where it is
+handed nothing that could not be made up. Feeds, sinks and what reads a file are never constructed here.
+"""
+
+import inspect
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from engine.ids import OrderIds
+from engine.protocols import CostModel
+from engine.universe import Universe, universe_of
+from samewire.registry import BUILT_IN, resolve
+from samewire.run_file import Component
+from samewire.signatures import Schema, schema_of
+
+_READING = ("feeds", "sinks")
+
+
+def trial(component: Component, schema: Schema) -> str:
+    """What the constructor says against these values; empty when it says nothing."""
+    if not _possible(component, schema):
+        return ""
+    try:
+        _made(component)
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+def _possible(component: Component, schema: Schema) -> bool:
+    if component.group in _READING or schema.needs_table:
+        return False
+    built_in = component.use in BUILT_IN[component.group]
+    hints = get_type_hints(resolve(component.group, component.use).__init__)
+    if not built_in and any(hint is Universe for hint in hints.values()):
+        return False
+    nested = [inner for inner in component.options.values() if isinstance(inner, Component)]
+    return all(_possible(inner, schema_of(resolve(inner.group, inner.use), inner.group)) for inner in nested)
+
+
+def _made(component: Component) -> Any:
+    kind = resolve(component.group, component.use)
+    hints = get_type_hints(kind.__init__)
+    arguments: dict[str, Any] = {}
+    for key in inspect.signature(kind).parameters:
+        hint = hints.get(key)
+        if key in component.options:
+            value = component.options[key]
+            arguments[key] = _made(value) if isinstance(value, Component) else value
+        elif key == "name":
+            arguments[key] = component.name
+        elif hint is Universe:
+            arguments[key] = universe_of(("AAA", "BBB"))
+        elif hint is OrderIds:
+            arguments[key] = OrderIds("check", component.name)
+        elif hint is np.random.Generator:
+            arguments[key] = np.random.default_rng(0)
+        elif hint is CostModel:
+            arguments[key] = resolve("costs", "bps")()
+    return kind(**arguments)
