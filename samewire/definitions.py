@@ -98,6 +98,7 @@ DEFINITIONS: dict[str, Definition] = {
     "fills": Definition("Fills", "Fills of the broker, partial ones each.", "count"),
     "refusals": Definition("Refusals", "Order legs that the gate or the broker refused.", "count"),
     "refused_by": Definition("Refused by", "Refused legs by rule.", "count"),
+    "notes": Definition("Notes", "Notes that components left in the journal, by component and kind.", "count"),
     "large_fills": Definition("Large fills", "Fills above a tenth of the volume of their bar.", "count"),
     "open_positions": Definition(
         "Open at the end", "Positions open after the last slice, valued at their last close.", "count"

@@ -30,11 +30,11 @@ _EPOCH = dt.date(1970, 1, 1)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a session is. `total` is the number of slices, None while nobody knows."""
+    """How far a session is. `share` (0 to 1) is of its span of time, None where the feed does not know its end."""
 
     ts: int
     slices: int
-    total: int | None
+    share: float | None
     equity: float
 
 
@@ -79,8 +79,12 @@ async def execute(
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     clock: Clock,
+    run_id: str = "",
 ) -> Result:
-    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does."""
+    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does.
+
+    `run_id` stands in the manifest; one is made when none is given.
+    """
     wall, cpu = clock.monotonic_ns(), clock.cpu_ns()
     directory = None if out is None else _begin(out, overwrite)
     journal_file: Any = None
@@ -100,7 +104,7 @@ async def execute(
             wall_s=(clock.monotonic_ns() - wall) / 1e9,
             cpu_s=(clock.cpu_ns() - cpu) / 1e9,
         )
-        result = _conclude(prepared, directory, ran, clock)
+        result = _conclude(prepared, directory, ran, _named(prepared.run, clock, run_id))
         return result if directory is None or out is None else _finish(result, directory, out)
     except BaseException:
         if directory is not None:
@@ -132,6 +136,10 @@ def prepare(
         table_issues.extend(issues)
         return found
 
+    base = feed.universe.currencies[0]
+    if base != run.session.currency:
+        clash = f"the feed is in {base}, the session in {run.session.currency}"
+        raise ConfigError(f"{run.feed.where}: {clash}; set session.currency or the feed's currency so that they agree")
     given = msgspec.structs.replace(given, universe=feed.universe, table=table)
     parts = parts_of(run, feed, given)
     artefacts, controls, said = _trained(run, feed, parts, given)
@@ -144,8 +152,7 @@ def prepare(
     recorders: list[Any] = [journal, fold]
     start, end = bounds(run)
     if on_progress is not None:
-        total = getattr(feed, "slices", lambda *_: None)(start, end)
-        recorders.append(_Watch(fold, on_progress, total))
+        recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
     sinks = sinks_of(run, given) if directory is not None else ()
     sources = [Replay(lambda: feed.events(start, end))]
     if controls:
@@ -226,14 +233,24 @@ def _fit(spec: ModelSpec, model: Any, feed: Feed, feature_set: Any) -> Artefact:
 class _Watch:
     """Tells the caller how far the session is, once a slice."""
 
-    def __init__(self, fold: SessionFold, tell: Callable[[Progress], None], total: int | None) -> None:
-        self._fold, self._tell, self._total, self._slices = fold, tell, total, 0
+    def __init__(self, fold: SessionFold, tell: Callable[[Progress], None], span: tuple[int, int] | None) -> None:
+        self._fold, self._tell, self._span, self._slices = fold, tell, span, 0
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
-        if events[0].__class__ is Bars:
+        first = events[0]
+        if first.__class__ is Bars:
             self._slices += 1
-            book = self._fold.book
-            self._tell(Progress(events[0].ts, self._slices, self._total, book.equity if book else 0.0))
+            book, span = self._fold.book, self._span
+            share = None if span is None else min(1.0, (first.ts - span[0]) / max(1, span[1] - span[0]))
+            self._tell(Progress(first.ts, self._slices, share, book.equity if book else 0.0))
+
+
+def _span(feed: Feed, start: int | None, end: int | None) -> tuple[int, int] | None:
+    """The session's first and last instant, where the feed knows its own."""
+    known: tuple[int, int] | None = getattr(feed, "span", None)  # a user's own feed may lack it
+    if known is None:
+        return None
+    return max(known[0], start or known[0]), min(known[1], end or known[1])
 
 
 # ---- the session directory -------------------------------------------------------------------------------------------
@@ -265,7 +282,7 @@ def _finish(result: Result, work: Path, out: Path) -> Result:
     return Result(out, result.summary)
 
 
-def _conclude(prepared: Prepared, directory: Path | None, ran: Run, clock: Clock) -> Result:
+def _conclude(prepared: Prepared, directory: Path | None, ran: Run, named: dict[str, str]) -> Result:
     from adapters.files.session_dir import write_columns, write_equity
 
     fold = prepared.fold
@@ -280,7 +297,7 @@ def _conclude(prepared: Prepared, directory: Path | None, ran: Run, clock: Clock
     write_equity(directory / "equity.parquet", fold.columns())
     write_columns(directory / "ic.parquet", fold.coefficients())
     _write_json(directory / "summary.json", summary)
-    _write_json(directory / "manifest.json", _manifest(prepared, issues, summary["digest"], clock))
+    _write_json(directory / "manifest.json", named | _manifest(prepared, issues, summary["digest"]))
     (directory / "run.yaml").write_text(dump_run(prepared.run))
     return Result(directory, summary)
 
@@ -299,28 +316,33 @@ def _unmet(table: Table, fold: SessionFold) -> str:
     )
 
 
-def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str, clock: Clock) -> dict[str, Any]:
+def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, str]:
+    """What tells this run from another of the same inputs."""
+    now = clock.now_ns()
+    made = hashlib.blake2b(f"{config_hash(run)}{now}{os.getpid()}".encode(), digest_size=8).hexdigest()
+    created = dt.datetime.fromtimestamp(now // 10**9, dt.UTC).isoformat()
+    return {"run_id": run_id or made, "name": run.session.name, "created": created}
+
+
+def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
     """What a rerun needs, and what a reader of the report wants to know."""
     run, feed = prepared.run, prepared.feed
-    config, versions, files = config_hash(run), libraries(), feed.hashes()
-    now = clock.now_ns()
-    created = dt.datetime.fromtimestamp(now // 10**9, dt.UTC).isoformat()
-    named = hashlib.blake2b(f"{config}{now}{os.getpid()}".encode(), digest_size=8)
     universe = feed.universe
     return {
-        "run_id": named.hexdigest(),
-        "name": run.session.name,
-        "created": created,
         "digest": digest,
-        "config_hash": config,
+        "config_hash": config_hash(run),
         "config": resolved(run),
         "seed": run.session.seed,
         "interval_ns": feed.interval_ns,
         "fill": run.broker.options.get("fill"),
         "universe": {"symbols": list(universe.symbols), "currencies": list(universe.currencies)},
-        "feed": {"use": run.feed.use, "hashes": files, "issues": [msgspec.to_builtins(issue) for issue in issues]},
+        "feed": {
+            "use": run.feed.use,
+            "hashes": feed.hashes(),
+            "issues": [msgspec.to_builtins(issue) for issue in issues],
+        },
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
-        "libraries": versions,
+        "libraries": libraries(),
     }
 
 

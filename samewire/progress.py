@@ -55,8 +55,8 @@ class _Lines:
         self._tenth, self._last_ns = 0, clock.monotonic_ns()
 
     def show(self, progress: "Progress") -> None:
-        if progress.total:
-            tenth = 10 * progress.slices // progress.total
+        if progress.share is not None:
+            tenth = int(10 * progress.share + 1e-9)
             if tenth == self._tenth:
                 return
             self._tenth = tenth
@@ -66,8 +66,7 @@ class _Lines:
             if now - self._last_ns < _LINE_NS:
                 return
             self._last_ns, head = now, "     "
-        of = f" of {progress.total:,}" if progress.total else ""
-        self._out.write(f"{head}  {iso(progress.ts)[:10]}  {progress.slices:,}{of} slices  {_money(progress.equity)}\n")
+        self._out.write(f"{head}  {iso(progress.ts)[:10]}  {progress.slices:,} slices  {_money(progress.equity)}\n")
         self._out.flush()
 
     def close(self) -> None:
@@ -79,9 +78,9 @@ class _Bar:
 
     def __init__(self, out: TextIO, clock: Clock) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"))
         self._bar = Progress(
             *columns,
             TextColumn("{task.fields[equity]}"),
@@ -95,15 +94,15 @@ class _Bar:
 
     def show(self, progress: "Progress") -> None:
         now = self._clock.monotonic_ns()
-        if now - self._last_ns < _REFRESH_NS and progress.slices != progress.total:
+        if now - self._last_ns < _REFRESH_NS and progress.share != 1.0:
             return
         self._last_ns = now
         rate = progress.slices / max((now - self._begin_ns) / 1e9, 1e-9)
         self._bar.update(
             self._task,
             description=iso(progress.ts)[:10],
-            completed=progress.slices,
-            total=progress.total,
+            completed=progress.share or 0.0,
+            total=None if progress.share is None else 1.0,
             rate=f"{rate:,.0f}/s",
             equity=_money(progress.equity),
         )

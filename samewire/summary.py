@@ -102,6 +102,7 @@ def _trading(fold: SessionFold, counts: Counts, net: Performance) -> dict[str, A
         "fills": counts.fills,
         "refusals": counts.refusals,
         "refused_by": counts.refused_by,
+        "notes": counts.notes,
         "large_fills": counts.large,
         "open_positions": int(np.count_nonzero(book.qty)) if book is not None else 0,
         "missing": int(counts.missing.sum()),
@@ -149,6 +150,7 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
     if counts.refusals:
         rules = ", ".join(f"{rule} {count}" for rule, count in counts.refused_by.items())
         said.append(f"{counts.refusals} order legs were refused: {rules}.")
+    said += _fallbacks(counts)
     if counts.large:
         said.append(f"{counts.large} of {counts.fills} fills were above 10 % of their bar's volume.")
     if counts.unpriced:
@@ -161,6 +163,11 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
     if halted:
         said.append(f"{halted} bars of {int(np.count_nonzero(counts.halted))} members were halted.")
     return said
+
+
+def _fallbacks(counts: Counts) -> list[str]:
+    fell = [(name.removesuffix(".fallback"), n) for name, n in counts.notes.items() if name.endswith(".fallback")]
+    return [f"{name} fell back {count} times; its notes in the journal say why." for name, count in fell]
 
 
 def _issue_text(issue: Issue) -> str:

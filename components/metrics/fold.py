@@ -19,6 +19,7 @@ from engine.events import (
     Book,
     Event,
     Fills,
+    Note,
     Orders,
     Reference,
     Refusals,
@@ -36,7 +37,7 @@ ROW_COLUMNS = (
     *("missing", "halted"),
 )
 _VERSION = 1
-_RULES_MAX = 64  # distinct rules of refusal that are counted apart
+_NAMES_MAX = 64  # distinct rules of refusal, and kinds of notes, that are counted apart
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     fills: int
     refusals: int
     refused_by: dict[str, int]  # rule -> legs
+    notes: dict[str, int]  # component and kind -> notes
     missing: NDArray[np.int64]  # slices of each member without a bar
     halted: NDArray[np.int64]
     unpriced: int  # fills without a market price beside them: their slippage counts as zero
@@ -87,6 +89,7 @@ class SessionFold:
         self._exposure = self._size = np.empty(0)  # money per point of price, signed and not
         self._counts: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
         self._missing, self._halted = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._absent = (0, 0)  # missing and halted in the open row
         self._table: dict[type[Any], Callable[[Any], None]] = {
@@ -98,6 +101,7 @@ class SessionFold:
             Refusals: self._on_refusals,
             Actions: self._on_actions,
             Reference: self._on_reference,
+            Note: self._on_note,
         }
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
@@ -201,8 +205,10 @@ class SessionFold:
     def _on_refusals(self, refusals: Refusals) -> None:
         self._counts["refusals"] += len(refusals.rule)
         for rule in refusals.rule:
-            known = rule in self._rules or len(self._rules) < _RULES_MAX
-            self._rules[rule if known else "other"] += 1
+            _count(self._rules, rule)
+
+    def _on_note(self, note: Note) -> None:
+        _count(self._notes, f"{note.source}.{note.kind}")
 
     def _on_actions(self, actions: Actions) -> None:
         self._close_row()
@@ -267,6 +273,7 @@ class SessionFold:
             fills=count["fills"],
             refusals=count["refusals"],
             refused_by=dict(sorted(self._rules.items())),
+            notes=dict(sorted(self._notes.items())),
             missing=self._missing.copy(),
             halted=self._halted.copy(),
             unpriced=count["unpriced"],
@@ -289,6 +296,7 @@ class SessionFold:
             rows=self.rows.matrix(),
             counts=dict(self._counts),
             rules=dict(self._rules),
+            notes=dict(self._notes),
             growth=self._growth.state(),
             level=None if self._level is None else (self._level.level, self._level.member),
             models=[(name, score.state()) for name, score in self.models.items()],
@@ -308,6 +316,7 @@ class SessionFold:
         self.rows.extend(fields["row_ts"], fields["rows"])
         self._counts.update(fields["counts"])
         self._rules.update(fields["rules"])
+        self._notes.update(fields["notes"])
         self._growth.restore(fields["growth"])
         if self._level is not None:
             self._level.level, member = fields["level"]
@@ -326,6 +335,11 @@ _decoder = msgspec.msgpack.Decoder(Book | None, ext_hook=ext_hook, dec_hook=lamb
 def _units(money: Vector) -> Vector | None:
     """Base currency per point and share of each symbol (N,); None where all are one, as most often."""
     return None if (money == 1.0).all() else money
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    """Counts a name, the ones beyond the most that are told apart as `other`."""
+    counter[name if name in counter or len(counter) < _NAMES_MAX else "other"] += 1
 
 
 def _level(benchmark: str, universe: Universe, cash: float) -> EqualWeight | OneName | None:

@@ -64,8 +64,9 @@ def run_with_progress(run: "RunFile", out: Path | None, overwrite: bool, output:
     clock = SystemClock()
     configure(output.log_format, clock=clock)
     log = structlog.get_logger("samewire.replay")
-    with bound_run(config_hash(run), clock), showing(clock, quiet=output.quiet) as show:
-        log.debug("session.started", name=run.session.name)
-        result = asyncio.run(execute(run, out=out, overwrite=overwrite, on_progress=show, clock=clock))
-        log.debug("session.finished", digest=result.summary.get("digest"))
+    with bound_run(config_hash(run), clock) as run_id, showing(clock, quiet=output.quiet) as show:
+        log.info("session.started", name=run.session.name)
+        work = execute(run, out=out, overwrite=overwrite, on_progress=show, clock=clock, run_id=run_id)
+        result = asyncio.run(work)
+        log.info("session.finished", digest=result.summary.get("digest"), slices=result.summary.get("slices"))
     return result

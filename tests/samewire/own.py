@@ -23,14 +23,12 @@ class Walk:
         self.universe = universe_of(tuple(f"S{i}" for i in range(symbols)))
         self.interval_ns, self.sectors = DAY_NS, ()
         self._bars = market(symbols, slices, seed=seed, holes=0.0, late=0)
+        self.span = (self._bars[0].ts, self._bars[-1].ts)
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         for bars in self._bars:
             if (start is None or bars.ts >= start) and (end is None or bars.ts < end):
                 yield bars
-
-    def slices(self, start: int | None = None, end: int | None = None) -> int:
-        return sum(1 for _ in self.events(start, end))
 
     def issues(self) -> tuple[Issue, ...]:
         return ()

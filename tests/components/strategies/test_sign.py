@@ -1,11 +1,14 @@
 """The sign of a signal as a position."""
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.strategies.sign import Sign
 from engine.events import Target
-from engine.universe import universe_of
+from engine.universe import Universe, universe_of
 from tests.make import bars, book, day, signal
 
 NAN = np.nan
@@ -75,6 +78,46 @@ def test_several_names_share_gross_and_missing_ones_open_nothing() -> None:
     target = strategy.on_signals((signal(day(0), [1.0, -1.0, 1.0, 0.0]),), where)
     assert target is not None
     assert target.value.tolist() == [100.0, -50.0, 0.0, 0.0]
+
+
+@given(
+    short=st.booleans(),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from([-0.5, -0.0, 0.0, 0.3, NAN]),
+            st.sampled_from([-7.0, 0.0, 12.5]),
+            st.sampled_from([0.1, 33.3, NAN]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_one_name_is_decided_as_it_is_beside_another(
+    short: bool, steps: list[tuple[float, float, float, bool]]
+) -> None:
+    """In a currency worth 1.1, alone and beside a name without an opinion, of twice the gross."""
+    alone = Sign(universe=abroad("A"), name="sign", short=short)
+    beside = Sign(universe=abroad("A", "B"), name="sign", short=short, gross=2.0)
+    for k, (score, qty, mark, member) in enumerate(steps):
+        first = decide_abroad(alone, k, [score], [qty], [mark], [member])
+        second = decide_abroad(beside, k, [score, NAN], [qty, 0.0], [mark, 1.0], [member, True])
+        assert (first is None) == (second is None)
+        if first is not None and second is not None:
+            assert first.value.tolist() == second.value[:1].tolist()
+
+
+def abroad(*symbols: str) -> Universe:
+    currency = np.ones(len(symbols), np.int32)
+    return msgspec.structs.replace(universe_of(symbols), currencies=("USD", "EUR"), currency=currency)
+
+
+def decide_abroad(  # noqa: PLR0913 - one slice, spelled out
+    strategy: Sign, k: int, score: list[float], qty: list[float], mark: list[float], member: list[bool]
+) -> Target | None:
+    strategy.on_bars(bars(day(k), mark, member=np.array(member)))
+    where = book(day(k), mark, qty=qty, rate=np.array([1.0, 1.1]), equity=1000.0)
+    return strategy.on_signals((signal(day(k), score),), where)
 
 
 @pytest.mark.parametrize("gross", [0.0, -1.0, 11.0, NAN])
