@@ -35,6 +35,7 @@ test-fast: .venv/dev.stamp doctor-libgomp
 lint: .venv/dev.stamp
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(BIN)/typos
 
 types: .venv/dev.stamp
 	$(PY) -m mypy

@@ -208,6 +208,7 @@ class Feed(Protocol):
     universe: Universe
     interval_ns: int
     sectors: tuple[str, ...]  # (N,) or empty
+    span: tuple[int, int] | None  # ts of its first and last slice, None where it does not know
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group."""

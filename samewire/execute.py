@@ -309,11 +309,10 @@ def _unmet(table: Table, fold: SessionFold) -> str:
         return ""
     inside = (table.ts >= slices[0]) & (table.ts <= slices[-1])
     count = int(np.count_nonzero(inside & ~np.isin(table.ts, slices)))
-    return (
-        f"{count} rows of {Path(table.path).name} are of instants that are no slice; they were not used."
-        if count
-        else ""
-    )
+    if not count:
+        return ""
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return f"{rows} of {Path(table.path).name} not used: of instants that are no slice of the session."
 
 
 def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, str]:

@@ -44,8 +44,10 @@ def test_the_run_file_of_the_readme_is_a_good_one(tmp_path: Path) -> None:
 
 def test_the_model_of_the_architecture_page_answers() -> None:
     (code,) = blocks(ROOT / "docs" / "architecture.md", "python")
-    check = "\nfrom samewire import universe_of\nmodel = Reversal(universe=universe_of(('A',)), name='r')\nprint(model.lookback)\n"
-    done = subprocess.run([sys.executable, "-c", code + check], cwd=ROOT, check=True, capture_output=True, text=True)
+    check = "from samewire import universe_of\nprint(Reversal(universe=universe_of(('A',)), name='r').lookback)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{check}"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "2"
 
 

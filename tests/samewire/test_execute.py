@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from adapters.files.journal_file import read_journal
 from engine.errors import ComponentError, ConfigError, DataError
-from engine.events import Bars, Book, Fills, Signal
+from engine.events import Bars, Book, Signal
 from samewire import Result, arun, open_session, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -220,14 +219,31 @@ def test_a_trained_model_can_be_named_by_its_folder(tmp_path: Path) -> None:
     assert first.summary["digest"] != second.summary["digest"]  # it answers from the first slice on
 
 
-@pytest.fixture
-def scores(tmp_path: Path) -> Callable[[], Path]:
-    def write() -> Path:
-        path = tmp_path / "scores.csv"
-        rows = [
-            f"2019-07-{day:02d},{symbol},{value}" for day in (1, 15) for symbol, value in (("NO", 1.0), ("ON", 2.0))
-        ]
-        path.write_text("\n".join(["date,symbol,score", *rows]))
-        return path
-
-    return write
+def test_scores_of_tickers_that_look_like_other_things_are_read_and_stray_rows_are_told(tmp_path: Path) -> None:
+    bars = tmp_path / "bars"
+    bars.mkdir()
+    days = ["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"]
+    for k, symbol in enumerate(("NO", "TRUE", "000001", "NULL")):
+        rows = [f"{day},{10 + k},{11 + k},{9 + k},{10 + k + i / 10},1000" for i, day in enumerate(days)]
+        (bars / f"{symbol}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
+    scores = tmp_path / "scores.csv"
+    stray = "2024-01-06,NO,1"  # a Saturday
+    rows = [f"2024-01-02,{symbol},{k}" for k, symbol in enumerate(("NO", "TRUE", "000001", "NULL"))]
+    scores.write_text("\n".join(["date,symbol,score", *rows, stray]))
+    result = run(
+        small(
+            session={"name": "tickers", "cash": 10_000},
+            feed={
+                "use": "csv",
+                "path": str(bars),
+                "close": "16:00 America/New_York",
+                "symbols": ["NO", "TRUE", "000001", "NULL"],
+            },
+            models=[{"name": "mine", "use": "scores", "table": str(scores), "stale": 9}],
+            strategy={"use": "topk_dropout", "topk": 2, "n_drop": 1},
+            risk={},
+        ),
+        out=tmp_path / "run",
+    )
+    assert set(result.fills["symbol"].to_pylist()) == {"000001", "NULL"}
+    assert any("1 row of scores.csv not used" in warning for warning in result.warnings)

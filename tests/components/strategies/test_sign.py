@@ -112,7 +112,7 @@ def abroad(*symbols: str) -> Universe:
     return msgspec.structs.replace(universe_of(symbols), currencies=("USD", "EUR"), currency=currency)
 
 
-def decide_abroad(  # noqa: PLR0913 - one slice, spelled out
+def decide_abroad(
     strategy: Sign, k: int, score: list[float], qty: list[float], mark: list[float], member: list[bool]
 ) -> Target | None:
     strategy.on_bars(bars(day(k), mark, member=np.array(member)))
