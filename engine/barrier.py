@@ -160,7 +160,7 @@ class Barrier:
             return None
         if self._slow_optimizer:
             return Calls(((self._optimizer_name, partial(self._optimizer.on_targets, targets, book)),))
-        return self._optimizer.on_targets(targets, book)
+        return self._optimizer.on_targets(targets, book) or None  # nothing to append, at once
 
     def _signals(self) -> tuple[Signal, ...]:
         if self._plain and self._latest[0] is not None:

@@ -71,10 +71,12 @@ class Ledger:
     def _derive(self) -> None:
         """What follows from positions and rates, worked out only when those change."""
         universe, qty = self._universe, self._qty
-        self._held = qty.nonzero()[0]
-        self._money = float((self._cash + self._receivable) @ self._rate)
-        self._exposure = qty[self._held] * universe.multiplier[self._held] * self._rate[universe.currency[self._held]]
-        self._shorts = len(self._held) > 0 and float(qty.min()) < 0
+        self._held = held = qty.nonzero()[0]
+        self._money = float((self._cash + self._receivable).dot(self._rate))
+        self._exposure = qty[held] * universe.multiplier[held]
+        if len(self._rate) > 1:  # the base currency's own rate is 1
+            self._exposure *= self._rate[universe.currency[held]]
+        self._shorts = 1 in (self._exposure < 0.0).tobytes()
         if self._shorts:
             self._side = np.where(qty > 0, 1.0, np.where(qty < 0, -1.0, np.nan))
 
@@ -119,17 +121,19 @@ class Ledger:
 
     def _book_few(self, fills: Fills) -> None:
         """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
-        finite, universe = True, self._universe
-        names = ("_qty", "_entry", "_best", "_opened", "_realised", "_fees", "_cash")
-        qty, entry, best, opened, realised, paid, cash = (getattr(self, name).copy() for name in names)
-        columns = (fills.symbol, fills.qty, fills.price, fills.fees.sum(axis=1), fills.at)
+        finite, multipliers, currencies = True, self._universe.multiplier, self._universe.currency
+        names = ("_qty", "_entry", "_best", "_opened", "_realised", "_fees")
+        qty, entry, best, opened, realised, paid = (getattr(self, name).copy() for name in names)
+        money = self._cash.tolist()
+        columns = (fills.symbol, fills.qty, fills.price, np.add.reduce(fills.fees, 1), fills.at)
         for s, dq, price, fee, at in zip(*(column.tolist() for column in columns), strict=True):
             finite &= isfinite(dq) and isfinite(price) and price > 0
-            before, cost, multiplier = qty.item(s), entry.item(s), universe.multiplier.item(s)
+            before, cost, multiplier = qty.item(s), entry.item(s), multipliers.item(s)
             after = before + dq
             reduces = before * dq < 0
             if reduces:
-                realised[s] += (before if before * after < 0 else -dq) * (price - cost) * multiplier
+                closed = before if before * after < 0 else -dq
+                realised[s] = realised.item(s) + closed * (price - cost) * multiplier
             if after == 0:
                 entry[s] = best[s] = nan
                 opened[s] = 0
@@ -139,11 +143,12 @@ class Ledger:
             elif not reduces:
                 entry[s] = (before * cost + dq * price) / after
             qty[s] = after
-            paid[s] += fee
-            cash[universe.currency.item(s)] -= dq * price * multiplier + fee
+            paid[s] = paid.item(s) + fee
+            money[currencies.item(s)] -= dq * price * multiplier + fee
         if not finite:
             raise _unsound(fills)
-        for name, array in zip(names, (qty, entry, best, opened, realised, paid, cash), strict=True):
+        self._cash = np.array(money)
+        for name, array in zip(names, (qty, entry, best, opened, realised, paid), strict=True):
             setattr(self, name, array)
 
     def _book_many(self, fills: Fills) -> None:

@@ -61,6 +61,8 @@ class OpenLegs:
 
     def fill(self, ids: Ids, qty: Vector) -> None:
         """Takes filled quantity off; an order with nothing left is gone."""
+        if not self.legs.ids.size:
+            return
         rows, found = self._find(ids)
         if not found.any():
             return
@@ -71,10 +73,10 @@ class OpenLegs:
 
     def report(self, reports: Reports) -> None:
         ids, state, legs = reports.ids, reports.state, self.legs
-        if len(ids) == len(legs.ids) and (ids == legs.ids).all():  # all that is open, in its order: the usual case
-            if not np.count_nonzero(state) and (legs.left == reports.left).all():
+        if _same(ids, legs.ids):  # all that is open, in its order: the usual case
+            if not np.count_nonzero(state) and _same(legs.left, reports.left):
                 return  # accepted, as approved
-            if state.min() >= _CANCELLED:
+            if 0 not in (state >= _CANCELLED).tobytes():
                 self._clear()
                 return
         rows, found = self._find(ids)
@@ -112,7 +114,7 @@ class OpenLegs:
         mine = self.legs.ids
         if not mine.size or not ids.size:
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        if len(ids) == len(mine) and (ids == mine).all():
+        if _same(ids, mine):
             return np.arange(len(ids)), np.ones(len(ids), bool)
         order = np.argsort(mine, kind="stable")
         at = np.minimum(np.searchsorted(mine, ids, sorter=order), len(mine) - 1)
@@ -132,8 +134,9 @@ class OpenLegs:
         self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
 
     def _sum(self) -> None:
-        live = self.legs.left if self._triggered.all() else np.where(self._triggered, self.legs.left, 0.0)
-        self.working = np.bincount(self.legs.symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
+        symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
+        live = left if np.count_nonzero(triggered) == len(left) else np.where(triggered, left, 0.0)
+        self.working = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}
@@ -146,6 +149,11 @@ class OpenLegs:
         moved: Codes = np.asarray(place, np.int32)[fields["symbol"]] if len(fields["symbol"]) else fields["symbol"]
         self.legs = OpenOrders(**(fields | {"symbol": moved}))
         self._keep(np.ones(len(moved), bool))
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Equal in length and values; that the same array is itself is seen at once."""
+    return one is other or (len(one) == len(other) and 0 not in (one == other).tobytes())
 
 
 _COLUMNS = OpenOrders.__struct_fields__

@@ -53,7 +53,9 @@ def next_open(bars: Bars, symbol: Codes, accepted: Stamps, until: Stamps) -> tup
     """
     at = symbol.astype(np.intp)  # indexing by it is six times as fast
     reference = bars.open[at]
-    trades: Mask = (bars.status[at] == 0) & (reference > 0) & (accepted <= bars.opened) & (until >= bars.opened)
+    trades: Mask = (reference > 0.0) & (accepted <= bars.opened) & (until >= bars.opened)
+    if np.count_nonzero(bars.status):
+        trades &= bars.status[at] == 0
     return trades, reference
 
 
@@ -65,7 +67,9 @@ def reducing_first(qty: Vector, held: Vector) -> Rows | None:
     >>> reducing_first(np.array([-3.0, 5.0]), np.array([3.0, 0.0])) is None
     True
     """
-    later = qty * held >= 0
+    if len(qty) == 1:
+        return None
+    later = qty * held >= 0.0
     if every(later[:-1] <= later[1:]):
         return None
     return np.argsort(later, kind="stable")
@@ -84,7 +88,7 @@ def money(trades: Trades, costs: CostModel) -> tuple[Vector, Vector, Matrix]:
     qty = trades.qty
     price = costs.price(qty, trades.reference)
     fees = costs.fees(qty * trades.multiplier, price)
-    return price, qty * price * trades.unit + fees.sum(axis=1) * trades.rate, fees
+    return price, qty * price * trades.unit + np.add.reduce(fees, 1) * trades.rate, fees
 
 
 class Cut(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -102,7 +106,7 @@ def needs(trades: Trades, held: Vector, price: Vector, fees: Matrix) -> Vector:
     """
     before = held[trades.symbol]
     grown = np.abs(before + trades.qty) - np.abs(before)
-    taken: Vector = grown * price * trades.unit + fees.sum(axis=1) * trades.rate
+    taken: Vector = grown * price * trades.unit + np.add.reduce(fees, 1) * trades.rate
     return taken
 
 
@@ -188,4 +192,6 @@ def whole_lots(qty: Vector, lot: Vector) -> Mask:
 
 def exec_ids(order_ids: Ids, count: Codes) -> Ids:
     """Id of the `count`-th fill of each order, counted from zero: the same order fills under the same ids again."""
+    if not np.count_nonzero(count):  # first fills: the usual case
+        return order_ids + _EXEC_STEP
     return order_ids + _EXEC_STEP * (count + 1).astype(np.uint64)

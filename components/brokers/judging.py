@@ -31,7 +31,7 @@ class Verdict(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def plain(orders: Approved, account: Account) -> bool:
     """Whether every leg is a new market day order that nothing can be said against: the usual case, quickly seen."""
     symbol, qty = orders.symbol, orders.qty
-    if account.resting.ids.size or not every((orders.action | orders.kind | orders.tif) == 0):
+    if account.resting.ids.size or any(map(np.count_nonzero, (orders.action, orders.kind, orders.tif))):
         return False
     symbols = symbol.tolist()
     if not symbols:
@@ -39,8 +39,10 @@ def plain(orders: Approved, account: Account) -> bool:
     if min(symbols) < 0 or max(symbols) >= len(account.held):
         return False
     at = symbol.astype(np.intp)
+    if np.count_nonzero(account.gone[at]) or np.count_nonzero(qty) < len(qty):
+        return False
     lots = qty / account.lot[at]
-    good: Mask = (lots == np.rint(lots)) & (qty != 0) & np.isfinite(qty) & ~account.gone[at]
+    good: Mask = (lots == np.rint(lots)) & np.isfinite(qty)
     if not account.short:
         if len(set(symbols)) < len(symbols):
             return False

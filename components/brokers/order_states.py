@@ -15,6 +15,7 @@ NEXT: dict[OrderState, frozenset[OrderState]] = {
     OrderState.EXPIRED: frozenset(),
     OrderState.FINISHED: frozenset(),
 }
+_STATES = len(OrderState)
 _LEGAL = np.array([[after in NEXT[before] for after in OrderState] for before in OrderState])
 _LEGAL.flags.writeable = False
 
@@ -27,7 +28,7 @@ def check_steps(before: Codes, after: Codes) -> None:
     Traceback (most recent call last):
     ValueError: order states: CANCELLED may not become FINISHED; it has ended
     """
-    legal = _LEGAL.take(before * len(OrderState) + after)
+    legal = _LEGAL.take(before * _STATES + after)
     if 0 in legal.tobytes():
         i = int(np.flatnonzero(~legal)[0])
         was, then = OrderState(int(before[i])), OrderState(int(after[i]))

@@ -56,20 +56,22 @@ def constant(length: int, value: int, dtype: type[np.int32] | type[np.int64]) ->
     return column
 
 
-def resting_of(orders: Approved, rows: Any = slice(None)) -> Resting:
-    """These legs, as just accepted."""
-    ids = orders.ids[rows]
-    zero, ever = np.zeros(len(ids), np.int32), constant(len(ids), _FOREVER, np.int64)
-    tif = orders.tif[rows]
+def resting_of(orders: Approved, rows: Any = None) -> Resting:
+    """These legs, as just accepted; all legs, sharing the arrays of the orders, where no rows are named."""
+    columns = (orders.ids, orders.symbol, orders.qty, orders.tif, orders.expires)
+    if rows is not None:
+        columns = tuple(column[rows] for column in columns)
+    ids, symbol, qty, tif, expires = columns
+    zero, until = np.zeros(len(ids), np.int32), constant(len(ids), _FOREVER, np.int64)
+    if np.count_nonzero(tif):
+        until = np.where(tif == TimeInForce.GOOD_TILL_DATE, expires, until)
     return Resting(
         ids=ids,
-        symbol=orders.symbol[rows],
-        left=orders.qty[rows],
+        symbol=symbol,
+        left=qty,
         state=zero,  # OrderState.ACCEPTED
         tif=tif,
-        until=np.where(tif == TimeInForce.GOOD_TILL_DATE, orders.expires[rows], _FOREVER)
-        if any(tif.tobytes())
-        else ever,
+        until=until,
         accepted=constant(len(ids), orders.ts, np.int64),
         count=zero,
         seen=np.zeros(len(ids), bool),

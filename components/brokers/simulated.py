@@ -126,7 +126,7 @@ class Simulated:
     def on_orders(self, orders: Approved, /) -> tuple[Reports | Refusals, ...]:
         ids: list[int] = orders.ids.tolist()
         if plain(orders, self._account()) and len(set(ids)) == len(ids) and self._seen.isdisjoint(ids):
-            return self._accept(orders, slice(None), ids)
+            return self._accept(orders, None, ids)
         # Cancels and replaces come first: they free what new orders may sell.
         amended = tuple(self._amend(orders, i) for i in np.flatnonzero(orders.action != LegAction.NEW).tolist())
         return amended + self._accept_some(orders)
@@ -232,7 +232,7 @@ class Simulated:
         power = self._power(bars)
         price, out, fees = rules.money(trades, self._costs)
         need = rules.needs(trades, self._qty, price, fees) if self._margin else out
-        if need.sum() <= power and not (self._margin and rules.repeats(orders.symbol)):
+        if np.add.reduce(need) <= power and not (self._margin and rules.repeats(orders.symbol)):
             self._book(trades, out)
             return None, fills_of(bars, orders, trades, price, fees), ()
         whole = orders.tif == TimeInForce.FILL_OR_KILL
@@ -259,7 +259,7 @@ class Simulated:
 
     def _power(self, bars: Bars) -> float:
         """Buying power at the opens of this bar, in the base currency."""
-        cash = float(self._cash @ self._rate)
+        cash = float(self._cash.dot(self._rate))
         if not self._margin:
             return cash
         held = np.flatnonzero(self._qty)
@@ -272,7 +272,7 @@ class Simulated:
         symbol, cash, qty = trades.symbol, self._cash, self._qty
         self._qty = qty + np.bincount(symbol, weights=trades.qty, minlength=len(qty))
         if len(cash) == 1:
-            self._cash = cash - out.sum()
+            self._cash = cash - np.add.reduce(out)
         else:
             currency = self._universe.currency[symbol]
             self._cash = cash - np.bincount(currency, weights=out / trades.rate, minlength=len(cash))

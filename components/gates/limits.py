@@ -15,6 +15,7 @@ from engine.events import (
     ControlAction,
     LegAction,
     Legs,
+    Mask,
     Mode,
     OpenOrders,
     Orders,
@@ -33,6 +34,7 @@ _MODES = {
     ControlAction.REDUCE_ONLY: Mode.REDUCE_ONLY,
     ControlAction.RESUME: Mode.ACTIVE,
 }
+_ACTIVE = Mode.ACTIVE
 _ORDERS = OpenOrders.__struct_fields__
 _BOOK = tuple(name for name in Book.__struct_fields__ if name not in ("open_orders", "mode"))
 
@@ -112,17 +114,16 @@ class Limits:
 
     def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]:
         book = self._book
-        symbols = orders.symbol
-        if book is None or self._mode is not Mode.ACTIVE or orders.action.any() or _repeats(symbols):
+        if book is None or self._mode is not _ACTIVE or np.count_nonzero(orders.action) or _repeats(orders.symbol):
             return self._one_by_one(orders)
+        symbols = orders.symbol.astype(np.intp)  # indexing by it is several times as fast
         high, low = self._sides(book)
         before = book.qty[symbols] if high is low else np.where(orders.qty > 0, high[symbols], low[symbols])
         check = self._check(book, symbols, orders.qty, before, self._totals(book, high, low))
-        sound = np.isfinite(check.value.sum()) and (check.unit > 0).all()  # a sum is NaN or infinite where a value is
-        if not (sound and book.equity > 0):
+        if not (_every(np.isfinite(check.value) & (check.unit > 0.0)) and book.equity > 0):
             return self._one_by_one(orders)
         for limit, threshold in self._limits:
-            if not (limit.formula(check) <= threshold * _SLACK).all():  # so that NaN is refused
+            if not _every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused
                 return self._one_by_one(orders)
         return (self._approve(orders),)
 
@@ -130,8 +131,8 @@ class Limits:
         """Gross (worst case) and net value of the whole book, worked out only for the limits that need them."""
         if not self._whole:
             return 0.0, 0.0
-        if high is low and not book.working.any():
-            rows = np.flatnonzero(high)
+        if high is low and not np.count_nonzero(book.working):
+            rows = high.nonzero()[0]
             value = high[rows] * self._unit(book, rows)
             return float(np.abs(value).sum()), float(value.sum())
         rows = np.flatnonzero((high != 0) | (low != 0))
@@ -175,7 +176,7 @@ class Limits:
         return Approved(ts=orders.ts, **columns)
 
     def _remember(self, ids: Any, symbol: Any, qty: Any) -> None:
-        if qty.all():
+        if np.count_nonzero(qty) == len(qty):
             self._pending.append((ids, symbol, qty))
         else:  # cancels ask for nothing
             live = qty != 0
@@ -331,6 +332,11 @@ def _unsound(check: Check, leaves: bool) -> tuple[str, float, float] | None:
     if not (leaves or (np.isfinite(check.equity) and check.equity > 0)):
         return "equity", check.equity, 0.0
     return None
+
+
+def _every(mask: Mask) -> bool:
+    """mask.all(), for a handful of legs at a tenth of its cost."""
+    return 0 not in mask.tobytes()
 
 
 def _repeats(symbols: Codes) -> bool:

@@ -6,13 +6,13 @@ A new limit is a line of the table and an option of the gate.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from engine.events import Mask, Vector
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, eq=False):
     """L orders beside the book they would change: worst case, since working orders of the same side may all fill.
 
     `before` and `after` count the position and every working order of the order's own side; `gross` and `net` are

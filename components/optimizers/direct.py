@@ -10,6 +10,7 @@ from engine.state import mutable, pack, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "direct", 1
+_QUANTITY = TargetKind.QUANTITY
 
 
 class Direct:
@@ -60,8 +61,8 @@ class Direct:
                 self._priceless = target.limit if target.limit is target.stop else None
         wanted = wanted_shares(targets, book, self._universe)
         answer = orders_for(self._sizing, wanted, alpha_of(targets), book, self._status)
-        if not answer and len(targets) == 1 and targets[0].kind is TargetKind.QUANTITY:
-            met = np.array_equal(wanted, book.qty + book.working)
+        if not answer and len(targets) == 1 and targets[0].kind is _QUANTITY:
+            met = 0 not in (wanted == book.qty + book.working).tobytes()
             self._met = (wanted, book.qty, book.working) if met else None
         return answer
 

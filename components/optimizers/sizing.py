@@ -5,6 +5,7 @@ Nothing here remembers anything; what a function needs comes in.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.events import (
     Book,
     Codes,
     LegAction,
+    Mask,
     Note,
     OpenOrders,
     OrderKind,
@@ -28,7 +30,16 @@ from engine.universe import Universe
 
 Rows: TypeAlias = NDArray[Any]  # positions in an array
 _CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
+_QUANTITY = TargetKind.QUANTITY
 _ROUND = 1e-9  # of a lot: what a division may leave below a whole number
+
+
+def _frozen(array: Rows) -> Rows:
+    array.flags.writeable = False
+    return array
+
+
+_NO_ROWS, _NANS = _frozen(np.empty(0, np.int32)), _frozen(np.full(1024, np.nan))
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def wanted_shares(targets: tuple[Target, ...], book: Book, universe: Universe) -
     unit: Vector | None = None
     for target in targets:
         shares = target.value
-        if target.kind is not TargetKind.QUANTITY:
+        if target.kind is not _QUANTITY:
             if unit is None:
                 unit = unit_value(universe, book, slice(None))
                 usable = unit > 0
@@ -130,7 +141,7 @@ def round_trades(wanted: Vector, position: Vector, lot: Vector) -> Vector:
     >>> round_trades(np.array([159.0, 0.0, -70.0, 40.0]), np.array([0.0, 7.5, 30.0, 150.0]), np.full(4, 50.0))
     array([ 150. ,   -7.5, -80. , -100. ])
     """
-    start = position * (wanted * position > 0)  # where the trade begins to count in lots: 0 where it closes or turns
+    start = position * (wanted * position > 0.0)  # where the trade begins to count in lots: 0 where it closes or turns
     lots = (wanted - start) / lot
     result: Vector = np.trunc(lots + np.copysign(_ROUND, lots)) * lot - (position - start)
     return result
@@ -141,13 +152,13 @@ def expected_cost(sizing: Sizing, trades: Trades) -> tuple[Vector, Vector]:
 
     At the cost model's price for the mark, moved against us by the reserve.
     """
-    gap = 1.0 + np.copysign(sizing.reserve_bps * 1e-4, trades.qty)
+    gap = np.copysign(sizing.reserve_bps * 1e-4, trades.qty) + 1.0
     price = sizing.costs.price(trades.qty, trades.mark) * gap
     if sizing.plain:
-        return trades.qty * price, sizing.costs.fees(trades.qty, price).sum(axis=1)
+        return trades.qty * price, np.add.reduce(sizing.costs.fees(trades.qty, price), 1)
     multiplier = sizing.universe.multiplier[trades.symbol]
     per_price = trades.unit / trades.mark  # multiplier * rate
-    fees = sizing.costs.fees(trades.qty * multiplier, price).sum(axis=1)
+    fees = np.add.reduce(sizing.costs.fees(trades.qty * multiplier, price), 1)
     return trades.qty * price * per_price, fees * (per_price / multiplier)
 
 
@@ -156,8 +167,8 @@ def spendable(sizing: Sizing, book: Book) -> float:
 
     Purchases asked to be cancelled count too: they may fill first.
     """
-    money = float(book.cash @ book.rate)
-    if book.working.any():
+    money = float(book.cash.dot(book.rate))
+    if np.count_nonzero(book.working):
         rows = np.flatnonzero(book.working > 0)
         waiting = Trades(
             rows, book.working[rows], book.qty[rows], book.mark[rows], unit_value(sizing.universe, book, rows)
@@ -176,38 +187,42 @@ def afford(sizing: Sizing, trades: Trades, alpha: Vector, money: float) -> Vecto
     """
     value, fees = expected_cost(sizing, trades)
     cost = value + fees
-    if cost.sum() <= money:
+    total = np.add.reduce(cost)
+    if total <= money:
         return trades.qty
-    buys = np.flatnonzero(trades.qty > 0)
+    buys = (trades.qty > 0.0).nonzero()[0]
     if not buys.size:
         return trades.qty
-    money -= float(cost.sum() - cost[buys].sum())
-    score = np.where(np.isnan(alpha[buys]), np.inf, -alpha[buys])
-    order = buys[np.lexsort((trades.symbol[buys], score, trades.position[buys] >= 0))]
-    spent = np.cumsum(cost[order])
-    first = int(np.searchsorted(spent > money, True))
+    money -= float(total - np.add.reduce(cost[buys]))
+    order = buys
+    if buys.size > 1:
+        score = np.where(np.isnan(alpha[buys]), np.inf, -alpha[buys])
+        order = buys[np.lexsort((trades.symbol[buys], score, trades.position[buys] >= 0))]
+    spent = cost[order].cumsum()
+    first = int(spent.searchsorted(money, "right"))
     result: Vector = trades.qty.copy()
     result[order[first:]] = 0.0
     if first < len(order):
-        left = money - (float(spent[first - 1]) if first else 0.0)
-        result[order[first]] = _part(sizing, trades.pick(order[first : first + 1]), left)
+        left = money - (spent.item(first - 1) if first else 0.0)
+        row = order[first : first + 1]
+        result[row] = _part(sizing, trades.pick(row), value.item(row.item()), left)
     return result
 
 
-def _part(sizing: Sizing, trade: Trades, money: float) -> float:
-    """Shares in whole lots of one purchase that `money` pays for.
+def _part(sizing: Sizing, trade: Trades, value: float, money: float) -> float:
+    """Shares in whole lots of one purchase that `money` pays for; the whole of it would take `value` and fees.
 
     Price and fees are taken at a quantity no smaller than the answer, and neither falls as the quantity grows.
     """
-    lot, bound = float(sizing.universe.lot[trade.symbol[0]]), trade
-    value, _ = expected_cost(sizing, bound)
-    most = np.floor(max(money, 0.0) * trade.qty / value / lot) * lot
-    if not most[0] > 0:
+    lot, qty = sizing.universe.lot.item(trade.symbol.item()), trade.qty.item()
+    most = floor(max(money, 0.0) * qty / value / lot) * lot
+    if not most > 0:
         return 0.0
-    bound = Trades(trade.symbol, np.minimum(most, trade.qty), trade.position, trade.mark, trade.unit)
-    value, fees = expected_cost(sizing, bound)
-    fits = np.floor(np.maximum(money - fees, 0.0) * bound.qty / value / lot) * lot
-    return float(min(fits[0], bound.qty[0]))
+    qty = min(most, qty)
+    bound = Trades(trade.symbol, np.array((qty,)), trade.position, trade.mark, trade.unit)
+    cost, fees = expected_cost(sizing, bound)
+    fits = floor(max(money - fees.item(), 0.0) * qty / cost.item() / lot) * lot
+    return min(fits, qty)
 
 
 def contradicted(open_orders: OpenOrders, wanted: Vector, position: Vector) -> Rows:
@@ -229,8 +244,7 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, status
     an order of it is being cancelled, since that may still fill. Purchases that cash does not cover are cut as
     `afford` says (Note `cut`). Cancels come first, then sales, then purchases.
     """
-    working = book.working.any()
-    position = book.qty + book.working if working else book.qty
+    position = book.qty + book.working if np.count_nonzero(book.working) else book.qty
     change = wanted - position
     rows = change.nonzero()[0]  # NaN too
     cancels: Rows = _NO_ROWS
@@ -240,46 +254,57 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, status
             rows = rows[~np.isin(rows, book.open_orders.symbol[cancels])]
     if not rows.size and not cancels.size:
         return ()
-    trades, notes = _trades(sizing, change, book, status, rows)
-    if trades.qty.size:
+    trades, notes = _trades(sizing, (position, change), book, status, rows)
+    if 1 in (trades.qty > 0.0).tobytes():
         bought = afford(sizing, trades, alpha[trades.symbol], spendable(sizing, book))
         if bought is not trades.qty:
-            short = np.flatnonzero(bought != trades.qty)
+            short = (bought != trades.qty).nonzero()[0]
             notes.append(_note(sizing, book, "cut", trades.symbol[short], (trades.qty - bought)[short]))
-            kept = np.flatnonzero(bought)
-            trades = Trades(trades.symbol, bought, trades.position, trades.mark, trades.unit).pick(kept)
+            kept = bought.nonzero()[0]
+            trades = Trades(trades.symbol, bought, trades.position, trades.mark, trades.unit)
+            trades = trades if len(kept) == len(bought) else trades.pick(kept)
     if not trades.qty.size and not cancels.size:
         return tuple(notes)
     return (*notes, legs(sizing, trades, book, cancels))
 
 
-_NO_ROWS: Rows = np.empty(0, np.int32)
-_NO_ROWS.flags.writeable = False
-
-
-def _trades(sizing: Sizing, changes: Vector, book: Book, status: Codes, rows: Rows) -> tuple[Trades, list[Note]]:
-    """Rounded trades of the symbols that can and need to be traded; `changes` (N,) is wanted less position."""
+def _trades(
+    sizing: Sizing, moves: tuple[Vector, Vector], book: Book, status: Codes, rows: Rows
+) -> tuple[Trades, list[Note]]:
+    """Rounded trades of the symbols that can and need to be traded; `moves` are position and wanted less it, (N,)."""
     notes: list[Note] = []
-    change, mark = changes[rows], book.mark[rows]
+    start, change, mark = moves[0][rows], moves[1][rows], book.mark[rows]
     unit = mark if sizing.plain else unit_value(sizing.universe, book, rows)
-    known = ~np.isnan(change)
-    usable = (status[rows] == 0) & (unit > 0) & known
-    if not usable.all():
+    known = change == change  # not NaN
+    usable = known & (unit > 0.0)
+    if np.count_nonzero(status):
+        usable &= status[rows] == 0
+    if not _every(usable):
         blocked = known & ~usable
         if blocked.any():
             notes.append(_note(sizing, book, "untradable", rows[blocked], change[blocked]))
-        rows, change, mark, unit = rows[usable], change[usable], mark[usable], unit[usable]
-    start = book.qty[rows] + book.working[rows]
+        rows, start, change = rows[usable], start[usable], change[usable]
+        mark, unit = mark[usable], unit[usable]
     qty = round_trades(start + change, start, sizing.universe.lot[rows])
-    keep = qty != 0
-    floor = max(sizing.min_order_value, sizing.band * book.equity)  # base money
-    if floor > 0:
-        small = keep & (np.abs(qty) * unit < floor) & (start + qty != 0)
+    keep = qty != 0.0
+    least = max(sizing.min_order_value, sizing.band * book.equity)  # base money
+    if least > 0:
+        small = keep & (np.abs(qty) * unit < least) & (start + qty != 0)
         if small.any():
             notes.append(_note(sizing, book, "small", rows[small], qty[small]))
             keep &= ~small
     trades = Trades(rows, qty, start, mark, unit)
-    return (trades if keep.all() else trades.pick(keep)), notes
+    return (trades if _every(keep) else trades.pick(keep)), notes
+
+
+def _every(mask: Mask) -> bool:
+    """mask.all(), for a handful of legs at a tenth of its cost."""
+    return 0 not in mask.tobytes()
+
+
+def _nans(count: int) -> Vector:
+    """Read-only: orders without a price share one column."""
+    return _NANS[:count] if count <= len(_NANS) else np.full(count, np.nan)
 
 
 def _note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> Note:
@@ -295,11 +320,11 @@ def _note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> N
 
 def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
     """Cancels of open orders, then sales, then purchases, each in the order of the universe."""
-    order = np.argsort(trades.qty > 0, kind="stable")
+    order = (trades.qty > 0.0).argsort(kind="stable")
     new, gone = len(order), len(cancels)
     count = new + gone
     symbol, qty = trades.symbol[order].astype(np.int32), trades.qty[order]
-    zero, zeros, none = np.zeros(count, np.int32), np.zeros(count, np.int64), np.full(count, np.nan)
+    zero, zeros, none = np.zeros(count, np.int32), np.zeros(count, np.int64), _nans(count)
     action, ref = zero, zeros.view(np.uint64)
     if gone:
         action = np.repeat(np.array([LegAction.CANCEL, LegAction.NEW], np.int32), [gone, new])

@@ -1,5 +1,7 @@
 """The sign of a signal as a position: the plain strategy for one symbol, and for several."""
 
+from math import copysign, inf, isfinite
+
 import numpy as np
 
 from components.strategies.signals import pick
@@ -54,11 +56,16 @@ class Sign:
 
     def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
         signal = signals[0] if self._signal is None and len(signals) == 1 else pick(signals, self._signal, self._name)
-        if self._last is not None and len(self._last) == 1 and self._agrees(signal, book):
-            return None
-        value = self._wanted(signal.value, book)
-        if value is None or (self._last is not None and np.array_equal(value, self._last)):
-            return None
+        if len(signal.value) == 1:
+            one = self._wanted_one(signal.value.item(), book)
+            if one is None or (self._last is not None and one == self._last.item()):
+                return None
+            value = np.array((one,))
+        else:
+            many = self._wanted(signal.value, book)
+            if many is None or (self._last is not None and np.array_equal(many, self._last)):
+                return None
+            value = many
         self._last = value
         return Target(
             ts=book.ts,
@@ -70,33 +77,38 @@ class Sign:
             stop=self._none,
         )
 
-    def _agrees(self, signal: Signal, book: Book) -> bool:
-        """For one symbol, without an array: the position is the last target and on the signal's side."""
-        position = book.qty.item(0) + book.working.item(0)
-        if self._last is None or position != self._last.item(0):
-            return False
-        score: float = signal.value.item(0)
-        if score * position > 0:
-            return True
-        return position == 0 and (score == 0 or (score < 0 and not self._short))
+    def _wanted_one(self, score: float, book: Book) -> float | None:
+        """As `_wanted` for one symbol: plain numbers take a tenth of the time of arrays of one."""
+        known = isfinite(score)
+        if self._last is None and not known:
+            return None
+        side = 0.0 if score == 0 or (score < 0 and not self._short) else copysign(1.0, score)
+        position = book.qty.item() + book.working.item()
+        if not known or side * position > 0:
+            return position
+        unit = book.mark.item() * self._universe.multiplier.item()
+        if len(book.rate) > 1:
+            unit *= book.rate.item(self._universe.currency.item())
+        usable = self._status.item() == 0 and self._member.item() and 0 < unit < inf
+        return side * (self._gross * max(book.equity, 0.0)) / unit if side and usable else 0.0
 
     def _wanted(self, score: Vector, book: Book) -> Vector | None:
         """(N,) shares; None while no signal has ever had an opinion."""
         known = np.isfinite(score)
-        if self._last is None and not known.any():
+        if self._last is None and not np.count_nonzero(known):
             return None
-        side = np.sign(np.where(known, score, 0.0))
+        side = np.where(known, np.sign(score), 0.0)
         if not self._short:
             side = np.maximum(side, 0.0)
         position: Vector = book.qty + book.working
-        universe = self._universe
-        unit = book.mark * universe.multiplier * book.rate[universe.currency]
-        opens = (side != 0) & (side * position <= 0)
-        usable = (self._status == 0) & self._member & np.isfinite(unit) & (unit > 0)
+        agreed = side * position
+        unit = book.mark * self._universe.multiplier
+        if len(book.rate) > 1:
+            unit *= book.rate[self._universe.currency]
+        usable = (self._status == 0) & self._member & (unit > 0.0) & (unit < np.inf)
         size = self._gross * max(book.equity, 0.0) / len(score)
-        fresh = np.divide(side * size, unit, out=np.zeros(len(score)), where=opens & usable)
-        keeps = ~known | (side * position > 0)
-        return np.where(keeps, position, fresh)
+        fresh = np.divide(side * size, unit, out=np.zeros(len(score)), where=usable & (agreed <= 0.0))
+        return np.where(known & (agreed <= 0.0), fresh, position)
 
     def save(self) -> bytes:
         return pack(_KIND, _VERSION, status=self._status, member=self._member, last=self._last)

@@ -91,7 +91,7 @@ class TopkDropout:
         self._decided = self._decided or bool(finite.any())
         if not self._decided:
             return None
-        held = np.flatnonzero(position)
+        held = position.nonzero()[0]
         today = self._candidates(score, finite, held)
         sold = self._sales(score, held, today, book)
         count = self._topk - len(held) + len(sold)
@@ -115,12 +115,16 @@ class TopkDropout:
         wanted = min(self._n_drop + self._topk - len(held), len(score))
         if wanted <= 0:
             return held[:0]
-        value = np.where(finite & (self._status == 0) & self._member, score, -np.inf)
+        able = finite & self._member
+        if np.count_nonzero(self._status):
+            able &= self._status == 0
+        value = score.copy() if np.count_nonzero(able) == len(able) else np.where(able, score, -np.inf)
         value[held] = -np.inf
-        least = np.partition(value, len(value) - wanted)[len(value) - wanted]
-        best = np.flatnonzero(value >= least) if least > -np.inf else np.flatnonzero(value > -np.inf)
-        order = np.argsort(-value[best], kind="stable")[:wanted]
-        result: Rows = best[order]
+        ranked = value.copy()
+        ranked.partition(len(value) - wanted)
+        least = ranked.item(len(value) - wanted)
+        best = (value >= least if least > -np.inf else value > -np.inf).nonzero()[0]
+        result: Rows = best[(-value[best]).argsort(kind="stable")[:wanted]]
         return result
 
     def _sales(self, score: Vector, held: Rows, today: Rows, book: Book) -> Rows:
@@ -132,8 +136,9 @@ class TopkDropout:
         both = np.concatenate([held, today])
         key = -score[both]
         key[~np.isfinite(key)] = np.inf
-        last = np.argsort(key, kind="stable")[first:]
-        planned: Rows = held[np.sort(last[last < len(held)])]
+        last = key.argsort(kind="stable")[first:]
+        last.sort()
+        planned: Rows = held[last[: last.searchsorted(len(held))]]
         planned = planned[self._status[planned] == 0]
         if self._hold_thresh > 1 and planned.size:
             long_ago = self._recent[0] if len(self._recent) == self._hold_thresh else 0
@@ -149,7 +154,7 @@ class TopkDropout:
     def _budget(self, book: Book, value: Vector, held: Rows, count: int) -> float:
         """Base money for one new name, never negative."""
         invest = self._risk_degree * book.equity
-        kept = float(value[held] @ self._unit(book, held)) if held.size else 0.0
+        kept = float(value[held].dot(self._unit(book, held))) if held.size else 0.0
         return max(min(invest / self._topk, (invest - kept) / count), 0.0)
 
     def save(self) -> bytes:
