@@ -57,7 +57,7 @@ def wiring() -> Wiring:
             cash=1e6,
             broker=Named("broker", Simulated(universe=universe, costs=costs, name="broker", fill="next_open")),
             models=(ModelPart(name="cross", model=EmaCross(universe=universe, name="cross")),),
-            strategies=(Named("strategy", Sign(universe=universe, name="strategy")),),
+            strategies=(Named("strategy", Sign(universe=universe, name="strategy", gross=0.98)),),
             optimizer=Named("optimizer", optimizer),
             gate=Named("gate", gate),
         )

@@ -185,14 +185,17 @@ class Bus:
                     out = handler(event)
                     if out is None:
                         continue
-                    if out.__class__ is tuple:
+                    if out.__class__ is not tuple:
+                        log.append(out)
+                        origins.append(component)
+                    elif len(out) == 1:
+                        log.append(out[0])
+                        origins.append(component)
+                    else:
                         log.extend(out)
                         origins.extend([component] * len(out))
                         if len(log) > _RUN_MAX:
                             raise _runaway(log)
-                    else:
-                        log.append(out)
-                        origins.append(component)
                 if at > _RUN_MAX:
                     raise _runaway(log)
         except Exception as error:

@@ -41,28 +41,25 @@ class Timers:
     """Instants asked for by the wiring, in the order (time, priority, name). A timer at T runs after bars of T."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, str]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+        self.heap: list[tuple[int, int, str]] = []  # (due, priority, name)
 
     def at(self, due: int, name: str, *, priority: int = 0) -> None:
         """Asks for `Timer(name)` at `due`; the same name and instant twice is one timer."""
-        if (due, priority, name) not in self._heap:
-            heapq.heappush(self._heap, (due, priority, name))
+        if (due, priority, name) not in self.heap:
+            heapq.heappush(self.heap, (due, priority, name))
 
     def due(self, ts: int, *, after_bars: bool) -> Timer | None:
         """The next timer that enters before an input of `ts`, taken off; None when there is none.
 
         A timer of the very same instant enters first only if that input comes after the bars of the instant.
         """
-        if not self._heap or self._heap[0][0] > ts or (self._heap[0][0] == ts and not after_bars):
+        if not self.heap or self.heap[0][0] > ts or (self.heap[0][0] == ts and not after_bars):
             return None
-        due, _, name = heapq.heappop(self._heap)
+        due, _, name = heapq.heappop(self.heap)
         return Timer(ts=due, name=name, due=due)
 
     def save(self) -> bytes:
-        return pack("timers", 1, heap=sorted(self._heap))
+        return pack("timers", 1, heap=sorted(self.heap))
 
     def load(self, state: bytes, /) -> None:
-        self._heap = [(due, priority, name) for due, priority, name in unpack(state, "timers", 1)["heap"]]
+        self.heap[:] = [(due, priority, name) for due, priority, name in unpack(state, "timers", 1)["heap"]]

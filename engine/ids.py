@@ -6,10 +6,12 @@ import numpy as np
 
 from engine.events import Ids
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Arrays of no dimension: numpy converts scalars anew at every operation.
+_GOLDEN = np.array(0x9E3779B97F4A7C15, np.uint64)
 _STEPS = np.arange(1, 4097, dtype=np.uint64) * _GOLDEN
 _STEPS.flags.writeable = False
-_MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_MIX_A, _MIX_B = np.array(0xBF58476D1CE4E5B9, np.uint64), np.array(0x94D049BB133111EB, np.uint64)
+_BY_30, _BY_27, _BY_31 = (np.array(bits, np.uint64) for bits in (30, 27, 31))
 
 
 class OrderIds:
@@ -34,10 +36,10 @@ class OrderIds:
             steps = _STEPS[first : first + count]
         else:
             steps = (np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(attempt << 32)) * _GOLDEN
-        z = steps + np.uint64(int.from_bytes(seed, "little"))
-        z = (z ^ (z >> np.uint64(30))) * _MIX_A
-        z = (z ^ (z >> np.uint64(27))) * _MIX_B
-        z ^= z >> np.uint64(31)
+        z: Ids = steps + np.frombuffer(seed, "<u8")
+        z = (z ^ (z >> _BY_30)) * _MIX_A
+        z = (z ^ (z >> _BY_27)) * _MIX_B
+        z ^= z >> _BY_31
         if np.count_nonzero(z) < count:
             z[z == 0] = _GOLDEN
         return z

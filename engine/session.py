@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
 
 from engine.bus import Bus, Recorder
 from engine.errors import DataError
@@ -21,10 +22,14 @@ class Replay:
         self._events, self._handed, self._skip = events, 0, 0
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        for place, event in enumerate(self._events()):
-            if place >= self._skip:
-                self._handed = place + 1
-                yield event
+        for event in self.events():
+            yield event
+
+    def events(self) -> Iterator[Event]:
+        """The same without waiting: recorded history never has to."""
+        for event in islice(self._events(), self._skip, None):
+            self._handed += 1
+            yield event
 
     def snapshot(self) -> bytes:
         return pack("replay", 1, handed=self._handed)
@@ -61,6 +66,7 @@ class Session:
     def __init__(self, wiring: Wiring, *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()) -> None:
         self.wiring = wiring
         self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks)
+        self._last = 0  # ts of the latest input
 
     async def run(self, *sources: AsyncIterable[Event]) -> int:
         """Runs all inputs of the sources, timers included. Returns how many there were; closes taps and sinks."""
@@ -70,17 +76,32 @@ class Session:
             await self.bus.aclose()
 
     async def _inputs(self, sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
-        timers, last = self.wiring.timers, 0
-        async for event in sources[0] if len(sources) == 1 else merge(sources):
-            ts = event.ts
-            if ts < last:
-                kind = event.__class__.__name__
-                raise DataError(
-                    f"session: {kind} at {ts} is {last - ts} ns older than the input before it; sort its source"
-                )
-            if timers:
-                after_bars = _RANK.get(event.__class__, len(_RANK)) > _TIMER_RANK
-                while (timer := timers.due(ts, after_bars=after_bars)) is not None:
+        """The events of all sources with the timers between them. One Replay is iterated without a second hop."""
+        pending = self.wiring.timers.heap
+        if len(sources) == 1 and isinstance(sources[0], Replay):
+            for event in sources[0].events():
+                self._follow(event)
+                while pending and (timer := self._due(event)) is not None:
                     yield timer
-            last = ts
+                yield event
+            return
+        async for event in sources[0] if len(sources) == 1 else merge(sources):
+            self._follow(event)
+            while pending and (timer := self._due(event)) is not None:
+                yield timer
             yield event
+
+    def _follow(self, event: Event) -> None:
+        """Raises DataError when an input is older than the one before it."""
+        ts, last = event.ts, self._last
+        if ts < last:
+            kind = event.__class__.__name__
+            raise DataError(
+                f"session: {kind} at {ts} is {last - ts} ns older than the input before it; sort its source"
+            )
+        self._last = ts
+
+    def _due(self, event: Event) -> Timer | None:
+        """The next timer that enters before this input; what it sets off may ask for another."""
+        after_bars = _RANK.get(event.__class__, len(_RANK)) > _TIMER_RANK
+        return self.wiring.timers.due(event.ts, after_bars=after_bars)

@@ -33,7 +33,7 @@ def test_timers_are_saved_and_loaded() -> None:
     timers.at(5, "x", priority=2)
     copy.load(timers.save())
     assert copy.save() == timers.save()
-    assert copy
+    assert copy.heap
 
 
 def test_the_system_clock_moves_forward() -> None:
