@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from engine.bus import Calls
-from engine.errors import ComponentError
+from engine.errors import ComponentError, failure_of
 from engine.events import Bars, Book, Signal, Target
 from engine.protocols import Optimizer, Strategy
 from engine.state import encode_hook, ext_hook, pack, unpack
@@ -136,8 +136,7 @@ class Barrier:
         try:
             target = named.component.on_signals(signals, book)
         except Exception as error:
-            cause = f"{error.__class__.__name__}: {error}"
-            raise ComponentError(named.name, "Signal", self._ts, cause) from error
+            raise failure_of(named.name, "Signal", self._ts, error) from error
         if target is not None:
             if target.__class__ is not Target or len(target.value) != self._n:
                 cause = f"it answered {target.__class__.__name__}, not a Target of {self._n} values"

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from engine.errors import ComponentError, ConfigError
+from engine.errors import ComponentError, ConfigError, failure_of
 from engine.events import EVENT_TYPES, Event
 from engine.protocols import Sink
 
@@ -275,14 +275,11 @@ class Bus:
             await asyncio.sleep(0)  # readers get a turn
 
     def _failure(self, component: str, event: Any, origins: list[str], log: list[Any], error: Exception) -> Exception:
-        if isinstance(error, ComponentError):
-            return error
         if isinstance(error, KeyError) and event.__class__ not in self._table:
             component = next((o for o, e in zip(origins, log, strict=True) if e is event), component)
             kind = event.__class__.__name__
             return ComponentError(component, kind, 0, f"it returned a {kind}, which is no event; return events or None")
-        cause = f"{error.__class__.__name__}: {error}"
-        return ComponentError(component, event.__class__.__name__, getattr(event, "ts", 0), cause)
+        return failure_of(component, event.__class__.__name__, getattr(event, "ts", 0), error)
 
 
 def _runaway(log: list[Any]) -> RuntimeError:

@@ -1,5 +1,7 @@
 """Errors a user may meet: each names the culprit, the value, the rule and the next step, and has an exit code."""
 
+from datetime import UTC, datetime
+
 
 class SamewireError(Exception):
     """Base of all errors that are reported without a traceback."""
@@ -33,5 +35,16 @@ class ComponentError(SamewireError):
     """A component raised, or broke its contract, while the bus ran an input to completion."""
 
     def __init__(self, component: str, event: str, ts: int, cause: str) -> None:
-        super().__init__(f"{component}: failed on {event} of {ts} ns: {cause}")
+        at = datetime.fromtimestamp(ts // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        super().__init__(f"{component}: failed on {event} of {at} ({ts} ns): {cause}")
         self.component, self.event, self.ts, self.cause = component, event, ts, cause
+
+
+def failure_of(component: str, event: str, ts: int, error: Exception) -> ComponentError:
+    """What a component raised, with its name and slice; it keeps the exit code of an error of ours."""
+    if isinstance(error, ComponentError):
+        return error
+    kind = "" if isinstance(error, SamewireError) else f"{error.__class__.__name__}: "
+    failure = ComponentError(component, event, ts, f"{kind}{error}")
+    failure.exit_code = getattr(error, "exit_code", ComponentError.exit_code)
+    return failure

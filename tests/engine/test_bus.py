@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.bus import Bus, Calls, Lost, Route
-from engine.errors import ComponentError, ConfigError
+from engine.errors import ComponentError, ConfigError, DataError
 from engine.events import Event, Note, Signal, Timer, Watermark
 from tests.make import signal
 
@@ -128,7 +128,9 @@ async def test_a_failure_names_component_slice_and_cause(slow: bool) -> None:
         raise ZeroDivisionError("no volume")
 
     bus = Bus([Route(Timer, "fine", lambda _: None), Route(Timer, "gbdt", broken, slow=slow)])
-    with pytest.raises(ComponentError, match=r"gbdt: failed on Timer of 7 ns: ZeroDivisionError: no volume"):
+    with pytest.raises(
+        ComponentError, match=r"gbdt: failed on Timer of 1970-01-01T00:00:00Z \(7 ns\): ZeroDivisionError: no volume"
+    ):
         await bus.feed(timer(7))
     await bus.aclose()
 
@@ -235,3 +237,12 @@ async def test_too_many_events_at_once_are_stopped_too() -> None:
     bus = Bus([Route(Timer, "flood", lambda _: tuple(note("n") for _ in range(100_001)))])
     with pytest.raises(ComponentError, match="flood: .*more than 100000 events follow from one input"):
         await bus.feed(timer(1))
+
+
+async def test_an_error_of_ours_keeps_its_exit_code_and_its_words() -> None:
+    def unusable(_: Timer) -> None:
+        raise DataError("rates: one is negative")
+
+    with pytest.raises(ComponentError, match=r"ledger: failed on Timer of .*: rates: one is negative$") as failed:
+        await Bus([Route(Timer, "ledger", unusable)]).feed(timer(1))
+    assert failed.value.exit_code == DataError.exit_code

@@ -143,7 +143,7 @@ class Explodes:
 
 def test_a_failure_in_the_middle_names_the_component_and_leaves_no_half_written_directory(tmp_path: Path) -> None:
     broken = small(strategy={"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 30})
-    with pytest.raises(ComponentError, match=r"mine: failed on Signal of \d+ ns: LookupError: no such sector"):
+    with pytest.raises(ComponentError, match=r"mine: failed on Signal of 2019-\S+ \(\d+ ns\): LookupError: no such sector"):
         run(broken, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
