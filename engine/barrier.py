@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.bus import Calls
 from engine.errors import ComponentError, failure_of
-from engine.events import Bars, Book, Signal, Target
+from engine.events import ActionKind, Actions, Bars, Book, Signal, Target, TargetKind, Vector
 from engine.protocols import Optimizer, Strategy
 from engine.state import encode_hook, ext_hook, pack, unpack
 
@@ -44,8 +44,16 @@ class Barrier:
     """
 
     def __init__(
-        self, *, models: tuple[DueModel, ...], strategies: tuple[Named, ...], optimizer: Named, finest: int, n: int
-    ):
+        self,
+        *,
+        models: tuple[DueModel, ...],
+        strategies: tuple[Named, ...],
+        optimizer: Named,
+        broker: str,
+        finest: int,
+        n: int,
+    ) -> None:
+        self._broker = broker
         self._models = models
         self._optimizer: Optimizer = optimizer.component
         self._optimizer_name, self._slow_optimizer = optimizer.name, optimizer.slow("on_targets")
@@ -65,6 +73,7 @@ class Barrier:
         self._book: Book | None = None
         self._book_ts = 0
         self._ts = 0
+        self._bookless = False  # the open slice has no book yet
         self._missing: dict[int, int] = {}  # open interval -> models that have not answered yet
         self._unreturned = 0
         self._only = next(iter(self._by_interval)) if len(self._by_interval) == 1 else None
@@ -74,25 +83,53 @@ class Barrier:
     def on_bars(self, bars: Bars, /) -> None:
         """Opens the decision of this interval."""
         if bars.ts != self._ts:
-            self._missing.clear()
+            self.check()
             self._ts = bars.ts
+        if bars.interval_ns == self._finest:
+            self._bookless = True
         count = self._count.get(bars.interval_ns)
         if count is not None:
             self._missing[bars.interval_ns] = count
+
+    def check(self) -> None:
+        """Raises ComponentError when the slice that is over lacks its fills or the answer of a model."""
+        if self._bookless:
+            cause = "it answered without a Fills; each slice needs exactly one, possibly empty"
+            raise ComponentError(self._broker, "Bars", self._ts, cause)
+        for interval in self._missing:
+            for model, latest in zip(self._models, self._latest, strict=True):
+                answered = latest is not None and latest.ts == self._ts
+                if model.waited and model.interval_ns == interval and not answered:
+                    cause = "it did not answer; a model answers every slice, NaN where it has no opinion"
+                    raise ComponentError(model.name, "Bars", self._ts, cause)
+        self._missing.clear()
+
+    def on_actions(self, actions: Actions, /) -> None:
+        """Targets that are kept follow splits, delistings and changes of symbol, as positions do."""
+        for place, target in enumerate(self._targets):
+            if target is not None:
+                self._targets[place] = followed(target, actions)
 
     def on_bars_seen(self, bars: Bars, /) -> Any:
         """After all have seen the bars: a slower interval's book came with the finer bars, before its own."""
         return self._decide() if self._missing and self._book_ts == bars.ts else None
 
     def on_signal(self, signal: Signal, /) -> Any:
-        place = self._place[signal.source]
+        place = self._place.get(signal.source, -1)
+        if place < 0:
+            cause = (
+                f"no model is called {signal.source!r}; a signal's source is its model's name: {', '.join(self._place)}"
+            )
+            raise ComponentError(signal.source, "Bars", signal.ts, cause)
         if len(signal.value) != self._n:
             cause = f"its signal has {len(signal.value)} values, not {self._n}"
             raise ComponentError(signal.source, "Bars", signal.ts, cause)
         before, self._latest[place] = self._latest[place], signal
-        again = before is not None and before.ts == signal.ts
-        if signal.ts != self._ts or again or not self._waited[place]:
+        if not self._waited[place] or (before is not None and before.ts == signal.ts):
             return None
+        if signal.ts != self._ts:
+            cause = f"its signal has ts {signal.ts}; a model answers each slice with the ts of that slice"
+            raise ComponentError(signal.source, "Bars", self._ts, cause)
         interval = self._intervals[place]
         missing = self._missing.get(interval)
         if missing is None:
@@ -104,7 +141,7 @@ class Barrier:
         self._book = book
         if book.ts != self._ts:
             return None
-        self._book_ts = book.ts
+        self._book_ts, self._bookless = book.ts, False
         return self._decide() if self._missing else None
 
     def _decide(self) -> Any:
@@ -135,11 +172,15 @@ class Barrier:
         target: Target | None
         try:
             target = named.component.on_signals(signals, book)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure_of(named.name, "Signal", self._ts, error) from error
         if target is not None:
-            if target.__class__ is not Target or len(target.value) != self._n:
-                cause = f"it answered {target.__class__.__name__}, not a Target of {self._n} values"
+            fits = target.__class__ is Target and target.kind.__class__ is TargetKind
+            if not fits or len(target.value) != self._n:
+                kind = f" of kind {target.kind!r}" if target.__class__ is Target else ""
+                cause = (
+                    f"it answered {target.__class__.__name__}{kind}, not a Target of {self._n} values and a TargetKind"
+                )
                 raise ComponentError(named.name, "Signal", self._ts, cause)
             self._targets[place] = target
         return target
@@ -187,10 +228,45 @@ class Barrier:
         fields = unpack(state, "barrier", _VERSION)
         self._ts = self._book_ts = fields["ts"]
         for name, signal in fields["latest"].items():
-            self._latest[self._place[name]] = _signals.decode(signal) if signal else None
-        self._targets = [_targets.decode(target) if target else None for target in fields["targets"]]
-        self._book = _books.decode(fields["book"]) if fields["book"] else None
+            self._latest[self._place[name]] = grown(_signals.decode(signal), self._n) if signal else None
+        self._targets = [grown(_targets.decode(target), self._n) if target else None for target in fields["targets"]]
+        book = _books.decode(fields["book"]) if fields["book"] else None
+        self._book = book if book is not None and len(book.qty) == self._n else None  # the next slice brings another
         self._missing.clear()
+
+
+def followed(target: Target, actions: Actions) -> Target:
+    """The target as it reads after these corporate actions."""
+    columns = {name: getattr(target, name).copy() for name in ("value", "alpha", "limit", "stop")}
+    value, shares = columns["value"], target.kind is TargetKind.QUANTITY
+    for i, kind in enumerate(actions.kind.tolist()):
+        s, ratio = int(actions.symbol[i]), float(actions.ratio[i])
+        if kind == ActionKind.DELISTING:
+            value[s] = 0.0
+        if kind == ActionKind.SYMBOL_CHANGE:
+            new = int(actions.successor[i])
+            value[new] = np.nansum([value[s], value[new]])
+            value[s] = 0.0
+            for name in ("alpha", "limit", "stop"):
+                columns[name][new] = columns[name][s]
+            s = new
+        if kind in (ActionKind.SPLIT, ActionKind.SYMBOL_CHANGE):
+            value[s] *= ratio if shares else 1.0
+            columns["limit"][s] /= ratio
+            columns["stop"][s] /= ratio
+    return msgspec.structs.replace(target, **columns)
+
+
+def grown(event: Any, n: int) -> Any:
+    """A saved signal or target with NaN for the names that were appended to the universe since."""
+    if len(event.value) == n:
+        return event
+    names = [name for name in ("value", "alpha", "limit", "stop") if hasattr(event, name)]
+    return msgspec.structs.replace(event, **{name: _padded(getattr(event, name), n) for name in names})
+
+
+def _padded(values: Vector, n: int) -> Vector:
+    return np.concatenate([values, np.full(n - len(values), np.nan)])
 
 
 def _decoder(kind: type[Any]) -> Any:

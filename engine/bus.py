@@ -168,10 +168,16 @@ class Bus:
         """Ends the taps, closes the sinks and the worker threads."""
         for tap in self._taps:
             tap.close()
-        for sink in self._sinks:
-            await sink.aclose()
         if self._workers is not None:
             self._workers.shutdown()
+        first: Exception | None = None
+        for sink in self._sinks:
+            try:
+                await sink.aclose()
+            except Exception as error:  # noqa: BLE001 - every sink is closed, then the first failure is raised
+                first = first or error
+        if first is not None:
+            raise first
 
     def _advance(self, log: list[Any], origins: list[str], start: int) -> int:
         """Works the log off from `start`. Returns the place of the first event that may wait, or -1 at the end."""
@@ -198,7 +204,7 @@ class Bus:
                             raise _runaway(log)
                 if at > _RUN_MAX:
                     raise _runaway(log)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a component may end itself, not the session
             raise self._failure(component, event, origins, log, error) from error
         return -1
 
@@ -220,7 +226,7 @@ class Bus:
                 continue
             try:
                 said.append((route.component, route.handler(event)))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._failure(route.component, event, origins, log, error) from error
         while any(isinstance(out, Calls) for _, out in said):
             said = await self._answers(said, event)
@@ -260,7 +266,7 @@ class Bus:
             if self._workers is None:
                 self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="samewire")
             return await asyncio.get_running_loop().run_in_executor(self._workers, call)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a component may end itself, not the session
             raise self._failure(component, event, [], [], error) from error
 
     async def _publish(self, log: list[Any], origins: list[str]) -> None:
@@ -268,13 +274,18 @@ class Bus:
             recorder.append(origins, log)
         for sink in self._sinks:
             for event in log:
-                await sink.write(event)
+                try:
+                    await sink.write(event)
+                except Exception as error:
+                    raise failure_of(sink.__class__.__name__, event.__class__.__name__, event.ts, error) from error
         if self._taps:
             for tap in self._taps:
                 tap.offer(log)
             await asyncio.sleep(0)  # readers get a turn
 
-    def _failure(self, component: str, event: Any, origins: list[str], log: list[Any], error: Exception) -> Exception:
+    def _failure(
+        self, component: str, event: Any, origins: list[str], log: list[Any], error: BaseException
+    ) -> Exception:
         if isinstance(error, KeyError) and event.__class__ not in self._table:
             component = next((o for o, e in zip(origins, log, strict=True) if e is event), component)
             kind = event.__class__.__name__

@@ -30,6 +30,8 @@ class BrokerError(SamewireError):
 class StateError(SamewireError):
     """A saved state, journal or artefact cannot be read: other version, flipped byte, other universe."""
 
+    exit_code = 3
+
 
 class ComponentError(SamewireError):
     """A component raised, or broke its contract, while the bus ran an input to completion."""
@@ -40,7 +42,7 @@ class ComponentError(SamewireError):
         self.component, self.event, self.ts, self.cause = component, event, ts, cause
 
 
-def failure_of(component: str, event: str, ts: int, error: Exception) -> ComponentError:
+def failure_of(component: str, event: str, ts: int, error: BaseException) -> ComponentError:
     """What a component raised, with its name and slice; it keeps the exit code of an error of ours."""
     if isinstance(error, ComponentError):
         return error

@@ -192,7 +192,7 @@ class Signal(Timed, frozen=True):
     source: str
     asof: int  # the slice it speaks of
     value: Vector  # (N,) expected return over the horizon, or a score; NaN = no opinion
-    horizon_ns: int
+    horizon_ns: int  # 0 = not known yet
     model_hash: str = ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.barrier import grown
 from engine.clock import Timers
 from engine.events import Bars, Features, Signal, Timer
 from engine.state import encode_hook, ext_hook, pack, unpack
@@ -39,16 +40,17 @@ class Lagged:
 
     def load(self, state: bytes, /) -> None:
         self._held.clear()
-        self._held.extend(_decoder.decode(signal) for signal in unpack(state, "lagged", _VERSION)["held"])
+        self._held.extend(grown(_decoder.decode(s), self._n) for s in unpack(state, "lagged", _VERSION)["held"])
 
 
 class Delayed:
     """A model's handler whose answers are published `latency_ns` later, by a timer of the model's name."""
 
-    def __init__(self, handler: Any, *, latency_ns: int, name: str, timers: Timers) -> None:
+    def __init__(self, handler: Any, *, latency_ns: int, name: str, n: int, timers: Timers) -> None:
         if latency_ns < 1:
             raise ValueError(f"{name}: latency must be positive, got {latency_ns} ns")
         self._handler, self._name, self._timers, self._latency_ns = handler, f"signal:{name}", timers, latency_ns
+        self._n = n
         self._held: deque[Signal] = deque(maxlen=_HELD_MAX)
 
     def on_event(self, event: Bars | Features, /) -> None:
@@ -74,7 +76,7 @@ class Delayed:
 
     def load(self, state: bytes, /) -> None:
         self._held.clear()
-        self._held.extend(_decoder.decode(signal) for signal in unpack(state, "delayed", _VERSION)["held"])
+        self._held.extend(grown(_decoder.decode(s), self._n) for s in unpack(state, "delayed", _VERSION)["held"])
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)

@@ -26,7 +26,7 @@ from engine.events import (
     Vector,
 )
 from engine.open_orders import OpenLegs
-from engine.state import pack, unpack
+from engine.state import check_appended, pack, unpack
 from engine.universe import Universe
 
 _MODES = {
@@ -256,21 +256,45 @@ class Ledger:
         self._orders.drop_symbol(s)
 
     def _rename(self, old: int, new: int, ratio: float) -> None:
-        """Moves position, cost and marks to the successor; a position there is merged at average cost."""
-        qty, held = self._qty[old] * ratio, self._qty[new]
+        """Moves position, cost and marks to the successor; what is held there on the other side is closed against it.
+
+        A fraction of a lot is paid out at the adjusted mark, as after a split.
+        """
+        if not (ratio > 0 and np.isfinite(ratio)):
+            symbol = self._universe.symbols[old]
+            raise DataError(f"ledger: symbol change of {symbol} has ratio {ratio}; state new shares for one old")
         rows = np.array([old, new], np.int32)
-        if qty:
-            costs = qty * self._entry[old] / ratio + (held * self._entry[new] if held else 0.0)
-            merged = costs / (qty + held) if qty + held else np.nan
-            best = self._best[old] / ratio
-            opened = int(self._opened[old])
-            self._entry = _put(self._entry, rows, np.array([np.nan, merged]))
-            self._best = _put(self._best, rows, np.array([np.nan, best]))
-            self._opened = _put(self._opened, rows, np.array([0, opened]))
-            self._qty = _put(self._qty, rows, np.array([0.0, qty + held]))
         if np.isnan(self._mark[new]):
             self._mark = _put(self._mark, rows[1:], self._mark[old : old + 1] / ratio)
+        if self._qty[old]:
+            self._merge(rows, ratio)
+            total, lot = float(self._qty[new]), float(self._universe.lot[new])
+            fraction = total - float(np.trunc(round(total, 9) / lot) * lot)
+            if fraction:
+                self._sell_off(rows[1:], fraction, float(self._mark[new]))
         self._orders.drop_symbol(old)
+
+    def _merge(self, rows: Codes, ratio: float) -> None:
+        """Adds the position of the first row, rescaled, to that of the second."""
+        old, new = int(rows[0]), int(rows[1])
+        qty, held = float(self._qty[old]) * ratio, float(self._qty[new])
+        cost, there = float(self._entry[old]) / ratio, float(self._entry[new])
+        total, stays = qty + held, abs(held) > abs(qty)
+        entry = there if stays else cost
+        if qty * held > 0:
+            entry = (qty * cost + held * there) / total
+        elif held:
+            closed = -held if not stays else qty
+            profit = closed * (there - cost) * float(self._universe.multiplier[new])
+            self._realised = _added(self._realised, rows[1:], np.array([profit]))
+        kept = new if stays else old
+        best = float(self._best[kept]) / (1.0 if stays else ratio)
+        opened = int(self._opened[kept])
+        flat = total == 0
+        self._entry = _put(self._entry, rows, np.array([nan, nan if flat else entry]))
+        self._best = _put(self._best, rows, np.array([nan, nan if flat else best]))
+        self._opened = _put(self._opened, rows, np.array([0, 0 if flat else opened]))
+        self._qty = _put(self._qty, rows, np.array([0.0, total]))
 
     def on_approved(self, approved: Approved, /) -> None:
         self._orders.accept(approved)
@@ -327,7 +351,8 @@ class Ledger:
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names that were appended to the universe since start flat."""
         fields = unpack(state, "ledger", _VERSION)
-        place = [self._universe.symbols.index(symbol) for symbol in fields["symbols"]]
+        check_appended(fields["symbols"], self._universe.symbols)
+        place = list(range(len(fields["symbols"])))
         for name in self._ARRAYS:
             setattr(self, f"_{name}", _placed(getattr(self, f"_{name}"), fields[name], place))
         self._due = [(pay_at, currency, amount) for pay_at, currency, amount in fields["due"]]

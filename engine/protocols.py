@@ -5,6 +5,7 @@ A component may also define `on_bars`, `on_book`, `on_reference`, `on_actions`, 
 A class may name handlers too slow for the event loop in `slow_handlers`; the bus runs those in a worker thread.
 """
 
+import datetime
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,6 +51,7 @@ class Dataset(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     label: Matrix  # (T, N), NaN = unknown
     label_from: Stamps  # (T,) the label uses prices from here ...
     label_to: Stamps  # (T,) ... to here: knowable only then
+    horizon_ns: int  # what a label spans: its slices times the interval of their bars
 
 
 class Table(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -209,6 +211,14 @@ class Feed(Protocol):
     interval_ns: int
     sectors: tuple[str, ...]  # (N,) or empty
     span: tuple[int, int] | None  # ts of its first and last slice, None where it does not know
+
+    def bounds(self, start: datetime.date | None, end: datetime.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars whose own local trading date lies between two days, both counting.
+
+        Either day may be without a session. Actions of the days after `start` up to `end` lie in it. None = open on
+        that side. A feed may lack the method: its days are those of UTC then.
+        """
+        ...
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group."""

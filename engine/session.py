@@ -1,11 +1,12 @@
 """A session: inputs merged into one order, run through the wiring, one at a time."""
 
+import contextlib
 import heapq
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 
 from engine.bus import Bus, Recorder
-from engine.errors import DataError
+from engine.errors import DataError, SamewireError, failure_of
 from engine.events import INPUT_ORDER, Event, Timer
 from engine.protocols import Sink
 from engine.state import pack, unpack
@@ -71,25 +72,35 @@ class Session:
     async def run(self, *sources: AsyncIterable[Event]) -> int:
         """Runs all inputs of the sources, timers included. Returns how many there were; closes taps and sinks."""
         try:
-            return await self.bus.run(self._inputs(sources))
-        finally:
-            await self.bus.aclose()
+            count = await self.bus.run(self._inputs(sources))
+            self.wiring.barrier.check()
+        except BaseException:
+            with contextlib.suppress(Exception):  # what failed first is what the user must hear of
+                await self.bus.aclose()
+            raise
+        await self.bus.aclose()
+        return count
 
     async def _inputs(self, sources: Sequence[AsyncIterable[Event]]) -> AsyncIterator[Event]:
         """The events of all sources with the timers between them. One Replay is iterated without a second hop."""
         pending = self.wiring.timers.heap
-        if len(sources) == 1 and isinstance(sources[0], Replay):
-            for event in sources[0].events():
+        try:
+            if len(sources) == 1 and isinstance(sources[0], Replay):
+                for event in sources[0].events():
+                    self._follow(event)
+                    while pending and (timer := self._due(event)) is not None:
+                        yield timer
+                    yield event
+                return
+            async for event in sources[0] if len(sources) == 1 else merge(sources):
                 self._follow(event)
                 while pending and (timer := self._due(event)) is not None:
                     yield timer
                 yield event
-            return
-        async for event in sources[0] if len(sources) == 1 else merge(sources):
-            self._follow(event)
-            while pending and (timer := self._due(event)) is not None:
-                yield timer
-            yield event
+        except SamewireError:
+            raise
+        except Exception as error:
+            raise failure_of("feed", "the input after the one", self._last, error) from error
 
     def _follow(self, event: Event) -> None:
         """Raises DataError when an input is older than the one before it."""

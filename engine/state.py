@@ -1,6 +1,7 @@
 """Bytes of what a component remembers: versioned, checked, without code in them."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -62,3 +63,29 @@ def unpack(state: bytes, kind: str, version: int, /) -> dict[str, Any]:
 def mutable(array: Any) -> Any:
     """A writable copy of a loaded array."""
     return np.array(array)
+
+
+def check_appended(before: Sequence[str], now: Sequence[str]) -> None:
+    """Raises StateError unless the symbols of a saved state stand where they stood: names are appended, never moved."""
+    if list(before) == list(now[: len(before)]):
+        return
+    i = next(i for i, symbol in enumerate(before) if i >= len(now) or now[i] != symbol)
+    found = f"is at {now.index(before[i])} now" if before[i] in now else "is not in the universe now"
+    raise StateError(
+        f"state: symbol {before[i]!r} was at position {i} of the universe when it was saved and {found}; "
+        "append new symbols after the old ones and leave none out, or start without the state"
+    )
+
+
+def placed(array: Any, before: Sequence[str], now: Sequence[str], fill: float) -> Any:
+    """A writable copy of a loaded array (..., symbols `before`) as (..., symbols `now`); appended names hold `fill`.
+
+    Raises StateError for a symbol that is missing or was moved.
+
+    >>> placed(np.array([[1.0, 2.0]]), ["A", "B"], ("A", "B", "C"), np.nan)
+    array([[ 1.,  2., nan]])
+    """
+    check_appended(before, now)
+    out = np.full((*array.shape[:-1], len(now)), fill, array.dtype)
+    out[..., : len(before)] = array
+    return out

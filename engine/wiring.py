@@ -3,6 +3,7 @@
 The order of the components below, and of the lines in `routes`, is the order of events in every session.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,9 @@ _HANDLERS: tuple[tuple[type[Any], str], ...] = (
 )
 
 
+_HISTORY = (Reference, Late, Bars, Actions, Features)
+
+
 class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
     """A model in the wiring: what it reads and when its answers count."""
 
@@ -68,6 +72,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     universe: Universe
     interval_ns: int  # of the finest bars
+    intervals: tuple[int, ...] = ()  # of slower bars that its sources make too
     cash: float
     broker: Named
     features: tuple[Named, ...] = ()
@@ -88,14 +93,18 @@ class Wiring:
         self._artefacts = artefacts or {}
         finest = parts.interval_ns
         self._check()
-        intervals = [getattr(named.component, "interval_ns", 0) for named in self._named()]
-        self._several = any(i not in (0, finest) for i in (*intervals, *(part.interval_ns for part in parts.models)))
+        self._several = any(interval != finest for interval in parts.intervals)
         due = tuple(
             DueModel(name=m.name, interval_ns=m.interval_ns or finest, waited=not m.latency_ns, ttl_ns=m.ttl_ns)
             for m in parts.models
         )
         self.barrier = Barrier(
-            models=due, strategies=parts.strategies, optimizer=parts.optimizer, finest=finest, n=len(parts.universe)
+            models=due,
+            strategies=parts.strategies,
+            optimizer=parts.optimizer,
+            broker=parts.broker.name,
+            finest=finest,
+            n=len(parts.universe),
         )
         self.held = {part.name: _held(part, self.timers, len(parts.universe)) for part in parts.models}
         self.routes = self._routes()
@@ -131,6 +140,58 @@ class Wiring:
             if not part.schema and not hasattr(part.model, "on_bars"):
                 raise ConfigError(f"{part.name}: it has no on_bars; name the feature set it reads with `features:`")
 
+        self._check_intervals()
+        self._check_coroutines()
+
+    def _check_intervals(self) -> None:
+        """A component of an interval that nobody makes would wait for ever."""
+        made = sorted({self.parts.interval_ns, *self.parts.intervals})
+        asked = [(named.name, getattr(named.component, "interval_ns", 0)) for named in self._named()]
+        asked += [(part.name, part.interval_ns) for part in self.parts.models]
+        for name, interval in asked:
+            if interval and interval not in made:
+                known = ", ".join(f"{each / 1e9:g} s" for each in made)
+                raise ConfigError(
+                    f"{name}: interval_ns is {interval / 1e9:g} s, but the feed makes bars of {known} only"
+                )
+
+    def _check_coroutines(self) -> None:
+        """Barriers and held signals take answers at once; only a model in the plain wiring may wait for its own."""
+        deciding = [(named, "on_signals") for named in self.parts.strategies] + [(self.parts.optimizer, "on_targets")]
+        held = [part for part in self.parts.models if part.lag or part.latency_ns]
+        deciding += [(Named(p.name, p.model), "on_features" if p.schema else "on_bars") for p in held]
+        for named, method in deciding:
+            if inspect.iscoroutinefunction(getattr(named.component, method, None)):
+                why = (
+                    f"{method} is a coroutine, but it must answer at once; name it in slow_handlers to run in a thread"
+                )
+                raise ConfigError(f"{named.name}: {why}")
+
+    @property
+    def lookback(self) -> int:
+        """Slices of history after which nothing that is decided depends on anything older."""
+        features = {named.component.schema: getattr(named.component, "lookback", 0) for named in self.parts.features}
+        models = [features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag for p in self.parts.models]
+        others = [getattr(named.component, "lookback", 0) for named in (*self.parts.strategies, self.parts.optimizer)]
+        return max((0, *models, *others))
+
+    def warm_routes(self) -> tuple[Route, ...]:
+        """The routes of history before the session: whoever keeps estimates sees it, nobody decides on it."""
+        delayed = {part.name: part for part in self.parts.models if part.latency_ns}
+        keep = {named.name for named in (*self.parts.features, *self.parts.strategies, self.parts.optimizer)}
+        keep |= {part.name for part in self.parts.models}
+        warm = []
+        for route in self.routes:
+            owner = getattr(route.handler, "__self__", None)
+            if route.event not in _HISTORY or route.component not in keep or owner is self.barrier:
+                continue
+            part = delayed.get(route.component)
+            if part is not None and owner is self.held[part.name]:
+                plain = getattr(part.model, "on_features" if part.schema else "on_bars")
+                route = msgspec.structs.replace(route, handler=plain)
+            warm.append(route)
+        return tuple(warm)
+
     def _routes(self) -> tuple[Route, ...]:
         parts, barrier = self.parts, self.barrier
         orders = parts.execution or parts.gate
@@ -143,6 +204,8 @@ class Wiring:
                 lines.insert(_second(lines), Route(Bars, optimizer, barrier.on_bars))
                 if self._several:
                     lines.append(Route(Bars, optimizer, barrier.on_bars_seen, calls=barrier.waits))
+            if kind is Actions:
+                lines.append(Route(Actions, optimizer, barrier.on_actions))
         lines += [self._model_route(part, Features) for part in parts.models if part.schema]
         lines += [Route(Timer, p.name, self.held[p.name].on_timer) for p in parts.models if p.latency_ns]
         lines += [Route(Signal, optimizer, barrier.on_signal, calls=barrier.waits)]
@@ -224,7 +287,7 @@ def _held(part: ModelPart, timers: Timers, n: int) -> Any:
     if part.lag:
         return Lagged(handler, lag=part.lag, name=part.name, n=n)
     if part.latency_ns:
-        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, timers=timers)
+        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, n=n, timers=timers)
     return None
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.clock import SystemClock
-from samewire.execute import Prepared, Progress, execute, prepare
+from samewire.execute import execute
+from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import load_run
@@ -74,5 +75,5 @@ def run(
 
 
 def open_session(run_file: RunLike, *, overrides: Sequence[str] = ()) -> Prepared:
-    """A session that is ready but has not run: tap `.session.bus`, then `await .session.run(*.sources)`."""
+    """A session that is ready but has not run: tap `.bus`, then `await .run()`."""
     return prepare(_loaded(run_file, overrides))

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from engine.barrier import Named
-from engine.errors import ConfigError
+from engine.errors import ConfigError, SamewireError
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Feed, Sink, Table
 from engine.universe import Universe
@@ -49,8 +49,11 @@ def construct(component: Component, given: Given) -> Any:
             arguments[name] = value
     try:
         return kind(**arguments)
-    except _REFUSED as error:
-        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {error}") from error
+    except SamewireError:
+        raise
+    except Exception as error:
+        kind_text = "" if isinstance(error, _REFUSED) else f"{type(error).__name__}: "
+        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {kind_text}{error}") from error
 
 
 _ABSENT: Any = inspect.Parameter.empty
@@ -112,7 +115,13 @@ def _model(spec: ModelSpec, features: Mapping[str, Any], given: Given) -> ModelP
 
 
 def sinks_of(run: RunFile, given: Given) -> tuple[Sink, ...]:
-    return tuple(construct(component, given) for component in run.sinks)
+    """All sinks; those that write into the session directory only where there is one."""
+    kinds = [(component, resolve(component.group, component.use)) for component in run.sinks]
+    return tuple(
+        construct(component, given)
+        for component, kind in kinds
+        if given.directory is not None or "directory" not in inspect.signature(kind).parameters
+    )
 
 
 def libraries() -> dict[str, str]:

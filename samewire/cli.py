@@ -9,13 +9,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-EXIT_ARGUMENTS, EXIT_INTERRUPT, EXIT_TERMINATED = 2, 130, 143
+EXIT_FAILED, EXIT_ARGUMENTS, EXIT_INTERRUPT, EXIT_TERMINATED = 1, 2, 130, 143
 
 COMMANDS = (
     ("demo", "samewire.commands.demo:demo", "A backtest of a generated market: finds the planted signal, or says not."),
     ("check", "samewire.commands.check:check", "All problems of a run file at once."),
     ("replay", "samewire.commands.replay:replay", "A backtest of a run file."),
-    ("report", "samewire.commands.report:report", "The HTML report of a session directory, rendered again."),
+    ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
 )
 
@@ -93,6 +93,9 @@ def _called(tokens: list[str]) -> int:
         wrong = ConfigError(f"{error.filename or 'samewire'}: {error.strerror or error}; choose another place")
         _report(wrong.with_traceback(error.__traceback__), tokens)
         return wrong.exit_code
+    except Exception as error:  # noqa: BLE001 - a mistake in our code or in a user's class is told in one line
+        _report_bug(error, tokens)
+        return EXIT_FAILED
 
 
 def _report(error: Any, tokens: list[str]) -> None:
@@ -104,6 +107,20 @@ def _report(error: Any, tokens: list[str]) -> None:
         sys.stdout.write(json.dumps({**known, "message": str(error), "exit_code": error.exit_code}) + "\n")
     else:
         sys.stderr.write(f"{error}\n")
+
+
+def _report_bug(error: Exception, tokens: list[str]) -> None:
+    """Type and message of an error that nobody foresaw, in one line."""
+    shown = "--debug" in tokens
+    if shown:
+        traceback.print_exception(error)
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    message = told if shown else f"{told}; run again with --debug for the traceback"
+    if wants_json(tokens):
+        said = {"ok": False, "error": type(error).__name__, "message": message, "exit_code": EXIT_FAILED}
+        sys.stdout.write(json.dumps(said) + "\n")
+    else:
+        sys.stderr.write(message + "\n")
 
 
 def wants_json(tokens: Sequence[str]) -> bool:

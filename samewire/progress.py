@@ -10,7 +10,7 @@ from engine.clock import Clock
 from samewire.logs import SIM_TS, iso
 
 if TYPE_CHECKING:
-    from samewire.execute import Progress
+    from samewire.prepare import Progress
 
 Show = Callable[["Progress"], None]
 _REFRESH_NS = 100_000_000

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from samewire.closest import closest, listed
-from samewire.diagnostics import Problem, Where
+from samewire.diagnostics import Problem, Where, shown_path
 from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
@@ -255,6 +255,14 @@ def _placed(value: Any, node: Node | None) -> Any:
 
 
 placed = _placed
+
+
+def unreadable(artefact: Path) -> str:
+    """What is wrong with the folder of a trained model; empty where it has the list of its files."""
+    shown = shown_path(str(artefact))
+    if not artefact.exists():
+        return f"{shown}, which does not exist"
+    return "" if (artefact / "MANIFEST.json").is_file() else f"{shown}, which holds no MANIFEST.json"
 
 
 def _hint(hint: Any, key: str | int) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from samewire.definitions import DEFINITIONS, written
 from samewire.report_tables import Curve, grids
 
 POINTS_MAX = 3000  # drawn at most: more than a wide screen has pixels
-_FIRST = (
+FIRST = (
     *("total_return", "cagr", "benchmark_return", "excess_return", "volatility", "sharpe", "max_drawdown", "calmar"),
     *("turnover", "cost_drag", "gross_exposure", "net_exposure", "rank_ic", "rank_ic_t", "rank_icir"),
 )
-_SECOND = (
+SECOND = (
     *("final_equity", "gross_return", "cost", "sortino", "skew", "kurtosis", "orders", "fills", "refusals"),
     *("open_positions", "missing", "halted"),
 )
@@ -32,8 +33,19 @@ def render_report(directory: Path, out: Path | None = None) -> Path:
     return write_report(view_of(directory), out or directory / "report.html")
 
 
-def view_of(directory: Path) -> ReportView:
-    """What the report of this session shows. Needs summary.json and equity.parquet; the rest is shown if there."""
+@dataclass(frozen=True)
+class Finished:
+    """What a session directory says: summary.json, manifest.json ({} where there is none) and equity.parquet."""
+
+    directory: Path
+    name: str
+    summary: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    curve: Curve
+
+
+def finished(directory: Path) -> Finished:
+    """Reads a session directory. Needs summary.json and equity.parquet."""
     summary = _json(directory / "summary.json")
     if summary is None:
         raise DataError(f"{directory}: it has no readable summary.json; give the directory of a finished run")
@@ -41,18 +53,24 @@ def view_of(directory: Path) -> ReportView:
     columns = _columns(directory / "equity.parquet")
     initial = float(summary.get("initial_equity") or (columns["equity"][0] if len(columns["equity"]) else 1.0))
     curve = Curve(columns, initial, float(summary.get("periods_per_year") or 252))
+    return Finished(directory, str(manifest.get("name") or directory.resolve().name), summary, manifest, curve)
+
+
+def view_of(directory: Path) -> ReportView:
+    """What the report of this session shows. Needs summary.json and equity.parquet; the rest is shown if there."""
+    session = finished(directory)
+    summary, manifest = session.summary, session.manifest
     ics = _coefficients(directory / "ic.parquet")
-    name = str(manifest.get("name") or directory.resolve().name)
     return ReportView(
-        title=name,
+        title=session.name,
         subtitle=f"{summary.get('start') or '–'} to {summary.get('end') or '–'}",
         marks=_marks(summary, manifest),
-        header=_header(summary, manifest),
+        header=header_of(summary, manifest),
         warnings=tuple(map(str, summary.get("warnings", ()))),
-        figures=tuple(_figure(key, summary) for key in _FIRST if key in summary),
-        more=tuple(_figure(key, summary) for key in _SECOND if key in summary),
-        **_drawn(curve, ics, summary),
-        grids=grids(curve, summary),
+        figures=tuple(_figure(key, summary) for key in FIRST if key in summary),
+        more=tuple(_figure(key, summary) for key in SECOND if key in summary),
+        **_drawn(session.curve, ics, summary),
+        grids=grids(session.curve, summary),
         footer="Every figure is net of costs unless it says gross. Touch a figure for its definition.",
     )
 
@@ -137,7 +155,8 @@ def _symbols(manifest: Mapping[str, Any]) -> list[str]:
     return [str(symbol) for symbol in found]
 
 
-def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def header_of(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the run was made from, as (name, value)."""
     feed = manifest.get("feed") if isinstance(manifest.get("feed"), dict) else {}
     universe = manifest.get("universe") if isinstance(manifest.get("universe"), dict) else {}
     hashes = (feed or {}).get("hashes") or {}
@@ -183,7 +202,7 @@ def _interval(interval_ns: Any) -> str:
 
 def _drawn(curve: Curve, ics: Mapping[str, tuple[Stamps, Vector]], summary: Mapping[str, Any]) -> dict[str, Any]:
     """`ts` and `charts` of the view, thinned to what a screen can show."""
-    last = _buckets(len(curve.ts))
+    last = buckets(len(curve.ts))
     charts = [_equity(curve, last), _drawdown(curve, last), _exposure(curve, last), _turnover(curve, last)]
     charts.append(_costs(curve, last))
     if ics:
@@ -191,7 +210,7 @@ def _drawn(curve: Curve, ics: Mapping[str, tuple[Stamps, Vector]], summary: Mapp
     return {"ts": curve.ts[last], "charts": tuple(charts)}
 
 
-def _buckets(n: int) -> Any:
+def buckets(n: int) -> Any:
     """The last slice of each of at most POINTS_MAX equal stretches."""
     count = min(n, POINTS_MAX)
     return (np.arange(1, count + 1) * n) // max(1, count) - 1
@@ -215,10 +234,10 @@ def _equity(curve: Curve, last: Any) -> Chart:
 
 
 def _drawdown(curve: Curve, last: Any) -> Chart:
-    deepest = _over(np.minimum, drawdowns(curve.equity, curve.initial), last)
+    deepest = over(np.minimum, drawdowns(curve.equity, curve.initial), last)
     series = [Series("net", deepest, "5", fill=True)]
     if np.isfinite(curve.benchmark).any():
-        series.append(Series("benchmark", _over(np.minimum, drawdowns(curve.benchmark, curve.initial), last), "quiet"))
+        series.append(Series("benchmark", over(np.minimum, drawdowns(curve.benchmark, curve.initial), last), "quiet"))
     return Chart("Drawdown", "Below the highest value so far, at closes.", tuple(series), form="percent")
 
 
@@ -257,7 +276,7 @@ def _signals(ts: Stamps, ics: Mapping[str, tuple[Stamps, Vector]], last: Any) ->
     return Chart("Rank IC, cumulative", caption, tuple(lines), wide=True)
 
 
-def _over(gather: Any, values: Vector, last: Any) -> Vector:
+def over(gather: Any, values: Vector, last: Any) -> Vector:
     """The minimum, say, of each stretch that ends at a place of `last`."""
     if not len(last):
         return values[:0]

@@ -55,6 +55,11 @@ class Result:
         return cls(folder, summary)
 
     @property
+    def tables(self) -> dict[str, Any]:
+        """The tables that are in memory, by name."""
+        return dict(self._tables)
+
+    @property
     def warnings(self) -> list[str]:
         return list(self.summary.get("warnings", ()))
 

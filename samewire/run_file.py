@@ -20,6 +20,7 @@ class SessionSpec(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9_-]+$", max_length=64, description="letters a-z, digits, _ and -")
     start: Day | None = Field(default=None, description="first day, none = where the feed begins")
     end: Day | None = Field(default=None, description="last day, none = where the feed ends")
+    warmup: int | None = Field(default=None, ge=0, description="slices of history before start, none = as needed")
     cash: float = Field(gt=0, description="starting cash in the base currency")
     seed: int = Field(default=0, ge=0, lt=2**63, description="of all random numbers")
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3,5}$", description="a currency such as USD")

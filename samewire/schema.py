@@ -11,7 +11,7 @@ from samewire import overrides as changes
 from samewire.closest import closest
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
 from samewire.plain import run_in_words
-from samewire.reading import ModelKeys, Reader, Spot, placed
+from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
 from samewire.registry import BUILT_IN, choices, resolve
 from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
@@ -203,7 +203,10 @@ class _Assembly:
             known = ", ".join(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
-        artefact = placed(keys.artefact, own.values.get("artefact"))
+        artefact: Path | None = placed(keys.artefact, own.values.get("artefact"))
+        if artefact is not None and (missing := unreadable(artefact)):
+            expected = "the folder of a trained model, such as models/NAME of a session directory"
+            reader.add("E108", entries.values["artefact"].where, f"{path}.artefact", missing, expected)
         return ModelSpec(
             component=component,
             features=keys.features,

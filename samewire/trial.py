@@ -26,7 +26,9 @@ def trial(component: Component, schema: Schema) -> str:
     try:
         _made(component)
     except (ValueError, TypeError) as error:
-        return str(error)
+        return str(error) or f"{component.use} raised {type(error).__name__}"
+    except Exception as error:  # noqa: BLE001 - a user's own class may raise anything
+        return f"{component.use} raised {type(error).__name__}: {error}"
     return ""
 
 

@@ -83,11 +83,12 @@ def target(
     kind: TargetKind = TargetKind.WEIGHT,
     alpha: Sequence[float] | Vector | None = None,
     source: str = "strategy",
+    limit: Vector | None = None,
 ) -> Target:
     v = vector(value)
     none = np.full(len(v), np.nan)
     a = none if alpha is None else vector(alpha)
-    return Target(ts=ts, source=source, kind=kind, value=v, alpha=a, limit=none, stop=none)
+    return Target(ts=ts, source=source, kind=kind, value=v, alpha=a, limit=none if limit is None else limit, stop=none)
 
 
 def no_orders() -> OpenOrders:

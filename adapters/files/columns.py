@@ -151,13 +151,21 @@ def _midnights(column: Any, where: str) -> Stamps:
 
 def _integers(values: Stamps, where: str) -> tuple[Stamps, bool]:
     """20180102 as a date, else UTC ns."""
-    if len(values) and values.min() >= 19_000_101 and values.max() <= 21_001_231:
+    dates = (values >= 19_000_101) & (values <= 21_001_231)
+    if len(values) and dates.all():
         years, rest = values // 10_000, values % 10_000
         months = (years - 1970) * 12 + rest // 100 - 1
         days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + rest % 100 - 1
+        # A month 13 or a 30th of February has run on into another month.
+        month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        wrong = (month != months) | (months // 12 != years - 1970)
+        if wrong.any():
+            raise DataError(f"{where}: {values[wrong][0]} is not a date; write dates as YYYYMMDD and mend the row")
         return days, True
-    if len(values) and values.min() < _FIRST_NS:
-        raise DataError(f"{where}: integer stamps must be UTC ns or YYYYMMDD, got {values.min()}; convert the column")
+    neither = values[~dates & (values < _FIRST_NS)]
+    if len(neither) or dates.any():
+        odd = neither[0] if len(neither) else values[dates][0]
+        raise DataError(f"{where}: integer stamps must be UTC ns or YYYYMMDD, all alike, got {odd}; convert the column")
     return values, False
 
 

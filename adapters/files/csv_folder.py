@@ -1,5 +1,6 @@
 """Bars from CSV: a folder of SYMBOL.csv, or one long file with a symbol column."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ class CsvFeed:
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group of the cache."""
         return self._history.events(start, end)
+
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars of these trading days, both counting; None = open on that side."""
+        return self._history.bounds(start, end)
 
     def issues(self) -> tuple[Issue, ...]:
         """Counted defects of the last walk, complete once `events` is exhausted."""

@@ -1,5 +1,6 @@
 """What the feeds from files share: options, universe, sessions, references, and the walk over the rows."""
 
+import datetime as dt
 import difflib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from adapters.files.quality import Quality
+from adapters.files.quality import RULES, Quality
 from adapters.files.rows import PRICES, RowSource, Survey
 from adapters.files.slices import Frame, Slicer
 from adapters.files.when import (
@@ -243,6 +244,7 @@ class History:
             timing=self._timing,
         )
         self._quality = self._fresh_quality(None)
+        self._unsorted = self._disorder(survey)
 
     def events(self, start: int | None, end: int | None) -> Iterator[Event]:
         """Bars with start <= ts < end, the ends of their sessions, and the sectors before the first of them."""
@@ -264,8 +266,11 @@ class History:
         if not found:
             raise DataError(f"{self._where}: it has no bar {self._range(start, end)}; {self._covers()}")
 
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        return self._timing.bounds(start, end)
+
     def issues(self) -> tuple[Issue, ...]:
-        return self._quality.issues()
+        return (*self._quality.issues(), *self._unsorted)
 
     def hashes(self) -> dict[str, str]:
         return self._source.hashes() | self._sector_hash
@@ -284,6 +289,17 @@ class History:
             yield bars
         if due is not None and (end is None or due < end):
             yield Timer(ts=due, name="session_closed", due=due)
+
+    def _disorder(self, survey: Survey) -> tuple[Issue, ...]:
+        """The rows of the whole table, whatever part of it is walked, that did not stand in order."""
+        if not survey.unsorted:
+            return ()
+        examples = []
+        for code, *stamps in survey.unsorted_first:
+            at, before = (self._timing.label(ts) for k in stamps for ts in self._timing.closes(np.array([k])).tolist())
+            examples.append(f"{survey.symbols[code]} {at}: after {before}")
+        kind = "unsorted_row"
+        return (Issue(kind=kind, count=survey.unsorted, rule=RULES[kind], examples=tuple(examples)),)
 
     def _fresh_quality(self, start: int | None) -> Quality:
         return Quality(

@@ -55,6 +55,14 @@ def read_blocks(folder: Path) -> Iterator[bytes]:
             yield codec.decompress(packed, whole, asbytes=True)
 
 
-def read_journal(folder: Path) -> Iterator[Entry]:
-    """The records of a session's journal, checked against the running digest as they are read."""
-    return entries(read_runs(read_blocks(folder)))
+def read_journal(folder: Path, expect: str = "") -> Iterator[Entry]:
+    """The records of a session's journal, checked against the running digest as they are read.
+
+    With the digest that the session's manifest states, a journal that ends early is told at its end.
+    """
+    digest = b""
+    for run in read_runs(read_blocks(folder)):
+        digest = run.digest
+        yield from entries(iter((run,)))
+    if expect and digest.hex() != expect:
+        raise StateError(f"{folder}: the journal ends before its session did; it was cut, restore the file")

@@ -1,5 +1,6 @@
 """Bars from Parquet: a long table in one file or a folder of files."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class ParquetFeed:
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group."""
         return self._history.events(start, end)
+
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars of these trading days, both counting; None = open on that side."""
+        return self._history.bounds(start, end)
 
     def issues(self) -> tuple[Issue, ...]:
         """Counted defects of the last walk, complete once `events` is exhausted."""
@@ -145,15 +150,16 @@ class _ParquetRows:
         return self._chunks(low, high, values=True)
 
     def _chunks(self, low: int | None, high: int | None, *, values: bool) -> Iterator[Chunk]:
+        any_row = False
         for number, (file, whole) in enumerate(zip(self._files, self._headers, strict=True)):
             header = whole if values else msgspec.structs.replace(whole, columns={})
             for group, batch in self._batches(number, header, low):
                 chunk, dated = chunk_of(batch, header, str(file))
-                if number and dated != self.dated:
-                    raise DataError(f"{file}: its rows are dated differently from those of {self._files[0]}")
-                self.dated = dated
                 if not len(chunk.stamp):
                     continue
+                if any_row and dated != self.dated:
+                    raise DataError(f"{file}: its rows are dated differently from the first of {self._files[0]}")
+                self.dated, any_row = dated, True
                 if high is not None and chunk.stamp[0] > high:
                     return
                 if not values:

@@ -67,6 +67,10 @@ class QlibFeed:
         for event in self._history.events(start, end):
             yield self._with_members(event) if isinstance(event, Bars) and self._spans is not None else event
 
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars of these trading days, both counting; None = open on that side."""
+        return self._history.bounds(start, end)
+
     def issues(self) -> tuple[Issue, ...]:
         """Counted defects of the last walk, complete once `events` is exhausted."""
         return self._history.issues()

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.files.rows import EXAMPLES_MAX
 from engine.errors import DataError
 from engine.events import Codes, Mask, Matrix, Stamps
 from engine.protocols import Issue
 
-EXAMPLES_MAX = 10
 ROUNDING = 5e-7  # relative: prices that were stored as float32 and divided may cross by this much
 JUMP = 0.30
 GLITCH = 0.03
@@ -28,6 +28,7 @@ RULES = {
     "bad_volume": _UNUSED,
     "zero_volume": "the bar is used: nothing traded, which is not the same as missing",
     "duplicate_row": "one of the identical rows is used",
+    "unsorted_row": "sorted by time; the order of the file does not matter",
     "close_jump": f"{_COUNTED}: close to close beyond {JUMP:.0%}",
     "one_day_glitch": f"{_COUNTED}: the whole bar lies {GLITCH:.0%} off both neighbours, which agree",
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.events import Codes, Mask, Matrix, Stamps
 
 PRICES = ("open", "high", "low", "close", "volume")
+EXAMPLES_MAX = 10  # of each kind of defect
 STEPS_MAX = 4096  # distinct distances between stamps that are counted; a bar file has a handful
 
 
@@ -50,6 +51,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     step: int  # the most common distance between neighbouring stamps, 0 = there is one stamp only
     least: int  # the least
     midnight: bool  # all stamps are UTC midnights
+    unsorted: int = 0  # rows that stood right after a later one of their symbol, before the table was sorted
+    unsorted_first: tuple[tuple[int, int, int], ...] = ()  # of the first of them: symbol code, stamp, the later stamp
 
 
 class RowSource(Protocol):
@@ -63,6 +66,33 @@ class RowSource(Protocol):
         ...
 
     def hashes(self) -> dict[str, str]: ...
+
+
+class Disorder:
+    """Counts, chunk by chunk, the rows that stand right after a later row of their own symbol.
+
+    A table sorted by time or by symbol and time has none. Memory: a stamp of each symbol.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[tuple[int, int, int]] = []  # symbol code, stamp, the later stamp before it
+        self._last = np.empty(0, np.int64)
+
+    def add(self, stamp: Stamps, code: Codes, symbols: int) -> None:
+        unseen = np.full(symbols - len(self._last), np.iinfo(np.int64).min)
+        self._last = np.concatenate((self._last, unseen))
+        if not len(stamp):
+            return
+        order = np.argsort(code, kind="stable")  # by symbol, each in the order of the file
+        of, at = code[order], stamp[order]
+        new = np.concatenate(([True], of[1:] != of[:-1]))
+        before = np.where(new, self._last[of], np.concatenate((at[:1], at[:-1])))
+        self._last[of] = at  # of each symbol the last one stays
+        early = np.flatnonzero(at < before)
+        self.count += len(early)
+        shown = early[np.argsort(order[early])][: EXAMPLES_MAX - len(self.first)]
+        self.first += zip(of[shown].tolist(), at[shown].tolist(), before[shown].tolist(), strict=True)
 
 
 class Surveyor:

@@ -1,5 +1,6 @@
 """A generated market as a feed: its answer is known, so a run over it can be checked."""
 
+import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 from adapters.files.history import sectors_reference
 from adapters.files.market import WINDOW, Action, Law, feature_moments, generate
 from adapters.files.slices import Block, bars_of
-from adapters.files.when import instant_text, parse_close
+from adapters.files.when import Timing, instant_text, parse_close
 from engine.errors import DataError
 from engine.events import DAY_NS, ActionKind, Actions, Event, Matrix, Status
 from engine.protocols import Issue
@@ -63,6 +64,7 @@ class SampleFeed:
         self._market = generate(self._law, np.random.default_rng(seed))
         self.universe = universe_of(self._market.symbols, tick=0.01)
         self.interval_ns = DAY_NS
+        self._timing = Timing(dated=True, interval_ns=DAY_NS, close=parse_close(_CLOSE))
         self.close = _CLOSE  # when a date of a user's own table becomes known
         self.sectors = self._market.sectors
         opens, closes = parse_close(_OPEN), parse_close(_CLOSE)
@@ -101,6 +103,14 @@ class SampleFeed:
         if not found:
             low, high = instant_text(int(self._ts[0])), instant_text(int(self._ts[-1]))
             raise DataError(f"sample: it has no event in the range; it covers {low} to {high}")
+
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars of these trading days, both counting; None = open on that side.
+
+        Actions of the days after `start` up to `end` lie in it. One whose ex-date is `start` itself enters before the
+        first bar, when nothing is held that it could change, and stays outside.
+        """
+        return self._timing.bounds(start, end)
 
     def issues(self) -> tuple[Issue, ...]:
         """None: the market is drawn without defects."""

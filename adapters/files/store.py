@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from adapters.files.columns import Chunk, Coder
-from adapters.files.rows import Rows, Survey, Surveyor, joined
+from adapters.files.rows import Disorder, Rows, Survey, Surveyor, joined
 from engine.errors import DataError
 
-VERSION = 1  # of what stands in the cache
+VERSION = 2  # of what stands in the cache
 SORT_ROWS_MAX = 1_000_000  # rows in memory while sorting: about 60 MB, three times that at the peak
 GROUP_ROWS = 65_536  # of a row group in the cache
 _READ_BYTES = 1 << 20
@@ -141,7 +141,7 @@ class _Sorter:
     """Runs of sorted rows: in memory while they are few, else on disk, merged block by block."""
 
     def __init__(self, scratch: Path, fields: tuple[str, ...], rows_max: int) -> None:
-        self.coder = Coder()
+        self.coder, self.disorder = Coder(), Disorder()
         self._scratch, self._rows_max = scratch, rows_max
         self._schema = _schema(fields)
         self._held: list[Rows] = []
@@ -149,7 +149,9 @@ class _Sorter:
         self._spilled: list[Path] = []
 
     def add(self, chunk: Chunk) -> None:
-        self._held.append(Rows(chunk.stamp, self.coder.encode(chunk.names, chunk.index), chunk.values))
+        codes = self.coder.encode(chunk.names, chunk.index)
+        self.disorder.add(chunk.stamp, codes, len(self.coder))
+        self._held.append(Rows(chunk.stamp, codes, chunk.values))
         self._held_rows += len(chunk.stamp)
         if self._held_rows >= self._rows_max:
             self._spill()
@@ -234,6 +236,10 @@ def _write(path: Path, sorter: _Sorter, fields: tuple[str, ...], *, dated: bool)
         for rows in sorter.rows():
             surveyor.add(rows.stamp, rows.code, len(sorter.coder))
             writer.write_table(_table_of(rows, schema), row_group_size=GROUP_ROWS)
-        survey = surveyor.survey(sorter.coder.codes, dated=dated)
+        survey = msgspec.structs.replace(
+            surveyor.survey(sorter.coder.codes, dated=dated),
+            unsorted=sorter.disorder.count,
+            unsorted_first=tuple(sorter.disorder.first),
+        )
         meta = msgspec.json.encode({"fields": fields, "survey": survey})
         writer.add_key_value_metadata({_META.decode(): meta.decode()})

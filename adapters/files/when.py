@@ -16,6 +16,8 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 _CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
 _INTERVAL = re.compile(r"(\d+)(s|m|h|d)")
 _UNITS = {"s": SECOND_NS, "m": MINUTE_NS, "h": HOUR_NS, "d": DAY_NS}
+# The days whose instants fit into 64 bits of ns, whatever the zone; no bar lies outside.
+_FIRST_DAY, _LAST_DAY = dt.date(1678, 1, 1), dt.date(2261, 12, 31)
 SESSION_NS = 6 * HOUR_NS + 30 * MINUTE_NS  # of a dated bar whose open is not declared: the New York trading day
 
 
@@ -149,6 +151,24 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         close = self.close or LocalTime(86_400, "UTC")
         day = close.day(ts)
         return next(end for k in (-1, 0, 1, 2) if (end := close.instant(day + k)) >= ts)
+
+    def bounds(self, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+        """The ns range [low, high) of the bars whose own local trading date lies between two days, both counting.
+
+        A dated bar is of the date that it closes on. Any other is of the local day (midnight, next midnight] that holds
+        its close, in the zone of the declared close, else UTC. None = open on that side.
+        """
+        close = self.close or LocalTime(86_400, "UTC")
+        if self.dated:
+            low, high = close, close
+        else:
+            low, high = LocalTime(0, close.zone), LocalTime(86_400, close.zone)
+        left_open = 0 if self.dated else 1
+        first, last = (None if day is None else min(max(day, _FIRST_DAY), _LAST_DAY) for day in (start, end))
+        return (
+            None if first is None else low.instant(day_number(first)) + left_open,
+            None if last is None else high.instant(day_number(last)) + 1,
+        )
 
     def stamps_around(self, start: int | None, end: int | None) -> tuple[int | None, int | None]:
         """Bounds between which the stamps of all bars with start <= ts < end lie, never too narrow."""

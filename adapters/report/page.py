@@ -47,6 +47,7 @@ def page(view: ReportView) -> str:
             _head(view),
             _warnings(view.warnings),
             _figures(view),
+            _grids(view.leading),
             _charts(view.charts),
             _grids(view.grids),
             _run(view.header),
@@ -87,6 +88,8 @@ def _warnings(warnings: tuple[str, ...]) -> str:
 
 
 def _figures(view: ReportView) -> str:
+    if not view.figures and not view.more:
+        return ""
     first = "".join(_figure(figure) for figure in view.figures)
     second = "".join(_figure(figure) for figure in view.more)
     more = f"<div class='figures small'>{second}</div>" if second else ""
@@ -121,6 +124,8 @@ def _chart(place: int, chart: Chart) -> str:
 
 
 def _grids(grids: tuple[Grid, ...]) -> str:
+    if not grids:
+        return ""
     return f"<section class=grids>{''.join(_grid(grid) for grid in grids)}</section>"
 
 
@@ -158,6 +163,8 @@ def _heat(share: float) -> str:
 
 
 def _run(header: tuple[tuple[str, str], ...]) -> str:
+    if not header:
+        return ""
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in header)
     return f"<section class='card wide run'><h2>Run</h2><dl>{items}</dl></section>"
 

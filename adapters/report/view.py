@@ -65,6 +65,7 @@ class ReportView:
     figures: tuple[Figure, ...]
     more: tuple[Figure, ...]  # a second row, smaller
     ts: Stamps
+    leading: tuple[Grid, ...] = ()  # tables before the charts
     charts: tuple[Chart, ...] = ()
     grids: tuple[Grid, ...] = ()
     footer: str = ""

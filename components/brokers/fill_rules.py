@@ -42,10 +42,10 @@ def every(mask: Mask) -> bool:
 def next_open(bars: Bars, symbol: Codes, accepted: Stamps, until: Stamps) -> tuple[Mask, Vector]:
     """Which orders trade at the open of this bar, and that price.
 
-        trades_i = (bar of i is FRESH) and (accepted_i <= opened <= until_i)
+        trades_i = (bar of i is FRESH) and (volume_i != 0) and (accepted_i <= opened <= until_i)
 
     A bar that began before the order was accepted never fills it, however late it closes; a missing or halted bar has
-    no price.
+    no price, and at the prices of a bar without volume nobody traded. An unknown volume (NaN) is no reason to rest.
 
     >>> day_two = bars(ts=day(1), close=[10.0, np.nan], open=[9.0, np.nan])
     >>> next_open(day_two, np.array([0, 1]), np.array([day(0), day(0)]), np.array([day(9), day(9)]))
@@ -56,6 +56,9 @@ def next_open(bars: Bars, symbol: Codes, accepted: Stamps, until: Stamps) -> tup
     trades: Mask = (reference > 0.0) & (accepted <= bars.opened) & (until >= bars.opened)
     if np.count_nonzero(bars.status):
         trades &= bars.status[at] == 0
+    volume = bars.volume[at]
+    if np.count_nonzero(volume) < len(volume):
+        trades &= volume != 0.0
     return trades, reference
 
 
@@ -155,7 +158,7 @@ def _largest(one: Trades, held: float, costs: CostModel, power: float) -> float:
         return qty
     side = 1.0 if qty > 0 else -1.0
     enough, too_much = 0, int(np.ceil((abs(qty) - closes) / lot - 1e-9))
-    guess = int(too_much * max(power, 0.0) / need)
+    guess = int(too_much * power / need) if power > 0 else 0  # need is above power, so above zero then
     tries = 0
     while too_much - enough > 1:
         guess = min(max(guess, enough + 1), too_much - 1)

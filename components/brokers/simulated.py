@@ -41,7 +41,7 @@ from engine.events import (
     Vector,
 )
 from engine.protocols import CostModel
-from engine.state import mutable, pack, unpack
+from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
 
 FillTiming: TypeAlias = Literal["next_open", "next_close", "next_vwap", "open_auction", "close_auction", "same_close"]
@@ -56,10 +56,10 @@ class Simulated:
     """Market orders filled from bars; whole shares as sent, slippage and fees from the cost model.
 
     `fill="next_open"`: an order trades at the open of the first FRESH bar that begins at or after its acceptance. On a
-    missing or halted bar it rests. What did not trade ends by its time in force: DAY with the first session in which a
-    bar began after acceptance (a daily bar is a session of its own, intraday ones end with the timer
-    `session_closed`), IMMEDIATE_OR_CANCEL and FILL_OR_KILL with the first bar, GOOD_TILL_DATE with the first bar that
-    begins after `expires`.
+    missing or halted bar, and on one without volume, it rests. What did not trade ends by its time in force: DAY with
+    the first session in which a bar began after acceptance (a daily bar is a session of its own, intraday ones end with
+    the timer `session_closed`), IMMEDIATE_OR_CANCEL and FILL_OR_KILL with the first bar, GOOD_TILL_DATE with the first
+    bar that begins after `expires`.
 
     What reduces a position trades first, then the rest in order of acceptance; each is cut to the whole lots that the
     buying power left allows, with the proceeds of this bar counted:
@@ -370,12 +370,11 @@ class Simulated:
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since start flat."""
         fields = unpack(state, _KIND, _VERSION)
-        place = np.array([self._universe.symbols.index(symbol) for symbol in fields["symbols"]], np.int32)
+        before, now = fields["symbols"], self._universe.symbols
         orders = Resting(**fields["orders"])
-        self._orders = replace(orders, symbol=place[orders.symbol]) if orders.ids.size else no_orders()
+        self._orders = orders if orders.ids.size else no_orders()
         self._seen.load(fields["seen"])
-        n = len(self._universe)
-        self._gone, self._qty, self._mark = np.zeros(n, bool), np.zeros(n), np.full(n, np.nan)
-        self._gone[place], self._qty[place], self._mark[place] = fields["gone"], fields["qty"], fields["mark"]
+        self._gone = placed(fields["gone"], before, now, False)
+        self._qty, self._mark = placed(fields["qty"], before, now, 0.0), placed(fields["mark"], before, now, np.nan)
         self._cash = mutable(fields["cash"])
         self._set_rate(mutable(fields["rate"]))

@@ -9,7 +9,7 @@ from components.features.adjusting import price_factor, share_factor
 from components.features.rolling_kernel import CODE_VERSION, feature_names, rolling_features
 from engine.errors import StateError
 from engine.events import Actions, Bars, Features, Vector
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "rolling_features", 1
@@ -85,8 +85,5 @@ class Rolling:
                 f"rolling: the saved state is of schema {fields['schema']}, not {self.schema}; "
                 "load it with the windows it was saved with"
             )
-        place = [self._universe.symbols.index(symbol) for symbol in fields["symbols"]]
-        rows, self._at = mutable(fields["rows"]), 0
-        self._block = np.full((5, 2 * self.lookback, len(self._universe)), np.nan)
-        self._block[:, : self.lookback, place] = rows
-        self._block[:, self.lookback :, place] = rows
+        rows = placed(fields["rows"], fields["symbols"], self._universe.symbols, np.nan)
+        self._block, self._at = np.concatenate([rows, rows], axis=1), 0

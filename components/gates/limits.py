@@ -23,10 +23,10 @@ from engine.events import (
     Vector,
 )
 from engine.ids import OrderIds
-from engine.state import pack, unpack
+from engine.state import check_appended, pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "limits", 1
+_KIND, _VERSION = "limits", 2
 _SLACK = 1.0 + 1e-9  # a value within rounding of its limit is at the limit
 _MODES = {
     ControlAction.HALT: Mode.HALTED,
@@ -37,6 +37,10 @@ _MODES = {
 _ACTIVE = Mode.ACTIVE
 _ORDERS = OpenOrders.__struct_fields__
 _BOOK = tuple(name for name in Book.__struct_fields__ if name not in ("open_orders", "mode"))
+# Columns of a book by symbol, with what a name has that was never in one.
+_COLD = dict.fromkeys(("qty", "working", "opened", "realised", "fees", "income"), 0.0) | dict.fromkeys(
+    ("mark", "entry", "best"), np.nan
+)
 
 
 class Limits:
@@ -289,6 +293,7 @@ class Limits:
         return pack(
             _KIND,
             _VERSION,
+            symbols=self._universe.symbols,
             book=columns,
             orders=orders,
             book_mode=0 if book is None else int(book.mode),
@@ -299,11 +304,15 @@ class Limits:
         )
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since are flat and without a price."""
         fields = unpack(state, _KIND, _VERSION)
+        before, now = fields["symbols"], self._universe.symbols
+        check_appended(before, now)
         self._book = None
         if fields["book"] is not None:
+            cold = {name: placed(fields["book"][name], before, now, fill) for name, fill in _COLD.items()}
             orders = OpenOrders(**fields["orders"])
-            self._book = Book(**fields["book"], open_orders=orders, mode=Mode(fields["book_mode"]))
+            self._book = Book(**(fields["book"] | cold), open_orders=orders, mode=Mode(fields["book_mode"]))
         self._mode, self._flatten = Mode(fields["mode"]), fields["flatten"]
         self._pending = [(ids, symbol, qty) for ids, symbol, qty in fields["pending"]]
         self._sent = (fields["sent"][0], fields["sent"][1])

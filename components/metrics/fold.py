@@ -136,7 +136,7 @@ class SessionFold:
         before_ts, self._ts, self._volume = self._ts, bars.ts, bars.volume
         self._index += 1
         if self.models:
-            opens, since = self._growth.opens(bars), max(bars.opened, before_ts)
+            opens, since = self._growth.opens(bars), before_ts
             for score in self.models.values():
                 score.step(self._index, since, opens)
         before = self._growth.on_bars(bars)
@@ -195,6 +195,8 @@ class SessionFold:
     def _on_signal(self, signal: Signal) -> None:
         score = self.models.get(signal.source)
         if score is None:
+            if signal.horizon_ns <= 0:  # not known yet: a model that has learned nothing says nothing either
+                return
             horizon = max(1, round(signal.horizon_ns / self.interval_ns)) if self.interval_ns else 1
             score = self.models[signal.source] = SignalScore(len(self._universe), horizon=horizon)
         score.take(signal)

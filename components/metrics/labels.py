@@ -28,8 +28,8 @@ class SignalScore:
 
         label_i = adjusted open of slice k + h / adjusted open of slice k - 1
 
-    k is the slice after the one the signal was published in, or, for one that a timer released after the open of
-    that slice, the slice after it; h = round(horizon / interval), at least 1. Names
+    k is the slice after the first one at or after the signal's publication: that is where it is decided on, and the
+    next open is where the decision trades. h = round(horizon / interval), at least 1. Names
     without a finite signal, or without a bar at either open, are left out; a name delisted in between ends at its
     stated price. Signals whose horizon had not ended with the session have no label and are left out.
     Memory: h + 16 slices of N, and four numbers a slice.

@@ -7,10 +7,10 @@ import numpy as np
 from components.features.adjusting import price_factor
 from engine.events import DAY_NS, Actions, Bars, Signal, Vector
 from engine.protocols import Artefact
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "ema_cross", 1
+_KIND, _VERSION = "ema_cross", 2
 _FORGOTTEN = 1e-9  # the weight below which an older bar no longer counts
 
 
@@ -42,7 +42,7 @@ class EmaCross:
         self._name, self._horizon_ns, self._spans = name, horizon_ns, (fast, slow)
         self._fast_weight, self._slow_weight, self._slow = 2.0 / (fast + 1), 2.0 / (slow + 1), slow
         self.lookback = math.ceil(math.log(_FORGOTTEN) / math.log(1.0 - self._slow_weight))
-        n = len(universe)
+        self._symbols, n = universe.symbols, len(universe)
         self._single = n == 1  # one symbol in Python floats is three times as fast as in arrays of one
         self._one = (0.0, 0.0, 0, math.nan)  # averages, closes so far, the latest close
         self._fast, self._slow_average = np.zeros(n), np.zeros(n)
@@ -99,10 +99,14 @@ class EmaCross:
             columns = (np.array([fast]), np.array([slow]), np.array([count]), np.array([close]))
         else:
             columns = (self._fast, self._slow_average, self._count, self._close)
-        return pack(_KIND, _VERSION, averages=list(columns))
+        return pack(_KIND, _VERSION, symbols=self._symbols, averages=list(columns))
 
     def load(self, state: bytes, /) -> None:
-        fast, slow, count, close = map(mutable, unpack(state, _KIND, _VERSION)["averages"])
+        """Restores by symbol: names appended to the universe since start without history."""
+        fields = unpack(state, _KIND, _VERSION)
+        before, now = fields["symbols"], self._symbols
+        cold = zip(fields["averages"], (0.0, 0.0, 0, np.nan), strict=True)
+        fast, slow, count, close = (placed(column, before, now, fill) for column, fill in cold)
         if self._single:
             self._one = (fast.item(), slow.item(), count.item(), close.item())
         else:

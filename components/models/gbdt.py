@@ -9,12 +9,12 @@ from components.models import gbdt_trees as trees
 from components.models.artefact import artefact_of, checked
 from components.models.labels import ranked, standardised
 from engine.errors import ConfigError, StateError
-from engine.events import DAY_NS, Features, Mask, Matrix, Signal
+from engine.events import Features, Mask, Matrix, Signal
 from engine.protocols import Artefact, Dataset
 from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "lightgbm", 1
+_KIND, _VERSION = "lightgbm", 2
 _TEXT, _CARD = "model.txt", "model.json"
 _LABELS = {"rank": ranked, "zscore": standardised}
 
@@ -26,12 +26,17 @@ class Gbdt:
     `valid_share` of the slices decides when to stop adding trees; slices whose label was not yet known when that part
     begins are left out of both (purged). `valid_share = 0` grows all `num_boost_round` trees.
 
-    A name with no known feature has no opinion (NaN). `predict` over history equals `on_features` bit for bit: both see
-    float32 features, and each row is answered on its own. Memory: one artefact.
+    A name with fewer than half of its features known has no opinion (NaN), and no part in training: trees answer any
+    row, and the answers to rows of holes are all but the same. `predict` over history equals `on_features` bit for bit:
+    both see float32 features, and each row is answered on its own. `lookback` counts its own slices only, and is 1: the
+    history behind the features is the feature set's.
+
+    Signals carry the horizon of the labels that the artefact learned. `horizon_ns` need not be given; one that differs
+    is refused. Before there is an artefact a signal's horizon is that option, or 0 = not known. Memory: one artefact.
     """
 
     slow_handlers: tuple[str, ...] = ("on_features",)
-    lookback = 1
+    lookback = 1  # of its own; the feature set declares what the features need
 
     def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
@@ -48,13 +53,13 @@ class Gbdt:
         lambda_l2: float = 0.0,
         feature_fraction: float = 1.0,
         label: Literal["rank", "zscore"] = "rank",
-        horizon_ns: int = DAY_NS,
+        horizon_ns: int | None = None,
     ) -> None:
         _at_least("num_leaves", num_leaves, 2)
         _at_least("num_boost_round", num_boost_round, 1)
         _at_least("early_stopping_rounds", early_stopping_rounds, 1)
         _at_least("min_data_in_leaf", min_data_in_leaf, 1)
-        _at_least("horizon_ns", horizon_ns, 1)
+        _at_least("horizon_ns", 1 if horizon_ns is None else horizon_ns, 1)
         _at_least("lambda_l2", lambda_l2, 0)
         if not 0 < learning_rate <= 1:
             raise ValueError(f"learning_rate must be above 0 and at most 1, got {learning_rate}")
@@ -64,7 +69,7 @@ class Gbdt:
             raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {valid_share}")
         if label not in _LABELS:
             raise ValueError(f"label must be one of {', '.join(_LABELS)}, got {label!r}")
-        self._n, self._name, self._horizon_ns, self._label = len(universe), name, horizon_ns, label
+        self._n, self._name, self._wanted_ns, self._label = len(universe), name, horizon_ns, label
         self._rounds, self._valid_share = (num_boost_round, early_stopping_rounds), valid_share
         self._params: dict[str, Any] = {
             "num_leaves": num_leaves,
@@ -76,14 +81,15 @@ class Gbdt:
         }
         self._artefact: Artefact | None = None
         self._booster: Any = None
-        self._schema = ""
+        self._schema, self._horizon_ns = "", horizon_ns or 0
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
     def fit(self, dataset: Dataset, /) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
+        self._check_horizon(dataset.horizon_ns, "the labels to learn")
         label = _LABELS[self._label](dataset.label)
-        usable = np.isfinite(label) & ~np.isnan(dataset.features).all(axis=2)
+        usable = np.isfinite(label) & trees.enough(dataset.features)
         train, valid = self._split(dataset)
         if not usable[train].any():
             raise ConfigError(
@@ -98,6 +104,7 @@ class Gbdt:
             "schema": dataset.schema,
             "names": list(dataset.names),
             "label": self._label,
+            "horizon_ns": dataset.horizon_ns,
             "since_ns": int(dataset.ts[0]),
             "until_ns": int(dataset.label_to.max()),
             "slices": {"train": int(train.sum()), "valid": int(valid.sum())},
@@ -139,8 +146,9 @@ class Gbdt:
         if (card["kind"], card["version"]) != (_KIND, _VERSION):
             found = f"{card['kind']} v{card['version']}"
             raise StateError(f"{self._name}: the artefact is of {found}, this model reads {_KIND} v{_VERSION}")
+        self._check_horizon(card["horizon_ns"], f"the labels of artefact {artefact.hash[:12]}")
         self._booster = trees.booster_of(files[_TEXT].decode())
-        self._artefact, self._schema = artefact, card["schema"]
+        self._artefact, self._schema, self._horizon_ns = artefact, card["schema"], card["horizon_ns"]
 
     def on_features(self, features: Features, /) -> Signal:
         value, model_hash = np.full(self._n, np.nan), ""
@@ -156,6 +164,13 @@ class Gbdt:
             model_hash=model_hash,
         )
 
+    def _check_horizon(self, horizon_ns: int, whose: str) -> None:
+        if self._wanted_ns is not None and self._wanted_ns != horizon_ns:
+            raise ConfigError(
+                f"{self._name}: horizon_ns is {self._wanted_ns}, and {whose} span {horizon_ns} ns; "
+                "leave the option out, or train for that horizon"
+            )
+
     def _check_schema(self, schema: str) -> None:
         if schema != self._schema:
             raise ConfigError(
@@ -168,7 +183,7 @@ class Gbdt:
 
     def load(self, state: bytes, /) -> None:
         files = unpack(state, _KIND, _VERSION)["files"]
-        self._artefact, self._booster, self._schema = None, None, ""
+        self._artefact, self._booster, self._schema, self._horizon_ns = None, None, "", self._wanted_ns or 0
         if files is not None:
             self.swap(artefact_of(files))
 

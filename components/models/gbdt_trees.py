@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Vector
+from engine.events import Mask, Vector
 
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
 _THREADS = {"num_threads": 1, "verbosity": -1}
@@ -55,13 +55,23 @@ def booster_of(text: str) -> Any:
     return library().Booster(model_str=text)
 
 
+def enough(features: NDArray[Any]) -> Mask:
+    """Whether at least half of the features (..., F) are known, (...).
+
+    >>> enough(np.array([[1.0, np.nan], [np.nan, np.nan]]))
+    array([ True, False])
+    """
+    known: Mask = 2 * np.count_nonzero(np.isnan(features), axis=-1) <= features.shape[-1]
+    return known
+
+
 def answers(booster: Any, rows: NDArray[Any]) -> Vector:
-    """Predictions (R,) of rows (R, F) float32, in blocks of one thread; a row without any known feature has NaN.
+    """Predictions (R,) of rows (R, F) float32, in blocks of one thread; NaN where fewer than half of F are known.
 
     Each row is answered on its own, so the same row has the same bits in whatever company it comes.
     """
     value = np.full(len(rows), np.nan)
-    known = ~np.isnan(rows).all(axis=1)
+    known = enough(rows)
     if known.any():
         value[known] = booster.predict(np.ascontiguousarray(rows[known]), **_THREADS)
     return value

@@ -7,10 +7,10 @@ import numpy as np
 from components.features.adjusting import price_factor
 from engine.events import DAY_NS, Actions, Bars, Signal, Vector
 from engine.protocols import Artefact
-from engine.state import pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "momentum", 1
+_KIND, _VERSION = "momentum", 2
 
 
 class Momentum:
@@ -37,6 +37,7 @@ class Momentum:
         if horizon_ns < 1:
             raise ValueError(f"horizon_ns must be positive, got {horizon_ns}")
         self.lookback = window + 1
+        self._symbols = universe.symbols
         self._n, self._name, self._window, self._horizon_ns = len(universe), name, window, horizon_ns
         self._log_close: deque[Vector] = deque(maxlen=window + 1)
         self._close = np.full(self._n, np.nan)  # the latest close seen, for the value of a dividend
@@ -61,10 +62,12 @@ class Momentum:
             self._log_close[k] = row + np.log(factor)
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, log_close=list(self._log_close), close=self._close)
+        return pack(_KIND, _VERSION, symbols=self._symbols, log_close=list(self._log_close), close=self._close)
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since start without history."""
         fields = unpack(state, _KIND, _VERSION)
+        before, now = fields["symbols"], self._symbols
         self._log_close.clear()
-        self._log_close.extend(fields["log_close"])
-        self._close = fields["close"]
+        self._log_close.extend(placed(row, before, now, np.nan) for row in fields["log_close"])
+        self._close = placed(fields["close"], before, now, np.nan)

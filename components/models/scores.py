@@ -5,10 +5,10 @@ import numpy as np
 from engine.errors import DataError
 from engine.events import DAY_NS, Bars, Signal, Vector
 from engine.protocols import Artefact, Table
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "scores", 1
+_KIND, _VERSION = "scores", 2
 
 
 class Scores:
@@ -45,7 +45,7 @@ class Scores:
             raise ValueError(f"stale must be at least 0 slices, got {stale}")
         if horizon_ns < 1:
             raise ValueError(f"horizon_ns must be positive, got {horizon_ns}")
-        self.lookback = stale + 1
+        self.lookback, self._symbols = stale + 1, universe.symbols
         self._name, self._horizon_ns, self._stale, self._n = name, horizon_ns, stale, len(universe)
         score = _column(table, column)
         order = np.argsort(table.ts, kind="stable")
@@ -81,11 +81,13 @@ class Scores:
         return carried.copy()
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, last=self._last, left=self._left)
+        return pack(_KIND, _VERSION, symbols=self._symbols, last=self._last, left=self._left)
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since start without an old score."""
         fields = unpack(state, _KIND, _VERSION)
-        self._last, self._left = mutable(fields["last"]), mutable(fields["left"])
+        before, now = fields["symbols"], self._symbols
+        self._last, self._left = placed(fields["last"], before, now, np.nan), placed(fields["left"], before, now, 0)
 
 
 def _column(table: Table, column: str | None) -> Vector:

@@ -6,10 +6,10 @@ from components.optimizers.sizing import Sizing, alpha_of, orders_for, refuse_pr
 from engine.events import Bars, Book, Codes, Note, Orders, Status, Target, TargetKind, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "direct", 1
+_KIND, _VERSION = "direct", 2
 _QUANTITY = TargetKind.QUANTITY
 
 
@@ -74,7 +74,9 @@ class Direct:
         return targets[0].value is wanted and book.qty is qty and book.working is working
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, status=self._status)
+        return pack(_KIND, _VERSION, symbols=self._universe.symbols, status=self._status)
 
     def load(self, state: bytes, /) -> None:
-        self._status = mutable(unpack(state, _KIND, _VERSION)["status"])
+        """Restores by symbol: names appended to the universe since have no bar yet."""
+        fields = unpack(state, _KIND, _VERSION)
+        self._status = placed(fields["status"], fields["symbols"], self._universe.symbols, Status.MISSING)

@@ -17,10 +17,10 @@ from components.optimizers.sizing import (
 from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Status, Target, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Risk, RiskModel, Stateful
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "mean_variance", 1
+_KIND, _VERSION = "mean_variance", 2
 _DUST = 1e-6  # of equity: a weight below it is none
 
 
@@ -48,7 +48,7 @@ class MeanVariance:
     count so far. Weights become orders as in `Direct`, so cash, lots and FRESH bars are respected after the solve.
 
     The problem is compiled once a size (powers of two) and solved cold each time, so that no earlier solve shows in an
-    answer.
+    answer. `lookback`, the slices of history it wants before it decides, is its risk model's, or 0 where that has none.
     Memory: the compiled problems, the risk model, one status per name.
 
     Source: Grinold (1994), Alpha is volatility times IC times score, J. Portfolio Management 20(4); Boyd et al. (2017),
@@ -93,6 +93,7 @@ class MeanVariance:
         self._programs: dict[tuple[int, int], Any] = {}  # by size: powers of two up to N, so a few dozen at most
         self._status: Codes = np.full(len(universe), Status.MISSING, np.int32)
         self._fallbacks = 0
+        self.lookback: int = getattr(risk_model, "lookback", 0)
 
     def on_bars(self, bars: Bars, /) -> None:
         self._status = bars.status
@@ -165,11 +166,16 @@ class MeanVariance:
 
     def save(self) -> bytes:
         model = self._risk_model.save() if isinstance(self._risk_model, Stateful) else b""
-        return pack(_KIND, _VERSION, status=self._status, fallbacks=self._fallbacks, model=model)
+        symbols = self._sizing.universe.symbols
+        fields = {"status": self._status, "fallbacks": self._fallbacks, "model": model}
+        return pack(_KIND, _VERSION, symbols=symbols, **fields)
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
-        self._status, self._fallbacks = mutable(fields["status"]), fields["fallbacks"]
+        symbols = self._sizing.universe.symbols
+        self._status = placed(fields["status"], fields["symbols"], symbols, Status.MISSING)
+        self._fallbacks = fields["fallbacks"]
         if isinstance(self._risk_model, Stateful):
             self._risk_model.load(fields["model"])
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from engine.errors import StateError
 from engine.events import ActionKind, Actions, Bars, Mask, Matrix, Vector
 from engine.protocols import Risk
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "ledoit_wolf", 1
+_KIND, _VERSION = "ledoit_wolf", 2
 _ALIKE = 1e-14
 
 
@@ -22,7 +23,7 @@ class LedoitWolf:
     missing where either bar is. A missing return counts as the mean of its symbol, and the symbol's others are
     stretched by sqrt(T / returns known), which keeps its variance. A symbol with fewer than `min_slices` returns has no
     factor row and, as specific variance, the `late_quantile` of the variances of the others. `risk` is None until one
-    symbol has `min_slices`. Memory: `window` rows of N float64.
+    symbol has `min_slices`. `lookback` is window + 1 slices. Memory: `window` rows of N float64.
 
     Source: Ledoit, Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate
     Analysis 88(2), lemma 3.2 to 3.4 and section 3.3.
@@ -45,8 +46,8 @@ class LedoitWolf:
             raise ValueError(f"min_slices must be between 2 and window ({window}), got {min_slices}")
         if not 0 <= late_quantile <= 1:
             raise ValueError(f"late_quantile must be between 0 and 1, got {late_quantile}")
-        n = len(universe)
-        self.lookback = window + 1
+        self._symbols, n = universe.symbols, len(universe)
+        self.lookback: int = window + 1  # a return needs two closes
         self._window, self._min_slices, self._late_quantile = window, min_slices, late_quantile
         self._returns = np.full((window, n), np.nan)  # a ring
         self._next, self._count = 0, 0  # the row written next, rows written (at most window)
@@ -115,6 +116,7 @@ class LedoitWolf:
         return pack(
             _KIND,
             _VERSION,
+            symbols=self._symbols,
             returns=self._returns,
             next=self._next,
             count=self._count,
@@ -123,14 +125,19 @@ class LedoitWolf:
         )
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since start without history."""
         fields = unpack(state, _KIND, _VERSION)
-        if fields["returns"].shape != self._returns.shape:
-            raise ValueError(
-                f"ledoit_wolf: saved returns have shape {fields['returns'].shape}, this window and universe need "
-                f"{self._returns.shape}; start it without the state"
+        if len(fields["returns"]) != self._window:
+            raise StateError(
+                f"ledoit_wolf: the saved state is of a window of {len(fields['returns'])} slices, not {self._window}; "
+                "load it with the window it was saved with"
             )
-        self._returns, self._close = mutable(fields["returns"]), mutable(fields["close"])
-        self._income = mutable(fields["income"])
+        before, now = fields["symbols"], self._symbols
+        self._returns = placed(fields["returns"], before, now, np.nan)
+        self._close, self._income = (
+            placed(fields["close"], before, now, np.nan),
+            placed(fields["income"], before, now, 0),
+        )
         self._next, self._count = fields["next"], fields["count"]
 
 

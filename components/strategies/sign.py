@@ -6,10 +6,10 @@ import numpy as np
 
 from components.strategies.signals import pick
 from engine.events import Bars, Book, Codes, Mask, Signal, Status, Target, TargetKind, Vector
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "sign", 1
+_KIND, _VERSION = "sign", 2
 
 
 class Sign:
@@ -111,9 +111,13 @@ class Sign:
         return np.where(known & (agreed <= 0.0), fresh, position)
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, status=self._status, member=self._member, last=self._last)
+        symbols = self._universe.symbols
+        return pack(_KIND, _VERSION, symbols=symbols, status=self._status, member=self._member, last=self._last)
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
-        self._status, self._member = mutable(fields["status"]), mutable(fields["member"])
-        self._last = None if fields["last"] is None else mutable(fields["last"])
+        before, now = fields["symbols"], self._universe.symbols
+        self._status = placed(fields["status"], before, now, Status.MISSING)
+        self._member = placed(fields["member"], before, now, True)
+        self._last = None if fields["last"] is None else placed(fields["last"], before, now, 0.0)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from components.strategies.signals import pick
 from engine.events import Bars, Book, Codes, Mask, Signal, Status, Target, TargetKind, Vector
-from engine.state import mutable, pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 Rows: TypeAlias = NDArray[Any]  # positions in the universe
-_KIND, _VERSION = "topk_dropout", 1
+_KIND, _VERSION = "topk_dropout", 2
 
 
 class TopkDropout:
@@ -32,6 +32,9 @@ class TopkDropout:
            min(risk_degree * equity / topk, (risk_degree * equity - value of names kept) / number of purchases)
 
        Names that cannot be bought never were candidates, so the next best one takes their budget.
+
+    Where all finite scores are the same and more names could be bought than there is room for, there is no ranking:
+    nothing new is bought, and nothing is sold to make room.
 
     The target is in shares: a name kept has exactly its present quantity, and so no order. Leaving the index or
     going missing sells nothing. Without any finite score all is kept; before the first score there is no target.
@@ -95,6 +98,9 @@ class TopkDropout:
         today = self._candidates(score, finite, held)
         sold = self._sales(score, held, today, book)
         count = self._topk - len(held) + len(sold)
+        if self._undecided(score, finite, held, today, count):
+            today = held[:0]
+            sold = self._sales(score, held, today, book)
         value = position
         value[sold] = 0.0
         if count > 0 and today.size:
@@ -126,6 +132,14 @@ class TopkDropout:
         best = (value >= least if least > -np.inf else value > -np.inf).nonzero()[0]
         result: Rows = best[(-value[best]).argsort(kind="stable")[:wanted]]
         return result
+
+    def _undecided(self, score: Vector, finite: Mask, held: Rows, today: Rows, slots: int) -> bool:
+        """Whether all finite scores are one and the same, with more names to buy than there is room for."""
+        if not today.size or np.count_nonzero(score == score[today[0]]) < np.count_nonzero(finite):
+            return False
+        able = finite & self._member & (self._status == 0)
+        able[held] = False
+        return bool(np.count_nonzero(able) > slots)
 
     def _sales(self, score: Vector, held: Rows, today: Rows, book: Book) -> Rows:
         """The holdings to be sold: outranked, FRESH and held for long enough."""
@@ -161,6 +175,7 @@ class TopkDropout:
         return pack(
             _KIND,
             _VERSION,
+            symbols=self._universe.symbols,
             status=self._status,
             member=self._member,
             recent=list(self._recent),
@@ -168,7 +183,10 @@ class TopkDropout:
         )
 
     def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
-        self._status, self._member = mutable(fields["status"]), mutable(fields["member"])
+        before, now = fields["symbols"], self._universe.symbols
+        self._status = placed(fields["status"], before, now, Status.MISSING)
+        self._member = placed(fields["member"], before, now, True)
         self._recent = deque(fields["recent"], maxlen=max(self._hold_thresh, 1))
         self._decided = fields["decided"]

@@ -43,6 +43,7 @@ def walk(
         if isinstance(event, Bars):
             if event.opened > until_ns:
                 break  # whatever follows is later still
+            rows.interval_ns = rows.interval_ns or event.interval_ns
             value = feature_set.on_bars(event).value
             rows.settle(event)
             if since_ns is None or event.ts >= since_ns:
@@ -71,7 +72,7 @@ class _Rows:
     """The rows that wait for labels, and those that have one."""
 
     def __init__(self, horizon: int) -> None:
-        self._horizon = horizon
+        self._horizon, self.interval_ns = horizon, 0
         self._waiting: deque[_Row] = deque(maxlen=horizon + 1)
         self._close: Vector | None = None
         self._done: list[tuple[_Row, Vector, int]] = []
@@ -129,4 +130,5 @@ class _Rows:
             label=np.stack([label for _, label, _ in done]),
             label_from=np.array([row.entered for row, _, _ in done], np.int64),
             label_to=np.array([to for _, _, to in done], np.int64),
+            horizon_ns=self._horizon * self.interval_ns,
         )

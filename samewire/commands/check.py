@@ -13,6 +13,7 @@ def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_O
     run_file
         The YAML file.
     """
+    from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
     from samewire.schema import config_hash, load_run
 
@@ -27,9 +28,13 @@ def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_O
         ("risk", run.risk.use),
         ("broker", run.broker.use),
     ]
+    warned = cautions(run)
     if output.json:
-        say_json({"ok": True, "file": str(run_file), "config_hash": config_hash(run), **dict(parts)})
+        said = {"ok": True, "file": str(run_file), "config_hash": config_hash(run), **dict(parts)}
+        say_json(said | {"warnings": [caution.as_json() for caution in warned]})
         return 0
     say(f"{shown_path(str(run_file))}: no problem found")
     say(table([*parts, ("config hash", config_hash(run)[:16])]))
+    for caution in warned:
+        say(f"warning {caution.where}  {caution}")
     return 0

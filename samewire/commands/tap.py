@@ -1,7 +1,7 @@
 """`samewire tap`: what was said on a topic."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,19 +43,20 @@ def tap(
     directory
         The session directory.
     """
+    from adapters.files.journal_file import read_journal
     from samewire.closest import closest
     from samewire.event_rows import TOPICS
 
     if topic not in TOPICS:
         raise _wrong(f"tap: no topic is called {topic!r}", ", ".join(TOPICS), closest(topic, TOPICS))
-    symbols = _symbols(directory)
+    symbols, digest = _session(directory)
     place: int | None = None
     if only.symbol:
         if only.symbol not in symbols:
             raise _wrong(f"tap: {only.symbol!r} is not in the universe", _few(symbols), closest(only.symbol, symbols))
         place = symbols.index(only.symbol)
     printed = _Printer(output.json)
-    for count, row in enumerate(_selected(directory, topic, only, (symbols, place))):
+    for count, row in enumerate(_selected(read_journal(directory / "journal", digest), topic, only, (symbols, place))):
         if only.limit and count >= only.limit:
             break
         printed.row(row)
@@ -74,11 +75,13 @@ def _few(symbols: Sequence[str]) -> str:
     return listed(symbols)
 
 
-def _symbols(directory: Path) -> tuple[str, ...]:
+def _session(directory: Path) -> tuple[tuple[str, ...], str]:
+    """Symbols and digest of a session, from its manifest."""
     from engine.errors import DataError
 
     try:
-        return tuple(json.loads((directory / "manifest.json").read_text())["universe"]["symbols"])
+        manifest = json.loads((directory / "manifest.json").read_text())
+        return tuple(manifest["universe"]["symbols"]), str(manifest["digest"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{directory}: no session directory ({error}); name one that replay --out or demo wrote"
@@ -86,14 +89,13 @@ def _symbols(directory: Path) -> tuple[str, ...]:
 
 
 def _selected(
-    directory: Path, topic: str, only: Filter, of: tuple[tuple[str, ...], int | None]
+    journal: Iterable[Any], topic: str, only: Filter, of: tuple[tuple[str, ...], int | None]
 ) -> Iterator[dict[str, Any]]:
-    from adapters.files.journal_file import read_journal
     from samewire.event_rows import TOPICS, rows
 
     symbols, place = of
     kinds, since, until = TOPICS[topic], instant(only.since), instant(only.until)
-    for entry in read_journal(directory / "journal"):
+    for entry in journal:
         event = entry.event
         if event is None or not isinstance(event, kinds):
             continue

@@ -57,6 +57,14 @@ def resumed_everywhere(make: Any, events: Sequence[Any]) -> list[Any]:
     return out
 
 
+def first_names(event: Any, n: int) -> Any:
+    """Bars or features of the first n names; actions of those alone."""
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    keep = event.symbol < n if isinstance(event, Actions) else slice(n)
+    arrays = {name: value[keep] for name, value in fields.items() if isinstance(value, np.ndarray)}
+    return frozen(type(event)(**(fields | arrays)))
+
+
 def action(k: int, kind: ActionKind, symbol: int, *, ratio: float = 1.0, amount: float = 0.0) -> Actions:
     """Effective after slice k."""
     return frozen(

@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
-from engine.events import Bars, Book, OpenOrders, Signal
+from engine.errors import StateError
+from engine.events import Bars, Book, Features, OpenOrders, Signal, Status
 from engine.universe import Universe, universe_of
 from tests.make import book, market, signal
 
@@ -44,6 +46,47 @@ def moved(event: Any, order: Any) -> Any:
             value = msgspec.structs.replace(value, symbol=place[value.symbol].astype(np.int32))
         fields[name] = value
     return type(event)(**fields)
+
+
+_FLAT = ("qty", "working", "opened", "realised", "fees", "income")
+
+
+def grown(event: Any, k: int = 2) -> Any:
+    """The same event of a universe with k names appended, of which it knows nothing."""
+    fields = {}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        symbols = isinstance(value, np.ndarray) and name not in ("cash", "rate")
+        if symbols and isinstance(event, Bars | Signal | Book | Features):
+            fill: float = Status.MISSING if name == "status" else 0 if name in _FLAT or name == "member" else np.nan
+            value = np.concatenate([value, np.full((k, *value.shape[1:]), fill, value.dtype)])
+            value.flags.writeable = False
+        fields[name] = value
+    return type(event)(**fields)
+
+
+def grown_after(make: Any, step: Any, rows: Any, cut: int) -> tuple[list[Any], list[Any]]:
+    """Answers from `cut` on: of state moved into a universe with two names appended, and as if it always had them.
+
+    `rows` are tuples of events for `step(component, k, row)`.
+    """
+    short, always = make(universe()), make(universe(N + 2))
+    for k, row in enumerate(rows[:cut]):
+        step(short, k, row)
+        step(always, k, tuple(map(grown, row)))
+    longer = make(universe(N + 2))
+    longer.load(short.save())
+    later = [(k, tuple(map(grown, row))) for k, row in enumerate(rows)][cut:]
+    return [step(longer, k, row) for k, row in later], [step(always, k, row) for k, row in later]
+
+
+def refuses_moved(make: Any) -> None:
+    """State of a universe does not load where a symbol is gone or stands elsewhere, and the error names it."""
+    state = make(universe(2)).save()
+    with pytest.raises(StateError, match="symbol 'S1' was at position 1 .* is not in the universe now"):
+        make(universe(1)).load(state)
+    with pytest.raises(StateError, match="symbol 'S0' was at position 0 .* is at 1 now"):
+        make(universe(order=[1, 0, 2])).load(state)
 
 
 def arrays(event: Any) -> list[Any]:

@@ -10,15 +10,16 @@ from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
 from engine.events import FEE_KINDS, Approved, Bars, Fills, OrderState, Refusals, Reports
 from tests.conformance.driving import drive, resumed_everywhere, trading
-from tests.conformance.streams import arrays, same, universe
+from tests.conformance.streams import N, arrays, grown, refuses_moved, same, universe
 
 COSTS = Bps(commission_bps=5, slippage_bps=5, min_commission=1, tax_bps_sell=3)
-Make = Callable[[], Any]
+Make = Callable[..., Any]
+STOCKS = universe()
 CASES: dict[str, Make] = {
-    "simulated": lambda: Simulated(universe=universe(), costs=COSTS, name="b", fill="next_open"),
-    "simulated_short": lambda: Simulated(universe=universe(), costs=COSTS, name="b", fill="next_open", short=True),
-    "simulated_leveraged": lambda: Simulated(
-        universe=universe(), costs=COSTS, name="b", fill="next_open", short=True, leverage=2.0
+    "simulated": lambda u=STOCKS: Simulated(universe=u, costs=COSTS, name="b", fill="next_open"),
+    "simulated_short": lambda u=STOCKS: Simulated(universe=u, costs=COSTS, name="b", fill="next_open", short=True),
+    "simulated_leveraged": lambda u=STOCKS: Simulated(
+        universe=u, costs=COSTS, name="b", fill="next_open", short=True, leverage=2.0
     ),
 }
 pytestmark = [
@@ -148,6 +149,19 @@ def test_two_fresh_copies_agree(make: Make, seed: int) -> None:
 def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make, seed: int) -> None:
     events = trading(seed)
     assert same(drive(make(), events), resumed_everywhere(make, events))
+
+
+@pytest.mark.parametrize("cut", [3, 20, 50])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, seed: int, cut: int) -> None:
+    events = trading(seed)
+    short, longer = make(), make(universe(N + 2))
+    drive(short, events[:cut])
+    longer.load(short.save())
+    assert same(drive(longer, [grown(event) for event in events[cut:]]), drive(short, events[cut:]))
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make, seed: int) -> None:
+    refuses_moved(make)
 
 
 def test_answers_up_to_a_slice_do_not_depend_on_later_ones(make: Make, seed: int) -> None:

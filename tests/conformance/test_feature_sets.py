@@ -8,13 +8,14 @@ import pytest
 
 from components.features.rolling import Rolling
 from engine.events import Bars
-from tests.conformance.driving import drive, frozen, history, resumed_everywhere
-from tests.conformance.streams import N, arrays, moved, same, universe
+from tests.conformance.driving import drive, first_names, frozen, history, resumed_everywhere
+from tests.conformance.streams import N, arrays, moved, refuses_moved, same, universe
 
-Make = Callable[[], Any]
+Make = Callable[..., Any]
+STOCKS = universe()
 CASES: dict[str, Make] = {
-    "rolling": lambda: Rolling(universe=universe(), windows=(3, 6)),
-    "rolling_one_window": lambda: Rolling(universe=universe(), windows=(4,)),
+    "rolling": lambda u=STOCKS: Rolling(universe=u, windows=(3, 6)),
+    "rolling_one_window": lambda u=STOCKS: Rolling(universe=u, windows=(4,)),
 }
 pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 
@@ -49,7 +50,7 @@ def test_something_is_known_after_the_lookback(make: Make) -> None:
     assert np.isfinite(answers[features.lookback].value).any(axis=0).all()
 
 
-def test_values_depend_on_nothing_older_than_the_lookback(make: Make) -> None:
+def test_rule_14_values_depend_on_nothing_older_than_the_lookback(make: Make) -> None:
     events = history()
     whole = drive(make(), events)
     start = 8
@@ -82,6 +83,25 @@ def test_two_fresh_copies_agree(make: Make) -> None:
 
 def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make) -> None:
     assert same(drive(make(), history()), resumed_everywhere(make, history()))
+
+
+@pytest.mark.parametrize("cut", [1, 9, 20])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, cut: int) -> None:
+    """Old names as if nothing had happened, new ones as if everything began here."""
+    wide = history(n=N + 2)
+    narrow = [first_names(event, N) for event in wide]
+    short, longer, cold = make(), make(universe(N + 2)), make(universe(N + 2))
+    drive(short, narrow[:cut])
+    longer.load(short.save())
+    for old, new in zip(narrow[cut:], wide[cut:], strict=True):
+        (kept,), (went_on,), (began,) = drive(short, [old]), drive(longer, [new]), drive(cold, [new])
+        if kept is not None:
+            assert same(went_on.value[:N], kept.value)
+            assert same(went_on.value[N:], began.value[N:])
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make) -> None:
+    refuses_moved(make)
 
 
 def test_answers_up_to_a_slice_do_not_depend_on_later_ones(make: Make) -> None:

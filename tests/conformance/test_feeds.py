@@ -1,9 +1,11 @@
 """What every feed keeps: one list of feeds, one battery."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,7 @@ from adapters.files.csv_folder import CsvFeed
 from adapters.files.parquet import ParquetFeed
 from adapters.files.qlib_layout import QlibFeed
 from adapters.files.sample import SampleFeed
-from engine.events import INPUT_ORDER, Bars, Event, Reference, Status
+from engine.events import INPUT_ORDER, Bars, Event, Reference, Status, Timer
 from tests.adapters.files.made import CLOSE, Row, by_symbol, market_rows, parquet, plain, plains, qlib, table
 
 Rows = Sequence[Row]
@@ -93,7 +95,7 @@ def test_arrays_have_the_shape_of_the_universe_and_nobody_may_write_to_them(make
         if isinstance(event, Bars):
             assert {array.shape for array in arrays(event)} == {(n,)}
             assert len(event.extra) == len(feed.universe.extra)
-            assert (event.status.dtype, event.member.dtype) == (np.int32, np.bool_)
+            assert (event.status.dtype, event.member.dtype) == (np.dtype(np.int32), np.dtype(np.bool_))
             assert event.interval_ns == feed.interval_ns
             assert event.opened < event.ts
         assert not any(array.flags.writeable for array in arrays(event))
@@ -132,6 +134,36 @@ def test_a_range_is_the_slice_of_the_whole(make: Make, tmp_path: Path) -> None:
         expected = [event for event in whole if start <= event.ts < end]
         got = [event for event in feed.events(start, end) if not isinstance(event, Reference)]
         assert plains(got) == plains(expected)
+
+
+def new_york(ts: int) -> dt.date:
+    """The trading date: what happens exactly at a midnight belongs to the day that it ends."""
+    return dt.datetime.fromtimestamp((ts - 1) / 1e9, ZoneInfo("America/New_York")).date()
+
+
+@every_feed
+def test_both_days_of_a_span_count_in_the_zone_of_the_feed(make: Make, tmp_path: Path) -> None:
+    feed = make(tmp_path / "f", market_rows())
+    whole = [event for event in feed.events() if isinstance(event, Bars | Timer)]
+    first, last = new_york(whole[0].ts), new_york(whole[-1].ts)
+    day = dt.timedelta(days=1)
+    # Shifted by one day at a time, the ends of the span fall on days without a session too.
+    for start, end in [(first + k * day, min(last, first + (k + 3) * day)) for k in range(min(9, (last - first).days))]:
+        low, high = feed.bounds(start, end)
+        expected = [event for event in whole if start <= new_york(event.ts) <= end]
+        if expected:
+            got = [event for event in feed.events(low, high) if isinstance(event, Bars | Timer)]
+            assert plains(got) == plains(expected)
+    assert feed.bounds(None, None) == (None, None)
+    assert feed.bounds(first, None) == (feed.bounds(first, last)[0], None)
+    assert feed.bounds(None, last) == (None, feed.bounds(first, last)[1])
+    assert plains(feed.events(*feed.bounds(first, last))) == plains(feed.events())
+
+
+@every_feed
+def test_a_span_may_reach_as_far_as_the_calendar(make: Make, tmp_path: Path) -> None:
+    feed = make(tmp_path / "f", market_rows())
+    assert plains(feed.events(*feed.bounds(dt.date.min, dt.date.max))) == plains(feed.events())
 
 
 @every_feed

@@ -11,7 +11,7 @@ from components.gates.limits import Limits
 from engine.events import Approved, Control, ControlAction, LegAction, Refusals
 from engine.ids import OrderIds
 from engine.universe import Universe
-from tests.conformance.streams import N, arrays, moved, same, session, universe
+from tests.conformance.streams import N, arrays, grown_after, moved, refuses_moved, same, session, universe
 from tests.make import legs
 
 CASES: dict[str, Callable[[Universe], Any]] = {
@@ -121,6 +121,16 @@ def test_state_between_book_and_orders_decides_the_same(make: Make) -> None:
 def test_two_fresh_copies_agree(make: Make) -> None:
     one, two = make(universe()), make(universe())
     assert all(same(step(one, k, row), step(two, k, row)) for k, row in enumerate(session()))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, cut: int) -> None:
+    longer, always = grown_after(make, step, session(), cut)
+    assert same(longer, always)
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make) -> None:
+    refuses_moved(make)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 20])

@@ -13,7 +13,7 @@ from components.risk_models.ledoit_wolf import LedoitWolf
 from engine.events import LegAction, Orders
 from engine.ids import OrderIds
 from engine.universe import Universe
-from tests.conformance.streams import N, arrays, moved, same, session, universe
+from tests.conformance.streams import N, arrays, grown_after, moved, refuses_moved, same, session, universe
 from tests.make import target
 
 COSTS = Bps(commission_bps=5, slippage_bps=5, min_commission=1.0)
@@ -84,7 +84,7 @@ def test_orders_are_whole_lots_of_priced_names_with_distinct_ids(make: Make) -> 
     assert len(seen) == count
 
 
-def test_purchases_fit_into_cash_and_the_proceeds_of_sales(make: Make) -> None:
+def test_rule_36_purchases_fit_into_cash_and_the_proceeds_of_sales(make: Make) -> None:
     optimizer = make(universe())
     for row in session():
         orders = orders_of(step(optimizer, row))
@@ -102,7 +102,7 @@ def test_no_position_changes_sides(make: Make) -> None:
             assert row[2].qty[symbol] + qty >= 0
 
 
-def test_nan_in_target_alpha_and_bars_is_tolerated(make: Make) -> None:
+def test_rule_17_nan_in_target_alpha_and_bars_is_tolerated(make: Make) -> None:
     optimizer = make(universe())
     for bars, scores, book in session():
         optimizer.on_bars(bars)
@@ -138,6 +138,16 @@ def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make) -> N
 def test_two_fresh_copies_agree(make: Make) -> None:
     one, two = make(universe()), make(universe())
     assert all(same(step(one, row), step(two, row)) for row in session())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, cut: int) -> None:
+    longer, always = grown_after(make, lambda one, _, row: step(one, row), session(), cut)
+    assert same(longer, always)
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make) -> None:
+    refuses_moved(make)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 20])

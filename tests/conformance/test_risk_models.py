@@ -9,7 +9,7 @@ import pytest
 from components.risk_models.ledoit_wolf import LedoitWolf
 from engine.events import ActionKind, Actions
 from engine.universe import Universe
-from tests.conformance.streams import N, arrays, moved, same, session, universe
+from tests.conformance.streams import N, arrays, grown_after, moved, refuses_moved, same, session, universe
 
 CASES: dict[str, Callable[[Universe], Any]] = {
     "ledoit_wolf": lambda u: LedoitWolf(universe=u, window=12, min_slices=5),
@@ -77,7 +77,7 @@ def test_state_saved_and_loaded_at_every_point_answers_the_same(make: Make) -> N
         assert same(step(broken, k, row), step(straight, k, row))
 
 
-def test_nothing_older_than_the_lookback_matters(make: Make) -> None:
+def test_rule_14_nothing_older_than_the_lookback_matters(make: Make) -> None:
     model, late = make(universe()), make(universe())
     rows = session(slices=40)
     for row in rows:
@@ -85,6 +85,16 @@ def test_nothing_older_than_the_lookback_matters(make: Make) -> None:
     for row in rows[-model.lookback :]:
         late.on_bars(row[0])
     assert same(late.risk(), model.risk())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, cut: int) -> None:
+    longer, always = grown_after(make, step, session(), cut)
+    assert same(longer, always)
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make) -> None:
+    refuses_moved(make)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 20])

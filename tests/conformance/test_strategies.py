@@ -10,7 +10,7 @@ from components.strategies.sign import Sign
 from components.strategies.topk_dropout import TopkDropout
 from engine.events import Target
 from engine.universe import Universe
-from tests.conformance.streams import SLICES, N, arrays, moved, same, session, universe
+from tests.conformance.streams import SLICES, N, arrays, grown_after, moved, refuses_moved, same, session, universe
 from tests.make import signal
 
 CASES: dict[str, Callable[[Universe], Any]] = {
@@ -55,14 +55,14 @@ def test_inputs_are_not_changed(make: Make) -> None:
         assert same(before, [arrays(event) for event in row])
 
 
-def test_no_nan_becomes_a_position(make: Make) -> None:
+def test_rule_17_no_nan_becomes_a_position(make: Make) -> None:
     strategy = make(universe())
     for bars, _, book in session():
         target = step(strategy, (bars, signal(bars.ts, [np.nan] * N), book))
         assert target is None or np.array_equal(target.value, book.qty)
 
 
-def test_warm_up_gives_no_target(make: Make) -> None:
+def test_rule_14_warm_up_gives_no_target(make: Make) -> None:
     strategy = make(universe())
     bars, _, book = session()[0]
     assert step(strategy, (bars, signal(bars.ts, [np.nan] * N), book)) is None
@@ -84,6 +84,16 @@ def test_state_saved_and_loaded_at_every_point_decides_the_same(make: Make) -> N
 def test_two_fresh_copies_agree(make: Make) -> None:
     one, two = make(universe()), make(universe())
     assert all(same(step(one, row), step(two, row)) for row in session())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 20])
+def test_state_goes_on_in_a_universe_with_names_appended(make: Make, cut: int) -> None:
+    longer, always = grown_after(make, lambda one, _, row: step(one, row), session(), cut)
+    assert same(longer, always)
+
+
+def test_state_of_a_symbol_that_is_gone_or_moved_is_refused(make: Make) -> None:
+    refuses_moved(make)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 20])

@@ -246,3 +246,14 @@ async def test_an_error_of_ours_keeps_its_exit_code_and_its_words() -> None:
     with pytest.raises(ComponentError, match=r"ledger: failed on Timer of .*: rates: one is negative$") as failed:
         await Bus([Route(Timer, "ledger", unusable)]).feed(timer(1))
     assert failed.value.exit_code == DataError.exit_code
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_component_that_calls_exit_fails_like_any_other(slow: bool) -> None:
+    def leaves(_: Timer) -> None:
+        raise SystemExit(0)
+
+    bus = Bus([Route(Timer, "mine", leaves, slow=slow)])
+    with pytest.raises(ComponentError, match="mine: failed on Timer of .* SystemExit: 0"):
+        await bus.feed(timer(1))
+    await bus.aclose()

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.barrier import Named
+from engine.bus import Bus
 from engine.clock import Timers
-from engine.errors import ComponentError, DataError, StateError
+from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import (
     MINUTE_NS,
     ActionKind,
@@ -26,6 +27,7 @@ from engine.events import (
     Reports,
     Signal,
     Target,
+    TargetKind,
     Timer,
 )
 from engine.held import Delayed, Lagged
@@ -33,13 +35,14 @@ from engine.ids import OrderIds
 from engine.journal import read_runs
 from engine.ledger import Ledger
 from engine.open_orders import OpenLegs
+from engine.session import Replay, Session
 from engine.state import ext_hook, pack, unpack
 from engine.universe import Universe, universe_of
 from engine.wiring import ModelPart, Wiring
-from tests.engine.parts import BarLevel, Closes, FeatureLevel, FillAtOpen, Proportional, SlowWhole, parts
+from tests.engine.parts import BarLevel, Closes, FeatureLevel, FillAtOpen, Proportional, SlowWhole, Whole, parts
 from tests.engine.test_ledger import action, fills
 from tests.engine.test_wiring import Log, ran
-from tests.make import bars, day, legs, signal
+from tests.make import bars, day, legs, signal, target
 
 FIVE_NS = 5 * MINUTE_NS
 
@@ -71,7 +74,11 @@ async def test_rule_13_a_slower_strategy_decides_after_its_own_bars_with_the_lat
         ModelPart(name="five", model=BarLevel("five"), interval_ns=FIVE_NS),
     )
     made = parts(
-        interval_ns=MINUTE_NS, models=models, features=(), strategies=(Named("slow", slow), Named("fast", fast))
+        interval_ns=MINUTE_NS,
+        intervals=(FIVE_NS,),
+        models=models,
+        features=(),
+        strategies=(Named("slow", slow), Named("fast", fast)),
     )
     log = await ran(Wiring(made), minutes(10))
     at = [day(0) + k * MINUTE_NS for k in range(1, 11)]
@@ -112,11 +119,182 @@ async def test_what_a_slow_optimizer_raises_names_it() -> None:
         await ran(Wiring(parts(optimizer=Named("optimizer", Stuck()))), [bars(day(0), [10.0, 30.0])])
 
 
-async def test_a_signal_between_slices_is_kept_for_the_next_decision() -> None:
-    strategy = Proportional("strategy")
-    wiring = Wiring(parts(models=(ModelPart(name="b", model=BarLevel("b")),), strategies=(Named("s", strategy),)))
-    assert wiring.barrier.on_signal(signal(day(0) - 5, [1.0, 2.0], source="b")) is None
+class Wrong(BarLevel):
+    """Answers with another ts, another source, or not at all."""
+
+    def __init__(self, name: str, *, late_ns: int = 0, source: str = "", silent: bool = False) -> None:
+        super().__init__(source or name)
+        self._late_ns, self._silent = late_ns, silent
+
+    def on_bars(self, slice_: Bars, /) -> Any:
+        return None if self._silent else self._answer(slice_.ts + self._late_ns, slice_.close)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"late_ns": -1}, "b: .* its signal has ts .*; a model answers each slice with the ts of that slice"),
+        ({"late_ns": 5}, "b: .* its signal has ts"),
+        ({"source": "other"}, "other: .* no model is called 'other'; a signal's source is its model's name: b"),
+        (
+            {"silent": True},
+            "b: failed on Bars of 2018-01-02T21:00:00Z .* it did not answer; a model answers every slice",
+        ),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_model_that_breaks_its_contract_is_named(wrong: dict[str, Any], said: str, count: int) -> None:
+    models = (ModelPart(name="b", model=Wrong("b", **wrong)),)
+    with pytest.raises(ComponentError, match=said):
+        await ran(Wiring(parts(models=models)), [bars(day(k), [10.0, 30.0]) for k in range(count)])
+
+
+async def test_a_broker_that_answers_a_slice_without_fills_is_named() -> None:
+    class Mute(FillAtOpen):
+        def on_bars(self, slice_: Bars, /) -> Any:
+            return None
+
+    with pytest.raises(ComponentError, match="broker: .* it answered without a Fills; each slice needs exactly one"):
+        await ran(Wiring(parts(broker=Named("broker", Mute()))), [bars(day(0), [10.0, 30.0])])
+
+
+def test_an_interval_that_nobody_makes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="slow: interval_ns is 300 s, but the feed makes bars of 86400 s only"):
+        Wiring(parts(strategies=(Named("slow", Five("slow")),)))
+
+
+@pytest.mark.parametrize("where", ["strategy", "optimizer", "held"])
+def test_a_coroutine_where_an_answer_is_needed_at_once_is_refused(where: str) -> None:
+    class Waits(Proportional):
+        async def on_signals(self, signals: Any, book: Any, /) -> Any:
+            return None
+
+    class WaitsToo(Whole):
+        async def on_targets(self, targets: Any, book: Any, /) -> Any:
+            return None
+
+    class Remote(BarLevel):
+        async def on_bars(self, slice_: Bars, /) -> Any:
+            return self._answer(slice_.ts, slice_.close)
+
+    given: dict[str, Any] = {
+        "strategy": {"strategies": (Named("x", Waits("x")),)},
+        "optimizer": {"optimizer": Named("x", WaitsToo())},
+        "held": {"models": (ModelPart(name="x", model=Remote("x"), lag=1),)},
+    }[where]
+    with pytest.raises(ConfigError, match="x: .* is a coroutine, but it must answer at once; name it in slow_handlers"):
+        Wiring(parts(**given))
+
+
+async def test_a_model_may_wait_for_its_answer() -> None:
+    class Remote(BarLevel):
+        async def on_bars(self, slice_: Bars, /) -> Any:
+            return self._answer(slice_.ts, slice_.close)
+
+    log = await ran(Wiring(parts(models=(ModelPart(name="x", model=Remote("x")),))), [bars(day(0), [10.0, 30.0])])
+    assert len(log.of(Target)) == 1
+
+
+@pytest.mark.parametrize("kind", [TargetKind.QUANTITY, TargetKind.WEIGHT])
+async def test_rule_25_a_target_that_is_kept_follows_corporate_actions(kind: TargetKind) -> None:
+    class Once(Proportional):
+        def on_signals(self, signals: Any, book: Book, /) -> Target | None:
+            if book.ts != day(0):
+                return None
+            limit = np.array([12.0, np.nan, np.nan])
+            return target(day(0), [100.0, 50.0, np.nan], kind=kind, source="once", limit=limit)
+
+    optimizer = Whole()
+    made = parts(n=3, strategies=(Named("once", Once("once")),), optimizer=Named("optimizer", optimizer))
+    slices: list[Event] = [bars(day(k), [10.0, 30.0, 5.0]) for k in range(4)]
+    split = action(day(0) + 1, ActionKind.SPLIT, 0, ratio=3.0)
+    renamed = action(day(1) + 1, ActionKind.SYMBOL_CHANGE, 0, successor=2, ratio=2.0)
+    gone = action(day(2) + 1, ActionKind.DELISTING, 1, amount=1.0)
+    await ran(Wiring(made), [slices[0], split, slices[1], renamed, slices[2], gone, slices[3]])
+    values = [targets[0].value.tolist() for targets in optimizer.calls]
+    limits = [targets[0].limit.tolist() for targets in optimizer.calls]
+    shares = kind is TargetKind.QUANTITY
+    np.testing.assert_array_equal(values[1], [300.0 if shares else 100.0, 50.0, np.nan])
+    np.testing.assert_array_equal(values[2], [0.0, 50.0, 600.0 if shares else 100.0])
+    np.testing.assert_array_equal(values[3], [0.0, 0.0, 600.0 if shares else 100.0])
+    assert [row[0] for row in limits[:2]] == [12.0, 4.0]
+    assert limits[2][2] == 2.0
+
+
+async def test_what_a_feed_or_a_sink_raises_names_it_and_is_not_hidden_by_its_closing() -> None:
+    def broken() -> Any:
+        yield bars(day(0), [10.0, 30.0])
+        raise KeyError("row 40")
+
+    with pytest.raises(
+        ComponentError, match="feed: failed on the input after the one of 2018-01-02.*KeyError: 'row 40'"
+    ):
+        await Session(Wiring(parts())).run(Replay(broken))
+
+    class Full:
+        async def write(self, event: Event, /) -> None:
+            raise OSError("disk is full")
+
+        async def aclose(self) -> None:
+            raise ValueError("cannot close")
+
+    with pytest.raises(ComponentError, match="Full: failed on Bars of .* disk is full"):
+        await Session(Wiring(parts()), sinks=(Full(),)).run(Replay(lambda: iter([bars(day(0), [10.0, 30.0])])))
+
+    class Stuck(Full):
+        async def write(self, event: Event, /) -> None:
+            return None
+
+    with pytest.raises(ValueError, match="cannot close"):
+        await Session(Wiring(parts()), sinks=(Stuck(),)).run(Replay(lambda: iter([bars(day(0), [10.0, 30.0])])))
+
+
+async def test_rule_14_history_warms_up_whoever_keeps_estimates_and_decides_nothing() -> None:
+    class Sum(BarLevel):
+        lookback = 7
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self.total = np.zeros(2)
+
+        def on_bars(self, slice_: Bars, /) -> Signal:
+            self.total = self.total + slice_.close
+            return self._answer(slice_.ts, self.total)
+
+    strategy, quick, held = Proportional("s"), Sum("quick"), Sum("held")
+    models = (
+        ModelPart(name="quick", model=quick),
+        ModelPart(name="held", model=held, latency_ns=5),
+        ModelPart(name="read", model=FeatureLevel("read"), schema="closes", lag=2),
+    )
+    wiring = Wiring(parts(models=models, strategies=(Named("s", strategy),)))
+    assert wiring.lookback == 7
+    log = Log()
+    await Bus(wiring.warm_routes(), recorders=(log,)).run(_stream([bars(day(k), [1.0, 2.0]) for k in range(3)]))
+    assert {type(e).__name__ for _, e in log.rows} == {"Bars", "Features", "Signal"}
     assert strategy.calls == []
+    assert not wiring.timers.heap
+    assert quick.total.tolist() == held.total.tolist() == [3.0, 6.0]
+    after = await ran(wiring, [bars(day(3), [1.0, 2.0])])
+    lagged = next(s for s in after.of(Signal) if s.source == "read")
+    assert (lagged.asof, lagged.value.tolist()) == (day(1), [1.0, 2.0])
+
+
+async def _stream(events: list[Bars]) -> Any:
+    for event in events:
+        yield event
+
+
+def test_saved_signals_and_targets_are_longer_when_names_were_appended() -> None:
+    small = Wiring(parts(models=(ModelPart(name="b", model=BarLevel("b"), lag=1),), features=()))
+    small.barrier.on_bars(bars(day(0), [1.0, 2.0]))
+    small.barrier.on_signal(signal(day(0), [1.0, 2.0], source="b"))
+    small.held["b"].on_event(bars(day(0), [1.0, 2.0]))
+    large = Wiring(parts(n=3, models=(ModelPart(name="b", model=BarLevel("b"), lag=1),), features=()))
+    large.barrier.load(small.barrier.save())
+    large.held["b"].load(small.held["b"].save())
+    answer = large.held["b"].on_event(bars(day(1), [1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(answer.value, [1.0, 2.0, np.nan])
 
 
 async def test_an_execution_component_stands_between_optimizer_and_gate() -> None:
@@ -244,8 +422,8 @@ def test_held_signals_are_saved_bounded_and_checked() -> None:
     with pytest.raises(ValueError, match="lag must be at least 1 slice, got 0"):
         Lagged(answer, lag=0, name="m", n=1)
     with pytest.raises(ValueError, match="latency must be positive, got 0 ns"):
-        Delayed(answer, latency_ns=0, name="m", timers=Timers())
-    delayed, copy = (Delayed(answer, latency_ns=10**12, name="m", timers=Timers()) for _ in range(2))
+        Delayed(answer, latency_ns=0, name="m", n=1, timers=Timers())
+    delayed, copy = (Delayed(answer, latency_ns=10**12, name="m", n=1, timers=Timers()) for _ in range(2))
     assert delayed.on_timer(Timer(ts=1, name="other", due=1)) is None
     for k in range(4096):
         delayed.on_event(Timer(ts=k, name="x", due=k))  # type: ignore[arg-type]
@@ -293,7 +471,9 @@ async def test_a_component_of_a_slower_interval_sees_its_bars_only() -> None:
 
     watcher = Watcher("w")
     models = (ModelPart(name="minute", model=BarLevel("minute")),)
-    made = parts(interval_ns=MINUTE_NS, features=(), models=models, strategies=(Named("w", watcher),))
+    made = parts(
+        interval_ns=MINUTE_NS, intervals=(FIVE_NS,), features=(), models=models, strategies=(Named("w", watcher),)
+    )
     log = Log()
     log.rows += (await ran(Wiring(made), minutes(10))).rows
     assert watcher.seen == [FIVE_NS, FIVE_NS]

@@ -238,6 +238,33 @@ def test_rule_24_a_symbol_change_moves_the_position_at_its_cost() -> None:
     assert np.isnan(book.entry[0])
 
 
+@given(
+    st.integers(-300, 300),
+    st.integers(-300, 300),
+    st.sampled_from([0.5, 1.0, 2.0, 0.75]),
+    st.floats(5, 50).map(lambda p: round(p, 2)),
+)
+def test_rule_24_a_symbol_change_keeps_money_and_the_identity(old: int, new: int, ratio: float, price: float) -> None:
+    ledger = started()
+    rows = [(0, float(old), price, 1.0), (3, float(new), 40.0, 1.0)]
+    ledger.on_fills(fills(day(0), [row for row in rows if row[1]]))
+    before = ledger.book(day(0))
+    after = ledger.on_actions(action(day(0) + 1, ActionKind.SYMBOL_CHANGE, 0, successor=3, ratio=ratio))
+    held = after.qty != 0
+    unrealised = (after.qty[held] * (after.mark[held] - after.entry[held])).sum()
+    assert after.qty[0] == 0
+    assert after.qty[3] == np.trunc(old * ratio + new)
+    moved = old * (ratio * 40.0 - 10.0)  # the successor has a mark of its own
+    assert after.equity == pytest.approx(before.equity + moved, abs=1e-6)
+    assert after.equity == pytest.approx(10_000 + after.realised.sum() + unrealised - after.fees.sum(), abs=1e-6)
+    assert (after.opened[held] > 0).all()
+
+
+def test_a_symbol_change_without_a_ratio_is_refused() -> None:
+    with pytest.raises(DataError, match="symbol change of A has ratio nan; state new shares for one old"):
+        started().on_actions(action(day(0) + 1, ActionKind.SYMBOL_CHANGE, 0, successor=3))
+
+
 def test_rule_43_currencies_are_converted_at_the_rate_of_the_event() -> None:
     universe = Universe(
         symbols=("US", "EU"),

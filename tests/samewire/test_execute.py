@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from adapters.files.journal_file import read_journal
-from engine.errors import ComponentError, ConfigError, DataError
+from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import Bars, Book, Signal
 from samewire import Result, arun, open_session, run
 
@@ -143,7 +143,9 @@ class Explodes:
 
 def test_a_failure_in_the_middle_names_the_component_and_leaves_no_half_written_directory(tmp_path: Path) -> None:
     broken = small(strategy={"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 30})
-    with pytest.raises(ComponentError, match=r"mine: failed on Signal of 2019-\S+ \(\d+ ns\): LookupError: no such sector"):
+    with pytest.raises(
+        ComponentError, match=r"mine: failed on Signal of 2019-\S+ \(\d+ ns\): LookupError: no such sector"
+    ):
         run(broken, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -173,7 +175,7 @@ async def test_it_runs_where_an_event_loop_runs_already() -> None:
 
 async def test_signals_can_be_followed_while_the_session_runs() -> None:
     prepared = open_session(small())
-    tap = prepared.session.bus.tap(Signal)
+    tap = prepared.bus.tap(Signal)
     seen: list[int] = []
 
     async def follow() -> None:
@@ -181,7 +183,7 @@ async def test_signals_can_be_followed_while_the_session_runs() -> None:
             seen.append(signal.ts)
 
     reader = asyncio.create_task(follow())
-    await prepared.session.run(*prepared.sources)
+    await prepared.run()
     await reader
     assert len(seen) == prepared.fold.counts().slices
     assert seen == sorted(seen)
@@ -247,3 +249,36 @@ def test_scores_of_tickers_that_look_like_other_things_are_read_and_stray_rows_a
     )
     assert set(result.fills["symbol"].to_pylist()) == {"000001", "NULL"}
     assert any("1 row of scores.csv not used" in warning for warning in result.warnings)
+
+
+def test_a_directory_that_came_into_being_meanwhile_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def another_finishes(progress: Any) -> None:
+        if progress.slices == 3:
+            out.mkdir()
+            (out / "manifest.json").write_text("another's")
+
+    with pytest.raises(ConfigError, match="it is there already"):
+        run(small(), out=out, progress=another_finishes)
+    assert (out / "manifest.json").read_text() == "another's"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_link_is_not_replaced(tmp_path: Path) -> None:
+    run(small(), out=tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(ConfigError, match="it is a link, so it is not replaced"):
+        run(small(), out=tmp_path / "link", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_journal_that_was_cut_is_told_when_the_digest_is_known(tmp_path: Path) -> None:
+    digest = run(small(), out=tmp_path / "run").summary["digest"]
+    folder = tmp_path / "run" / "journal"
+    whole = list(read_journal(folder, digest))
+    path = next(folder.iterdir())
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert len(list(read_journal(folder))) < len(whole)
+    with pytest.raises(StateError, match="the journal ends before its session did"):
+        list(read_journal(folder, digest))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from samewire.execute import Progress
 from samewire.logs import HIDDEN, SIM_TS, bound_run, configure, redact
+from samewire.prepare import Progress
 from samewire.progress import showing
 from tests.make import START_NS, day
 

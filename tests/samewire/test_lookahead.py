@@ -1,18 +1,24 @@
-"""Changing any bar after t in the source file changes no event up to t: for every shipped run file."""
+"""Changing any bar after t in the source file changes no event up to t: for every shipped run file and layout."""
 
+import datetime as dt
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.files.journal_file import read_journal
+from adapters.files.journal_file import read_blocks
 from adapters.files.sample import SampleFeed
-from engine.events import Bars
-from engine.state import encode_hook
+from engine.events import Bars, Event
+from engine.journal import Record, read_runs
+from engine.state import ext_hook
 from samewire import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +31,16 @@ SHORTER = {
 }
 SHORTER["scores"] = ["session.start=2019-04-01", "session.end=null", "strategy.topk=5", "risk.max_weight=0.5"]
 CUT = np.datetime64("2019-10-01", "ns").astype(np.int64).item()
+CLOSE = "close: '16:00 America/New_York'"
+_event = msgspec.msgpack.Decoder(Event, ext_hook=ext_hook, dec_hook=lambda _, value: value)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own: nothing of another one may stand in for what is sorted here."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SAMEWIRE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +59,42 @@ def rows() -> dict[str, Any]:
     return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
-def written(rows: dict[str, Any], path: Path) -> Path:
+def written(rows: dict[str, Any], path: Path) -> str:
+    """The rows as a Parquet file of instants, in time order; and the feed that reads it."""
     columns = {name: pa.array(values) for name, values in rows.items()}
     columns["ts"] = columns["ts"].cast(pa.timestamp("ns", tz="UTC"))
     pq.write_table(pa.table(columns), path)
-    return path
+    return f"{{use: parquet, stamped: close, interval: 1d, path: '{path}'}}"
+
+
+def dates_of(rows: dict[str, Any]) -> pa.Table:
+    zone = ZoneInfo("America/New_York")
+    days = [dt.datetime.fromtimestamp(ts / 1e9, zone).date() for ts in rows["ts"].tolist()]
+    named = {name: pa.array(values) for name, values in rows.items() if name != "ts"}
+    return pa.table({"date": pa.array(days, pa.date32())} | named)
+
+
+def dated(rows: dict[str, Any], path: Path) -> str:
+    pq.write_table(dates_of(rows), path, row_group_size=1000)
+    return f"{{use: parquet, {CLOSE}, path: '{path}'}}"
+
+
+def by_symbol(rows: dict[str, Any], path: Path) -> str:
+    """Sorted through the cache, in pieces far smaller than the table."""
+    pq.write_table(dates_of(rows).sort_by([("symbol", "ascending"), ("date", "ascending")]), path)
+    return f"{{use: parquet, {CLOSE}, path: '{path}', sort_rows_max: 700}}"
+
+
+def csv_folder(rows: dict[str, Any], path: Path) -> str:
+    path.mkdir()
+    table = dates_of(rows)
+    for name in sorted({*rows["symbol"].tolist()}):
+        pc.write_csv(table.filter(pa.array(rows["symbol"] == name)).drop_columns("symbol"), path / f"{name}.csv")
+    return f"{{use: csv, {CLOSE}, path: '{path}'}}"
+
+
+Layout = Callable[[dict[str, Any], Path], str]
+LAYOUTS: dict[str, Layout] = {"dated": dated, "by_symbol": by_symbol, "csv_folder": csv_folder}
 
 
 def another_future(rows: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -63,43 +110,63 @@ def another_future(rows: dict[str, Any], seed: int) -> dict[str, Any]:
     return {name: values[keep] for name, values in changed.items()}
 
 
-def told(config: Path, data: Path, out: Path) -> list[bytes]:
-    """Every record up to the cut, with its origin."""
-    feed = ["feed={use: parquet, stamped: close, interval: 1d, path: '" + str(data) + "'}"]
-    if config.stem == "scores":  # its own scores are of another year
-        feed.append(f"models[0].table='{monthly_scores(data)}'")
-    run(config, overrides=feed + SHORTER.get(config.stem, []), out=out)
-    encode = msgspec.msgpack.Encoder(enc_hook=encode_hook).encode
+def told(config: Path, feed: str, out: Path, *more: str) -> list[bytes]:
+    """Every record up to the cut, with its origin: its body, of features the digest of it."""
+    run(config, overrides=[f"feed={feed}", *SHORTER.get(config.stem, []), *more], out=out)
+    # A run of the journal is one input and what followed from it at that instant.
     return [
-        encode([entry.seq, entry.origin, entry.event])
-        for entry in read_journal(out / "journal")
-        if entry.event is not None and entry.event.ts <= CUT
+        msgspec.msgpack.encode(record)
+        for step in read_runs(read_blocks(out / "journal"))
+        if _event.decode(step.records[0].body).ts <= CUT
+        for record in step.records
     ]
 
 
-def monthly_scores(data: Path) -> Path:
+def monthly_scores(rows: dict[str, Any], path: Path) -> Path:
     """A random score for each symbol every twentieth slice of the cut's year."""
-    table = pq.read_table(data, columns=["ts", "symbol"])
     rng = np.random.default_rng(9)
-    instants = np.unique(table["ts"].to_numpy().astype(np.int64))
+    instants = np.unique(rows["ts"])
     instants = instants[(instants > CUT - 200 * 86_400 * 10**9) & (instants <= CUT)][::20]
-    names = sorted(set(table["symbol"].to_pylist()))
+    names = sorted(set(rows["symbol"].tolist()))
     lines = [f"{np.datetime64(int(t), 'ns')}Z,{name},{rng.normal():.6f}" for t in instants for name in names]
-    path = data.parent / "monthly.csv"
     path.write_text("\n".join(["ts,symbol,score", *lines]))
     return path
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_the_future_changes_nothing_before_it(config: Path, rows: dict[str, Any], tmp_path: Path) -> None:
-    as_it_was = told(config, written(rows, tmp_path / "bars.parquet"), tmp_path / "first")
+def assert_blind(config: Path, layout: Layout, rows: dict[str, Any], folder: Path, *more: str) -> list[bytes]:
+    """Runs it on the rows and on two other futures of them; what it said up to the cut is the same."""
+    as_it_was = told(config, layout(rows, folder / "bars"), folder / "first", *more)
     assert len(as_it_was) > 500
     for seed in (1, 2):
-        data = written(another_future(rows, seed), tmp_path / f"other{seed}.parquet")
-        otherwise = told(config, data, tmp_path / f"run{seed}")
+        feed = layout(another_future(rows, seed), folder / f"other{seed}")
+        otherwise = told(config, feed, folder / f"run{seed}", *more)
         first = next((i for i, (a, b) in enumerate(zip(as_it_was, otherwise, strict=False)) if a != b), None)
         assert first is None, f"record {first} knew what was to come"
         assert len(otherwise) == len(as_it_was)
+        digests = {
+            json.loads((folder / name / "summary.json").read_text())["digest"] for name in ("first", f"run{seed}")
+        }
+        assert len(digests) == 2, "the other future was never read"
+    return as_it_was
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_future_changes_nothing_before_it(config: Path, rows: dict[str, Any], tmp_path: Path) -> None:
+    # The scores of that run file are of another year.
+    scores = f"models[0].table='{monthly_scores(rows, tmp_path / 'monthly.csv')}'"
+    said = assert_blind(config, written, rows, tmp_path, *([scores] if config.stem == "scores" else []))
+    features = [record for record in said if not msgspec.msgpack.decode(record, type=Record).stored]
+    assert bool(features) == ("features:" in config.read_text())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_the_future_changes_nothing_before_it_in_any_layout(
+    layout: Layout, rows: dict[str, Any], tmp_path: Path, cache: Path
+) -> None:
+    config = ROOT / "configs" / "ema_cross.yaml"
+    assert_blind(config, layout, rows, tmp_path)
+    # Three tables that differ are three entries; a table in time order is never sorted.
+    assert len(list(cache.glob("*.parquet"))) == (0 if layout is dated else 3)
 
 
 def test_the_check_finds_a_model_that_peeks(rows: dict[str, Any], tmp_path: Path) -> None:
@@ -108,7 +175,7 @@ def test_the_check_finds_a_model_that_peeks(rows: dict[str, Any], tmp_path: Path
     later = rows["ts"] > CUT
     oracle = tmp_path / "oracle.csv"
 
-    def peeking(data: dict[str, Any]) -> Path:
+    def peeking(data: dict[str, Any]) -> str:
         latest = {s: c for s, c in zip(data["symbol"][later_of(data)], data["close"][later_of(data)], strict=True)}
         days = np.unique(data["ts"][~later_of(data)])
         lines = [f"{np.datetime64(int(t), 'ns')}Z,{s},{c}" for t in days for s, c in latest.items()]

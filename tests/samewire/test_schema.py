@@ -211,6 +211,21 @@ def test_risk_and_sinks_have_defaults_and_sinks_may_be_none() -> None:
     assert load_run(plain_run(sinks=[])).sinks == ()
 
 
+def test_warmup_is_a_number_of_slices_or_none_and_survives_being_written_back(good: Path, tmp_path: Path) -> None:
+    assert load_run(good).session.warmup is None
+    for text, slices in (("0", 0), ("60", 60), ("null", None), ("~", None)):
+        run = load_run(good, [f"session.warmup={text}"])
+        assert run.session.warmup == slices
+        (tmp_path / "again.yaml").write_text(dump_run(run))
+        assert load_run(tmp_path / "again.yaml") == run
+    assert len({config_hash(load_run(good, [f"session.warmup={n}"])) for n in ("null", "0", "60")}) == 3
+    for text in ("-1", "1.5", "none", "2d"):
+        with pytest.raises(RunFileErrors, match=r"session\.warmup"):
+            load_run(good, [f"session.warmup={text}"])
+    said = json_schema()["properties"]["session"]["properties"]["warmup"]
+    assert said["anyOf"] == [{"minimum": 0, "type": "integer"}, {"type": "null"}]
+
+
 def test_latency_and_ttl_are_durations() -> None:
     model = {"use": "momentum", "window": 5, "latency": "250ms", "ttl": "2d"}
     spec = load_run(plain_run(models=[model])).models[0]

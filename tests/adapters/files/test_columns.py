@@ -7,7 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapters.files.columns import stamps
 from adapters.files.csv_folder import CsvFeed
 from adapters.files.parquet import ParquetFeed
 from adapters.files.rows import STEPS_MAX, Surveyor
@@ -93,6 +96,47 @@ def test_files_of_a_folder_must_be_dated_and_shaped_alike(tmp_path: Path) -> Non
     (tmp_path / "c" / "B.csv").write_text("date,open,high,low,close,close,volume\n2018-01-02,9,12,8,10,1,1\n")
     with pytest.raises(DataError, match="the column 'close' stands twice"):
         CsvFeed(path=tmp_path / "c", close=CLOSE)
+
+
+@pytest.mark.parametrize("odd", [20180230, 20181301, 20180100, 20180001, 20180132, 20190229, 20180999, 19_000_199])
+@pytest.mark.parametrize("text", [False, True])
+def test_a_number_that_is_no_date_is_refused_by_its_name(tmp_path: Path, odd: int, text: bool) -> None:
+    column = pa.array([20180305, odd], pa.int64())
+    path = with_stamp(tmp_path / "a.parquet", column.cast(pa.string()) if text else column)
+    with pytest.raises(DataError, match=f"{odd} is not a date"):
+        ParquetFeed(path=path, close=CLOSE)
+
+
+@pytest.mark.parametrize("odd", [0, -1, 18991231, 21010101, 1_520_260_200])
+def test_integers_that_are_neither_dates_nor_ns_are_refused_by_their_name(tmp_path: Path, odd: int) -> None:
+    path = with_stamp(tmp_path / "a.parquet", pa.array([20180305, odd], pa.int64()))
+    with pytest.raises(DataError, match=f"UTC ns or YYYYMMDD, all alike, got {odd};"):
+        ParquetFeed(path=path, close=CLOSE)
+
+
+def test_dates_among_instants_are_refused(tmp_path: Path) -> None:
+    path = with_stamp(tmp_path / "a.parquet", pa.array([1_520_260_200_000_000_000, 20180306], pa.int64()), "ts")
+    with pytest.raises(DataError, match="YYYYMMDD, all alike, got 20180306"):
+        ParquetFeed(path=path, close=CLOSE)
+
+
+def test_dates_in_one_row_group_and_instants_in_another_are_refused(tmp_path: Path) -> None:
+    column = pa.array([20180305, 1_520_360_200_000_000_000], pa.int64())
+    pq.write_table(table(ROWS).set_column(0, "ts", column), tmp_path / "a.parquet", row_group_size=1)
+    with pytest.raises(DataError, match="dated differently"):
+        ParquetFeed(path=tmp_path / "a.parquet", close=CLOSE, stamped="close")
+
+
+@given(day=st.dates(dt.date(1900, 1, 1), dt.date(2100, 12, 31)))
+def test_every_real_date_is_read_as_itself(day: dt.date) -> None:
+    found, dated = stamps(pa.array([int(day.strftime("%Y%m%d"))]), "here", dated=True)
+    assert (dt.date(1970, 1, 1) + dt.timedelta(days=int(found[0])), dated) == (day, True)
+
+
+def test_text_that_is_no_date_is_refused(tmp_path: Path) -> None:
+    for odd in ("2018-02-30", "2018-13-01"):
+        with pytest.raises(DataError, match=f"cannot be read.*{odd}"):
+            ParquetFeed(path=with_stamp(tmp_path / "a.parquet", pa.array(["2018-03-05", odd])), close=CLOSE)
 
 
 def test_sectors_that_fit_nothing_are_refused(tmp_path: Path) -> None:

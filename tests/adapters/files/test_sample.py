@@ -1,7 +1,9 @@
 """The generated market: what is in it, and that its planted relation is as strong as it says."""
 
+import datetime as dt
 import functools
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import exchange_calendars
 import numpy as np
@@ -233,3 +235,22 @@ def test_options_out_of_bounds_are_refused(options: dict[str, Any]) -> None:
 def test_bars_and_actions_are_all_there_is_after_the_sectors() -> None:
     _, *rest = feed().events()
     assert {type(event) for event in rest} == {Bars, Actions}
+
+
+def test_actions_of_a_span_of_days_lie_in_it_except_before_its_first_bar() -> None:
+    feed = SampleFeed(symbols=20, years=1)
+    actions = [event for event in feed.events() if isinstance(event, Actions)]
+    day = dt.timedelta(days=1)
+    for action in actions:
+        ex_date = dt.datetime.fromtimestamp(action.ts / 1e9, ZoneInfo("America/New_York")).date()
+        for start, end, inside in [
+            (ex_date - day, ex_date, True),
+            (ex_date - 4 * day, ex_date + day, True),
+            (ex_date, ex_date + 4 * day, False),
+            (ex_date - 4 * day, ex_date - day, False),
+        ]:
+            low, high = feed.bounds(start, end)
+            assert low is not None
+            assert high is not None
+            assert (low <= action.ts < high) == inside
+    assert len(actions) > 10

@@ -4,15 +4,19 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.files.columns import Chunk
 from adapters.files.parquet import ParquetFeed
+from adapters.files.rows import EXAMPLES_MAX, Disorder
 from adapters.files.store import stored
 from engine.errors import DataError
 from tests.adapters.files.made import CLOSE, by_symbol, market_rows, parquet, plains
@@ -96,6 +100,49 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeyp
     path = parquet(tmp_path / "a.parquet", by_symbol(market_rows()))
     with pytest.raises(DataError, match="set SAMEWIRE_CACHE"):
         ParquetFeed(path=path, close=CLOSE)
+
+
+@pytest.mark.parametrize("rows_max", [1, 7, 10**6])
+def test_rows_out_of_order_are_sorted_and_counted_for_the_whole_file(tmp_path: Path, rows_max: int) -> None:
+    rows = by_symbol(market_rows())
+    rows[3], rows[4] = rows[4], rows[3]
+    rows[-1], rows[-3] = rows[-3], rows[-1]
+    path = parquet(tmp_path / "a.parquet", rows, row_group_size=7)
+    for _ in ("sorted now", "from the cache"):
+        feed = ParquetFeed(path=path, close=CLOSE, sort_rows_max=rows_max)
+        expected = ParquetFeed(path=parquet(tmp_path / "b.parquet", sorted(rows)), close=CLOSE)
+        assert plains(feed.events()) == plains(expected.events())
+        assert [issue for issue in feed.issues() if issue.kind != "unsorted_row"] == list(expected.issues())
+        (issue,) = (issue for issue in feed.issues() if issue.kind == "unsorted_row")
+        assert (issue.count, issue.rule) == (3, "sorted by time; the order of the file does not matter")
+        assert issue.examples == tuple(
+            f"{rows[k][1]} {rows[k][0]}: after {rows[k - 1][0]}" for k in (4, len(rows) - 2, len(rows) - 1)
+        )
+
+
+def test_a_table_sorted_by_symbol_is_not_out_of_order(tmp_path: Path) -> None:
+    rows = market_rows()
+    turned = sorted(rows, key=lambda r: (r[1], -r[0].toordinal()))[::-1]  # symbols from Z to A, time forward
+    years = by_symbol(rows[:60]) + by_symbol(rows[60:])  # pieces of time, each by symbol
+    for k, order in enumerate((by_symbol(rows), turned, years)):
+        feed = ParquetFeed(path=parquet(tmp_path / f"{k}.parquet", order, row_group_size=11), close=CLOSE)
+        list(feed.events())
+        assert "unsorted_row" not in {issue.kind for issue in feed.issues()}
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), max_size=60), cuts=st.lists(st.integers(0, 60)))
+def test_disorder_is_what_walking_row_by_row_finds(rows: list[tuple[int, int]], cuts: list[int]) -> None:
+    disorder = Disorder()
+    stamp, code = np.array([at for _, at in rows], np.int64), np.array([of for of, _ in rows], np.int32)
+    for low, high in pairwise([0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]):
+        disorder.add(stamp[low:high], code[low:high], int(code[:high].max(initial=-1)) + 1)
+    last: dict[int, int] = {}
+    expected = []
+    for of, at in rows:
+        if at < last.get(of, at):
+            expected.append((of, at, last[of]))
+        last[of] = at
+    assert (disorder.count, disorder.first) == (len(expected), expected[:EXAMPLES_MAX])
 
 
 def test_two_processes_may_sort_the_same_table_at_once(tmp_path: Path, cache: Path) -> None:

@@ -94,6 +94,56 @@ def test_an_interval_that_is_not_one_is_refused(text: str) -> None:
         parse_interval(text)
 
 
+@pytest.mark.parametrize(
+    ("close", "first", "last"),
+    [
+        ("24:00 UTC", "2018-03-06T00:00", "2018-03-10T00:00"),
+        ("20:00 America/New_York", "2018-03-06T01:00", "2018-03-10T01:00"),
+        ("16:00 Pacific/Honolulu", "2018-03-06T02:00", "2018-03-10T02:00"),
+        ("15:00 Asia/Shanghai", "2018-03-05T07:00", "2018-03-09T07:00"),
+    ],
+)
+def test_a_span_of_days_runs_from_the_close_of_its_first_to_the_close_of_its_last(
+    close: str, first: str, last: str
+) -> None:
+    timing = Timing(dated=True, interval_ns=DAY_NS, close=parse_close(close))
+    assert timing.bounds(dt.date(2018, 3, 5), dt.date(2018, 3, 9)) == (ns(first), ns(last) + 1)
+
+
+@pytest.mark.parametrize(
+    ("close", "first", "last"),
+    [
+        (None, "2018-03-09T00:00", "2018-03-12T00:00"),
+        ("16:00 America/New_York", "2018-03-09T05:00", "2018-03-12T04:00"),  # clocks go forward on the 11th
+        ("15:00 Asia/Shanghai", "2018-03-08T16:00", "2018-03-11T16:00"),
+    ],
+)
+def test_a_span_of_days_within_the_day_runs_from_local_midnight_to_local_midnight(
+    close: str | None, first: str, last: str
+) -> None:
+    timing = Timing(dated=False, interval_ns=MINUTE_NS, close=None if close is None else parse_close(close))
+    low, high = timing.bounds(dt.date(2018, 3, 9), dt.date(2018, 3, 11))
+    # A bar that closes at midnight covers the day that ends there: left open, right closed.
+    assert (low, high) == (ns(first) + 1, ns(last) + 1)
+
+
+@pytest.mark.parametrize("zone", ["America/Havana", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia", "UTC"])
+@pytest.mark.parametrize("dated", [True, False])
+def test_spans_of_days_tile_time_whatever_the_clocks_do(zone: str, dated: bool) -> None:
+    timing = Timing(dated=dated, interval_ns=DAY_NS, close=parse_close(f"16:00 {zone}"))
+    day = dt.date(2011, 1, 1)
+    while day.year == 2011:
+        (low, high), after = timing.bounds(day, day), timing.bounds(day + dt.timedelta(days=1), None)[0]
+        day += dt.timedelta(days=1)
+        if (zone, day) == ("Pacific/Apia", dt.date(2011, 12, 31)):
+            continue  # the day before never was
+        assert low is not None
+        assert high is not None
+        assert after is not None
+        assert low < high <= after
+        assert dated or high == after
+
+
 @given(days=st.lists(st.integers(17_000, 19_000), min_size=1, max_size=20).map(sorted), low=st.integers(0, 19))
 def test_bounds_on_stamps_are_never_too_narrow(days: list[int], low: int) -> None:
     timing = Timing(dated=True, interval_ns=DAY_NS, close=parse_close("16:00 Australia/Sydney"))

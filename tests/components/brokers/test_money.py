@@ -99,7 +99,7 @@ def test_cutting_matches_a_plain_loop_over_every_number_of_lots(of, p, cash, ord
     assert dict(zip(fill.order_ids.tolist(), fill.qty.tolist(), strict=True)) == expected
 
 
-def test_the_search_for_the_largest_cut_survives_a_minimum_commission():
+def test_rule_41_the_search_for_the_largest_cut_survives_a_minimum_commission():
     one = np.ones(1)
     for cash in (0.0, 5.0, 105.0, 106.0, 1_000.0, 99_999.0):
         trades = rules.Trades(
@@ -121,7 +121,7 @@ def test_fractional_lots_are_cut_to_whole_lots():
     assert fills(one.on_bars(bars(day(1), [30.0]))).qty.tolist() == [pytest.approx(0.033)]
 
 
-def test_a_halted_name_takes_no_cash_from_the_others():
+def test_rule_30_a_halted_name_takes_no_cash_from_the_others():
     one = broker(cash=1_000.0)
     one.on_orders(approved([0, 1], [10.0, 10.0]))
     out = one.on_bars(bars(day(1), [np.nan, 100.0, 100.0], status=[Status.HALTED, 0, 0]))

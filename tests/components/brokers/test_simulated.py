@@ -33,7 +33,7 @@ def later(*, hour: int, close=ONE, **columns):
 # ---- rule 28: the default fill ---------------------------------------------------------------------------------------
 
 
-def test_default_fill_is_the_open_of_the_next_slice():
+def test_rule_28_the_default_fill_is_the_open_of_the_next_slice():
     one = broker(costs=Bps(slippage_bps=10, commission_bps=5))
     assert states(one.on_orders(approved([1], [200.0]))) == {1: OrderState.ACCEPTED}
     out = one.on_bars(bars(day(1), [100.0, 52.0, 100.0], open=[100.0, 51.0, 100.0]))
@@ -57,7 +57,7 @@ def test_an_empty_slice_has_exactly_one_fills_without_rows():
     assert fill.fees.shape == (0, 3)
 
 
-def test_a_bar_that_began_before_the_order_never_fills_it():
+def test_rule_28_a_bar_that_began_before_the_order_never_fills_it():
     one = broker()
     one.on_orders(approved([0], [1.0], ts=day(0) + HOUR_NS // 2))
     assert traded(one.on_bars(later(hour=1))) == {}
@@ -84,12 +84,25 @@ def test_a_multiplier_scales_fees_and_money():
 
 
 @pytest.mark.parametrize("status", [Status.MISSING, Status.HALTED])
-def test_stale_price_no_fill_and_a_good_till_cancelled_order_rests(status):
+def test_rule_30_no_fill_and_a_good_till_cancelled_order_rests(status):
     one = broker()
     one.on_orders(approved([0], [5.0], tif=GTC))
     out = one.on_bars(bars(day(1), [np.nan, 100.0, 100.0], status=[status, 0, 0]))
     assert (traded(out), states(out)) == ({}, {})
     assert traded(one.on_bars(bars(day(2), ONE))) == {1: 5.0}
+
+
+def test_rule_06_on_a_bar_without_volume_nothing_fills_and_the_order_rests():
+    one = broker()
+    one.on_orders(approved([0, 1], [5.0, 5.0], tif=np.full(2, TimeInForce.GOOD_TILL_CANCELLED, np.int32)))
+    assert traded(one.on_bars(bars(day(1), ONE, volume=[0.0, 1.0, 1.0]))) == {2: 5.0}
+    assert traded(one.on_bars(bars(day(2), ONE))) == {1: 5.0}
+
+
+def test_rule_06_an_unknown_volume_is_no_reason_to_rest():
+    one = broker()
+    one.on_orders(approved([0, 1], [5.0, 5.0]))
+    assert traded(one.on_bars(bars(day(1), ONE, volume=[np.nan, np.nan, 0.0]))) == {1: 5.0, 2: 5.0}
 
 
 def test_a_day_order_expires_with_the_daily_slice_in_which_its_symbol_had_no_bar():
@@ -143,7 +156,7 @@ def test_a_dated_order_expires_with_the_first_bar_that_begins_after_its_date():
 # ---- rule 36: sequencing and cash ------------------------------------------------------------------------------------
 
 
-def test_sequencing_sells_fill_before_buys_and_pay_for_them():
+def test_rule_36_sells_fill_before_buys_and_pay_for_them():
     one = broker(cash=0.0, qty=[10.0, 0.0, 0.0])
     one.on_orders(approved([1, 0], [10.0, -10.0]))
     fill = fills(one.on_bars(bars(day(1), ONE)))
@@ -151,7 +164,7 @@ def test_sequencing_sells_fill_before_buys_and_pay_for_them():
     assert fill.qty.tolist() == [-10.0, 10.0]
 
 
-def test_buys_are_cut_in_leg_order_to_whole_lots_of_the_cash_left():
+def test_rule_36_buys_are_cut_in_leg_order_to_whole_lots_of_the_cash_left():
     one = broker(cash=1_000.0)
     one.on_orders(approved([0, 1, 2], [6.0, 6.0, 1.0]))
     out = one.on_bars(bars(day(1), [100.0, 150.0, 50.0]))
@@ -189,7 +202,7 @@ def test_a_fill_or_kill_order_that_would_be_cut_does_not_trade_and_leaves_its_mo
     assert states(out)[1] == OrderState.CANCELLED
 
 
-def test_commission_counts_when_buys_are_cut():
+def test_rule_41_commission_counts_when_buys_are_cut():
     one = broker(cash=1_000.0, costs=Bps(commission_bps=10))
     one.on_orders(approved([0], [10.0]))
     assert traded(one.on_bars(bars(day(1), ONE))) == {1: 9.0}
@@ -258,6 +271,12 @@ def test_an_order_through_zero_is_cut_beyond_zero_only():
     assert traded(one.on_bars(bars(day(1), ONE))) == {1: -8.0}  # equity 400: four shares short at 100
 
 
+def test_an_order_through_zero_that_needs_nothing_in_an_account_below_its_limit_closes_and_adds_what_it_frees():
+    one = broker(cash=1000.0, qty=[-5.0, -2.0, 0.0], short=True)  # equity 300, positions 700
+    one.on_orders(approved([1], [4.0]))
+    assert traded(one.on_bars(bars(day(1), ONE))) == {1: 2.0}
+
+
 def test_two_orders_of_one_symbol_share_the_buying_power_of_a_margin_account():
     one = broker(cash=1_000.0, short=True)
     one.on_orders(approved([0, 0], [8.0, 8.0]))
@@ -270,7 +289,7 @@ def test_leverage_multiplies_what_equity_can_hold():
     assert traded(one.on_bars(bars(day(1), ONE))) == {1: 20.0}
 
 
-def test_a_margin_account_values_a_name_without_a_bar_at_its_mark():
+def test_rule_44_a_margin_account_values_a_name_without_a_bar_at_its_mark():
     one = broker(cash=0.0, qty=[0.0, 10.0, 0.0], leverage=2.0)
     one.on_orders(approved([0], [30.0]))
     assert traded(one.on_bars(bars(day(1), [100.0, np.nan, 100.0]))) == {1: 10.0}
@@ -307,13 +326,13 @@ def test_a_bad_leg_is_refused_with_its_rule_and_refuses_no_other(columns, rule):
     assert states(out) == {2: OrderState.ACCEPTED}
 
 
-def test_an_odd_lot_may_be_sold_when_it_closes_the_position():
+def test_rule_35_an_odd_lot_may_be_sold_when_it_closes_the_position():
     one = broker(qty=[150.0], universe=universe(1, lot=100.0))
     assert refused(one.on_orders(approved([0], [-50.0]))) == {1: "lot"}
     assert refused(one.on_orders(approved([0], [-150.0]))) == {}
 
 
-def test_an_id_sent_twice_is_one_order():
+def test_rule_38_an_id_sent_twice_is_one_order():
     one = broker()
     one.on_orders(approved([0], [5.0]))
     assert one.on_orders(approved([0], [5.0])) == ()
@@ -387,7 +406,7 @@ def test_a_cancel_frees_the_shares_for_a_sale_in_the_same_message():
 # ---- rules 23 and 25: corporate actions ------------------------------------------------------------------------------
 
 
-def test_splits_apply_to_open_orders_and_drop_the_residue_toward_zero():
+def test_rule_25_splits_apply_to_open_orders_and_drop_the_residue_toward_zero():
     one = broker()
     one.on_orders(approved([0, 1], [5.0, 5.0]))
     out = one.on_actions(action(0, 0, ratio=1.5))
@@ -402,7 +421,7 @@ def test_a_reverse_split_that_leaves_no_lot_cancels_the_order():
 
 
 @pytest.mark.parametrize("kind", [2, 3])
-def test_a_delisted_or_renamed_symbol_loses_its_orders_and_takes_no_more(kind):
+def test_rule_23_a_delisted_or_renamed_symbol_loses_its_orders_and_takes_no_more(kind):
     one = broker()
     one.on_orders(approved([0, 1], [5.0, 5.0]))
     assert states(one.on_actions(action(kind, 0, successor=2))) == {1: OrderState.CANCELLED}

@@ -21,7 +21,7 @@ def test_commission_has_a_minimum_a_fill_and_none_without_a_trade():
     np.testing.assert_allclose(fees, [[10, 0, 0], [5, 0, 0], [0, 0, 0]])
 
 
-def test_only_sales_pay_the_tax():
+def test_rule_41_only_sales_pay_the_tax():
     fees = Bps(tax_bps_sell=50).fees(np.array([100.0, -100.0]), np.array([10.0, 10.0]))
     np.testing.assert_allclose(fees, [[0, 0, 0], [0, 0, 5]])
 

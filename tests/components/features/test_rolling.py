@@ -181,7 +181,7 @@ def test_values_do_not_depend_on_where_history_starts(start):
     np.testing.assert_array_equal(whole[start + lookback - 1 :], late[lookback - 1 :])
 
 
-def test_splits_change_no_feature_when_prices_follow_them():
+def test_rule_25_splits_change_no_feature_when_prices_follow_them():
     slices = market(N, 30, holes=0.0, late=0)
     split = scaled(slices, 20, 1, price=0.5, shares=2.0)
     plain = walked(rolling(), slices)
@@ -191,20 +191,20 @@ def test_splits_change_no_feature_when_prices_follow_them():
     assert abs(column(rolling(), untold[20, 1], "return_1")) > 0.6
 
 
-def test_a_dividend_is_no_fall_of_the_price():
+def test_rule_26_a_dividend_is_no_fall_of_the_price():
     prices = [100.0, 100.0, 100.0, 100.0, 95.0, 95.0]
     slices = [bars(day(k), [p]) for k, p in enumerate(prices)]
     value = walked(rolling(1), [*slices[:4], action(1, 0, 3, amount=5.0), *slices[4:]])
     np.testing.assert_allclose(column(rolling(1), value[4:, 0], "return_1"), 0.0, atol=1e-12)
 
 
-def test_adjusted_prices_as_of_history_is_adjusted_with_actions_known_by_then_only():
+def test_rule_27_history_is_adjusted_with_actions_known_by_then_only():
     slices = market(N, 25, holes=0.0, late=0)
     with_split = walked(rolling(), [*slices[:20], action(0, 1, 19, ratio=2.0), *slices[20:]])
     np.testing.assert_array_equal(with_split[:20], walked(rolling(), slices)[:20])
 
 
-def test_nan_a_name_without_a_bar_has_no_feature_and_spoils_no_other():
+def test_rule_17_a_name_without_a_bar_has_no_feature_and_spoils_no_other():
     slices = market(N, 20, holes=0.0, late=0)
     close = slices[-1].close.copy()
     close[3] = np.nan

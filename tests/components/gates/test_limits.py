@@ -102,7 +102,7 @@ TABLE = [  # options, book columns, symbol, qty, rules refused
 
 
 @pytest.mark.parametrize(("options", "columns", "symbol", "qty", "rules"), TABLE)
-def test_limits_by_table(
+def test_rule_46_limits_by_table(
     options: dict[str, Any], columns: dict[str, Any], symbol: list[int], qty: list[float], rules: list[str]
 ) -> None:
     """Rule 46: the final orders are checked, not the targets."""
@@ -121,7 +121,7 @@ def test_a_refused_leg_uses_up_nothing() -> None:
     assert ask(made, [0, 1, 2], [60, 30, 8]) == ([1, 3], ["max_gross"])
 
 
-def test_working_orders_count_as_if_all_of_their_side_fill() -> None:
+def test_rule_45_working_orders_count_as_if_all_of_their_side_fill() -> None:
     """Rule 45: check on worst-case working orders."""
     where = book(day(0), MARK, cash=1e4, **working((7, 0, 60.0), (8, 1, -30.0)))
     made = gate(where, max_weight=0.1, max_gross=1.0)
@@ -146,7 +146,7 @@ def test_orders_approved_since_the_book_count_too() -> None:
     assert ask(made, [0], [41]) == ([1], [])
 
 
-def test_a_missing_or_broken_mark_is_refused() -> None:
+def test_rule_30_a_missing_or_broken_mark_is_refused() -> None:
     """Rule 30 at the gate: it fails closed."""
     for mark in (NAN, 0.0, np.inf, -1.0):
         where = msgspec.structs.replace(book(day(0), MARK), mark=np.array([10, mark, 50, 100]))
@@ -216,7 +216,7 @@ def test_flatten_cancels_everything_then_closes_every_position() -> None:
     assert ask(made, [0], [-1]) == ([], ["halted"])
 
 
-def test_flatten_closes_again_what_did_not_fill_until_resume() -> None:
+def test_rule_54_flatten_closes_again_what_did_not_fill_until_resume() -> None:
     """Rule 54: stop."""
     made = gate(book(day(0), MARK, qty=[5, -3, 0, 0]))
     first = made.on_control(control(ControlAction.FLATTEN))
@@ -294,7 +294,7 @@ def test_an_exit_only_reduces(before: float, qty: float, leaves: bool) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 100_000), st.integers(1, 8))
-def test_whatever_passes_keeps_every_limit_unless_it_only_leaves(seed: int, count: int) -> None:
+def test_rule_46_whatever_passes_keeps_every_limit_unless_it_only_leaves(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     where = book(day(0), MARK, cash=1e4, qty=np.round(rng.uniform(-40, 80, 4)))
     made = gate(where, max_weight=0.15, max_gross=0.6, max_net=0.4, max_order_value=900.0)

@@ -280,7 +280,7 @@ def test_a_dividend_is_reinvested() -> None:
     assert level(folded(*closes([100, 20], [95, 20], [95, 20], between=paid))) == [1000.0, 1000.0, 1000.0]
 
 
-def test_a_delisted_member_ends_at_its_stated_price_and_is_gone() -> None:
+def test_rule_23_a_delisted_member_ends_at_its_stated_price_and_is_gone() -> None:
     gone = {0: actions(day(0) + 1, (DELISTING, 0, NAN, 5.0))}
     assert level(folded(*closes([10, 20], [NAN, 20], [NAN, 22], between=gone))) == [1000.0, 750.0, 825.0]
 
@@ -331,7 +331,21 @@ def test_a_signal_is_scored_from_the_next_open_to_the_open_one_horizon_later(hor
         assert rank_ic == pytest.approx(spearmanr(label[known], values[k][known])[0], abs=1e-12)
 
 
-def test_labels_are_adjusted_for_splits_dividends_and_delistings() -> None:
+def test_a_model_is_scored_over_the_horizon_it_names_once_it_knows_one() -> None:
+    slices = market(6, 12, seed=1, holes=0, late=0)
+    fold = SessionFold(universe=universe_of(tuple(f"S{i}" for i in range(6))), cash=1.0)
+    for k, slice_ in enumerate(slices):
+        fold.add(slice_)
+        value = np.full(6, NAN) if k < 3 else np.arange(6.0)
+        horizon_ns = 0 if k < 3 else 5 * DAY_NS
+        fold.add(Signal(ts=slice_.ts, asof=slice_.ts, source="m", value=value, horizon_ns=horizon_ns))
+        assert ("m" in fold.models) == (k >= 3)
+    fold.finish()
+    assert fold.models["m"].horizon == 5
+    assert fold.coefficients()["ts"].tolist() == [day(k) for k in range(3, 12 - 1 - 5)]
+
+
+def test_rule_25_labels_are_adjusted_for_splits_dividends_and_delistings() -> None:
     opens = [[10.0] * 5, [10.0] * 5, [10.0, 5.0, 9.0, NAN, 10.5]]
     events: list[Any] = [bars(day(0), opens[0]), signal(day(0), [1.0, 2.0, 3.0, 4.0, 5.0], source="m")]
     events += [bars(day(1), opens[1])]

@@ -32,7 +32,7 @@ def test_momentum_is_the_log_return_over_the_window():
 
 
 @pytest.mark.parametrize("n", [1, 4])
-def test_a_split_and_a_dividend_leave_both_models_as_they_were(n):
+def test_rule_25_a_split_and_a_dividend_leave_both_models_as_they_were(n):
     plain = market(n, 60, holes=0.0, late=0)
     raw = [bars(s.ts, s.close / (2.0 if k >= 30 else 1.0)) for k, s in enumerate(plain)]
     for make in (
@@ -48,7 +48,7 @@ def test_a_split_and_a_dividend_leave_both_models_as_they_were(n):
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
 
 
-def test_a_dividend_lowers_past_prices_by_its_share_of_the_close():
+def test_rule_26_a_dividend_lowers_past_prices_by_its_share_of_the_close():
     model = Momentum(universe=names(1), name="m", window=1)
     model.on_bars(bars(day(0), [100.0]))
     model.on_actions(action(0, ActionKind.CASH_DIVIDEND, 0, amount=10.0))
@@ -73,7 +73,7 @@ def test_one_symbol_alone_has_the_bits_it_has_among_others():
         np.testing.assert_array_equal(got, together[:, i])
 
 
-def test_a_missing_bar_leaves_the_averages_as_they_are():
+def test_rule_06_a_missing_bar_leaves_the_averages_as_they_are():
     prices = [10.0, 11.0, 12.0, 13.0]
     whole = values(
         EmaCross(universe=names(1), name="x", fast=1, slow=3), [bars(day(k), [p]) for k, p in enumerate(prices)]

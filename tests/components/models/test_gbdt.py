@@ -40,6 +40,7 @@ def panel(*, strength: float = 1.0, holes: float = 0.05, seed: int = 0) -> Datas
         label=y,
         label_from=ts + DAY_NS // 2,
         label_to=ts + 3 * DAY_NS // 2,
+        horizon_ns=DAY_NS,
     )
 
 
@@ -115,7 +116,7 @@ def test_training_twice_gives_the_same_artefact_and_another_seed_its_own_card():
     assert card(gbdt(seed=8).fit(data))["params"]["seed"] != card(gbdt().fit(data))["params"]["seed"]
 
 
-def test_labels_purged_between_the_two_parts_change_nothing():
+def test_rule_18_labels_purged_between_the_two_parts_change_nothing():
     """Slices before the validation part whose labels reach into it are used by neither."""
     data = panel()
     first = T - int(T * 0.2)
@@ -147,7 +148,7 @@ def test_the_card_says_what_it_was_trained_on():
     assert 0 < found["l2"]["train"] < found["l2"]["valid"]
 
 
-def test_warm_up_no_opinion_before_there_is_an_artefact():
+def test_rule_14_no_opinion_before_there_is_an_artefact():
     signal = gbdt().on_features(features(np.ones((N, F))))
     assert np.isnan(signal.value).all()
     assert signal.model_hash == ""
@@ -173,13 +174,59 @@ def test_a_name_without_any_feature_has_no_opinion_and_others_keep_theirs():
     assert np.isnan(model.on_features(features(np.full((N, F), np.nan))).value).all()
 
 
-def test_model_swap_counts_from_the_next_slice_and_its_hash_travels_on_the_signal():
+def test_rule_19_a_model_swap_counts_from_the_next_slice_and_its_hash_travels_on_the_signal():
     model = gbdt()
     one, two = model.fit(panel()), gbdt(num_leaves=5).fit(panel(seed=1))
     model.swap(one)
     assert model.on_features(features(np.ones((N, F)))).model_hash == one.hash
     model.swap(two)
     assert model.on_features(features(np.ones((N, F)))).model_hash == two.hash
+
+
+def test_signals_carry_the_horizon_of_the_labels_that_were_learned():
+    model = gbdt()
+    assert model.on_features(features(np.ones((N, F)))).horizon_ns == 0
+    weekly = msgspec.structs.replace(panel(), horizon_ns=5 * DAY_NS)
+    artefact = model.fit(weekly)
+    assert card(artefact)["horizon_ns"] == 5 * DAY_NS
+    model.swap(artefact)
+    assert model.on_features(features(np.ones((N, F)))).horizon_ns == 5 * DAY_NS
+    fresh = gbdt()
+    fresh.load(model.save())
+    assert fresh.on_features(features(np.ones((N, F)))).horizon_ns == 5 * DAY_NS
+    fresh.load(gbdt().save())
+    assert fresh.on_features(features(np.ones((N, F)))).horizon_ns == 0
+
+
+def test_a_horizon_other_than_that_of_the_labels_is_refused_with_both_values():
+    artefact = gbdt().fit(panel())
+    model = gbdt(horizon_ns=5)
+    assert model.on_features(features(np.ones((N, F)))).horizon_ns == 5
+    with pytest.raises(ConfigError, match=rf"horizon_ns is 5, and the labels of artefact .* span {DAY_NS} ns"):
+        model.swap(artefact)
+    with pytest.raises(ConfigError, match=rf"horizon_ns is 5, and the labels to learn span {DAY_NS} ns"):
+        model.fit(panel())
+    assert model.on_features(features(np.ones((N, F)))).model_hash == ""
+    gbdt(horizon_ns=DAY_NS).swap(artefact)
+
+
+def test_rule_17_a_name_with_fewer_than_half_of_its_features_has_no_opinion():
+    data = panel(holes=0.0)
+    model = trained(data)
+    x = data.features[:1].copy()
+    x[0, 3, :2] = np.nan
+    x[0, 4, :3] = np.nan
+    live = model.on_features(features(x[0])).value
+    assert np.isfinite(live[3])
+    assert np.flatnonzero(np.isnan(live)).tolist() == [4]
+    past = msgspec.structs.replace(cut(data, slice(0, 1)), features=x)
+    np.testing.assert_array_equal(model.predict(past)[0], live)
+
+
+def test_names_that_would_get_no_answer_teach_nothing():
+    data = panel(holes=0.0)
+    data.features[:, 4, :3] = np.nan
+    assert card(gbdt(valid_share=0.0).fit(data))["rows"] == {"train": T * (N - 1), "valid": 0}
 
 
 def test_features_of_another_schema_are_refused():

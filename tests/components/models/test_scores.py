@@ -38,7 +38,7 @@ def test_stale_scores_are_carried_for_that_many_slices():
     check(answers(of, 6, stale=2), [[0.1, nan], [0.1, 0.2], [0.1, 0.2], [nan, 0.2], [0.5, nan], [0.5, nan]])
 
 
-def test_a_nan_in_the_table_is_no_new_score():
+def test_rule_17_a_nan_in_the_table_is_no_new_score():
     check(answers(table((0, 0, 0.1), (1, 0, nan)), 3, stale=1), [[0.1, nan], [0.1, nan], [nan, nan]])
 
 

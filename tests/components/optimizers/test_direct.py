@@ -56,7 +56,7 @@ def test_two_sleeves_are_netted_into_one_trade() -> None:
     assert orders.qty.tolist() == [100]
 
 
-def test_the_reserve_keeps_cash_for_the_gap() -> None:
+def test_rule_37_the_reserve_keeps_cash_for_the_gap() -> None:
     """Rule 37: reserve cash for the gap to the fill price."""
     everything = (target(day(0), [1.0, 0, 0]),)
     for reserve_bps, qty in ((0.0, 999), (100.0, 989), (1000.0, 908)):

@@ -91,7 +91,7 @@ def test_the_strategy_names_what_may_be_held_and_how_much_in_all() -> None:
     np.testing.assert_allclose(weights, [0.25, 0.25, 0, 0], atol=1e-4)
 
 
-def test_max_weight_holds_after_rounding() -> None:
+def test_rule_46_max_weight_holds_after_rounding() -> None:
     where = book(day(0), MARK, cash=1e4)
     wish = target(day(0), [0.25] * 4, alpha=[9e-3, 1e-3, 2e-3, 1e-3])
     weights = after(optimizer(max_weight=0.15).on_targets((wish,), where), where)
@@ -105,7 +105,7 @@ def test_a_name_not_wanted_is_sold_whole() -> None:
     assert after(optimizer().on_targets((wish,), where), where)[3] == 0
 
 
-def test_nan_and_names_that_cannot_be_traded_keep_their_weight_and_count() -> None:
+def test_rule_17_nan_and_names_that_cannot_be_traded_keep_their_weight_and_count() -> None:
     made = optimizer()
     made.on_bars(bars(day(1), [10.0, NAN, 25.0, 50.0]))
     where = book(day(1), MARK, cash=6e5, qty=[0, 10_000, 8_000, 0])  # 20 % each in B and C
@@ -121,7 +121,7 @@ def test_pinned_risk_pushes_correlated_names_down() -> None:
     assert weights[0] < weights[2] - 0.05
 
 
-def test_without_alpha_a_wanted_name_is_not_increased() -> None:
+def test_rule_17_without_alpha_a_wanted_name_is_not_increased() -> None:
     """Rule 17: NaN alpha means do not buy."""
     where = book(day(0), MARK, cash=1e6)
     wish = target(day(0), [0.5, 0.5, 0, 0], alpha=[NAN, 1e-3, 0, 0])
@@ -173,7 +173,7 @@ def test_fully_invested_reaches_the_level_even_at_a_loss() -> None:
     level=st.floats(0.05, 1.0),
     full=st.booleans(),
 )
-def test_bounds_and_level_hold_after_rounding(seed: int, max_weight: float, level: float, full: bool) -> None:
+def test_rule_46_bounds_and_level_hold_after_rounding(seed: int, max_weight: float, level: float, full: bool) -> None:
     rng = np.random.default_rng(seed)
     where = book(day(0), MARK, cash=float(rng.uniform(1e3, 1e5)), qty=np.round(rng.uniform(0, 200, 4)))
     made = optimizer(
@@ -203,7 +203,9 @@ def reasons(answer: tuple[Note | Orders, ...]) -> list[str]:
         ({"specific": [np.inf] * 4}, [1e-3, 2e-3, 3e-3, 0], "a figure of the problem is not finite"),
     ],
 )
-def test_without_an_answer_positions_are_held_and_exits_sold(options: dict[str, Any], alpha: Any, reason: str) -> None:
+def test_rule_47_without_an_answer_positions_are_held_and_exits_sold(
+    options: dict[str, Any], alpha: Any, reason: str
+) -> None:
     """Rule 47: optimiser failure."""
     made = optimizer(**options)
     where = book(day(0), MARK, cash=1e6, qty=[100, 0, 0, 37])
@@ -260,6 +262,15 @@ def test_a_risk_model_without_memory_of_its_own_needs_none() -> None:
     fresh = optimizer()
     fresh.load(made.save())
     assert fresh.save() == made.save()
+
+
+def test_its_lookback_is_that_of_its_risk_model() -> None:
+    universe = universe_of(tuple("ABCD"))
+    model = LedoitWolf(universe=universe, window=12, min_slices=4)
+    assert model.lookback == 13
+    made = MeanVariance(universe=universe, ids=OrderIds("s", "opt"), costs=Bps(), name="opt", risk_model=model)
+    assert made.lookback == 13
+    assert optimizer().lookback == 0
 
 
 def test_the_slow_handler_is_named() -> None:

@@ -97,7 +97,7 @@ def test_variance_falls_as_risk_aversion_grows_and_turnover_as_cost_grows() -> N
     assert np.all(np.diff([turnover(c) for c in (0, 1e-4, 4e-4, 2e-3, 1e-1)]) <= 1e-6)
 
 
-def test_an_infeasible_problem_has_no_weights_but_a_reason() -> None:
+def test_rule_47_an_infeasible_problem_has_no_weights_but_a_reason() -> None:
     answer = Quadratic(slots=8, columns=8).solve(problem(4, lo=5.0, hi=6.0))
     assert answer.weights is None
     assert "infeasible" in answer.status

@@ -63,7 +63,9 @@ def sent(answer: tuple[Note | Orders, ...]) -> dict[int, float]:
         (99.9999999999, 0, 100, 100),  # a division's last bit is no lot
     ],
 )
-def test_lots_round_toward_zero_and_close_exactly(wanted: float, position: float, lot: float, trade: float) -> None:
+def test_rule_35_lots_round_toward_zero_and_close_exactly(
+    wanted: float, position: float, lot: float, trade: float
+) -> None:
     """Rule 35: rounding."""
     assert round_trades(np.array([wanted]), np.array([position]), np.array([lot])).tolist() == [trade]
 
@@ -73,7 +75,9 @@ def test_lots_round_toward_zero_and_close_exactly(wanted: float, position: float
     position=st.integers(-10_000, 10_000),
     lot=st.sampled_from([1.0, 10.0, 100.0]),
 )
-def test_rounding_never_changes_a_sign_nor_passes_what_is_wanted(wanted: float, position: int, lot: float) -> None:
+def test_rule_35_rounding_never_changes_a_sign_nor_passes_what_is_wanted(
+    wanted: float, position: int, lot: float
+) -> None:
     trade = float(round_trades(np.array([wanted]), np.array([float(position)]), np.array([lot]))[0])
     after = position + trade
     assert after * wanted >= 0 or after * position > 0
@@ -120,14 +124,14 @@ def test_cash_and_costs_of_a_worked_example() -> None:
     np.testing.assert_allclose(fees, [8.0, 8.0])
 
 
-def test_sales_come_before_purchases() -> None:
+def test_rule_36_sales_come_before_purchases() -> None:
     """Rule 36: sequencing."""
     where = book(day(0), [10.0, 10.0, 10.0], cash=0.0, qty=[0, 100, 0])
     answer = sent(orders_for(sizing(), np.array([50.0, 0.0, 50.0]), np.full(3, NAN), where, FRESH))
     assert list(answer.items()) == [(1, -100.0), (0, 50.0), (2, 50.0)]
 
 
-def test_purchases_are_cut_in_the_order_of_alpha() -> None:
+def test_rule_36_purchases_are_cut_in_the_order_of_alpha() -> None:
     """Rule 36: one tested rule for which buys are cut."""
     where = book(day(0), [10.0, 10.0, 10.0], cash=1250.0)
     wanted = np.full(3, 100.0)
@@ -183,20 +187,20 @@ def test_only_sales_need_no_cash() -> None:
     assert sent(orders_for(sizing(), np.zeros(3), np.zeros(3), where, FRESH)) == {0: -7.0}
 
 
-def test_working_purchases_keep_their_cash() -> None:
+def test_rule_40_working_purchases_keep_their_cash() -> None:
     """Rule 40: an order counts as possibly filled until it is over."""
     where = book(day(0), [10.0, 10.0, 10.0], cash=1000.0, working=np.array([60.0, 0, 0]))
     answer = sent(orders_for(sizing(), np.array([60.0, 100.0, 0]), np.zeros(3), where, FRESH))
     assert answer == {1: 40.0}
 
 
-def test_targets_are_netted_against_filled_and_working_shares() -> None:
+def test_rule_34_targets_are_netted_against_filled_and_working_shares() -> None:
     """Rule 34: targets are idempotent."""
     where = book(day(0), [10.0, 10.0, 10.0], qty=[30, 0, 0], working=np.array([20.0, 0, 0]))
     assert orders_for(sizing(), np.array([50.0, 0, 0]), np.zeros(3), where, FRESH) == ()
 
 
-def test_names_without_a_fresh_bar_or_a_mark_get_no_order() -> None:
+def test_rule_30_names_without_a_fresh_bar_or_a_mark_get_no_order() -> None:
     """Rule 30: stale price."""
     where = book(day(0), [10.0, 10.0, NAN], qty=[0, 40, 0])
     status = np.array([1, 2, 0], np.int32)
@@ -207,13 +211,13 @@ def test_names_without_a_fresh_bar_or_a_mark_get_no_order() -> None:
     assert note.text.startswith("3 wanted trades")
 
 
-def test_nan_leaves_a_position_alone() -> None:
+def test_rule_17_nan_leaves_a_position_alone() -> None:
     """Rule 17: NaN never becomes 0 by accident."""
     where = book(day(0), [10.0, 10.0, 10.0], qty=[7, 0, 0])
     assert orders_for(sizing(), np.array([NAN, NAN, 0.0]), np.zeros(3), where, FRESH) == ()
 
 
-def test_small_trades_are_dropped_after_rounding_unless_they_close() -> None:
+def test_rule_35_small_trades_are_dropped_after_rounding_unless_they_close() -> None:
     where = book(day(0), [10.0, 10.0, 10.0], cash=10_000.0, qty=[20, 3, 0])
     answer = orders_for(sizing(min_order_value=50.0), np.array([24.9, 0.0, 5.9]), np.zeros(3), where, FRESH)
     assert sent(answer) == {1: -3.0, 2: 5.0}
@@ -237,7 +241,7 @@ def open_orders(*rows: tuple[int, int, float, OrderKind]) -> OpenOrders:
     )
 
 
-def test_an_order_that_contradicts_the_target_is_cancelled_and_nothing_new_is_sent_for_it() -> None:
+def test_rule_40_an_order_that_contradicts_the_target_is_cancelled_and_nothing_new_is_sent_for_it() -> None:
     """Rule 40: cancel and replace races."""
     waiting = open_orders((7, 0, 50.0, OrderKind.LIMIT), (8, 1, 20.0, OrderKind.MARKET))
     where = book(day(0), [10.0] * 3, qty=[10, 0, 0], working=np.array([50.0, 20.0, 0]), open_orders=waiting)
@@ -277,7 +281,7 @@ def cases(draw: st.DrawFn) -> tuple[Sizing, np.ndarray, np.ndarray, object, np.n
 
 @settings(max_examples=300, deadline=None)
 @given(cases())
-def test_cash_is_never_negative_with_a_gap_within_the_reserve(case: tuple) -> None:  # type: ignore[type-arg]
+def test_rule_37_cash_is_never_negative_with_a_gap_within_the_reserve(case: tuple) -> None:  # type: ignore[type-arg]
     """Rule 37: sizing price."""
     what, wanted, alpha, where, gap = case
     n = len(wanted)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 
 from components.risk_models.ledoit_wolf import LedoitWolf, ledoit_wolf_shrinkage
+from engine.errors import StateError
 from engine.events import ActionKind, Actions
 from engine.protocols import Risk
 from engine.universe import universe_of
@@ -76,7 +77,7 @@ def test_a_late_listing_has_no_factor_row_and_a_high_specific_variance() -> None
     np.testing.assert_allclose(dense(risk)[:5, :5], others, rtol=1e-9)
 
 
-def test_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> None:
+def test_rule_06_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> None:
     """Rule 6: no silent forward-fill."""
     closes = np.array([row.close for row in market(1, 21, holes=0.0, late=0)])
     closes[10] = NAN
@@ -108,26 +109,26 @@ def walk(actions: dict[int, Actions], closes: np.ndarray) -> np.ndarray:
     return made._returns[1 : len(closes)]
 
 
-def test_a_split_is_no_return() -> None:
+def test_rule_25_a_split_is_no_return() -> None:
     """Rule 25: splits apply to the history at the same instant."""
     kept = walk({1: act(ActionKind.SPLIT, 0, ratio=4.0)}, np.array([[100.0], [26.0], [27.0]]))
     np.testing.assert_allclose(kept[:, 0], [26 / 25 - 1, 27 / 26 - 1])
 
 
-def test_a_dividend_is_part_of_the_return() -> None:
+def test_rule_26_a_dividend_is_part_of_the_return() -> None:
     """Rule 26: features and estimates use total returns, fills stay raw."""
     kept = walk({1: act(ActionKind.CASH_DIVIDEND, 0, amount=3.0)}, np.array([[100.0], [98.0], [99.0]]))
     np.testing.assert_allclose(kept[:, 0], [0.01, 99 / 98 - 1])
 
 
-def test_a_delisted_name_is_forgotten() -> None:
+def test_rule_23_a_delisted_name_is_forgotten() -> None:
     closes = np.array([[10.0, 10.0], [11.0, 10.5], [NAN, 10.2], [NAN, 10.3]])
     kept = walk({2: act(ActionKind.DELISTING, 0, amount=11.0)}, closes)
     assert np.isnan(kept[:, 0]).all()
     assert np.isfinite(kept[:, 1]).all()
 
 
-def test_a_new_name_inherits_the_history_of_the_old_one() -> None:
+def test_rule_24_a_new_name_inherits_the_history_of_the_old_one() -> None:
     """Rule 24: identity."""
     closes = np.array([[10.0, NAN], [11.0, NAN], [NAN, 6.0], [NAN, 6.6]])
     kept = walk({2: act(ActionKind.SYMBOL_CHANGE, 0, ratio=2.0, successor=1)}, closes)
@@ -149,6 +150,6 @@ def test_bounds_are_checked(options: dict[str, float], message: str) -> None:
         model(2, **options)  # type: ignore[arg-type]
 
 
-def test_a_state_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match="saved returns have shape"):
-        model(3).load(model(2).save())
+def test_a_state_of_another_window_is_refused() -> None:
+    with pytest.raises(StateError, match="of a window of 9 slices, not 8"):
+        model(2, window=8).load(model(2, window=9).save())

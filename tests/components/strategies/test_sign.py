@@ -61,7 +61,7 @@ def test_the_target_follows_the_shares_when_they_change_by_a_split_or_a_cut() ->
     assert target.value.tolist() == [90.0]
 
 
-def test_nan_keeps_what_is_held_and_opens_nothing() -> None:
+def test_rule_17_nan_keeps_what_is_held_and_opens_nothing() -> None:
     strategy = one()
     assert decide(strategy, 0, NAN, 0.0) is None
     decide(strategy, 1, 1.0, 0.0)

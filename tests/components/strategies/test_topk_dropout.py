@@ -52,7 +52,26 @@ def test_at_equal_scores_the_holding_stays_and_the_universe_order_decides() -> N
     where = book(day(0), [10] * 5, cash=0, qty=[0, 50, 50, 0, 0])
     assert decide(topk(), [0.3, 0.3, 0.3, 0.3, 0.3], where).value.tolist() == [0, 50, 50, 0, 0]
     flat = book(day(0), [10] * 5, cash=1000)
-    assert decide(topk(), [0.3, 0.3, 0.3, 0.3, 0.3], flat).value.tolist() == [47.5, 47.5, 0, 0, 0]
+    assert decide(topk(), [0.3, 0.3, 0.3, 0.3, 0.2], flat).value.tolist() == [47.5, 47.5, 0, 0, 0]
+
+
+def test_without_any_difference_among_scores_nothing_new_is_bought() -> None:
+    flat = book(day(0), [10] * 5, cash=1000)
+    assert decide(topk(), [0.3, 0.3, 0.3, 0.3, NAN], flat).value.tolist() == [0] * 5
+    half = book(day(0), [10] * 5, cash=500, qty=[0, 0, 0, 50, 0])
+    assert decide(topk(n_drop=0), [0.3] * 5, half).value.tolist() == [0, 0, 0, 50, 0]
+
+
+def test_without_any_difference_among_scores_nothing_is_sold_to_make_room() -> None:
+    where = book(day(0), [10] * 5, cash=0, qty=[0, 50, 50, 0, 0])
+    assert decide(topk(), [0.3, NAN, 0.3, 0.3, 0.3], where).value.tolist() == [0, 50, 50, 0, 0]
+
+
+def test_equal_scores_of_names_that_all_fit_leave_no_choice_and_are_bought() -> None:
+    flat = book(day(0), [10] * 5, cash=1000)
+    assert decide(topk(), [NAN, 0.3, NAN, NAN, 0.3], flat).value.tolist() == [0, 47.5, 0, 0, 47.5]
+    where = book(day(0), [10] * 5, cash=0, qty=[0, 50, 50, 0, 0])
+    assert decide(topk(), [NAN, NAN, 0.3, 0.3, NAN], where).value.tolist() == [0, 0, 50, 45, 0]
 
 
 def test_without_candidates_nothing_is_dropped() -> None:
@@ -70,7 +89,7 @@ def test_n_drop_zero_replaces_nothing_but_fills_empty_slots() -> None:
     assert decide(topk(n_drop=0), [0, 0.1, 0.2, 0.3, 0.4], where).value.tolist() == [50, 0, 0, 0, 45]
 
 
-def test_a_name_that_is_not_fresh_is_neither_bought_nor_sold() -> None:
+def test_rule_30_a_name_that_is_not_fresh_is_neither_bought_nor_sold() -> None:
     where = book(day(0), [10] * 5, cash=0, qty=[50, 50, 0, 0, 0])
     status = [Status.MISSING, 0, Status.HALTED, 0, 0]
     target = decide(topk(), [0.1, 0.2, 0.5, 0.4, 0], where, status=status)
@@ -83,7 +102,7 @@ def test_the_next_best_name_takes_the_slot_of_one_that_cannot_be_bought() -> Non
     assert target.value.tolist() == [47.5, 0, 47.5, 0, 0]
 
 
-def test_leaving_the_index_sells_nothing_and_buys_nothing() -> None:
+def test_rule_22_leaving_the_index_sells_nothing_and_buys_nothing() -> None:
     """Rule 22: point-in-time membership."""
     where = book(day(0), [10] * 5, cash=500, qty=[50, 0, 0, 0, 0])
     member = np.array([False, False, True, True, True])
@@ -110,7 +129,7 @@ def test_hold_thresh_keeps_a_young_position() -> None:
     assert sold == [False, False, True, True, True]
 
 
-def test_working_shares_count_as_held() -> None:
+def test_rule_34_working_shares_count_as_held() -> None:
     """Rule 34: the next decision nets against filled and working quantity."""
     where = book(day(0), [10] * 5, cash=1000, working=np.array([0, 0, 0, 0, 47.0]))
     assert decide(topk(), [0.3, 0.2, 0.1, 0, 0.9], where).value.tolist() == [47.5, 0, 0, 0, 47]
@@ -180,11 +199,18 @@ def slow_topk(score: np.ndarray, held: set[int], fresh: np.ndarray, k: int, drop
         return (-score[i] if np.isfinite(score[i]) else np.inf, i not in held, i)
 
     today = sorted((i for i in range(len(score)) if i not in held and np.isfinite(score[i]) and fresh[i]), key=rank)
+    able = len(today)
     today = today[: max(drop + k - len(held), 0)]
-    both = sorted([*held, *today], key=lambda i: (rank(i)[0], i not in held, today.index(i) if i in today else i))
-    last = both[max(k, len(both) - drop) :]
-    sold = {i for i in last if i in held and fresh[i]}
-    return sold, today[: max(k - len(held) + len(sold), 0)]
+
+    def decided(today: list[int]) -> tuple[set[int], list[int]]:
+        both = sorted([*held, *today], key=lambda i: (rank(i)[0], i not in held, today.index(i) if i in today else i))
+        last = both[max(k, len(both) - drop) :]
+        sold = {i for i in last if i in held and fresh[i]}
+        return sold, today[: max(k - len(held) + len(sold), 0)]
+
+    sold, bought = decided(today)
+    alike = len(set(score[np.isfinite(score)].tolist())) == 1
+    return decided([]) if alike and able > k - len(held) + len(sold) else (sold, bought)
 
 
 @settings(max_examples=200, deadline=None)

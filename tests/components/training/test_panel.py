@@ -49,7 +49,7 @@ def test_labels_equal_a_plain_loop():
 
 
 @pytest.mark.parametrize("h", [1, 2, 4])
-def test_purge_no_label_is_known_later_than_until(h):
+def test_rule_18_no_label_is_known_later_than_until(h):
     """The last slices of the window have no label yet, and are left out."""
     slices = market(N, 30)
     until = slices[20].opened
@@ -89,7 +89,7 @@ def test_slices_before_since_only_warm_up():
     np.testing.assert_array_equal(later.label, whole.label[10:])
 
 
-def test_a_split_within_a_label_is_no_loss():
+def test_rule_25_a_split_within_a_label_is_no_loss():
     events = simple([10, 10, 5, 5])
     events.insert(2, action(1, ActionKind.SPLIT, 0, ratio=2.0))
     np.testing.assert_allclose(labels(events), [0.0, 0.0], atol=1e-12)
@@ -101,20 +101,20 @@ def test_a_split_before_the_entry_does_not_touch_the_label():
     np.testing.assert_allclose(labels(events)[0], 0.2)
 
 
-def test_a_dividend_within_a_label_counts_as_income():
+def test_rule_26_a_dividend_within_a_label_counts_as_income():
     events = simple([100, 100, 95, 95])
     events.insert(2, action(1, ActionKind.CASH_DIVIDEND, 0, amount=5.0))
     np.testing.assert_allclose(labels(events), [0.0, 0.0], atol=1e-12)
 
 
-def test_survivorship_a_name_delisted_within_a_label_ends_at_its_stated_price():
+def test_rule_23_a_name_delisted_within_a_label_ends_at_its_stated_price():
     events = simple([10, 10, np.nan, np.nan, np.nan])
     events.insert(2, action(1, ActionKind.DELISTING, 0, amount=2.5))
     got = labels(events, horizon=2)
     np.testing.assert_allclose(got, [2.5 / 10 - 1, np.nan])
 
 
-def test_a_missing_bar_at_either_end_has_no_label():
+def test_rule_06_a_missing_bar_at_either_end_has_no_label():
     assert np.isnan(labels(simple([10, 11, np.nan, 13, 14]))).tolist() == [True, True, False]
 
 
@@ -129,6 +129,10 @@ def test_no_label_at_all_is_one_clear_error():
         labels(simple([10, 11]))
     with pytest.raises(DataError, match="no label is known by"):
         labels(simple([10, 11, 12]), until=day(0) - DAY_NS)
+
+
+def test_the_horizon_is_that_of_the_labels_times_the_interval_of_the_bars():
+    assert walk(iter(simple([10, 11, 12, 15, 30])), rolling(1), 3, EVER).horizon_ns == 3 * DAY_NS
 
 
 def test_a_horizon_below_one_is_refused():

@@ -1,0 +1,81 @@
+"""What is allowed in a run file and rarely meant: warnings, each with both values and the next step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from samewire.diagnostics import SET, Where, shown_path
+from samewire.run_file import Component, RunFile
+
+_PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One warning: the place of the component it is about, the path of the value, and what to do."""
+
+    where: Where
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        origin = self.where.origin.name
+        return {
+            "file": SET if origin.startswith(SET) else shown_path(origin),
+            "line": self.where.line or None,
+            "path": self.path,
+            "message": self.text,
+        }
+
+
+def cautions(run: RunFile) -> tuple[Caution, ...]:
+    """All warnings of a checked run file. None of them keeps it from being run."""
+    found = (_weight(run), _order_value(run), _sinks(run))
+    return tuple(caution for caution in found if caution is not None)
+
+
+def _weight(run: RunFile) -> Caution | None:
+    """Weights that the gate is certain to refuse: what was to be bought stays cash."""
+    wanted, allowed = _number(run.optimizer, "max_weight"), _number(run.risk, "max_weight")
+    if wanted is None or allowed is None or wanted <= allowed:
+        return None
+    text = (
+        f"{wanted:g} is above risk.max_weight {allowed:g}: orders beyond that are refused whole and the money stays in "
+        f"cash; set optimizer.max_weight below {allowed:g}, {0.9 * allowed:.2g} say, since weights drift"
+    )
+    return Caution(run.optimizer.where, "optimizer.max_weight", text)
+
+
+def _order_value(run: RunFile) -> Caution | None:
+    """A limit on single orders that no position of the largest weight gets through."""
+    limit = _number(run.risk, "max_order_value")
+    weights = [w for part in (run.optimizer, run.risk) if (w := _number(part, "max_weight")) is not None]
+    if limit is None or not weights:
+        return None
+    weight, cash = min(weights), run.session.cash
+    if limit >= weight * cash / _PARTS:
+        return None
+    largest = f"{weight * cash:,.10g}"
+    text = (
+        f"{limit:,.10g} is below a quarter of max_weight {weight:g} times session.cash {cash:,.10g} ({largest}): "
+        f"larger orders are refused whole; raise risk.max_order_value to {largest} or lower the weight"
+    )
+    return Caution(run.risk.where, "risk.max_order_value", text)
+
+
+def _sinks(run: RunFile) -> Caution | None:
+    if any(sink.use == "session_dir" for sink in run.sinks):
+        return None
+    where = run.sinks[0].where if run.sinks else Where(run.feed.where.origin)
+    text = (
+        "no session_dir sink: a session directory will hold no orders, fills, signals and targets; "
+        "add {use: session_dir}, or leave sinks out"
+    )
+    return Caution(where, "sinks", text)
+
+
+def _number(component: Component, key: str) -> float | None:
+    value = component.options.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,304 @@
+"""From a checked run file to a session that is ready: built, trained, its sources in place."""
+
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from components.metrics.fold import SessionFold
+from engine.bus import Bus
+from engine.errors import ConfigError, DataError
+from engine.events import DAY_NS, Bars, Control, ControlAction, Event
+from engine.journal import Journal
+from engine.protocols import Artefact, Feed, Issue, Table
+from engine.session import Replay, Session
+from engine.wiring import Parts, Wiring
+from samewire.build import Given, construct, parts_of, sinks_of
+from samewire.cautions import cautions
+from samewire.run_file import ModelSpec, RunFile
+
+_EPOCH = dt.date(1970, 1, 1)
+_MARGIN_NS = 15 * DAY_NS  # holidays and week-ends before a warm-up of a few slices
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a session is. `share` (0 to 1) is of its span of time, None where the feed does not know its end."""
+
+    ts: int
+    slices: int
+    share: float | None
+    equity: float
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A session that is ready to run; its bus may still be tapped."""
+
+    run_file: RunFile
+    feed: Feed
+    session: Session
+    journal: Journal
+    fold: SessionFold
+    sources: tuple[Replay, ...]
+    start: int | None
+    artefacts: Mapping[str, Artefact]
+    tables: list[Table]  # the user's own
+    table_issues: list[Issue]
+    warnings: tuple[str, ...]
+
+    @property
+    def bus(self) -> Bus:
+        return self.session.bus
+
+    async def run(self) -> int:
+        """Warms up whoever keeps estimates, then runs all inputs. Returns how many there were."""
+        await self.warm_up()
+        return await self.session.run(*self.sources)
+
+    async def warm_up(self) -> int:
+        """Feeds the slices before the start to features, models and risk estimates; nobody decides on them.
+
+        As many as `session.warmup` says, else as the components declare by `lookback`. Returns how many there were.
+        """
+        asked = self.run_file.session.warmup
+        wiring = self.session.wiring
+        need = wiring.lookback if asked is None else asked
+        known = getattr(self.feed, "span", None)
+        if self.start is None or not need or (known is not None and known[0] >= self.start):
+            return 0
+        events = _latest(self.feed, self.start, need)
+        bus = Bus(wiring.warm_routes())
+        await bus.run(_stream(events))
+        await bus.aclose()
+        return sum(isinstance(event, Bars) for event in events)
+
+
+def _latest(feed: Feed, start: int, slices: int) -> deque[Event]:
+    """The events of the last so many slices before `start`; fewer where the feed begins later."""
+    daily = feed.interval_ns >= DAY_NS
+    guess = start - (2 if daily else 8) * slices * feed.interval_ns - _MARGIN_NS
+    for low in (guess, None):  # history with wide holes is read from its beginning
+        kept: deque[Event] = deque()
+        count = 0
+        try:
+            for event in feed.events(low, start):
+                kept.append(event)
+                count += isinstance(event, Bars)
+                while count > slices:
+                    count -= isinstance(kept.popleft(), Bars)
+        except DataError:
+            if low is None:
+                raise
+            continue
+        if count == slices or low is None:
+            return kept
+    return deque()
+
+
+async def _stream(events: Iterable[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event
+
+
+def midnight(day: dt.date) -> int:
+    """UTC ns of the day's beginning."""
+    return (day - _EPOCH).days * DAY_NS
+
+
+def days(feed: Feed, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
+    """The ns range [low, high) of these trading days, both counting: by the feed's own dates, else by UTC."""
+    own = getattr(feed, "bounds", None)
+    if own is not None:
+        low, high = own(start, end)
+        return low, high
+    return (
+        None if start is None else midnight(start),
+        None if end is None else midnight(end + dt.timedelta(days=1)),
+    )
+
+
+def prepare(
+    run: RunFile,
+    directory: Path | None = None,
+    write: Callable[[bytes], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Prepared:
+    """Builds a session and trains its models; nothing of it has run yet.
+
+    Without a directory the sinks that write into one are left out; all others are built.
+    """
+    given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
+    feed: Feed = construct(run.feed, given)
+    start, end = days(feed, run.session.start, run.session.end)
+    tables = _Tables(run, feed)
+    _check_currency(run, feed)
+    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
+    parts = parts_of(run, feed, given)
+    learnt = _trained(run, feed, parts, given)
+    wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
+    session = run.session
+    fold = SessionFold(
+        universe=feed.universe, cash=session.cash, interval_ns=feed.interval_ns, benchmark=session.benchmark
+    )
+    journal = Journal(write)
+    recorders: list[Any] = [journal, fold]
+    if on_progress is not None:
+        recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
+    sources = [Replay(lambda: feed.events(start, end))]
+    if learnt.controls:
+        sources.append(Replay(lambda: iter(learnt.controls)))
+    return Prepared(
+        run_file=run,
+        feed=feed,
+        session=Session(wiring, recorders=recorders, sinks=sinks_of(run, given)),
+        journal=journal,
+        fold=fold,
+        sources=tuple(sources),
+        start=start,
+        artefacts=learnt.artefacts,
+        tables=tables.read_so_far,
+        table_issues=tables.issues,
+        warnings=(*_cautions(run), *learnt.warnings),
+    )
+
+
+class _Tables:
+    """Reads the user's own tables and keeps what was wrong with them."""
+
+    def __init__(self, run: RunFile, feed: Feed) -> None:
+        self._run, self._feed = run, feed
+        self.read_so_far: list[Table] = []
+        self.issues: list[Issue] = []
+
+    def read(self, path: Path) -> Table:
+        from adapters.files.table import checked_table
+
+        close = self._run.feed.options.get("close") or getattr(self._feed, "close", None)
+        table, issues = checked_table(path, self._feed.universe, close=close)
+        self.read_so_far.append(table)
+        self.issues += issues
+        return table
+
+
+def _check_currency(run: RunFile, feed: Feed) -> None:
+    own = feed.universe.currencies[0]
+    if own != run.session.currency:
+        clash = f"the feed is in {own}, the session in {run.session.currency}"
+        raise ConfigError(f"{run.feed.where}: {clash}; set session.currency or the feed's currency so that they agree")
+
+
+def _cautions(run: RunFile) -> tuple[str, ...]:
+    """What the reader of the report must know about how the session was run."""
+    said = [f"{caution}." for caution in cautions(run) if caution.path != "sinks"]
+    fill = str(run.broker.options.get("fill", ""))
+    if fill.startswith("same_"):
+        said.append(f"Orders filled at {fill}: at a price that was known when they were decided.")
+    return tuple(said)
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+class _Learnt(msgspec.Struct, frozen=True):
+    """What training gave: artefacts by model, the controls that put them to use, and what to warn of."""
+
+    artefacts: dict[str, Artefact]
+    controls: tuple[Control, ...]
+    warnings: tuple[str, ...]
+
+
+def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
+    """An artefact for each model that trains or names one.
+
+    A model trained until a day answers from the first slice after it: its control enters once the day is over.
+    """
+    from components.models.artefact import read_artefact, write_artefact
+
+    artefacts: dict[str, Artefact] = {}
+    controls: list[Control] = []
+    said: list[str] = []
+    begin = days(feed, run.session.start, None)[0] or 0
+    for spec, part in zip(run.models, parts.models, strict=True):
+        if spec.artefact is not None:
+            artefact, at = read_artefact(spec.artefact), begin
+            said += _seen_before(part.name, artefact, begin)
+        elif spec.train is not None:
+            artefact, at = _fit(spec, part.model, feed, _feature_set(run, spec, given))
+            unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
+            if unused:
+                said.append(f"The history {part.name} was trained on has rows to look at: {', '.join(unused)}.")
+        else:
+            continue
+        if given.directory is not None:
+            write_artefact(artefact, given.directory / "models" / part.name)
+        artefacts[part.name] = artefact
+        swap = ControlAction.SWAP_MODEL
+        controls.append(
+            Control(ts=max(at, begin), action=swap, component=part.name, artefact=artefact.hash, actor="run file")
+        )
+    return _Learnt(artefacts, tuple(sorted(controls, key=lambda control: control.ts)), tuple(said))
+
+
+def _seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
+    """A model that learned from days of this very session flatters it."""
+    try:
+        card = msgspec.json.decode(artefact.files.get("model.json", b"{}"))
+    except msgspec.MsgspecError:
+        return []
+    until = card.get("until_ns") if isinstance(card, dict) else None
+    if not isinstance(until, int) or until <= begin:
+        return []
+    day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()
+    return [f"{name} was trained on data up to {day}, within this session: what it earns before that is no test."]
+
+
+def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
+    """A fresh copy of the feature set that the model reads."""
+    component = next((c for c in run.features if c.name == spec.features), None)
+    if component is None:
+        raise ConfigError(f"{spec.component.where}: a model that trains needs a feature set; name one with `features:`")
+    return construct(component, given)
+
+
+def _fit(spec: ModelSpec, model: Any, feed: Feed, feature_set: Any) -> tuple[Artefact, int]:
+    """Fits on history up to the last bar of `until`, walked through the very feature set of the wiring.
+
+    Returns the artefact and the instant from which it may answer.
+    """
+    from components.training.panel import walk
+
+    train, where = spec.train, spec.component.where
+    if train is None or not hasattr(model, "fit"):
+        raise ConfigError(f"{where}: model {spec.component.use!r} has nothing to train; leave `train:` out")
+    since, until = days(feed, train.since, train.until)
+    if until is None:
+        raise ConfigError(f"{where}: train.until is missing; name the last day to learn from")
+    dataset = walk(feed.events(None, until), feature_set, train.horizon, until, since)
+    if not len(dataset.ts):
+        raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
+    return model.fit(dataset), until
+
+
+class _Watch:
+    """Tells the caller how far the session is, once a slice."""
+
+    def __init__(self, fold: SessionFold, tell: Callable[[Progress], None], span: tuple[int, int] | None) -> None:
+        self._fold, self._tell, self._span, self._slices = fold, tell, span, 0
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        first = events[0]
+        if first.__class__ is Bars:
+            self._slices += 1
+            book, span = self._fold.book, self._span
+            share = None if span is None else min(1.0, (first.ts - span[0]) / max(1, span[1] - span[0]))
+            self._tell(Progress(first.ts, self._slices, share, book.equity if book else 0.0))
+
+
+def _span(feed: Feed, start: int | None, end: int | None) -> tuple[int, int] | None:
+    """The session's first and last instant, where the feed knows its own."""
+    known: tuple[int, int] | None = getattr(feed, "span", None)  # a user's own feed may lack it
+    if known is None:
+        return None
+    return max(known[0], start or known[0]), min(known[1], end or known[1])

@@ -1,0 +1,68 @@
+"""What is allowed in a run file and rarely meant is warned of, with both values and the next step."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from samewire import run
+from samewire.cautions import cautions
+from samewire.schema import load_run
+from tests.samewire.test_cli import RUN, run_file, samewire
+
+__all__ = ["run_file"]
+
+OPTIMIZER = {"use": "mean_variance", "risk_model": "ledoit_wolf"}
+
+
+def said(**changes: Any) -> list[str]:
+    return [str(caution) for caution in cautions(load_run(RUN | changes))]
+
+
+def test_a_weight_beyond_what_the_gate_allows_is_warned_of_with_both_values() -> None:
+    (text,) = said(optimizer=OPTIMIZER | {"max_weight": 0.5}, risk={"max_weight": 0.15})
+    assert text.startswith("optimizer.max_weight: 0.5 is above risk.max_weight 0.15")
+    assert "set optimizer.max_weight below 0.15" in text
+
+
+def test_the_default_weight_of_the_optimizer_counts_too() -> None:
+    (text,) = said(optimizer=OPTIMIZER, risk={"max_weight": 0.15})
+    assert "1 is above risk.max_weight 0.15" in text
+
+
+@pytest.mark.parametrize("risk", [{"max_weight": 0.2}, {}, {"max_gross": 1.0}])
+def test_a_weight_that_the_gate_allows_is_not_warned_of(risk: dict[str, float]) -> None:
+    assert said(optimizer=OPTIMIZER | {"max_weight": 0.2}, risk=risk) == []
+
+
+def test_a_small_limit_on_orders_is_warned_of_with_both_values() -> None:
+    (text,) = said(risk={"max_weight": 0.2, "max_order_value": 49_999})
+    assert text.startswith(
+        "risk.max_order_value: 49,999 is below a quarter of max_weight 0.2 times session.cash 1,000,000"
+    )
+    assert "raise risk.max_order_value to 200,000" in text
+    assert said(risk={"max_weight": 0.2, "max_order_value": 50_000}) == []
+    assert said(risk={"max_order_value": 1}) == []  # no weight to hold it against
+
+
+def test_a_run_without_a_session_dir_sink_is_warned_of() -> None:
+    (text,) = said(sinks=[])
+    assert text.startswith("sinks: no session_dir sink: ")
+    assert said(sinks=["session_dir"]) == []
+    assert said() == []
+
+
+def test_warnings_do_not_change_the_exit_code_and_stand_in_json_too(run_file: Any) -> None:
+    run_file.write_text(yaml.safe_dump(RUN | {"optimizer": OPTIMIZER, "risk": {"max_weight": 0.1}, "sinks": []}))
+    ran = samewire("check", "run.yaml", cwd=run_file.parent)
+    assert (ran.returncode, ran.stdout.count("\nwarning run.yaml")) == (0, 2), ran.stdout
+    assert "optimizer.max_weight: 1 is above risk.max_weight 0.1" in ran.stdout
+    found = json.loads(samewire("check", "run.yaml", "--format", "json", cwd=run_file.parent).stdout)
+    assert (found["ok"], [w["path"] for w in found["warnings"]]) == (True, ["optimizer.max_weight", "sinks"])
+    assert [type(w["line"]) for w in found["warnings"]] == [int, type(None)]
+
+
+def test_replay_warns_of_it_beside_the_figures() -> None:
+    result = run(RUN | {"risk": {"max_weight": 0.2, "max_order_value": 40_000}})
+    assert any(text.startswith("risk.max_order_value: 40,000 is below") for text in result.warnings)

@@ -1,0 +1,128 @@
+"""A class that raises what nobody foresaw, or a folder that is not there, is told in words and never as a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samewire import cli
+from tests.samewire.test_cli import RUN, samewire
+
+RAISES = '''\
+class Odd:
+    """A model whose constructor trips."""
+
+    def __init__(self, *, name: str, key: str = "x") -> None:
+        {"y": 1}[key]
+
+    def on_bars(self, bars):
+        return None
+
+
+class Late:
+    """A model that trips when it is handed its first bars."""
+
+    lookback = 0
+
+    def __init__(self, *, name: str) -> None:
+        pass
+
+    def on_bars(self, bars):
+        raise KeyError("late")
+
+
+class Feed:
+    """A feed whose constructor trips; `check` never makes one."""
+
+    def __init__(self, *, path: str = "x") -> None:
+        raise RuntimeError("the socket\\nis gone")
+
+    def events(self, start=None, end=None):
+        return iter(())
+
+    def issues(self):
+        return ()
+
+    def hashes(self):
+        return {}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(RAISES)
+    return tmp_path
+
+
+def written(folder: Path, **changes: object) -> Path:
+    (folder / "run.yaml").write_text(yaml.safe_dump(RUN | changes))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["check", "replay"])
+def test_a_constructor_that_raises_is_told_with_its_class_its_place_and_the_cause(command: str, folder: Path) -> None:
+    ran = samewire(command, "run.yaml", cwd=written(folder, models=[{"use": "mine:Odd"}]))
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+    assert "mine:Odd" in ran.stderr
+    assert "KeyError: 'x'" in ran.stderr
+    assert "run.yaml:" in ran.stderr
+
+
+def test_a_feed_whose_constructor_raises_is_told_with_its_place_too(folder: Path) -> None:
+    ran = samewire("replay", "run.yaml", cwd=written(folder, feed={"use": "mine:Feed"}))
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+    assert "run.yaml:" in ran.stderr
+    assert "'mine:Feed': RuntimeError: the socket" in ran.stderr
+
+
+def test_a_handler_that_raises_is_told_with_its_component(folder: Path) -> None:
+    ran = samewire("replay", "run.yaml", "--quiet", cwd=written(folder, models=[{"use": "mine:Late", "name": "m"}]))
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), ran.stderr
+    assert "KeyError: 'late'" in ran.stderr
+
+
+def broken(tokens: list[str]) -> None:
+    raise ZeroDivisionError("one over\nnothing")
+
+
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "build_app", lambda: broken)
+
+
+def test_an_error_nobody_foresaw_is_one_line_with_its_type_and_the_next_step(
+    bug: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "run.yaml"]) == 1
+    said = capsys.readouterr()
+    assert said.err == "ZeroDivisionError: one over nothing; run again with --debug for the traceback\n"
+    assert said.out == ""
+
+
+def test_an_error_nobody_foresaw_is_one_object_in_json(bug: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "run.yaml", "--format", "json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["ok"], found["error"], found["exit_code"], said.err) == (False, "ZeroDivisionError", 1, "")
+    assert "one over nothing" in found["message"]
+
+
+def test_debug_shows_the_traceback_of_an_error_nobody_foresaw(bug: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "run.yaml", "--debug"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "run again" not in said
+
+
+@pytest.mark.parametrize(("there", "why"), [(False, "does not exist"), (True, "holds no MANIFEST.json")])
+@pytest.mark.parametrize("command", ["check", "replay"])
+def test_a_missing_artefact_is_a_problem_with_its_place(command: str, there: bool, why: str, folder: Path) -> None:
+    if there:
+        (folder / "nowhere").mkdir()
+    model = {"use": "lightgbm", "features": "rolling", "artefact": "nowhere"}
+    ran = samewire(command, "run.yaml", cwd=written(folder, models=[model]))
+    assert ran.returncode == 2
+    assert "models[0].artefact" in ran.stderr
+    assert why in ran.stderr
+    assert "run.yaml:" in ran.stderr
