@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samewire.diagnostics import SET, Where, shown_path
+from samewire.registry import resolve
 from samewire.run_file import Component, RunFile
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
@@ -33,7 +34,40 @@ class Caution:
 def cautions(run: RunFile) -> tuple[Caution, ...]:
     """All warnings of a checked run file. None of them keeps it from being run."""
     found = (_weight(run), _order_value(run), _sinks(run))
-    return tuple(caution for caution in found if caution is not None)
+    others = (*_untrained(run), *_unheard(run))
+    return (*(caution for caution in found if caution is not None), *others)
+
+
+def _untrained(run: RunFile) -> list[Caution]:
+    """Models that learn, but are given nothing to learn from: they never have an opinion."""
+    found = []
+    for spec in run.models:
+        learns = hasattr(resolve("models", spec.component.use), "fit")
+        if learns and spec.train is None and spec.artefact is None:
+            name = spec.component.name
+            text = f"model {name!r} learns, but has neither train nor artefact, so it never answers; add one of them"
+            found.append(Caution(spec.component.where, f"models.{name}", text))
+    return found
+
+
+def _unheard(run: RunFile) -> list[Caution]:
+    """Strategies that are certain to fail at their first decision: no model, or none alone, is what they ask for."""
+    names = [spec.component.name for spec in run.models]
+    found = []
+    for component in run.strategies:
+        if "signal" not in component.options:
+            continue
+        asked = component.options["signal"]
+        if asked is None and len(names) > 1:
+            text = (
+                f"there are {len(names)} models and the strategy names none; set signal to one of: {', '.join(names)}"
+            )
+        elif asked is not None and asked not in names:
+            text = f"no model is called {asked!r}; set signal to one of: {', '.join(names)}"
+        else:
+            continue
+        found.append(Caution(component.where, "strategy.signal", text))
+    return found
 
 
 def _weight(run: RunFile) -> Caution | None:

@@ -14,6 +14,7 @@ from engine.errors import DataError
 from engine.events import DAY_NS, Stamps, Vector
 from samewire.definitions import DEFINITIONS, written
 from samewire.report_tables import Curve, grids
+from samewire.result import read_parquet
 
 POINTS_MAX = 3000  # drawn at most: more than a wide screen has pixels
 FIRST = (
@@ -47,7 +48,7 @@ class Finished:
 def finished(directory: Path) -> Finished:
     """Reads a session directory. Needs summary.json and equity.parquet."""
     summary = _json(directory / "summary.json")
-    if summary is None:
+    if summary is None or "final_equity" not in summary:
         raise DataError(f"{directory}: it has no readable summary.json; give the directory of a finished run")
     manifest = _json(directory / "manifest.json") or {}
     columns = _columns(directory / "equity.parquet")
@@ -84,21 +85,17 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _columns(path: Path) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
     if not path.is_file():
         raise DataError(f"{path}: it is missing, so there is no curve to draw; give the directory of a finished run")
-    table = pq.read_table(path)
+    table = read_parquet(path)
     return {name: table[name].to_numpy() for name in table.column_names} | {"ts": table["ts"].cast("int64").to_numpy()}
 
 
 def _coefficients(path: Path) -> dict[str, tuple[Stamps, Vector]]:
     """Rank IC by model: (ts, value)."""
-    import pyarrow.parquet as pq
-
     if not path.is_file():
         return {}
-    table = pq.read_table(path, columns=["ts", "source", "rank_ic"])
+    table = read_parquet(path, ["ts", "source", "rank_ic"])
     ts, value = table["ts"].cast("int64").to_numpy(), table["rank_ic"].to_numpy()
     source = np.array(table["source"].to_pylist(), dtype=object)
     return {name: (ts[source == name], value[source == name]) for name in dict.fromkeys(source.tolist())}

@@ -30,6 +30,18 @@ _SHOWN = (
 _POINTS = 240  # of the sparkline
 
 
+def read_parquet(path: Path, columns: list[str] | None = None) -> Any:
+    """A table of a session directory, or one clear error."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"{path}: it cannot be read as Parquet: {said}; run the session again") from error
+
+
 class Result:
     """A finished session. `summary` has the figures of summary.json, see docs/metrics.md.
 
@@ -94,9 +106,7 @@ class Result:
             raise DataError(
                 f"result: no table {name!r} in {where}; give `out` a directory and keep the session_dir sink"
             )
-        import pyarrow.parquet as pq
-
-        return pq.read_table(path)
+        return read_parquet(path)
 
     def to_pandas(self, name: TableName = "equity") -> Any:
         """The table as a pandas frame; `ts` is its index where each ts stands once."""

@@ -201,6 +201,8 @@ def symbols(column: Any, where: str) -> tuple[list[str], Codes]:
         raise DataError(f"{where}: some rows have no symbol; name one in each row")
     names, index = [str(name) for name in coded.dictionary.to_pylist()], coded.indices.to_numpy().astype(np.int32)
     used = np.bincount(index, minlength=len(names)) > 0
+    if any(keep and not name.strip() for name, keep in zip(names, used.tolist(), strict=True)):
+        raise DataError(f"{where}: some rows have an empty symbol; name one in each row")
     if used.all():
         return names, index
     # A categorical may name symbols that no row has: those are not in the file.

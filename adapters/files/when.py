@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import msgspec
 import numpy as np
 
+from engine.errors import DataError
 from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Stamps
 
 Stamped = Literal["open", "close"]
@@ -107,6 +108,17 @@ def interval_text(interval_ns: int) -> str:
     return f"{interval_ns} ns" if unit is None else f"{interval_ns // _UNITS[unit]}{unit}"
 
 
+_DAYS_MAX = 106_650  # from 1970, either way: what 64-bit ns can hold
+
+
+def _within_ns(days: Stamps) -> None:
+    """Days that 64-bit nanoseconds cannot hold are refused."""
+    far = days[np.abs(days) > _DAYS_MAX]
+    if len(far):
+        said = np.datetime64(int(far[0]), "D")
+        raise DataError(f"the date {said} lies outside 1678 to 2261; check the date column")
+
+
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How the stamps of a file become instants. A bar covers (opened, ts]: open on the left, closed on the right.
 
@@ -130,6 +142,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         assert self.close is not None
         new = np.concatenate(([True], stamps[1:] != stamps[:-1])) if len(stamps) else np.empty(0, np.bool_)
         later = self._span - 1 if self.stamped == "open" else 0
+        if not self.midnight:
+            _within_ns(stamps)
         known = [self.close.instant(self.day(stamp) + later) for stamp in stamps[new].tolist()]
         ts: Stamps = np.array(known, np.int64)[np.cumsum(new) - 1]
         return ts

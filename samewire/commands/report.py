@@ -19,8 +19,10 @@ def report(
     out
         Where the HTML file goes; report.html in the directory when left out, compare.html there for two.
     """
-    from engine.errors import DataError
+    from engine.errors import ConfigError, DataError
 
+    if out is not None and out.is_dir():
+        raise ConfigError(f"{out}: it is a folder; name the HTML file to write with --out")
     for folder in (directory,) if second is None else (directory, second):
         if not (folder / "manifest.json").is_file():
             raise DataError(f"{folder}: not a session directory, it has no manifest.json; name one that replay wrote")

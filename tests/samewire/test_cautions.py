@@ -66,3 +66,19 @@ def test_warnings_do_not_change_the_exit_code_and_stand_in_json_too(run_file: An
 def test_replay_warns_of_it_beside_the_figures() -> None:
     result = run(RUN | {"risk": {"max_weight": 0.2, "max_order_value": 40_000}})
     assert any(text.startswith("risk.max_order_value: 40,000 is below") for text in result.warnings)
+
+
+def test_a_model_that_learns_but_has_nothing_to_learn_from_is_warned_of() -> None:
+    features = [{"name": "rolling", "use": "rolling"}]
+    model = {"name": "gbdt", "use": "lightgbm", "features": "rolling"}
+    (text,) = said(features=features, models=[model])
+    assert "model 'gbdt' learns, but has neither train nor artefact" in text
+    assert said(features=features, models=[model | {"train": {"until": "2018-01-20"}}]) == []
+
+
+def test_a_strategy_that_hears_no_model_or_too_many_is_warned_of() -> None:
+    momentum = [{"name": name, "use": "momentum"} for name in ("a", "b")]
+    strategy = {"use": "topk_dropout", "topk": 1, "n_drop": 1}
+    assert "there are 2 models and the strategy names none" in said(models=momentum, strategy=strategy)[0]
+    assert "no model is called 'c'" in said(models=momentum, strategy=strategy | {"signal": "c"})[0]
+    assert said(models=momentum, strategy=strategy | {"signal": "b"}) == []

@@ -72,3 +72,10 @@ def test_the_notebook_form_is_static_and_escaped(result: Result) -> None:
 def test_a_result_without_anything_can_still_be_shown() -> None:
     assert repr(Result(None, {})).startswith("Result")
     assert "<table></table>" in Result(None, {})._repr_html_()
+
+
+def test_a_damaged_table_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text("{}")
+    (tmp_path / "equity.parquet").write_text("junk")
+    with pytest.raises(DataError, match=r"equity\.parquet: it cannot be read as Parquet: .*; run the session again"):
+        _ = Result.load(tmp_path).equity

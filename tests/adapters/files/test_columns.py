@@ -177,3 +177,15 @@ def test_many_rows_of_one_instant_that_differ_are_refused(tmp_path: Path) -> Non
     rows = [*[row(0, "A", 10.0)] * 70_000, row(0, "A", 11.0), *[row(0, "A", 10.0)] * 70_000]
     with pytest.raises(DataError, match="A has two different rows at 2018-03-05: close 10 and close 11"):
         list(ParquetFeed(path=parquet(tmp_path / "a.parquet", rows), close=CLOSE).events())
+
+
+def test_an_empty_symbol_and_a_date_beyond_64_bit_nanoseconds_are_refused(tmp_path: Path) -> None:
+    def feed(symbol: str, day: dt.date) -> ParquetFeed:
+        prices = {name: [10.0] for name in ("open", "high", "low", "close")}
+        pq.write_table(pa.table({"date": [day], "symbol": [symbol], **prices, "volume": [1.0]}), tmp_path / "b.parquet")
+        return ParquetFeed(path=tmp_path / "b.parquet", close="16:00 America/New_York")
+
+    with pytest.raises(DataError, match="some rows have an empty symbol"):
+        feed("", dt.date(2020, 1, 2))
+    with pytest.raises(DataError, match="the date 1500-01-01 lies outside 1678 to 2261"):
+        feed("A", dt.date(1500, 1, 1))
