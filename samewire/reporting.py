@@ -48,7 +48,7 @@ class Finished:
 def finished(directory: Path) -> Finished:
     """Reads a session directory. Needs summary.json and equity.parquet."""
     summary = _json(directory / "summary.json")
-    if summary is None or "final_equity" not in summary:
+    if summary is None:
         raise DataError(f"{directory}: it has no readable summary.json; give the directory of a finished run")
     manifest = _json(directory / "manifest.json") or {}
     columns = _columns(directory / "equity.parquet")
