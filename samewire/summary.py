@@ -149,20 +149,26 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
         said.append(f"{len(held)} positions were open at the end; they count at their last close, not at a sale.")
     if counts.refusals:
         rules = ", ".join(f"{rule} {count}" for rule, count in counts.refused_by.items())
-        said.append(f"{counts.refusals} order legs were refused: {rules}.")
+        said.append(f"{_many(counts.refusals, 'order leg')} refused: {rules}.")
     said += _fallbacks(counts)
     if counts.large:
-        said.append(f"{counts.large} of {counts.fills} fills were above 10 % of their bar's volume.")
+        said.append(f"{_many(counts.large, 'fill')} of {counts.fills} above 10 % of the bar's volume.")
     if counts.unpriced:
         said.append(f"{counts.unpriced} fills have no market price beside them; their slippage counts as zero.")
     missing, halted = int(counts.missing.sum()), int(counts.halted.sum())
     if missing:
         names = int(np.count_nonzero(counts.missing))
         share = missing / max(1, missing + halted + counts.bars)
-        said.append(f"{missing} bars of {names} members were missing ({share:.2%}); no price was invented for them.")
+        said.append(
+            f"{_many(missing, 'bar')} of {_many(names, 'member')} missing ({share:.2%}): no price was invented."
+        )
     if halted:
         said.append(f"{halted} bars of {int(np.count_nonzero(counts.halted))} members were halted.")
     return said
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _fallbacks(counts: Counts) -> list[str]:

@@ -88,7 +88,7 @@ def test_warnings_come_in_the_order_caller_figures_feed(fold: SessionFold) -> No
     assert said[0] == "Mine."
     assert said[-1] == "3 rows of the feed: ohlc inconsistent; the bar counts as missing."
     assert any("positions were open at the end" in text for text in said)
-    assert any("members were missing" in text for text in said)
+    assert any("missing (" in text for text in said)
 
 
 def test_a_session_that_traded_nothing_says_so() -> None:
