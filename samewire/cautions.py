@@ -47,6 +47,11 @@ def _untrained(run: RunFile) -> list[Caution]:
             name = spec.component.name
             text = f"model {name!r} learns, but has neither train nor artefact, so it never answers; add one of them"
             found.append(Caution(spec.component.where, f"models.{name}", text))
+        end = run.session.end
+        if spec.train is not None and end is not None and spec.train.until >= end:
+            name, until = spec.component.name, spec.train.until
+            text = f"model {name!r} answers after {until}, but the session ends on {end}; train until an earlier day"
+            found.append(Caution(spec.component.where, f"models.{name}", text))
     return found
 
 

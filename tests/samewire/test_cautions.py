@@ -74,6 +74,9 @@ def test_a_model_that_learns_but_has_nothing_to_learn_from_is_warned_of() -> Non
     (text,) = said(features=features, models=[model])
     assert "model 'gbdt' learns, but has neither train nor artefact" in text
     assert said(features=features, models=[model | {"train": {"until": "2018-01-20"}}]) == []
+    session = RUN["session"] | {"end": "2018-01-20"}
+    (text,) = said(features=features, models=[model | {"train": {"until": "2018-01-20"}}], session=session)
+    assert "answers after 2018-01-20, but the session ends on 2018-01-20" in text
 
 
 def test_a_strategy_that_hears_no_model_or_too_many_is_warned_of() -> None:
