@@ -14,23 +14,26 @@ UV_VERSION := 0.13.9
 UV := $(PY) -m uv
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
-.PHONY: help demo setup test test-fast lint types imports ci bench docs lock clean doctor-libgomp
+.PHONY: help demo setup peers test test-fast lint types imports ci bench docs lock clean doctor-libgomp
 help:
 	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
 	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
 	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
-	@echo "make setup      installs everything; make lint types imports ci bench docs lock clean"
+	@echo "make peers      installs the engines that fills are compared with: their tests skip without them"
+	@echo "make setup      installs everything else; make lint types imports ci bench docs lock clean"
 
 demo: .venv/base.stamp doctor-libgomp
 	@$(PY) -m samewire demo --out runs/demo --overwrite
 
 setup: .venv/dev.stamp
 
+peers: .venv/peers.stamp
+
 test: .venv/dev.stamp doctor-libgomp
 	$(PY) -m pytest
 
 test-fast: .venv/dev.stamp doctor-libgomp
-	$(PY) -m pytest -m "not kafka and not browser and not data and not slow"
+	$(PY) -m pytest -m "not kafka and not browser and not data and not peers and not slow"
 
 lint: .venv/dev.stamp
 	$(PY) -m ruff format --check .
@@ -58,6 +61,8 @@ lock: .venv/base.stamp
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/base.txt
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --all-extras --group dev \
 	  -c requirements/base.txt -q --custom-compile-command "make lock" pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group peers \
+	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/peers.txt
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
@@ -80,4 +85,8 @@ doctor-libgomp: .venv/base.stamp
 
 .venv/dev.stamp: .venv/base.stamp requirements/dev.txt
 	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+.venv/peers.stamp: .venv/dev.stamp requirements/peers.txt
+	$(INSTALL) -r requirements/peers.txt
 	@touch $@

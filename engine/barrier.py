@@ -111,7 +111,13 @@ class Barrier:
                 self._targets[place] = followed(target, actions)
 
     def on_bars_seen(self, bars: Bars, /) -> Any:
-        """After all have seen the bars: a slower interval's book came with the finer bars, before its own."""
+        """After all have seen the bars: a slower interval's book came with the finer bars, before its own.
+
+        Where no finer bars ended with them, the latest book still stands: it is the book of this instant too.
+        """
+        book = self._book
+        if bars.interval_ns != self._finest and book is not None and book.ts < bars.ts and not self._bookless:
+            self._book, self._book_ts = msgspec.structs.replace(book, ts=bars.ts), bars.ts
         return self._decide() if self._missing and self._book_ts == bars.ts else None
 
     def on_signal(self, signal: Signal, /) -> Any:

@@ -24,6 +24,7 @@ HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
 
 FEE_KINDS = ("commission", "exchange", "tax")  # the columns of Fills.fees
+SESSION_OPENED, SESSION_CLOSED = "session_opened", "session_closed"  # names of the timers that a calendar gives rise to
 
 
 class Status(IntEnum):
@@ -88,6 +89,15 @@ class TimeInForce(IntEnum):
     GOOD_TILL_DATE = 2
     IMMEDIATE_OR_CANCEL = 3
     FILL_OR_KILL = 4
+
+
+class ChargeKind(IntEnum):
+    """Why money moved without a trade."""
+
+    BORROW = 0  # fee for shares that are sold short
+    MARGIN_INTEREST = 1  # on cash that is owed
+    CASH_INTEREST = 2  # on cash that is held
+    OTHER = 3  # whatever else a real broker books
 
 
 class OrderState(IntEnum):
@@ -206,7 +216,12 @@ class Target(Timed, frozen=True):
 
 
 class Legs(Timed, frozen=True):
-    """Columns of L order legs, any number per symbol."""
+    """Columns of L order legs, any number per symbol.
+
+    A STOP or STOP_LIMIT carries its trigger in `stop`. A TRAILING_STOP carries the distance it keeps from the best
+    price since it was accepted in `trail`, and in `stop` the trigger it starts from (NaN = the distance from the first
+    price it sees). `limit` is the limit price of LIMIT and STOP_LIMIT, and of an auction order that has one.
+    """
 
     action: Codes
     ids: Ids
@@ -218,6 +233,7 @@ class Legs(Timed, frozen=True):
     stop: Vector
     tif: Codes
     expires: Stamps
+    trail: Vector  # price distance of a trailing stop, NaN = none
 
 
 class Orders(Legs, frozen=True):
@@ -264,6 +280,16 @@ class Fills(Timed, frozen=True):
     reference: Vector  # the market's price before slippage and impact
     fees: Matrix  # (L, K) in the symbol's currency, columns FEE_KINDS
     at: Stamps  # the instant of each
+    settles: Stamps | None = None  # when the cash of each is settled, None = at once
+
+
+class Charges(Timed, frozen=True):
+    """Money that moves without a trade, shape (L,): borrow fees, interest."""
+
+    kind: Codes  # ChargeKind
+    symbol: Codes  # -1 = of no symbol
+    currency: Codes  # position in the universe's currencies
+    amount: Vector  # in that currency, negative = paid
 
 
 class OpenOrders(Struct, frozen=True):
@@ -281,7 +307,8 @@ class OpenOrders(Struct, frozen=True):
 class Book(Timed, frozen=True):
     """The ledger's frozen snapshot: C currencies, N symbols. Money of a symbol is in its own currency."""
 
-    cash: Vector  # (C,)
+    cash: Vector  # (C,) what is not settled yet included
+    unsettled: Vector  # (C,) of it, proceeds of sales that cannot be spent yet
     rate: Vector  # (C,) base currency for one unit
     qty: Vector  # (N,) signed shares
     working: Vector  # (N,) signed shares that can still trade without a trigger
@@ -291,9 +318,11 @@ class Book(Timed, frozen=True):
     best: Vector  # (N,) best mark since entry, NaN = flat
     opened: Stamps  # (N,) 0 = flat
     realised: Vector  # (N,) P&L of closed quantity since the start, before fees
-    fees: Vector  # (N,) since the start
+    fees: Vector  # (N,) since the start, borrow fees included
     income: Vector  # (N,) dividends since the start, negative where a short paid them
+    interest: Vector  # (C,) interest and other charges of no symbol since the start, negative = paid
     equity: float  # base currency
+    translation: float = 0.0  # base currency, since the start: what changes of exchange rates did to it
     mode: Mode = Mode.ACTIVE
 
 
@@ -324,6 +353,7 @@ Event: TypeAlias = (
     | Refusals
     | Reports
     | Fills
+    | Charges
     | Book
     | Note
 )
@@ -333,5 +363,5 @@ Out: TypeAlias = Event | tuple[Event, ...] | None  # what any handler returns
 INPUT_ORDER: tuple[type[Any], ...] = (Control, Reference, Late, Bars, Timer, Actions, Watermark)
 EVENT_TYPES: tuple[type[Any], ...] = (
     *INPUT_ORDER,
-    *(Features, Signal, Target, Orders, Children, Approved, Refusals, Reports, Fills, Book, Note),
+    *(Features, Signal, Target, Orders, Children, Approved, Refusals, Reports, Fills, Charges, Book, Note),
 )

@@ -11,8 +11,9 @@ from engine.state import pack, unpack
 
 _CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
 _CANCELLED, _TRIGGERED = int(OrderState.CANCELLED), int(OrderState.TRIGGERED)  # states from CANCELLED on are ends
-_NEW = int(LegAction.NEW)
-_VERSION = 1
+_REPLACED = int(OrderState.REPLACED)
+_NEW, _REPLACE = int(LegAction.NEW), int(LegAction.REPLACE)
+_VERSION = 2
 
 
 def _empty() -> OpenOrders:
@@ -24,7 +25,8 @@ class OpenLegs:
     """The fold of approved legs, reports, refusals and fills into open orders and working quantity.
 
     `legs` are the open orders; `working` (N,) is what of them can trade without a trigger. Both are replaced, never
-    changed in place.
+    changed in place. Orders that end are most often the youngest, so those are looked for first, and taking them off
+    costs nothing however many rest below them.
     """
 
     def __init__(self, n: int) -> None:
@@ -33,6 +35,8 @@ class OpenLegs:
         self.legs: OpenOrders = self._none
         self.working: Vector = self._zero
         self._triggered: NDArray[np.bool_] = np.empty(0, bool)
+        self._ids: set[int] | None = None  # of the open orders, None = not asked for since they changed
+        self._asked: dict[int, tuple[int, float, float]] = {}  # order -> the replace that asks for new prices
 
     def accept(self, approved: Approved) -> None:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
@@ -40,14 +44,17 @@ class OpenLegs:
             return
         columns: dict[str, Any] = {name: getattr(approved, old) for name, old in _FROM_LEGS.items()}
         if np.count_nonzero(approved.action):
+            self._ask(approved)
             new = approved.action == _NEW
             if not new.any():
                 return
             columns = {name: column[new] for name, column in columns.items()}
         if self.legs.ids.size:
-            again = np.isin(columns["ids"], self.legs.ids)
-            if again.any():  # sent twice is one order
-                columns = {name: column[~again] for name, column in columns.items()}
+            known, sent = self._known(), columns["ids"].tolist()
+            if not known.isdisjoint(sent):  # sent twice is one order
+                fresh = np.array([order not in known for order in sent])
+                columns = {name: column[fresh] for name, column in columns.items()}
+            known.update(sent)
         added = OpenOrders(**columns)
         live = np.ones(len(added.ids), bool)
         triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
@@ -58,6 +65,25 @@ class OpenLegs:
             self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
             self._triggered = np.concatenate([self._triggered, triggered])
         self._sum()
+
+    def _known(self) -> set[int]:
+        if self._ids is None:
+            self._ids = set(self.legs.ids.tolist())
+        return self._ids
+
+    def _ask(self, approved: Approved) -> None:
+        """Keeps the prices that a replace asks for until the broker has said yes or no; NaN asks for none."""
+        for i in np.flatnonzero(approved.action == _REPLACE).tolist():
+            prices = float(approved.limit[i]), float(approved.stop[i])
+            self._asked[int(approved.ref[i])] = (int(approved.ids[i]), *prices)
+
+    def _reprice(self, rows: NDArray[np.intp]) -> None:
+        limit, stop = self.legs.limit.copy(), self.legs.stop.copy()
+        for row in rows.tolist():
+            _, wanted, trigger = self._asked.pop(int(self.legs.ids[row]), (0, np.nan, np.nan))
+            limit[row] = limit[row] if np.isnan(wanted) else wanted
+            stop[row] = stop[row] if np.isnan(trigger) else trigger
+        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
 
     def fill(self, ids: Ids, qty: Vector) -> None:
         """Takes filled quantity off; an order with nothing left is gone."""
@@ -89,9 +115,16 @@ class OpenLegs:
         self._triggered = self._triggered.copy()
         self._triggered[rows[state == _TRIGGERED]] = True
         self.legs = msgspec.structs.replace(self.legs, left=left)
+        if self._asked:
+            self._reprice(rows[state == _REPLACED])
+            for order in reports.ids[reports.state >= _CANCELLED].tolist():
+                self._asked.pop(order, None)
         self._keep(left != 0)
 
     def remove(self, ids: Ids) -> None:
+        if self._asked:
+            refused = set(ids.tolist())
+            self._asked = {order: asked for order, asked in self._asked.items() if asked[0] not in refused}
         rows, found = self._find(ids)
         if found.any():
             keep = np.ones(len(self.legs.ids), bool)
@@ -112,26 +145,43 @@ class OpenLegs:
     def _find(self, ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Row of each id, and whether it is open at all."""
         mine = self.legs.ids
-        if not mine.size or not ids.size:
+        first = len(mine) - len(ids)
+        if first >= 0 and len(ids) and _same(ids, mine[first:]):
+            return np.arange(first, len(mine)), np.ones(len(ids), bool)
+        if not mine.size or not ids.size or self._known().isdisjoint(ids.tolist()):
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        if _same(ids, mine):
-            return np.arange(len(ids)), np.ones(len(ids), bool)
-        order = np.argsort(mine, kind="stable")
-        at = np.minimum(np.searchsorted(mine, ids, sorter=order), len(mine) - 1)
-        rows = order[at]
-        return rows, mine[rows] == ids
+        order = np.argsort(ids, kind="stable")  # the few are sorted, not the many
+        place = np.minimum(np.searchsorted(ids, mine, sorter=order), len(ids) - 1)
+        rows, found = np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+        hit = np.flatnonzero(ids[order[place]] == mine)
+        which = order[place[hit]]
+        rows[which], found[which] = hit, True
+        if len(hit) < len(ids):  # an id that stands twice among the few, such as two fills of one order
+            _, first_of, group = np.unique(ids, return_index=True, return_inverse=True)
+            known = np.zeros(len(first_of), bool)
+            row_of = np.zeros(len(first_of), np.intp)
+            np.logical_or.at(known, group, found)
+            np.maximum.at(row_of, group, rows)
+            rows, found = row_of[group], known[group]
+        return rows, found
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
-        if not keep.any():
+        count = int(np.count_nonzero(keep))
+        if not count:
             self._clear()
             return
-        if not keep.all():
-            self.legs = OpenOrders(**{name: getattr(self.legs, name)[keep] for name in _COLUMNS})
-            self._triggered = self._triggered[keep]
+        if count < len(keep):
+            youngest = np.count_nonzero(keep[:count]) == count
+            rows: Any = slice(count) if youngest else keep
+            if self._ids is not None:
+                self._ids.difference_update((self.legs.ids[count:] if youngest else self.legs.ids[~keep]).tolist())
+            self.legs = OpenOrders(**{name: getattr(self.legs, name)[rows] for name in _COLUMNS})
+            self._triggered = self._triggered[rows]
         self._sum()
 
     def _clear(self) -> None:
         self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
+        self._ids = None
 
     def _sum(self) -> None:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
@@ -140,14 +190,17 @@ class OpenLegs:
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}
-        return pack("open_orders", _VERSION, triggered=self._triggered, **columns)
+        asked = [(order, *asked) for order, asked in self._asked.items()]
+        return pack("open_orders", _VERSION, triggered=self._triggered, asked=asked, **columns)
 
     def load(self, state: bytes, place: list[int]) -> None:
         """`place` gives each saved symbol's position now."""
         fields = unpack(state, "open_orders", _VERSION)
         self._triggered = fields.pop("triggered")
+        self._asked = {order: (leg, limit, stop) for order, leg, limit, stop in fields.pop("asked")}
         moved: Codes = np.asarray(place, np.int32)[fields["symbol"]] if len(fields["symbol"]) else fields["symbol"]
         self.legs = OpenOrders(**(fields | {"symbol": moved}))
+        self._ids = None
         self._keep(np.ones(len(moved), bool))
 
 

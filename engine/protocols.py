@@ -16,7 +16,9 @@ from engine.events import (
     Approved,
     Bars,
     Book,
+    Charges,
     Children,
+    Codes,
     Control,
     Event,
     Features,
@@ -130,14 +132,23 @@ class Gate(Protocol):
     def on_control(self, control: Control, /) -> Out: ...
 
 
+class Bookkeeping(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger must know of the broker whose account it keeps."""
+
+    dividends: bool = True  # False: dividends of Actions are not paid, or come as Charges of a real broker
+    fractions: bool = True  # True: what a split leaves below a lot is paid out in cash; False: it is lost
+
+
 class Broker(Protocol):
     """Takes orders now; fills no earlier than the named timing allows.
 
-    `on_bars` answers with `Reports` (if any) and exactly one `Fills`, possibly empty.
+    `on_bars` answers with `Charges` and `Reports` (if any) and exactly one `Fills`, possibly empty. One whose orders
+    trade in the slice in which they were decided answers `on_orders` with a second `Fills` of the same ts. A broker
+    may define `bookkeeping`; without it the ledger pays dividends and fractions in cash.
     """
 
     def on_orders(self, orders: Approved, /) -> Out: ...
-    def on_bars(self, bars: Bars, /) -> tuple[Reports | Refusals | Fills, ...]: ...
+    def on_bars(self, bars: Bars, /) -> tuple[Charges | Reports | Refusals | Fills, ...]: ...
 
 
 class Risk(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -157,14 +168,35 @@ class RiskModel(Protocol):
         ...
 
 
-class CostModel(Protocol):
-    """What trading costs: the same object sizes orders in the optimizer and prices fills in the simulated broker."""
+class Conditions(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
+    """What a cost model may know of L trades beside quantity and price. None = not known of any of them.
 
-    def price(self, qty: Vector, reference: Vector, /) -> Vector:
+    In a fill it is the bar that fills; when orders are sized it is the latest bar.
+    """
+
+    ts: int
+    symbol: Codes  # positions in the universe
+    volume: Vector | None = None  # shares that the bar traded, NaN = unknown
+    bid: Vector | None = None  # quotes at the instant of the trade
+    ask: Vector | None = None
+    filled: Vector | None = None  # shares of the same order that filled before, unsigned; None = these are the first
+    paid: Matrix | None = None  # (L, K) fees that those cost
+
+
+class CostModel(Protocol):
+    """What trading costs: the same object sizes orders in the optimizer and prices fills in the simulated broker.
+
+    One that keeps estimates defines `on_bars` (and `save`, `load`): the broker calls it once a slice, after the fills
+    of that slice, so that a fill is never priced with its own bar's estimate. One whose rates depend on what was
+    traded defines `on_fills`, one that must follow splits `on_actions`: the broker calls those too. Asking for prices,
+    fees and the rate changes nothing.
+    """
+
+    def price(self, qty: Vector, reference: Vector, at: Conditions, /) -> Vector:
         """(L,) fill price of signed quantities at these market prices, slippage included."""
         ...
 
-    def fees(self, qty: Vector, price: Vector, /) -> Matrix:
+    def fees(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
         """(L, K) fees of fills at these prices, columns FEE_KINDS, never negative."""
         ...
 
@@ -179,6 +211,14 @@ class Stateful(Protocol):
 
     def save(self) -> bytes: ...
     def load(self, state: bytes, /) -> None: ...
+
+
+class Financing(Protocol):
+    """What holding costs or earns: borrow fees, interest. A constructor argument of a simulated broker."""
+
+    def charges(self, book: Book, days: int, ts: int, /) -> Charges | None:
+        """Charges for `days` calendar days over which this book was held, None = nothing."""
+        ...
 
 
 class Source(Protocol):
@@ -211,6 +251,9 @@ class Feed(Protocol):
     interval_ns: int
     sectors: tuple[str, ...]  # (N,) or empty
     span: tuple[int, int] | None  # ts of its first and last slice, None where it does not know
+    # A feed that knows the trading days of its exchange has them as `sessions: Sessions`, and below a day hands out the
+    # timers SESSION_OPENED and SESSION_CLOSED at their opens and closes, behind the bars of these instants. A feed may
+    # lack the attribute.
 
     def bounds(self, start: datetime.date | None, end: datetime.date | None) -> tuple[int | None, int | None]:
         """The ns range [low, high) of the bars whose own local trading date lies between two days, both counting.

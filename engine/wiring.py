@@ -18,6 +18,7 @@ from engine.events import (
     Approved,
     Bars,
     Book,
+    Charges,
     Children,
     Control,
     ControlAction,
@@ -34,7 +35,7 @@ from engine.events import (
 )
 from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
-from engine.protocols import Artefact, Stateful
+from engine.protocols import Artefact, Bookkeeping, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -46,6 +47,7 @@ _HANDLERS: tuple[tuple[type[Any], str], ...] = (
     (Bars, "on_bars"),
     (Timer, "on_timer"),
     (Actions, "on_actions"),
+    (Charges, "on_charges"),
     (Fills, "on_fills"),
     (Reports, "on_reports"),
     (Refusals, "on_refusals"),
@@ -89,7 +91,8 @@ class Wiring:
     def __init__(self, parts: Parts, *, artefacts: Mapping[str, Artefact] | None = None) -> None:
         self.parts = parts
         self.timers = Timers()
-        self.ledger = Ledger(universe=parts.universe, cash=parts.cash)
+        keeping = getattr(parts.broker.component, "bookkeeping", Bookkeeping())
+        self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping)
         self._artefacts = artefacts or {}
         finest = parts.interval_ns
         self._check()
@@ -168,12 +171,19 @@ class Wiring:
                 raise ConfigError(f"{named.name}: {why}")
 
     @property
-    def lookback(self) -> int:
-        """Slices of history after which nothing that is decided depends on anything older."""
-        features = {named.component.schema: getattr(named.component, "lookback", 0) for named in self.parts.features}
-        models = [features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag for p in self.parts.models]
-        others = [getattr(named.component, "lookback", 0) for named in (*self.parts.strategies, self.parts.optimizer)]
-        return max((0, *models, *others))
+    def lookbacks(self) -> dict[int, int]:
+        """By interval, slices of history after which nothing that is decided depends on anything older."""
+        parts, found = self.parts, {self.parts.interval_ns: 0}
+        features = {named.component.schema: getattr(named.component, "lookback", 0) for named in parts.features}
+        others = [named.component for named in (*parts.strategies, parts.optimizer)]
+        needs = [
+            (p.interval_ns, features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag) for p in parts.models
+        ]
+        needs += [(getattr(each, "interval_ns", 0), getattr(each, "lookback", 0)) for each in others]
+        for interval, slices in needs:
+            interval = interval or parts.interval_ns
+            found[interval] = max(found.get(interval, 0), slices)
+        return found
 
     def warm_routes(self) -> tuple[Route, ...]:
         """The routes of history before the session: whoever keeps estimates sees it, nobody decides on it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.bus import Bus as Bus
+    from engine.calendar import Sessions as Sessions
     from engine.errors import ConfigError as ConfigError
     from engine.errors import DataError as DataError
     from engine.errors import SamewireError as SamewireError
@@ -32,6 +33,7 @@ _HOMES = {
     "samewire.result": ("Result",),
     "samewire.schema": ("load_run",),
     "engine.bus": ("Bus", "Calls", "Lost", "Route", "Tap"),
+    "engine.calendar": ("Sessions",),
     "engine.errors": ("ComponentError", "ConfigError", "DataError", "SamewireError", "StateError"),
     "engine.ids": ("OrderIds",),
     "engine.state": ("pack", "unpack"),
@@ -39,6 +41,7 @@ _HOMES = {
     "engine.events": (
         *("Control", "Reference", "Late", "Bars", "Timer", "Actions", "Watermark", "Features", "Signal", "Target"),
         *("Orders", "Children", "Approved", "Refusals", "Reports", "Fills", "Book", "Note", "Event", "OpenOrders"),
+        *("Charges", "ChargeKind"),
         *("Status", "Mode", "ControlAction", "ActionKind", "TargetKind", "LegAction", "OrderKind", "TimeInForce"),
         *("OrderState", "Vector", "Matrix", "Mask", "Codes", "Stamps", "Ids", "FEE_KINDS"),
         *("SECOND_NS", "MINUTE_NS", "HOUR_NS", "DAY_NS"),
@@ -46,6 +49,7 @@ _HOMES = {
     "engine.protocols": (
         *("Artefact", "Dataset", "Table", "FeatureSet", "Model", "Trainable", "Strategy", "Optimizer", "Execution"),
         *("Gate", "Broker", "Risk", "RiskModel", "CostModel", "Stateful", "Source", "Sink", "Feed", "Issue"),
+        *("Bookkeeping", "Conditions", "Financing"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,20 +3,23 @@
 import inspect
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 
 from engine.barrier import Named
+from engine.calendar import Sessions
 from engine.errors import ConfigError, SamewireError
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
 from samewire.registry import resolve
-from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.run_file import Component, ModelSpec, RunFile, built
+from samewire.scalars import duration_text
 
 _REFUSED = (ValueError, TypeError)
 
@@ -28,6 +31,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     universe: Universe | None = None
     costs: Any = None  # the broker's cost model
+    sessions: Sessions | None = None  # trading days of the feed
     directory: Path | None = None  # of the session
     table: Callable[[Path], Table] | None = None
 
@@ -39,9 +43,8 @@ def construct(component: Component, given: Given) -> Any:
     arguments: dict[str, Any] = {}
     for name in inspect.signature(kind).parameters:
         value = component.options.get(name, _ABSENT)
-        if isinstance(value, Component):
-            value = construct(value, given)
-        elif hints.get(name) is Table and isinstance(value, Path):
+        value = built(value, lambda nested: construct(nested, given))
+        if hints.get(name) is Table and isinstance(value, Path):
             value = _table(value, given)
         if value is _ABSENT:
             value = _handed(name, hints.get(name), component, given)
@@ -65,18 +68,27 @@ def _table(path: Path, given: Given) -> Table:
     return given.table(path)
 
 
+def _sessions(hint: Any, component: Component, given: Given) -> Sessions | None:
+    if given.sessions is None and hint is Sessions:
+        said = "needs the trading days of an exchange and the feed names none; set feed.calendar, e.g. calendar: XNYS"
+        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {said}")
+    return given.sessions
+
+
 def _handed(name: str, hint: Any, component: Component, given: Given) -> Any:
     """What the composition root hands in for a parameter that is no option."""
     if name == "name":
         return component.name
     if name == "directory" and hint is Path:
         return given.directory
-    if hint is Universe:
+    if hint is Universe or Universe in get_args(hint):
         return given.universe
     if hint is OrderIds:
         return OrderIds(given.session, component.name)
     if hint is CostModel:
         return given.costs
+    if hint is Sessions or Sessions in get_args(hint):
+        return _sessions(hint, component, given)
     if hint is np.random.Generator:
         return np.random.default_rng([given.seed, zlib.crc32(component.name.encode())])
     return _ABSENT
@@ -85,29 +97,62 @@ def _handed(name: str, hint: Any, component: Component, given: Given) -> Any:
 def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
     """Everything the wiring needs, built in the order in which one is handed to the other."""
     universe = feed.universe
-    broker_costs = run.broker.options.get("costs")
-    costs = construct(broker_costs, given) if isinstance(broker_costs, Component) else None
-    given = msgspec.structs.replace(given, universe=universe, costs=costs)
-    features = {component.name: construct(component, given) for component in run.features}
+    given = msgspec.structs.replace(given, universe=universe, sessions=getattr(feed, "sessions", None))
+    # One object prices the fills and sizes the orders, so that both see the same estimates.
+    costs = built(run.broker.options.get("costs"), lambda nested: construct(nested, given))
+    given = msgspec.structs.replace(given, costs=costs)
+    broker = run.broker if costs is None else replace(run.broker, options=run.broker.options | {"costs": costs})
+    features = feature_sets(run, given)
     return Parts(
         universe=universe,
         interval_ns=feed.interval_ns,
+        intervals=tuple(getattr(feed, "intervals", ())),
         cash=run.session.cash,
-        broker=Named("broker", construct(run.broker, given)),
+        broker=Named("broker", construct(broker, given)),
         features=tuple(Named(name, features[name]) for name in features),
         models=tuple(_model(spec, features, given) for spec in run.models),
-        strategies=tuple(Named(component.name, construct(component, given)) for component in run.strategies),
+        strategies=tuple(Named(component.name, _paced(component, given)) for component in run.strategies),
         optimizer=Named(run.optimizer.name, construct(run.optimizer, given)),
         execution=None if run.execution is None else Named("execution", construct(run.execution, given)),
         gate=Named(run.risk.name, construct(run.risk, given)),
     )
 
 
+def feature_sets(run: RunFile, given: Given) -> dict[str, Any]:
+    """Fresh feature sets by name. Two of the same windows on different bars are told apart by their schema."""
+    made: dict[str, Any] = {}
+    for component in run.features:
+        each = _paced(component, given)
+        if any(each.schema == other.schema and _pace(each) != _pace(other) for other in made.values()):
+            each.schema = f"{each.schema}-{duration_text(_pace(each))}"
+        made[component.name] = each
+    return made
+
+
+def _paced(component: Component, given: Given) -> Any:
+    """A component that works on the bars of the interval which the run file names, if it names one."""
+    made = construct(component, given)
+    if component.interval_ns:
+        try:
+            made.interval_ns = component.interval_ns
+        except AttributeError as error:
+            said = f"{component.where}: {component.group} {component.use!r} takes no interval: {error}; "
+            raise ConfigError(said + "give its class an attribute interval_ns that may be set") from error
+    return made
+
+
+def _pace(made: Any) -> int:
+    return int(getattr(made, "interval_ns", 0))
+
+
 def _model(spec: ModelSpec, features: Mapping[str, Any], given: Given) -> ModelPart:
+    model = _paced(replace(spec.component, interval_ns=spec.interval_ns), given)
+    reads = features[spec.features] if spec.features else model
     return ModelPart(
         name=spec.component.name,
-        model=construct(spec.component, given),
-        schema=features[spec.features].schema if spec.features else "",
+        model=model,
+        schema=reads.schema if spec.features else "",
+        interval_ns=spec.interval_ns or _pace(reads),
         lag=spec.lag,
         latency_ns=spec.latency_ns,
         ttl_ns=spec.ttl_ns,

@@ -50,6 +50,22 @@ DEFINITIONS: dict[str, Definition] = {
         "signed",
     ),
     "excess_return": Definition("Excess return", "Total return less benchmark return.", "signed"),
+    "beta": Definition("Beta", "Slope of the net returns of slices on those of the benchmark: cov / var."),
+    "alpha": Definition(
+        "Alpha",
+        "P times (mean net return of slices less beta times the mean return of the benchmark): what the benchmark does "
+        "not explain, a year.",
+        "signed",
+    ),
+    "tracking_error": Definition(
+        "Tracking error",
+        "Standard deviation (n - 1) of the differences between the net returns of slices and those of the benchmark, "
+        "times sqrt(P).",
+        "percent",
+    ),
+    "information_ratio": Definition(
+        "Information ratio", "Mean over standard deviation (n - 1) of those differences, times sqrt(P)."
+    ),
     "volatility": Definition(
         "Volatility", "Standard deviation (n - 1) of the net returns of slices, times sqrt(P).", "percent"
     ),
@@ -81,12 +97,25 @@ DEFINITIONS: dict[str, Definition] = {
         "Sum over slices of traded value (buys plus sells) over the equity before, per year; selling everything and "
         "buying something else once is 2.0.",
     ),
-    "cost": Definition("Cost", "Fees plus slippage of all fills, base currency.", "money"),
+    "cost": Definition(
+        "Cost",
+        "Fees and slippage of all fills, borrow fees, margin interest and other charges, base currency; interest and "
+        "dividends received are income and not taken off.",
+        "money",
+    ),
     "cost_drag": Definition("Cost drag", "Cost over initial equity: gross return less total return.", "percent"),
     "costs": Definition(
         "Costs by kind",
-        "Commission, exchange fees, tax, and slippage = quantity times (fill price less market price) of each fill.",
+        "Commission, exchange fees, tax, slippage = quantity times (fill price less market price) of each fill, borrow "
+        "fees, margin interest, other charges.",
         "money",
+    ),
+    "dividends": Definition(
+        "Dividends", "Cash dividends whose right fell into the session, less those that shorts paid.", "money"
+    ),
+    "interest": Definition("Interest received", "Interest on cash that was held.", "money"),
+    "translation": Definition(
+        "Translation", "What changes of exchange rates did to the equity, apart from all trades.", "money"
     ),
     "gross_exposure": Definition(
         "Gross exposure", "Mean over slices of the sum of absolute position values over equity, at closes.", "percent"
@@ -102,6 +131,30 @@ DEFINITIONS: dict[str, Definition] = {
     "large_fills": Definition("Large fills", "Fills above a tenth of the volume of their bar.", "count"),
     "open_positions": Definition(
         "Open at the end", "Positions open after the last slice, valued at their last close.", "count"
+    ),
+    "trades": Definition(
+        "Trades",
+        "Round trips that ended: from flat to flat, or to the other side; partial exits are part of one. Those still "
+        "open at the end are not counted.",
+        "count",
+    ),
+    "win_rate": Definition("Win rate", "Share of trades with a positive return.", "percent"),
+    "profit_factor": Definition(
+        "Profit factor", "Sum of the positive returns of trades over the sum of the negative ones, unsigned."
+    ),
+    "best_trade": Definition(
+        "Best trade",
+        "Highest return of a trade: price gain less fees and borrow plus dividends, over the value entered.",
+        "signed",
+    ),
+    "worst_trade": Definition("Worst trade", "Lowest return of a trade.", "signed"),
+    "average_trade": Definition(
+        "Average trade", "Geometric mean of the returns of trades: (prod (1 + r))^(1 / n) - 1.", "signed"
+    ),
+    "expectancy": Definition("Expectancy", "Arithmetic mean of the returns of trades.", "signed"),
+    "trade_slices": Definition("Holding time", "Mean number of slices from the first fill of a trade to its last."),
+    "exposure": Definition(
+        "In the market", "Share of slices in which some position was held at some moment.", "percent"
     ),
     "missing": Definition("Missing bars", "Bars that a listed member of the universe did not have.", "count"),
     "halted": Definition("Halted bars", "Bars of members with status HALTED.", "count"),
@@ -127,6 +180,12 @@ DEFINITIONS: dict[str, Definition] = {
     "models": Definition(
         "Models",
         "The figures above for every model, with its horizon in slices and how many slices were scored.",
+        "text",
+    ),
+    "qlib": Definition(
+        "Qlib's analysis",
+        "Mean, standard deviation, annualised return, information ratio and max drawdown of the excess return with and "
+        "without cost as Qlib defines them: returns added up, 238 days a year.",
         "text",
     ),
     "warnings": Definition("Warnings", "What a reader must know before believing the figures, in sentences.", "text"),

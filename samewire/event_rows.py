@@ -13,6 +13,8 @@ from engine.events import (
     Approved,
     Bars,
     Book,
+    ChargeKind,
+    Charges,
     Children,
     Control,
     Event,
@@ -42,6 +44,7 @@ TOPICS: MappingProxyType[str, tuple[type[Any], ...]] = MappingProxyType(
         "approved": (Approved,),
         "bars": (Bars,),
         "books": (Book,),
+        "charges": (Charges,),
         "children": (Children,),
         "controls": (Control,),
         "fills": (Fills,),
@@ -66,13 +69,14 @@ _CODES: MappingProxyType[type[Any], tuple[tuple[str, type[IntEnum]], ...]] = Map
         Approved: _LEGS,
         Actions: (("kind", ActionKind),),
         Reports: (("state", OrderState),),
+        Charges: (("kind", ChargeKind),),
         Bars: (("status", Status),),
     }
 )
 _OPINIONS = (Signal, Target)
-_STAMPS = ("at", "pay_at", "expires", "asof", "opened", "due", "slice_ts")
+_STAMPS = ("at", "settles", "pay_at", "expires", "asof", "opened", "due", "slice_ts")
 _IDS = ("ids", "ref", "parent", "exec_ids", "order_ids")
-_MONEY = ("cash", "rate")  # of a book, by currency
+_MONEY = ("cash", "unsettled", "rate", "interest")  # of a book, by currency
 
 
 def stamp(ns: int) -> str:
@@ -159,7 +163,7 @@ def _by_leg(event: Any, symbols: Sequence[str], only: int | None) -> Iterator[di
     for i, place in enumerate(event.symbol.tolist()):
         if only is None or place == only:
             cells = {name: _cell(event, name, column[i]) for name, column in columns.items()}
-            yield {"ts": stamp(event.ts), **scalars, "symbol": symbols[place], **cells}
+            yield {"ts": stamp(event.ts), **scalars, "symbol": symbols[place] if place >= 0 else "", **cells}
 
 
 def _book(event: Book, symbols: Sequence[str], only: int | None) -> Iterator[dict[str, Any]]:
@@ -171,6 +175,7 @@ def _book(event: Book, symbols: Sequence[str], only: int | None) -> Iterator[dic
             "ts": stamp(event.ts),
             "equity": event.equity,
             "cash": cash,
+            "unsettled": float((event.unsettled * event.rate).sum()),
             "positions": held,
             "open_orders": len(event.open_orders.ids),
             "mode": event.mode.name.lower() if hasattr(event.mode, "name") else event.mode,

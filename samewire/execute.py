@@ -13,18 +13,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.metrics.fold import SessionFold
+from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
-from engine.protocols import Issue, Table
+from engine.protocols import Bookkeeping, Issue, Table
 from samewire.build import libraries
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, dump_run, resolved
 from samewire.summary import Run, summarise
+from samewire.trade_tables import Traded, derive
 
-_TABLES = ("orders", "fills", "refusals", "signals", "targets")
+_TABLES = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades", "pnl")
 
 
 async def execute(
@@ -61,7 +62,10 @@ async def execute(
             wall_s=(clock.monotonic_ns() - wall) / 1e9,
             cpu_s=(clock.cpu_ns() - cpu) / 1e9,
         )
-        result = _conclude(prepared, directory, ran, _named(run, clock, run_id))
+        bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
+        prepared.fold.finish()
+        traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
+        result = _conclude(prepared, directory, (ran, traded), _named(run, clock, run_id))
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
@@ -119,14 +123,15 @@ def _finish(result: Result, work: Path, out: Path, overwrite: bool) -> Result:
     return Result(out, result.summary)
 
 
-def _conclude(prepared: Prepared, directory: Path | None, ran: Run, named: dict[str, str]) -> Result:
+def _conclude(
+    prepared: Prepared, directory: Path | None, ran: tuple[Run, Traded | None], named: dict[str, str]
+) -> Result:
     from adapters.files.session_dir import write_columns, write_equity
 
     fold = prepared.fold
-    fold.finish()
     issues = (*prepared.feed.issues(), *prepared.table_issues)
-    warnings = (*prepared.warnings, *(said for table in prepared.tables if (said := _unmet(table, fold))))
-    summary = summarise(fold, run=ran, issues=issues, warnings=warnings)
+    warnings = (*prepared.warnings, *(said for table in prepared.tables if (said := _unmet(table, prepared))))
+    summary = summarise(fold, run=ran[0], traded=ran[1], issues=issues, warnings=warnings)
     if directory is None:
         import pyarrow as pa
 
@@ -134,16 +139,18 @@ def _conclude(prepared: Prepared, directory: Path | None, ran: Run, named: dict[
     write_equity(directory / "equity.parquet", fold.columns())
     write_columns(directory / "ic.parquet", fold.coefficients())
     _write_json(directory / "summary.json", summary)
-    _write_json(directory / "manifest.json", named | _manifest(prepared, issues, summary["digest"]))
+    manifest = named | _manifest(prepared, issues, summary["digest"]) | _calendar(prepared, directory)
+    _write_json(directory / "manifest.json", manifest)
     (directory / "run.yaml").write_text(dump_run(prepared.run_file))
     return Result(directory, summary)
 
 
-def _unmet(table: Table, fold: SessionFold) -> str:
+def _unmet(table: Table, prepared: Prepared) -> str:
     """A user's rows within the session whose instant is no slice: nothing ever asked for them."""
-    slices = np.asarray(fold.rows.ts)
+    slices = np.asarray(prepared.fold.rows.ts)
     if not len(slices):
         return ""
+    slices = np.union1d(slices, np.array(prepared.slower, np.int64))
     inside = (table.ts >= slices[0]) & (table.ts <= slices[-1])
     count = int(np.count_nonzero(inside & ~np.isin(table.ts, slices)))
     if not count:
@@ -180,6 +187,20 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
         "libraries": libraries(),
     }
+
+
+def _calendar(prepared: Prepared, directory: Path) -> dict[str, Any]:
+    """The trading days that the session ran by, written beside the manifest; nothing where no calendar names them."""
+    from adapters.calendars.record import columns, facts, of_run
+    from adapters.files.session_dir import write_columns
+
+    sessions: Sessions | None = getattr(prepared.feed, "sessions", None)
+    slices = prepared.fold.rows.ts
+    found = None if sessions is None else of_run(sessions, int(slices[0]), int(slices[-1]))
+    if found is None:
+        return {}
+    write_columns(directory / "calendar.parquet", columns(found))
+    return {"calendar": facts(found)}
 
 
 def _write_json(path: Path, value: Any) -> None:

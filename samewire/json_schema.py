@@ -3,7 +3,8 @@
 import inspect
 from typing import Any
 
-from samewire.reading import NAMED, ModelKeys
+from samewire.compat import PRESETS
+from samewire.reading import NAMED, PACED, ModelKeys, PaceKeys
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import SessionSpec
 from samewire.signatures import schema_of
@@ -19,24 +20,30 @@ def json_schema() -> dict[str, Any]:
     strategy = {"$ref": "#/$defs/strategies"}
     section = {
         "schema": {"const": 1, "description": "version of this format"},
+        "compat": {"enum": [*PRESETS, None], "description": "preset of options that the file does not say itself"},
         "session": _lifted(SessionSpec.model_json_schema(), definitions),
         "feed": {"$ref": "#/$defs/feeds"},
         "features": {"type": "array", "items": {"$ref": "#/$defs/features"}},
         "models": {"type": "array", "items": {"$ref": "#/$defs/models"}, "minItems": 1},
         "strategy": {"anyOf": [strategy, {"type": "array", "items": strategy, "minItems": 1}]},
-        "optimizer": {"$ref": "#/$defs/optimizers"},
+        "optimizer": True,
         "execution": {"anyOf": [{"$ref": "#/$defs/execution"}, _NULL]},
         "risk": {"anyOf": [_options("gates", "limits", definitions, False), {"$ref": "#/$defs/gates"}]},
-        "broker": {"$ref": "#/$defs/brokers"},
+        "broker": True,
         "sinks": {"type": "array", "items": {"$ref": "#/$defs/sinks"}},
     }
+    whole = {"optimizer": {"$ref": "#/$defs/optimizers"}, "broker": {"$ref": "#/$defs/brokers"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Samewire run file",
         "type": "object",
         "properties": section,
-        "required": ["schema", "session", "feed", "models", "strategy", "optimizer", "broker"],
+        "required": ["schema", "session", "feed", "models", "strategy"],
         "additionalProperties": False,
+        # With a preset these two may say a part of their options only.
+        "if": {"required": ["compat"], "properties": {"compat": {"enum": list(PRESETS)}}},
+        "then": {"properties": {key: {"type": ["string", "object"]} for key in whole}},
+        "else": {"properties": whole, "required": list(whole)},
         "$defs": definitions,
     }
 
@@ -59,12 +66,16 @@ def _options(group: str, use: str, definitions: dict[str, Any], use_required: bo
     required = ["use"] if use_required else []
     if group in NAMED:
         properties["name"] = {"type": "string", "description": "what it is called in this run"}
+    if group in PACED:
+        properties |= _lifted(PaceKeys.model_json_schema(), definitions)["properties"]
     if group == "models":
         properties |= _lifted(ModelKeys.model_json_schema(), definitions)["properties"]
     properties |= said.get("properties", {})
     for key, slot in schema.slots.items():
         ref: dict[str, Any] = {"$ref": f"#/$defs/{slot.group}"}
         choices = [ref, _options(slot.group, slot.use, definitions, False)] if slot.use else [ref]
+        if slot.lists:
+            choices.append({"type": "array", "items": {"anyOf": list(choices)}, "minItems": 0 if slot.many else 1})
         properties[key] = {"anyOf": choices if slot.required else [*choices, _NULL]}
     required += said.get("required", []) + [key for key, slot in schema.slots.items() if slot.required]
     return {

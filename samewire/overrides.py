@@ -8,7 +8,8 @@ from samewire.diagnostics import Origin, Problem, Where
 from samewire.yaml_text import Entries, Items, Node, Text, compose
 
 _PART = re.compile(r"\.?([^.\[\]=]+)|\[(\d+)\]")
-SLOT_KEYS = ("feed", "strategy", "optimizer", "execution", "risk", "broker", "risk_model", "costs")
+LIST_KEYS = ("costs", "financing", "parts")  # slots in which one component may be written without a list
+SLOT_KEYS = ("feed", "strategy", "optimizer", "execution", "risk", "broker", "risk_model", "of", *LIST_KEYS)
 
 
 def apply(root: Entries, expression: str, problems: list[Problem]) -> Entries:
@@ -73,8 +74,9 @@ def _set(node: Node | None, parts: list[str | int], value: Node, path: str) -> N
 
 
 def _set_item(node: Node | None, index: int, rest: list[str | int], value: Node, path: str) -> Node:
-    if isinstance(node, Entries) and index == 0 and path == "strategy":
-        node = Items((node,), node.where)  # one strategy may be written without a list
+    lists = path == "strategy" or path.rpartition(".")[2] in LIST_KEYS
+    if index == 0 and lists and (isinstance(node, Entries) or (isinstance(node, Text) and node.value)):
+        node = Items((node,), node.where)  # one component may be written without a list
     if not isinstance(node, Items):
         raise _CannotSetError(f"{path} is no list", "a path without an index")
     if index >= len(node.items):

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from samewire.reading import NAMED
-from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.run_file import Component, ModelSpec, RunFile, nested_in
 from samewire.scalars import duration_text
+from samewire.signatures import PARTS, SLOTS
+
+_LISTS = tuple((group, joined) for _, group, _, joined in SLOTS if joined)  # written as the lists that they stand for
 
 
 def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -> dict[str, Any]:
@@ -21,6 +24,7 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     strategies = [words(component) for component in run.strategies]
     said: dict[str, Any] = {
         "schema": version,
+        **({"compat": run.compat} if run.compat else {}),
         "session": _plain(run.session.model_dump(), path_text),
         "feed": words(run.feed),
     }
@@ -37,11 +41,18 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
 
 def _component(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
     said = {"name": component.name} if component.group in NAMED else {}
-    options = {
-        key: _component(value, path_text) if isinstance(value, Component) else _plain(value, path_text)
-        for key, value in component.options.items()
-    }
-    return said | {"use": component.use} | options
+    options = {key: _option(value, path_text) for key, value in component.options.items()}
+    paced = {"interval": duration_text(component.interval_ns)} if component.interval_ns else {}
+    return said | {"use": component.use} | paced | options
+
+
+def _option(value: Any, path_text: Callable[[Path], str]) -> Any:
+    if isinstance(value, Component) and (value.group, value.use) in _LISTS:
+        value = value.options[PARTS]
+    parts = [_component(part, path_text) for part in nested_in(value)]
+    if not parts:
+        return _plain(value, path_text)
+    return parts if isinstance(value, tuple) else parts[0]
 
 
 def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
@@ -55,6 +66,8 @@ def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
         said["artefact"] = path_text(spec.artefact)
     said["lag"] = spec.lag
     said |= {"latency": duration_text(spec.latency_ns), "ttl": duration_text(spec.ttl_ns)}
+    if spec.interval_ns:
+        said["interval"] = duration_text(spec.interval_ns)
     return said | options
 
 

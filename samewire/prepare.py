@@ -1,27 +1,28 @@
 """From a checked run file to a session that is ready: built, trained, its sources in place."""
 
 import datetime as dt
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from components.metrics.fold import SessionFold
 from engine.bus import Bus
+from engine.calendar import Sessions
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, Bars, Control, ControlAction, Event
 from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
-from engine.wiring import Parts, Wiring
-from samewire.build import Given, construct, parts_of, sinks_of
+from engine.wiring import ModelPart, Parts, Wiring
+from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.run_file import ModelSpec, RunFile
+from samewire.warming import latest
 
 _EPOCH = dt.date(1970, 1, 1)
-_MARGIN_NS = 15 * DAY_NS  # holidays and week-ends before a warm-up of a few slices
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class Prepared(msgspec.Struct, frozen=True):
     tables: list[Table]  # the user's own
     table_issues: list[Issue]
     warnings: tuple[str, ...]
+    slower: list[int]  # instants of the bars of slower intervals, so far
 
     @property
     def bus(self) -> Bus:
@@ -60,41 +62,22 @@ class Prepared(msgspec.Struct, frozen=True):
     async def warm_up(self) -> int:
         """Feeds the slices before the start to features, models and risk estimates; nobody decides on them.
 
-        As many as `session.warmup` says, else as the components declare by `lookback`. Returns how many there were.
+        As many as `session.warmup` says, else as the components declare by `lookback`, each in slices of the interval
+        that it works on. Returns how many there were.
         """
         asked = self.run_file.session.warmup
         wiring = self.session.wiring
-        need = wiring.lookback if asked is None else asked
+        needs = wiring.lookbacks
+        if asked is not None:
+            needs = dict.fromkeys(needs, asked)
         known = getattr(self.feed, "span", None)
-        if self.start is None or not need or (known is not None and known[0] >= self.start):
+        if self.start is None or not any(needs.values()) or (known is not None and known[0] >= self.start):
             return 0
-        events = _latest(self.feed, self.start, need)
+        events = latest(self.feed, self.start, needs)
         bus = Bus(wiring.warm_routes())
         await bus.run(_stream(events))
         await bus.aclose()
         return sum(isinstance(event, Bars) for event in events)
-
-
-def _latest(feed: Feed, start: int, slices: int) -> deque[Event]:
-    """The events of the last so many slices before `start`; fewer where the feed begins later."""
-    daily = feed.interval_ns >= DAY_NS
-    guess = start - (2 if daily else 8) * slices * feed.interval_ns - _MARGIN_NS
-    for low in (guess, None):  # history with wide holes is read from its beginning
-        kept: deque[Event] = deque()
-        count = 0
-        try:
-            for event in feed.events(low, start):
-                kept.append(event)
-                count += isinstance(event, Bars)
-                while count > slices:
-                    count -= isinstance(kept.popleft(), Bars)
-        except DataError:
-            if low is None:
-                raise
-            continue
-        if count == slices or low is None:
-            return kept
-    return deque()
 
 
 async def _stream(events: Iterable[Event]) -> AsyncIterator[Event]:
@@ -130,22 +113,28 @@ def prepare(
     Without a directory the sinks that write into one are left out; all others are built.
     """
     given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
-    feed: Feed = construct(run.feed, given)
-    start, end = days(feed, run.session.start, run.session.end)
+    feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
-    _check_currency(run, feed)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
     learnt = _trained(run, feed, parts, given)
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
     session = run.session
+    longer = {part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns}
     fold = SessionFold(
-        universe=feed.universe, cash=session.cash, interval_ns=feed.interval_ns, benchmark=session.benchmark
+        universe=feed.universe,
+        cash=session.cash,
+        interval_ns=feed.interval_ns,
+        benchmark=session.benchmark,
+        slower=longer,
     )
     journal = Journal(write)
     recorders: list[Any] = [journal, fold]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
+    slower: list[int] = []
+    if parts.intervals:
+        recorders.append(_Slower(feed.interval_ns, slower))
     sources = [Replay(lambda: feed.events(start, end))]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
@@ -161,6 +150,7 @@ def prepare(
         tables=tables.read_so_far,
         table_issues=tables.issues,
         warnings=(*_cautions(run), *learnt.warnings),
+        slower=slower,
     )
 
 
@@ -176,10 +166,20 @@ class _Tables:
         from adapters.files.table import checked_table
 
         close = self._run.feed.options.get("close") or getattr(self._feed, "close", None)
-        table, issues = checked_table(path, self._feed.universe, close=close)
+        sessions = getattr(self._feed, "sessions", None)
+        table, issues = checked_table(path, self._feed.universe, close=close, sessions=sessions)
         self.read_so_far.append(table)
         self.issues += issues
         return table
+
+
+def _feed(run: RunFile, given: Given) -> tuple[Feed, int | None, int | None]:
+    """The feed and the range of the session in it, checked as far as can be before anything is read of it."""
+    feed: Feed = construct(run.feed, given)
+    start, end = days(feed, run.session.start, run.session.end)
+    _check_calendar(run, feed, _span(feed, start, end))
+    _check_currency(run, feed)
+    return feed, start, end
 
 
 def _check_currency(run: RunFile, feed: Feed) -> None:
@@ -187,6 +187,26 @@ def _check_currency(run: RunFile, feed: Feed) -> None:
     if own != run.session.currency:
         clash = f"the feed is in {own}, the session in {run.session.currency}"
         raise ConfigError(f"{run.feed.where}: {clash}; set session.currency or the feed's currency so that they agree")
+
+
+def _check_calendar(run: RunFile, feed: Feed, span: tuple[int, int] | None) -> None:
+    """Nothing runs on days that the calendar of the feed does not know."""
+    sessions: Sessions | None = getattr(feed, "sessions", None)
+    if sessions is None or span is None:
+        return
+    first, last = (np.datetime64(int(sessions.label[k]), "ns").astype("datetime64[D]") for k in (0, -1))
+    low, high = (np.datetime64(ts, "ns").astype("datetime64[s]") for ts in span)
+    # A span without hours of its own ends at a midnight, behind the last close of its last day.
+    if span[1] > max(sessions.closes[-1], sessions.label[-1] + DAY_NS):
+        raise ConfigError(
+            f"{run.feed.where}: calendar {sessions.name} ends with {last}, and the run goes on to {high}Z; "
+            f"set session.end to {last} or earlier, or take a calendar that goes further"
+        )
+    if span[0] < min(sessions.opens[0], sessions.label[0]):
+        raise ConfigError(
+            f"{run.feed.where}: calendar {sessions.name} begins with {first}, and the run begins at {low}Z; "
+            f"set session.start to {first} or later, or take a calendar that begins earlier"
+        )
 
 
 def _cautions(run: RunFile) -> tuple[str, ...]:
@@ -225,7 +245,7 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
             artefact, at = read_artefact(spec.artefact), begin
             said += _seen_before(part.name, artefact, begin)
         elif spec.train is not None:
-            artefact, at = _fit(spec, part.model, feed, _feature_set(run, spec, given))
+            artefact, at = _fit(spec, part, feed, _feature_set(run, spec, given))
             unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
             if unused:
                 said.append(f"The history {part.name} was trained on has rows to look at: {', '.join(unused)}.")
@@ -256,29 +276,47 @@ def _seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
 
 def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
     """A fresh copy of the feature set that the model reads."""
-    component = next((c for c in run.features if c.name == spec.features), None)
-    if component is None:
+    made = feature_sets(run, given)
+    if spec.features not in made:
         raise ConfigError(f"{spec.component.where}: a model that trains needs a feature set; name one with `features:`")
-    return construct(component, given)
+    return made[spec.features]
 
 
-def _fit(spec: ModelSpec, model: Any, feed: Feed, feature_set: Any) -> tuple[Artefact, int]:
+def _fit(spec: ModelSpec, part: ModelPart, feed: Feed, feature_set: Any) -> tuple[Artefact, int]:
     """Fits on history up to the last bar of `until`, walked through the very feature set of the wiring.
 
     Returns the artefact and the instant from which it may answer.
     """
     from components.training.panel import walk
 
-    train, where = spec.train, spec.component.where
+    train, where, model = spec.train, spec.component.where, part.model
     if train is None or not hasattr(model, "fit"):
         raise ConfigError(f"{where}: model {spec.component.use!r} has nothing to train; leave `train:` out")
     since, until = days(feed, train.since, train.until)
     if until is None:
         raise ConfigError(f"{where}: train.until is missing; name the last day to learn from")
-    dataset = walk(feed.events(None, until), feature_set, train.horizon, until, since)
+    events = _of_interval(feed.events(None, until), part.interval_ns or feed.interval_ns)
+    dataset = walk(events, feature_set, train.horizon, until, since)
     if not len(dataset.ts):
         raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
     return model.fit(dataset), until
+
+
+def _of_interval(events: Iterator[Event], interval_ns: int) -> Iterator[Event]:
+    """Without the bars of other intervals."""
+    return (event for event in events if not isinstance(event, Bars) or event.interval_ns == interval_ns)
+
+
+class _Slower:
+    """Notes the instants of bars slower than those that the session goes by."""
+
+    def __init__(self, finest: int, found: list[int]) -> None:
+        self._finest, self._found = finest, found
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        first = events[0]
+        if isinstance(first, Bars) and first.interval_ns != self._finest:
+            self._found.append(first.ts)
 
 
 class _Watch:
@@ -289,7 +327,7 @@ class _Watch:
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
         first = events[0]
-        if first.__class__ is Bars:
+        if isinstance(first, Bars) and first.interval_ns == self._fold.interval_ns:
             self._slices += 1
             book, span = self._fold.book, self._span
             share = None if span is None else min(1.0, (first.ts - span[0]) / max(1, span[1] - span[0]))
@@ -301,4 +339,4 @@ def _span(feed: Feed, start: int | None, end: int | None) -> tuple[int, int] | N
     known: tuple[int, int] | None = getattr(feed, "span", None)  # a user's own feed may lack it
     if known is None:
         return None
-    return max(known[0], start or known[0]), min(known[1], end or known[1])
+    return max(known[0], start or known[0]), min(known[1], end - 1 if end else known[1])

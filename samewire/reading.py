@@ -13,8 +13,10 @@ from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.signatures import (
+    PARTS,
     Schema,
     SignatureError,
+    Slot,
     inner_hint,
     known_keys,
     optional,
@@ -36,9 +38,11 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("gates", (("on_orders",),)),
     ("brokers", (("on_orders",), ("on_bars",))),
     ("costs", (("price",), ("fees",), ("rate",))),
+    ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
 )
 NAMED = ("features", "models", "strategies")  # groups whose components may be called something
+PACED = ("features", "strategies")  # of these, those whose interval is read here; a model's is among its own keys
 
 
 class ModelKeys(BaseModel):
@@ -52,6 +56,19 @@ class ModelKeys(BaseModel):
     lag: int = Field(default=0, ge=0, le=10_000, description="slices by which its answers come late")
     latency: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="time by which its answers come late")
     ttl: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="how long an answer counts, 0 = for ever")
+    interval: Duration = Field(
+        default=0, ge=0, le=DURATION_MAX_NS, description="of the bars it works on, 0 = the finest"
+    )
+
+
+class PaceKeys(BaseModel):
+    """What a run file says about a feature set or a strategy beside its own options."""
+
+    model_config = ModelKeys.model_config
+
+    interval: Duration = Field(
+        default=0, ge=0, le=DURATION_MAX_NS, description="of the bars it works on, 0 = the finest"
+    )
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,7 @@ class Reader:
         schema = self._schema(use, node, spot)
         if schema is None or name is None:
             return None
-        reserved = {"use", *skip} | ({"name"} if spot.group in NAMED else set())
+        reserved = {"use", *skip, *node_keys(spot.group)}
         taken = [key for key in schema.keys if key in reserved]
         if taken:
             got = f"{schema.name} takes an option {taken[0]!r}"
@@ -145,14 +162,25 @@ class Reader:
         own = Entries(plain, node.keys, node.where)
         keys = (*schema.keys, *(key for key in node_keys(spot.group) if key not in schema.keys))
         values = self.validated(schema.model, own, schema, spot.path, Owner(f'component "{use}"', keys))
+        interval = self._interval(node, spot)
         if values is None or len(self.problems) > before:
             return None
         given = {field.alias: getattr(values, key) for key, field in schema.model.model_fields.items()}
         options = {key: _placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
         ordered = {key: options[key] for key in schema.keys if key in options}
-        made = Component(group=spot.group, use=use, name=name or use, options=ordered, where=node.where)
+        made = Component(
+            group=spot.group, use=use, name=name or use, options=ordered, where=node.where, interval_ns=interval
+        )
         self._try(made, schema, node, spot)
         return made
+
+    def _interval(self, node: Entries, spot: Spot) -> int:
+        """Of the bars that a feature set or a strategy works on; 0 where it does not say, or after a problem."""
+        if spot.group not in PACED:
+            return 0
+        own = Entries({k: v for k, v in node.values.items() if k in PaceKeys.model_fields}, node.keys, node.where)
+        keys: PaceKeys | None = self.validated(PaceKeys, own, PaceKeys, spot.path)
+        return 0 if keys is None else keys.interval
 
     def _text(self, node: Entries, key: str, spot: Spot, default: str) -> str | None:
         """`use` or `name`; None after a problem."""
@@ -191,23 +219,42 @@ class Reader:
             self.add("E110", named.where, path, str(error), "a constructor of keywords with plain types")
             return None
 
-    def _slots(self, schema: Schema, node: Entries, spot: Spot) -> dict[str, Component | None]:
-        """Options that are components themselves."""
-        made: dict[str, Component | None] = {}
+    def _slots(self, schema: Schema, node: Entries, spot: Spot) -> dict[str, Any]:
+        """Options that are components themselves, or tuples of them."""
+        made: dict[str, Any] = {}
         for key, slot in schema.slots.items():
-            path = f"{spot.path}.{key}"
             inner = node.values.get(key)
+            inside = Spot(slot.group, f"{spot.path}.{key}", slot.use, key)
             if inner is None or (isinstance(inner, Text) and inner.plain and inner.value in ("", "~", "null")):
                 if slot.required:
                     where = node.where if inner is None else inner.where
                     expected = f"a mapping of options, or {choices(slot.group)}"
-                    self.add("E105" if inner is None else "E106", where, path, "nothing", expected)
-                made[key] = None
-                continue
-            entries = self.entries(inner, path, slot.group)
-            if entries is not None:
-                made[key] = self.component(entries, Spot(slot.group, path, slot.use, key))
+                    self.add("E105" if inner is None else "E106", where, inside.path, "nothing", expected)
+                made[key] = () if slot.many else None
+            else:
+                made[key] = self._filled(inner, slot, inside)
         return made
+
+    def _filled(self, node: Node, slot: Slot, spot: Spot) -> Any:
+        """What was written in a slot: a component, or a list of them where one may stand."""
+        if not (slot.lists and isinstance(node, Items)):
+            spot = replace(spot, name=f"{spot.name}[0]") if slot.many else spot
+            entries = self.entries(node, spot.path, slot.group)
+            made = None if entries is None else self.component(entries, spot)
+            return (made,) if slot.many and made is not None else made
+        parts, name = [], spot.name if slot.many else PARTS
+        for i, item in enumerate(node.items):
+            inside = replace(spot, path=f"{spot.path}[{i}]", name=f"{name}[{i}]")
+            entries = self.entries(item, inside.path, slot.group)
+            parts.append(None if entries is None else self.component(entries, inside))
+        whole = tuple(part for part in parts if part is not None)
+        if slot.many:
+            return whole
+        if not parts:
+            self.add(
+                "E105", node.where, spot.path, "an empty list", f"at least one component, or {choices(slot.group)}"
+            )
+        return Component(group=slot.group, use=slot.joined, name=spot.name, options={PARTS: whole}, where=node.where)
 
     def _try(self, made: Component, schema: Schema, node: Entries, spot: Spot) -> None:
         """Constructs it for its own checks of values, where that reads nothing but the values."""
@@ -228,7 +275,8 @@ class Reader:
 
 def node_keys(group: str) -> tuple[str, ...]:
     """Keys that every component of a group may have beside its own options."""
-    return ("name", "use") * (group in NAMED) + tuple(ModelKeys.model_fields) * (group == "models")
+    own = ("name", "use") * (group in NAMED) + tuple(PaceKeys.model_fields) * (group in PACED)
+    return own + tuple(ModelKeys.model_fields) * (group == "models")
 
 
 def _raw(node: Node, hint: Any) -> Any:

@@ -15,6 +15,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "csv": "adapters.files.csv_folder:CsvFeed",
                 "qlib": "adapters.files.qlib_layout:QlibFeed",
                 "sample": "adapters.files.sample:SampleFeed",
+                "aggregate": "adapters.operators.aggregate:Aggregate",
             }
         ),
         "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
@@ -42,7 +43,29 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
         "execution": MappingProxyType({}),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
         "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),
-        "costs": MappingProxyType({"bps": "components.costs.bps:Bps"}),
+        "costs": MappingProxyType(
+            {
+                "bps": "components.costs.bps:Bps",
+                "by_side": "components.costs.by_side:BySide",
+                "per_share": "components.costs.per_share:PerShare",
+                "tiered": "components.costs.tiered:Tiered",
+                "dated": "components.costs.dated:Dated",
+                "fixed_slippage": "components.costs.fixed_slippage:FixedSlippage",
+                "bps_slippage": "components.costs.bps_slippage:BpsSlippage",
+                "volume_share": "components.costs.volume_share:VolumeShare",
+                "half_spread": "components.costs.half_spread:HalfSpread",
+                "square_root": "components.costs.square_root:SquareRoot",
+                "quadratic_impact": "components.costs.quadratic_impact:QuadraticImpact",
+                "together": "components.costs.together:Together",
+            }
+        ),
+        "financing": MappingProxyType(
+            {
+                "borrow_fee": "components.financing.borrow_fee:BorrowFee",
+                "margin_interest": "components.financing.margin_interest:MarginInterest",
+                "cash_interest": "components.financing.cash_interest:CashInterest",
+            }
+        ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
     }
 )
@@ -62,10 +85,10 @@ def resolve(group: str, use: str) -> type[Any]:
 
     >>> resolve("costs", "bps").__name__
     'Bps'
-    >>> resolve("costs", "bpps")
+    >>> resolve("gates", "limit")
     Traceback (most recent call last):
-    samewire.registry.UseError: costs: no component bpps; expected one of: bps, or package.module:Class; did you
-    mean 'bps'?
+    samewire.registry.UseError: gates: no component limit; expected one of: limits, or package.module:Class; did you
+    mean 'limits'?
     """
     names = BUILT_IN[group]
     module, colon, name = names.get(use, use).partition(":")
@@ -87,8 +110,8 @@ def resolve(group: str, use: str) -> type[Any]:
 def choices(group: str) -> str:
     """What `use` may say in this group.
 
-    >>> choices("costs"), choices("execution")
-    ('one of: bps, or package.module:Class', 'package.module:Class')
+    >>> choices("gates"), choices("execution")
+    ('one of: limits, or package.module:Class', 'package.module:Class')
     """
     names = BUILT_IN[group]
     return "one of: " + ", ".join([*names, "or package.module:Class"]) if names else "package.module:Class"

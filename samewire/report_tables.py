@@ -32,13 +32,15 @@ class Curve:
         return found
 
 
-def grids(curve: Curve, summary: Mapping[str, Any]) -> tuple[Grid, ...]:
-    """All tables that have something to show."""
+def grids(curve: Curve, summary: Mapping[str, Any], trades: tuple[Grid, ...] = ()) -> tuple[Grid, ...]:
+    """All tables that have something to show; those about trades stand before the costs."""
     found = [
         _months(curve),
         _years(curve),
         _models(summary),
+        *trades,
         _costs(curve, summary),
+        _income(curve, summary),
         _refusals(summary),
         _issues(summary),
     ]
@@ -148,7 +150,7 @@ def _costs(curve: Curve, summary: Mapping[str, Any]) -> Grid | None:
         return None
     lines = tuple(
         (
-            kind,
+            kind.replace("_", " "),
             f"{money:,.0f}",
             f"{money / whole:.0%}",
             _percent(money / curve.initial, sign=False),
@@ -158,6 +160,13 @@ def _costs(curve: Curve, summary: Mapping[str, Any]) -> Grid | None:
     )
     head = ("Costs", "Money", "Share", "Of initial equity", "Basis points of traded value")
     return Grid("Costs by kind", "", head, lines, wide=False)
+
+
+def _income(curve: Curve, summary: Mapping[str, Any]) -> Grid | None:
+    kinds = {"dividends": "dividends", "interest": "interest on cash", "translation": "changes of exchange rates"}
+    rows = [(text, float(summary.get(kind) or 0.0)) for kind, text in kinds.items()]
+    lines = tuple((text, f"{money:,.0f}", _percent(money / curve.initial, sign=True)) for text, money in rows if money)
+    return Grid("Income apart from trades", "", ("Income", "Money", "Of initial equity"), lines, wide=False)
 
 
 def _refusals(summary: Mapping[str, Any]) -> Grid | None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from adapters.report import Chart, Figure, ReportView, Series, write_report
+from components.metrics.flows import COST_KINDS
 from components.metrics.returns import drawdowns
 from engine.errors import DataError
 from engine.events import DAY_NS, Stamps, Vector
 from samewire.definitions import DEFINITIONS, written
 from samewire.report_tables import Curve, grids
+from samewire.report_trades import trade_grids
 from samewire.result import read_parquet
 
 POINTS_MAX = 3000  # drawn at most: more than a wide screen has pixels
@@ -23,10 +25,12 @@ FIRST = (
 )
 SECOND = (
     *("final_equity", "gross_return", "cost", "sortino", "skew", "kurtosis", "orders", "fills", "refusals"),
+    *("beta", "alpha", "tracking_error", "information_ratio"),
+    *("trades", "win_rate", "profit_factor", "trade_slices", "exposure"),
     *("open_positions", "missing", "halted"),
 )
 _TONED = {"total_return", "excess_return"}
-_COSTS = {"commission": "1", "exchange": "3", "tax": "4", "slippage": "5"}
+_COSTS = dict(zip(COST_KINDS, ("1", "3", "4", "5", "6", "2", "quiet"), strict=True))
 
 
 def render_report(directory: Path, out: Path | None = None) -> Path:
@@ -71,7 +75,7 @@ def view_of(directory: Path) -> ReportView:
         figures=tuple(_figure(key, summary) for key in FIRST if key in summary),
         more=tuple(_figure(key, summary) for key in SECOND if key in summary),
         **_drawn(session.curve, ics, summary),
-        grids=grids(session.curve, summary),
+        grids=grids(session.curve, summary, trade_grids(directory, session.curve.initial)),
         footer="Every figure is net of costs unless it says gross. Touch a figure for its definition.",
     )
 
@@ -257,7 +261,9 @@ def _turnover(curve: Curve, last: Any) -> Chart:
 
 def _costs(curve: Curve, last: Any) -> Chart:
     kinds = [kind for kind in _COSTS if curve.column(kind).any()] or ["cost"]
-    lines = tuple(Series(kind, np.cumsum(curve.column(kind))[last], _COSTS.get(kind, "1")) for kind in kinds)
+    lines = tuple(
+        Series(kind.replace("_", " "), np.cumsum(curve.column(kind))[last], _COSTS.get(kind, "1")) for kind in kinds
+    )
     return Chart("Costs", "Paid since the start, by kind.", lines, form="money")
 
 

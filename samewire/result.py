@@ -7,7 +7,20 @@ from typing import Any, Literal
 
 from engine.errors import DataError
 
-TableName = Literal["equity", "orders", "fills", "refusals", "signals", "targets", "ic"]
+TableName = Literal[
+    "equity",
+    "trades",
+    "pnl",
+    "orders",
+    "fills",
+    "refusals",
+    "signals",
+    "targets",
+    "charges",
+    "actions",
+    "ic",
+    "calendar",
+]
 _SHOWN = (
     ("total_return", "Total return", "{:+.2%}"),
     ("cagr", "CAGR", "{:+.2%}"),
@@ -79,6 +92,16 @@ class Result:
     def equity(self) -> Any:
         """One row a slice: ts, equity, cash, gross, net, turnover, cost, benchmark, costs by kind."""
         return self.table("equity")
+
+    @property
+    def trades(self) -> Any:
+        """One row a round trip: symbol, side, opened, closed, quantity, entry, exit, P&L, return, slices."""
+        return self.table("trades")
+
+    @property
+    def pnl(self) -> Any:
+        """One row a symbol: realised, unrealised, fees, borrow, income, total; the last row is of no symbol."""
+        return self.table("pnl")
 
     @property
     def orders(self) -> Any:

@@ -1,5 +1,6 @@
 """A run file as checked and resolved: frozen, complete, with the place that each component came from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,22 @@ class Component:
     name: str
     options: dict[str, Any]
     where: Where = field(compare=False, repr=False)
+    interval_ns: int = 0  # of the bars that a feature set or a strategy works on, 0 = what its class says
+
+
+def nested_in(value: Any) -> tuple[Component, ...]:
+    """The components that the value of an option consists of: one, several or none."""
+    if isinstance(value, tuple) and value and all(isinstance(part, Component) for part in value):
+        return value
+    return (value,) if isinstance(value, Component) else ()
+
+
+def built(value: Any, construct: Callable[[Component], Any]) -> Any:
+    """The value of an option with its components constructed."""
+    made = tuple(map(construct, nested_in(value)))
+    if not made:
+        return value
+    return made if isinstance(value, tuple) else made[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +76,7 @@ class ModelSpec:
     lag: int = 0  # slices
     latency_ns: int = 0
     ttl_ns: int = 0  # 0 = for ever
+    interval_ns: int = 0  # of the bars it works on, 0 = the finest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,4 +93,5 @@ class RunFile:
     risk: Component
     broker: Component
     sinks: tuple[Component, ...] = ()
+    compat: str = ""  # the preset whose options it holds, empty = none
     folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from

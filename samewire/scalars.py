@@ -10,7 +10,7 @@ from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _TIME = re.compile(r"\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min|m|h|d)\Z")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min|m|h|d|w)\Z")
 _UNITS = (
     ("d", DAY_NS),
     ("h", HOUR_NS),
@@ -37,17 +37,16 @@ def only(pattern: re.Pattern[str], what: str) -> BeforeValidator:
 def duration_ns(text: Any) -> int:
     """A duration in ns.
 
-    >>> duration_ns("250ms"), duration_ns("1.5h"), duration_ns("0")
-    (250000000, 5400000000000, 0)
+    >>> duration_ns("250ms"), duration_ns("1.5h"), duration_ns("0"), duration_ns("1w") == duration_ns("7d")
+    (250000000, 5400000000000, 0, True)
     """
     if str(text) == "0":
         return 0
     match = _DURATION.match(str(text))
     if match is None:
         raise ValueError("not a duration")
-    return (
-        round(float(match[1]) * dict(_UNITS)[match[2]]) if "." in match[1] else int(match[1]) * dict(_UNITS)[match[2]]
-    )
+    unit = (dict(_UNITS) | {"w": 7 * DAY_NS})[match[2]]
+    return round(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
 
 
 def duration_text(ns: int) -> str:

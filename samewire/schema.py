@@ -9,7 +9,9 @@ from typing import Any
 
 from samewire import overrides as changes
 from samewire.closest import closest
+from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
+from samewire.intervals import with_intervals
 from samewire.plain import run_in_words
 from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
 from samewire.registry import BUILT_IN, choices, resolve
@@ -32,6 +34,7 @@ __all__ = [
 VERSION = 1
 KEYS = (
     "schema",
+    "compat",
     "session",
     "feed",
     "features",
@@ -70,17 +73,32 @@ def load_run(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()
         raise RunFileErrors(origin.name, problems)
     for expression in overrides:
         root = changes.apply(root, expression, problems)
-    run = _Assembly(root, Reader(problems), origin.folder).run()
+    root, compat = _preset(root, problems)
+    run = _Assembly(root, Reader(problems), origin.folder, compat).run()
     if run is None or problems:
         raise RunFileErrors(origin.name, problems)
     return run
 
 
+def _preset(root: Entries, problems: list[Problem]) -> tuple[Entries, str]:
+    """The run file with the options of the preset that it names, and the preset's name."""
+    node = root.values.get("compat")
+    if node is None or (isinstance(node, Text) and node.plain and node.value in ("", "~", "null")):
+        return root, ""
+    if not isinstance(node, Text) or node.value not in PRESETS:
+        got = described(node)
+        near = closest(node.value, PRESETS) if isinstance(node, Text) else ""
+        hint = f'did you mean "{near}"?' if near else ""
+        problems.append(Problem("E111", node.where, "compat", got, "one of: " + ", ".join(PRESETS), hint))
+        return root, ""
+    return with_preset(root, node.value, node), node.value
+
+
 class _Assembly:
     """The sections of a run file, each read in turn; `run` is None after a problem in one that must be there."""
 
-    def __init__(self, root: Entries, reader: Reader, folder: Path) -> None:
-        self._root, self._reader, self._folder = root, reader, folder
+    def __init__(self, root: Entries, reader: Reader, folder: Path, compat: str) -> None:
+        self._root, self._reader, self._folder, self._compat = root, reader, folder, compat
         self._taken = set(_OWN_NAMES)
 
     def run(self) -> RunFile | None:
@@ -104,7 +122,7 @@ class _Assembly:
         self._names("features", used)
         self._names("models", [spec.component for spec in models])
         self._names("strategy", strategies)
-        return RunFile(
+        run = RunFile(
             session=session,
             feed=feed,
             features=tuple(used),
@@ -115,8 +133,10 @@ class _Assembly:
             risk=risk,
             broker=broker,
             sinks=tuple(sinks),
+            compat=self._compat,
             folder=self._folder,
         )
+        return with_intervals(run, reader.problems.append)
 
     def _said(self, key: str) -> bool:
         node = self._root.values.get(key)
@@ -215,6 +235,7 @@ class _Assembly:
             lag=keys.lag,
             latency_ns=keys.latency,
             ttl_ns=keys.ttl,
+            interval_ns=keys.interval,
         )
 
     def _agree(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> None:

@@ -12,13 +12,21 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from engine.calendar import Sessions
 from engine.ids import OrderIds
-from engine.protocols import CostModel, RiskModel, Table
+from engine.protocols import CostModel, Feed, Financing, RiskModel, Table
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
 
-SLOTS: tuple[tuple[Any, str, str], ...] = ((RiskModel, "risk_models", ""), (CostModel, "costs", "bps"))
-_HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator)
+# What a parameter's type makes of it: the group of the component, what it is unless said, what a list of them becomes.
+SLOTS: tuple[tuple[Any, str, str, str], ...] = (
+    (RiskModel, "risk_models", "", ""),
+    (CostModel, "costs", "bps", "together"),
+    (Financing, "financing", "", ""),
+    (Feed, "feeds", "", ""),
+)
+PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
+_HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)
 _SCALARS = (int, float, str, bool, dt.date, dt.time, Path, Any)
 _UNIONS = (Union, types.UnionType)
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -30,11 +38,18 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """A parameter that is a component itself."""
+    """A parameter that is a component itself, or a tuple of components."""
 
     group: str
     use: str  # when the run file does not say, empty = it must
     required: bool
+    many: bool = False  # the parameter is a tuple[..., ...]
+    joined: str = ""  # the component that a list stands for where the parameter is one component
+
+    @property
+    def lists(self) -> bool:
+        """Whether a list may stand here."""
+        return self.many or bool(self.joined)
 
 
 @dataclass(frozen=True)
@@ -109,18 +124,22 @@ def _refuse_unfit(kind: type[Any], parameter: inspect.Parameter, hint: Any) -> N
 
 
 def _is_handed(name: str, hint: Any, group: str) -> bool:
-    if name == "name" or hint in _HANDED:
+    if name == "name" or any(choice in _HANDED for choice in _members(hint)):
         return True
     if name == "directory" and group == "sinks":
         return True
-    return hint is CostModel and group != "brokers"
+    return hint is CostModel and group not in ("brokers", "costs")
 
 
 def _slot(hint: Any, group: str, required: bool) -> Slot | None:
     choices = _members(hint)
-    for protocol, slot_group, use in SLOTS:
+    args = get_args(hint)
+    listed = args[0] if get_origin(hint) is tuple and args[1:] == (Ellipsis,) else None
+    for protocol, slot_group, use, joined in SLOTS:
+        if listed is protocol:
+            return Slot(slot_group, use, required, many=True)
         if protocol in choices:
-            return Slot(slot_group, use, required)
+            return Slot(slot_group, use, required, joined=joined)
     return None
 
 

@@ -7,11 +7,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.metrics.fold import COST_KINDS, Counts, SessionFold
-from components.metrics.returns import Performance, performance, periods_per_year
+from components.metrics.flows import COST_KINDS
+from components.metrics.fold import Counts, SessionFold
+from components.metrics.qlib import qlib_periods, qlib_report, risk_by_sum
+from components.metrics.ratios import alpha, beta, information_ratio, tracking_error
+from components.metrics.returns import Performance, performance, periods_per_year, returns
 from components.metrics.signal import coefficient
-from engine.events import Vector
+from components.metrics.trades import trade_figures
+from engine.events import DAY_NS, Vector
 from engine.protocols import Issue
+from samewire.trade_tables import Traded
 
 _SHORT_YEARS = 0.5  # below this a yearly figure is mostly luck
 
@@ -25,10 +30,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarise(
-    fold: SessionFold, *, run: Run, issues: Sequence[Issue] = (), warnings: Sequence[str] = ()
+    fold: SessionFold,
+    *,
+    run: Run,
+    traded: Traded | None = None,
+    issues: Sequence[Issue] = (),
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The summary of a finished fold, ready for JSON: an undefined number is None, never NaN.
 
+    `traded` is what the trades say; None where the session wrote no fills, and their figures are None too.
     `warnings` are what the caller has to say (a fill at the same close, say); those that follow from the figures
     and from the feed's issues are added behind them.
     """
@@ -48,8 +59,11 @@ def summarise(
         "start": _date(ts, 0),
         "end": _date(ts, -1),
         **_returns(fold, net),
+        **_against(fold, net),
         **_trading(fold, counts, net),
+        **_trades(traded),
         **_first_model(models),
+        "qlib": _qlib(fold),
         "models": models,
         "warnings": said,
         "issues": [{"kind": i.kind, "count": i.count, "rule": i.rule, "examples": list(i.examples)} for i in issues],
@@ -87,6 +101,30 @@ def _returns(fold: SessionFold, net: Performance) -> dict[str, Any]:
     }
 
 
+def _against(fold: SessionFold, net: Performance) -> dict[str, float]:
+    """The session beside its benchmark, slice by slice."""
+    r = returns(fold.rows["equity"], fold.cash)
+    b = returns(fold.rows["benchmark"], fold.cash)[: len(r)]
+    return {
+        "beta": beta(r, b),
+        "alpha": alpha(r, b, net.periods),
+        "tracking_error": tracking_error(r, b, net.periods),
+        "information_ratio": information_ratio(r, b, net.periods),
+    }
+
+
+def _qlib(fold: SessionFold) -> dict[str, dict[str, Any]]:
+    """What Qlib's portfolio analysis prints of the same rows, up to ruin."""
+    equity = fold.rows["equity"]
+    n = len(returns(equity, fold.cash))
+    report = qlib_report(equity[:n], fold.rows["cost"][:n], fold.rows["benchmark"][:n], fold.cash)
+    found = {}
+    for name, with_cost in (("excess_return_without_cost", False), ("excess_return_with_cost", True)):
+        risk = risk_by_sum(report.excess(with_cost=with_cost), qlib_periods(fold.interval_ns or DAY_NS))
+        found[name] = {key: plain(value) for key, value in msgspec.structs.asdict(risk).items()}
+    return found
+
+
 def _trading(fold: SessionFold, counts: Counts, net: Performance) -> dict[str, Any]:
     rows = fold.rows
     cost = float(rows["cost"].sum())
@@ -96,6 +134,9 @@ def _trading(fold: SessionFold, counts: Counts, net: Performance) -> dict[str, A
         "cost": cost,
         "cost_drag": cost / fold.cash,
         "costs": {kind: float(rows[kind].sum()) for kind in COST_KINDS},
+        "dividends": float(rows["dividends"].sum()),
+        "interest": float(rows["cash_interest"].sum()),
+        "translation": float(rows["translation"].sum()),
         "gross_exposure": _mean(rows["gross"]),
         "net_exposure": _mean(rows["net"]),
         "orders": counts.orders,
@@ -108,6 +149,21 @@ def _trading(fold: SessionFold, counts: Counts, net: Performance) -> dict[str, A
         "missing": int(counts.missing.sum()),
         "halted": int(counts.halted.sum()),
         "actions": counts.actions,
+    }
+
+
+def _trades(traded: Traded | None) -> dict[str, Any]:
+    figures = trade_figures(np.empty(0), np.empty(0)) if traded is None else traded.figures
+    return {
+        "trades": None if traded is None else figures.trades,
+        "win_rate": figures.win_rate,
+        "profit_factor": figures.profit_factor,
+        "best_trade": figures.best,
+        "worst_trade": figures.worst,
+        "average_trade": figures.average,
+        "expectancy": figures.expectancy,
+        "trade_slices": figures.slices,
+        "exposure": math.nan if traded is None else traded.exposure,
     }
 
 

@@ -1,7 +1,8 @@
 """Constructing a component only for its own checks of values, so that they show before anything is read.
 
 A built-in is constructed with a universe of two made-up symbols. A class of the user is constructed only where it is
-handed nothing that could not be made up. Feeds, sinks and what reads a file are never constructed here.
+handed nothing that could not be made up. Feeds, sinks and what reads a file are never constructed here; of a feed only
+the name of its calendar is looked at.
 """
 
 import inspect
@@ -9,11 +10,13 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from adapters.calendars.names import checked_name
+from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.protocols import CostModel
 from engine.universe import Universe, universe_of
 from samewire.registry import BUILT_IN, resolve
-from samewire.run_file import Component
+from samewire.run_file import Component, built, nested_in
 from samewire.signatures import Schema, schema_of
 
 _READING = ("feeds", "sinks")
@@ -21,6 +24,8 @@ _READING = ("feeds", "sinks")
 
 def trial(component: Component, schema: Schema) -> str:
     """What the constructor says against these values; empty when it says nothing."""
+    if component.use in BUILT_IN["feeds"] and component.group == "feeds":
+        return _wrong_calendar(component)
     if not _possible(component, schema):
         return ""
     try:
@@ -32,14 +37,26 @@ def trial(component: Component, schema: Schema) -> str:
     return ""
 
 
+def _wrong_calendar(feed: Component) -> str:
+    """What is wrong with the name of a feed's calendar; that shows without any file."""
+    name = feed.options.get("calendar")
+    if not isinstance(name, str):
+        return ""
+    try:
+        checked_name(name)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _possible(component: Component, schema: Schema) -> bool:
     if component.group in _READING or schema.needs_table:
         return False
     built_in = component.use in BUILT_IN[component.group]
     hints = get_type_hints(resolve(component.group, component.use).__init__)
-    if not built_in and any(hint is Universe for hint in hints.values()):
+    if any(hint is Sessions or (hint is Universe and not built_in) for hint in hints.values()):
         return False
-    nested = [inner for inner in component.options.values() if isinstance(inner, Component)]
+    nested = [part for value in component.options.values() for part in nested_in(value)]
     return all(_possible(inner, schema_of(resolve(inner.group, inner.use), inner.group)) for inner in nested)
 
 
@@ -51,7 +68,7 @@ def _made(component: Component) -> Any:
         hint = hints.get(key)
         if key in component.options:
             value = component.options[key]
-            arguments[key] = _made(value) if isinstance(value, Component) else value
+            arguments[key] = built(value, _made)
         elif key == "name":
             arguments[key] = component.name
         elif hint is Universe:

@@ -121,6 +121,8 @@ def book(ts: int, mark: Sequence[float] | Vector, *, cash: float = 1e6, qty: Any
         "realised": np.zeros(n),
         "fees": np.zeros(n),
         "income": np.zeros(n),
+        "unsettled": vector([0.0]),
+        "interest": vector([0.0]),
         "equity": cash + float(np.nansum(q * m)),
     }
     return Book(ts=ts, cash=vector([cash]), qty=q, mark=m, **(defaults | columns))
@@ -139,6 +141,7 @@ def legs(
         "kind": np.zeros(n, np.int32),
         "limit": none,
         "stop": none,
+        "trail": none,
         "tif": np.zeros(n, np.int32),
         "expires": np.zeros(n, np.int64),
     }

@@ -1,7 +1,8 @@
 """Columns of a file by what they mean: spellings, and Arrow columns as numpy arrays."""
 
 import difflib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -24,6 +25,14 @@ SPELLINGS = {
     "halted": ("halted",),
     "adj close": ("adj close", "adjusted close", "adjclose"),
 }
+Prices = Literal["trades", "mid"]  # mid: the mean of bid and ask, field by field
+Volume = Literal["shares", "unknown"]  # unknown: no column is read, and every volume is NaN
+# Quotes of a bar; those at its close are also what the extra columns bid and ask mean.
+_QUOTES = {
+    side: {field: (f"{side} {field}", f"{field} {side}") for field in ("open", "high", "low", "close")}
+    for side in ("bid", "ask")
+}
+_FLAGS = {"": 0.0, "0": 0.0, "false": 0.0, "no": 0.0, "1": 1.0, "true": 1.0, "yes": 1.0}
 _DAY_MS = 86_400_000
 _FIRST_NS = 10**16  # April 1970: integers below are in a coarser unit
 
@@ -43,18 +52,41 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     stamp: str
     dated: bool
     symbol: str | None  # None = the file is of one symbol
-    columns: dict[str, str]  # field -> column, in the order of Rows.values
+    columns: dict[str, str]  # field -> column, in the order of Rows.values; empty = there is none, and it is NaN
+    asks: dict[str, str] = {}  # field -> the column whose mean with the other one it is
 
     @property
     def fields(self) -> tuple[str, ...]:
         return tuple(self.columns)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of values that the file is asked for, each once."""
+        return tuple(dict.fromkeys(name for name in (*self.columns.values(), *self.asks.values()) if name))
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user says about the columns of a file of bars."""
+
+    extra: tuple[str, ...] = ()
+    prices: Prices = "trades"
+    volume: Volume = "shares"
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What names a sorted table apart from one of the same file read otherwise; empty as a rule."""
+        mid = () if self.prices == "trades" else (f"prices={self.prices}",)
+        return mid if self.volume == "shares" else (*mid, f"volume={self.volume}")
+
+
+_PLAIN = Layout()
 
 
 def _plain(name: str) -> str:
     return " ".join(name.lower().replace("_", " ").replace(".", " ").split())
 
 
-def header_of(names: list[str], where: str, *, extra: tuple[str, ...] = (), one_symbol: bool = False) -> Header:
+def header_of(names: list[str], where: str, layout: Layout = _PLAIN, *, one_symbol: bool = False) -> Header:
     """Finds the columns of bars, whatever their spelling, or says which is missing and which is near.
 
     >>> header_of(["Date", "Open", "High", "Low", "Close", "Volume"], "A.csv", one_symbol=True).columns["open"]
@@ -62,9 +94,30 @@ def header_of(names: list[str], where: str, *, extra: tuple[str, ...] = (), one_
     """
     plain = _by_spelling(names)
     found = {field: _column(plain, field) for field in (*PRICES, "vwap", "halted")}
-    lacking = [field for field in PRICES if found[field] is None] + [name for name in extra if name not in names]
-    columns = {field: name for field, name in found.items() if name is not None} | {name: name for name in extra}
-    return _header(names, where, columns, lacking, one_symbol=one_symbol)
+    asks: dict[str, str] = {}
+    lacking = []
+    if layout.prices == "mid":
+        bids, offers = spelled(names, _QUOTES["bid"]), spelled(names, _QUOTES["ask"])
+        lacking = [
+            f"{side}_{field}"
+            for side, has in (("bid", bids), ("ask", offers))
+            for field in _QUOTES[side]
+            if field not in has
+        ]
+        found |= bids | {"vwap": None}
+        asks = {field: offers[field] for field in bids if field in offers}
+    if layout.volume == "unknown":
+        found["volume"] = ""
+    extra = {name: name if name in names else _quote(names, name) for name in layout.extra}
+    lacking += [field for field in PRICES if found[field] is None and not asks]
+    lacking += [name for name, column in extra.items() if column is None]
+    columns = {field: name for field, name in (found | extra).items() if name is not None}
+    return msgspec.structs.replace(_header(names, where, columns, lacking, one_symbol=one_symbol), asks=asks)
+
+
+def _quote(names: list[str], name: str) -> str | None:
+    """The closing bid or ask where a file of quotes has no column of that very name."""
+    return spelled(names, {"close": _QUOTES[name]["close"]}).get("close") if name in _QUOTES else None
 
 
 def table_header_of(names: list[str], where: str, wanted: tuple[str, ...]) -> Header:
@@ -76,6 +129,13 @@ def table_header_of(names: list[str], where: str, wanted: tuple[str, ...]) -> He
 def column_of(names: list[str], field: str) -> str | None:
     """The column that means this field, under any of its spellings."""
     return _column(_by_spelling(names), field)
+
+
+def spelled(names: list[str], spellings: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The columns of fields that a file has, under any of these spellings."""
+    plain = _by_spelling(names)
+    found = {field: next((plain[one] for one in ways if one in plain), None) for field, ways in spellings.items()}
+    return {field: name for field, name in found.items() if name is not None}
 
 
 def _by_spelling(names: list[str]) -> dict[str, str]:
@@ -114,6 +174,25 @@ def floats(column: Any) -> Any:
     if not pa.types.is_float64(column.type):
         column = column.cast(pa.float64())
     return column.to_numpy(zero_copy_only=False)
+
+
+def flags(column: Any) -> Any:
+    """(R,) float64 of a column of flags: numbers, booleans, or text such as true and 0; what is empty is 0."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        return floats(column)
+    texts = column.dictionary_encode()
+    known = []
+    for text in texts.dictionary.to_pylist():
+        value = _FLAGS.get(text.strip().lower())
+        if value is None:
+            raise ValueError(f"{text!r} is neither true nor false")
+        known.append(value)
+    index = texts.indices.fill_null(-1).to_numpy()
+    return np.append(np.array(known), 0.0)[index]
 
 
 def stamps(column: Any, where: str, *, dated: bool) -> tuple[Stamps, bool]:
@@ -218,9 +297,14 @@ def chunk_of(table: Any, header: Header, where: str, *, symbol: str = "") -> tup
     else:
         names, index = symbols(table.column(header.symbol), where)
     values = np.empty((len(header.columns), len(stamp)))
-    for k, column in enumerate(header.columns.values()):
+    for k, (field, column) in enumerate(header.columns.items()):
+        if not column:
+            values[k] = np.nan
+            continue
         try:
-            values[k] = floats(table.column(column))
+            values[k] = flags(table.column(column)) if field == "halted" else floats(table.column(column))
+            if field in header.asks:
+                values[k] = (values[k] + floats(table.column(header.asks[field]))) / 2.0
         except Exception as error:
             raise DataError(f"{where}: its column {column!r} is not numeric: {error}; mend or rename it") from error
     return Chunk(stamp, names, index, values), dated

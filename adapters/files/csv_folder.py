@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.files.columns import Chunk, Header, chunk_of, column_of, header_of
+from adapters.files.by_calendar import Outside
+from adapters.files.columns import Chunk, Header, Layout, Prices, Volume, chunk_of, column_of, header_of
 from adapters.files.history import BadRows, History, Names, Times, options
+from adapters.files.life import Beside
 from adapters.files.store import SORT_ROWS_MAX, Store, cache_key, found, sha256_of, stored
 from adapters.files.when import Stamped
 from engine.errors import DataError
@@ -36,11 +38,21 @@ class CsvFeed:
         close: str | None = None,
         open: str | None = None,
         interval: str | None = None,
+        calendar: str | None = None,
+        outside: Outside = "drop",
         symbols: list[str] | None = None,
         symbols_file: Path | None = None,
         extra: list[str] | None = None,
         bad_rows: BadRows = "missing",
+        volume: Volume = "shares",
+        prices: Prices = "trades",
         sectors: Path | None = None,
+        instruments: Path | None = None,
+        actions: Path | None = None,
+        delist_after: int | None = None,
+        members: Path | None = None,
+        rates: Path | None = None,
+        reference: dict[str, Path] | None = None,
         currency: str = "USD",
         lot: float = 1.0,
         tick: float = 0.0,
@@ -48,17 +60,21 @@ class CsvFeed:
     ) -> None:
         if sort_rows_max < 1:
             raise ValueError(f"sort_rows_max must be at least 1, got {sort_rows_max}")
-        times = Times(stamped=stamped, close=close, open=open, interval=interval)
+        times = Times(stamped=stamped, close=close, open=open, interval=interval, calendar=calendar, outside=outside)
         names = Names(
             symbols=symbols, symbols_file=symbols_file, sectors=sectors, currency=currency, lot=lot, tick=tick
         )
-        chosen = options(times, names, extra=extra, bad_rows=bad_rows)
-        rows = _CsvRows(path, chosen.extra, adjusted=adjusted)
-        self._history = History(rows.sorted(sort_rows_max), chosen, str(path))
+        chosen = options(times, names, extra=extra, bad_rows=bad_rows, volume=volume)
+        layout = Layout(extra=chosen.extra, prices=prices, volume=volume)
+        beside = Beside(instruments, actions, delist_after, members, rates, reference)
+        rows = _CsvRows(path, layout, adjusted=adjusted)
+        self._history = History(rows.sorted(sort_rows_max), chosen, str(path), beside)
         self.universe = self._history.universe
         self.interval_ns = self._history.interval_ns
-        self.span = self._history.span
+        self.span: tuple[int, int] | None = self._history.span
+        self.sessions = self._history.sessions
         self.sectors = self._history.sectors
+        self.close = close  # ends a trading day; when a date of a user's own table becomes known
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group of the cache."""
@@ -80,8 +96,8 @@ class CsvFeed:
 class _CsvRows:
     """The rows of CSV files as they stand."""
 
-    def __init__(self, path: Path, extra: tuple[str, ...], *, adjusted: bool) -> None:
-        self._adjusted, self._extra = adjusted, extra
+    def __init__(self, path: Path, layout: Layout, *, adjusted: bool) -> None:
+        self._adjusted, self._layout = adjusted, layout
         self._one_symbol = path.is_dir()
         if path.is_dir():
             self._files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv")
@@ -96,7 +112,8 @@ class _CsvRows:
     def sorted(self, rows_max: int) -> Store:
         hashes = {file.name: sha256_of(file) for file in self._files}
         first = self._header(self._files[0])
-        key = cache_key(hashes, "csv", f"adjusted={self._adjusted}", f"folder={self._one_symbol}", *first.fields)
+        how = (f"adjusted={self._adjusted}", f"folder={self._one_symbol}", *first.fields, *self._layout.said)
+        key = cache_key(hashes, "csv", *how)
         if (known := found(key, hashes)) is not None:
             return known
         chunks = self._chunks(first.fields)
@@ -144,7 +161,7 @@ class _CsvRows:
         names = self._names(file)
         if not names:
             raise DataError(f"{file}: it is empty; write a header and rows, or remove the file")
-        header = header_of(names, str(file), extra=self._extra, one_symbol=self._one_symbol)
+        header = header_of(names, str(file), self._layout, one_symbol=self._one_symbol)
         if len({*names}) < len(names):
             twice = next(name for k, name in enumerate(names) if name in names[:k])
             raise DataError(f"{file}: the column {twice!r} stands twice; rename one")
@@ -163,8 +180,9 @@ class _CsvRows:
         import pyarrow as pa
         import pyarrow.csv as pc
 
-        numbers = [*header.columns.values(), *([adjusted] if adjusted else [])]
-        texts = [header.stamp, *([header.symbol] if header.symbol else [])]
+        flag = header.columns.get("halted")
+        numbers = [name for name in (*header.numbers, *([adjusted] if adjusted else [])) if name != flag]
+        texts = [header.stamp, *([header.symbol] if header.symbol else []), *([flag] if flag else [])]
         convert = pc.ConvertOptions(
             column_types={name: pa.float64() for name in numbers} | {name: pa.string() for name in texts},
             include_columns=[*texts, *numbers],

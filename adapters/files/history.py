@@ -9,9 +9,16 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from adapters.calendars.names import checked_name
+from adapters.files.by_calendar import Outside
+from adapters.files.columns import Volume
+from adapters.files.instruments import read_instruments
+from adapters.files.life import Beside, Life, hashes_of
 from adapters.files.quality import RULES, Quality
 from adapters.files.rows import PRICES, RowSource, Survey
+from adapters.files.session_walk import agreed, compiled, with_sessions
 from adapters.files.slices import Frame, Slicer
+from adapters.files.trading_days import TradingDays
 from adapters.files.when import (
     LocalTime,
     Stamped,
@@ -41,9 +48,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     close: LocalTime | None
     open_seconds: int | None
     interval_ns: int | None
+    calendar: str | None
+    outside: Outside
     symbols: tuple[str, ...] | None
     extra: tuple[str, ...]
     bad_rows: BadRows
+    volume: Volume
     sectors: Path | None
     currency: str
     lot: float
@@ -57,6 +67,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     close: str | None
     open: str | None
     interval: str | None
+    calendar: str | None = None
+    outside: Outside = "drop"
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +82,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     tick: float
 
 
-def options(times: Times, names: Names, *, extra: list[str] | None, bad_rows: BadRows) -> Options:
+def options(
+    times: Times, names: Names, *, extra: list[str] | None, bad_rows: BadRows, volume: Volume = "shares"
+) -> Options:
     """Checks what was written, before any file is opened."""
     if names.symbols is not None and names.symbols_file is not None:
         raise ValueError("symbols and symbols_file are both given; keep one")
@@ -82,6 +96,11 @@ def options(times: Times, names: Names, *, extra: list[str] | None, bad_rows: Ba
     opened = None if times.open is None else parse_clock(times.open, "open")
     if opened is not None and (close is None or opened >= close.seconds):
         raise ValueError(f"open {times.open} must come before close, got close {times.close}")
+    if times.calendar is None and times.outside != "drop":
+        raise ValueError(
+            f"outside: {times.outside} is about bars outside of sessions, and no calendar names these; add e.g. "
+            "calendar: XNYS"
+        )
     clash = sorted({*(extra or ())} & {*PRICES, "vwap", "halted", "ts", "date", "symbol"})
     if clash:
         raise ValueError(f"extra names the column {clash[0]!r}, which every feed already reads; leave it out")
@@ -90,9 +109,12 @@ def options(times: Times, names: Names, *, extra: list[str] | None, bad_rows: Ba
         close=close,
         open_seconds=opened,
         interval_ns=None if times.interval is None else parse_interval(times.interval),
+        calendar=None if times.calendar is None else checked_name(times.calendar),
+        outside=times.outside,
         symbols=_listed(names.symbols, names.symbols_file),
         extra=tuple(extra or ()),
         bad_rows=bad_rows,
+        volume=volume,
         sectors=names.sectors,
         currency=names.currency,
         lot=names.lot,
@@ -124,26 +146,32 @@ def text_of(path: Path) -> str:
 def timing_of(survey: Survey, chosen: Options, where: str) -> Timing:
     """How stamps become instants, or an error that says what must be declared."""
     dated = survey.dated
-    midnight = not dated and survey.midnight and chosen.stamped is None and chosen.close is not None
+    declared = chosen.close is not None or chosen.calendar is not None
+    midnight = not dated and survey.midnight and chosen.stamped is None and declared
     if dated or midnight:
-        if chosen.close is None:
+        if not declared:
             raise ConfigError(
                 f"{where}: its rows carry a date only, so when a bar became known is undeclared; "
-                'add the close of the trading day, e.g. close: "16:00 America/New_York"'
+                'add the close of the trading day, e.g. close: "16:00 America/New_York", '
+                "or the calendar of the exchange, e.g. calendar: XNYS"
             )
     elif chosen.stamped is None:
         raise ConfigError(
             f"{where}: its rows carry a time, so whether that is the open or the close of the bar is undeclared; "
             "add stamped: open or stamped: close"
         )
-    return Timing(
+    timing = Timing(
         dated=dated or midnight,
         midnight=midnight,
         stamped=chosen.stamped or "close",
         interval_ns=_interval(survey, chosen, where, dated=dated or midnight),
         close=chosen.close,
         open_seconds=chosen.open_seconds,
+        outside=chosen.outside,
     )
+    if chosen.calendar is None:
+        return timing
+    return agreed(timing, compiled(chosen.calendar, survey), where)
 
 
 def _interval(survey: Survey, chosen: Options, where: str, *, dated: bool) -> int:
@@ -213,15 +241,20 @@ def sectors_reference(ts: int, sectors: tuple[str, ...]) -> Reference:
     return Reference(ts=ts, name="sectors", rows="symbol", value=value, columns=columns)
 
 
+_NOTHING = Beside()
+
+
 class History:
     """A table in time order as events. The feeds from files own one each and differ in how they read."""
 
-    def __init__(self, source: RowSource, chosen: Options, where: str) -> None:
+    def __init__(self, source: RowSource, chosen: Options, where: str, beside: Beside = _NOTHING) -> None:
         survey = source.survey
         self._source, self._where, self._strict = source, where, chosen.bad_rows == "error"
+        self._volume_known = chosen.volume == "shares"
         self._timing = timing_of(survey, chosen, where)
         self.universe = universe_from(survey, chosen, where)
         self.interval_ns = self._timing.interval_ns
+        self.sessions = self._timing.sessions
         low, high = self._timing.closes(np.array([survey.low, survey.high])).tolist()
         self.span = (low, high)  # of the slices
         self.sectors: tuple[str, ...] = ()
@@ -229,6 +262,8 @@ class History:
         if chosen.sectors is not None:
             self.sectors, digest = read_sectors(chosen.sectors, self.universe)
             self._sector_hash = {chosen.sectors.name: digest}
+        self._life = self._life_of(beside, survey, strict=self._strict)
+        self._beside_hashes = hashes_of(beside, source.hashes() | self._sector_hash)
         where_is = {symbol: k for k, symbol in enumerate(self.universe.symbols)}
         position = np.array([where_is.get(symbol, -1) for symbol in survey.symbols], np.int32)
         first = np.empty(len(self.universe), np.int64)
@@ -246,15 +281,36 @@ class History:
         self._quality = self._fresh_quality(None)
         self._unsorted = self._disorder(survey)
 
+    def _life_of(self, beside: Beside, survey: Survey, *, strict: bool) -> Life | None:
+        """What stands beside the bars, None = nothing; instruments are set right in the universe."""
+        if beside.instruments is not None:
+            known = read_instruments(beside.instruments, self.universe, rates=beside.rates is not None)
+            self.universe, self.sectors = known.universe, self.sectors or known.sectors
+        if not beside.weaves:
+            return None
+        return Life(
+            beside=beside,
+            universe=self.universe,
+            known=frozenset(survey.symbols),
+            days=TradingDays(self._timing.close, self._timing.sessions),
+            bounds=self._timing.bounds,
+            strict=strict,
+        )
+
     def events(self, start: int | None, end: int | None) -> Iterator[Event]:
         """Bars with start <= ts < end, the ends of their sessions, and the sectors before the first of them."""
         self._quality = self._fresh_quality(start)
-        early = start
-        if start is not None and self.interval_ns < DAY_NS:
+        early, clocked = start, self.sessions is None and self.interval_ns < DAY_NS
+        if start is not None and clocked:
             early = start - _SESSION_MAX_NS
         bounds = self._timing.stamps_around(early, end)
         slices = Slicer(self._frame, self._quality).slices(self._source.rows(*bounds), early, end)
-        events = self._with_session_ends(slices, end) if self.interval_ns < DAY_NS else slices
+        events: Iterator[Event] = self._with_session_ends(slices, end) if clocked else slices
+        if self.sessions is not None:
+            events = with_sessions(slices, self._timing, self.span, (start, end), self._quality.empty_session)
+        if self._life is not None:
+            since = (event for event in events if start is None or event.ts >= start)
+            events = self._life.woven(since, start, end, self.span)
         found = False
         for event in events:
             if start is not None and event.ts < start:
@@ -270,10 +326,11 @@ class History:
         return self._timing.bounds(start, end)
 
     def issues(self) -> tuple[Issue, ...]:
-        return (*self._quality.issues(), *self._unsorted)
+        gone, beside = (None, ()) if self._life is None else (self._life.gone(), self._life.issues())
+        return (*self._quality.issues(), *self._quality.vanished(self.interval_ns, gone), *self._unsorted, *beside)
 
     def hashes(self) -> dict[str, str]:
-        return self._source.hashes() | self._sector_hash
+        return self._source.hashes() | self._sector_hash | self._beside_hashes
 
     def _with_session_ends(self, slices: Iterator[Bars], end: int | None) -> Iterator[Event]:
         """A Timer at the declared close of each trading day that had a bar, before anything later.
@@ -306,6 +363,8 @@ class History:
             symbols=self._frame.symbols,
             label=self._timing.label,
             strict=self._strict,
+            volume_known=self._volume_known,
+            split_between=None if self._life is None else self._life.split_between,
             since=np.iinfo(np.int64).min if start is None else start,
         )
 

@@ -8,8 +8,10 @@ from urllib.parse import unquote
 
 import msgspec
 
-from adapters.files.columns import Chunk, Coder, Header, chunk_of, header_of
+from adapters.files.by_calendar import Outside
+from adapters.files.columns import Chunk, Coder, Header, Layout, Prices, Volume, chunk_of, header_of
 from adapters.files.history import BadRows, History, Names, Times, options
+from adapters.files.life import Beside
 from adapters.files.rows import Rows, RowSource, Survey, Surveyor
 from adapters.files.store import GROUP_ROWS, SORT_ROWS_MAX, cache_key, found, sha256_of, stored
 from adapters.files.when import Stamped
@@ -36,11 +38,21 @@ class ParquetFeed:
         close: str | None = None,
         open: str | None = None,
         interval: str | None = None,
+        calendar: str | None = None,
+        outside: Outside = "drop",
         symbols: list[str] | None = None,
         symbols_file: Path | None = None,
         extra: list[str] | None = None,
         bad_rows: BadRows = "missing",
+        volume: Volume = "shares",
+        prices: Prices = "trades",
         sectors: Path | None = None,
+        instruments: Path | None = None,
+        actions: Path | None = None,
+        delist_after: int | None = None,
+        members: Path | None = None,
+        rates: Path | None = None,
+        reference: dict[str, Path] | None = None,
         currency: str = "USD",
         lot: float = 1.0,
         tick: float = 0.0,
@@ -48,16 +60,20 @@ class ParquetFeed:
     ) -> None:
         if sort_rows_max < 1:
             raise ValueError(f"sort_rows_max must be at least 1, got {sort_rows_max}")
-        times = Times(stamped=stamped, close=close, open=open, interval=interval)
+        times = Times(stamped=stamped, close=close, open=open, interval=interval, calendar=calendar, outside=outside)
         names = Names(
             symbols=symbols, symbols_file=symbols_file, sectors=sectors, currency=currency, lot=lot, tick=tick
         )
-        chosen = options(times, names, extra=extra, bad_rows=bad_rows)
-        self._history = History(_source(path, chosen.extra, sort_rows_max), chosen, str(path))
+        chosen = options(times, names, extra=extra, bad_rows=bad_rows, volume=volume)
+        layout = Layout(extra=chosen.extra, prices=prices, volume=volume)
+        beside = Beside(instruments, actions, delist_after, members, rates, reference)
+        self._history = History(_source(path, layout, sort_rows_max), chosen, str(path), beside)
         self.universe = self._history.universe
         self.interval_ns = self._history.interval_ns
-        self.span = self._history.span
+        self.span: tuple[int, int] | None = self._history.span
+        self.sessions = self._history.sessions
         self.sectors = self._history.sectors
+        self.close = close  # ends a trading day; when a date of a user's own table becomes known
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; memory bounded by a row group."""
@@ -76,15 +92,15 @@ class ParquetFeed:
         return self._history.hashes()
 
 
-def _source(path: Path, extra: tuple[str, ...], rows_max: int) -> RowSource:
+def _source(path: Path, layout: Layout, rows_max: int) -> RowSource:
     files = _files(path)
-    table = _ParquetRows(files, path if path.is_dir() else path.parent, extra)
+    table = _ParquetRows(files, path if path.is_dir() else path.parent, layout)
     survey = table.survey_in_order()
     if survey is not None:
         table.survey = survey
         return table
     hashes = table.hashes()
-    key = cache_key(hashes, "parquet", *table.fields)
+    key = cache_key(hashes, "parquet", *table.fields, *layout.said)
     return found(key, hashes) or stored(
         table.chunks(None, None), fields=table.fields, dated=table.dated, key=key, hashes=hashes, rows_max=rows_max
     )
@@ -111,9 +127,9 @@ class _ParquetRows:
 
     survey: Survey
 
-    def __init__(self, files: list[Path], root: Path, extra: tuple[str, ...]) -> None:
+    def __init__(self, files: list[Path], root: Path, layout: Layout) -> None:
         self._files, self._root = files, root
-        self._headers = [self._header(file, extra) for file in files]
+        self._headers = [self._header(file, layout) for file in files]
         self.fields = self._headers[0].fields
         for file, header in zip(files, self._headers, strict=True):
             if header.fields != self.fields:
@@ -152,7 +168,7 @@ class _ParquetRows:
     def _chunks(self, low: int | None, high: int | None, *, values: bool) -> Iterator[Chunk]:
         any_row = False
         for number, (file, whole) in enumerate(zip(self._files, self._headers, strict=True)):
-            header = whole if values else msgspec.structs.replace(whole, columns={})
+            header = whole if values else msgspec.structs.replace(whole, columns={}, asks={})
             for group, batch in self._batches(number, header, low):
                 chunk, dated = chunk_of(batch, header, str(file))
                 if not len(chunk.stamp):
@@ -172,7 +188,7 @@ class _ParquetRows:
         import pyarrow.parquet as pq
 
         file = self._files[number]
-        wanted = [header.stamp, *([header.symbol] if header.symbol else []), *header.columns.values()]
+        wanted = [header.stamp, *([header.symbol] if header.symbol else []), *header.numbers]
         given = {name: value for name, value in self._in_path(file).items() if name in wanted}
         columns = [name for name in wanted if name not in given]
         try:
@@ -188,7 +204,7 @@ class _ParquetRows:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{file}: it cannot be read: {error}; restore the file") from error
 
-    def _header(self, file: Path, extra: tuple[str, ...]) -> Header:
+    def _header(self, file: Path, layout: Layout) -> Header:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -198,7 +214,7 @@ class _ParquetRows:
             said = str(error).splitlines()[0]
             raise DataError(f"{file}: it is not a readable Parquet file: {said}; check feed.path") from error
         given = [name for name in self._in_path(file) if name not in names]
-        return header_of([*names, *given], str(file), extra=extra)
+        return header_of([*names, *given], str(file), layout)
 
     def _in_path(self, file: Path) -> dict[str, str]:
         """Columns that the folders of a Hive layout name, as in symbol=AAA/part-0.parquet."""

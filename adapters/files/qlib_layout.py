@@ -60,6 +60,7 @@ class QlibFeed:
         self.interval_ns = self._history.interval_ns
         self.span = self._history.span
         self.sectors = self._history.sectors
+        self.close = close  # ends a trading day; when a date of a user's own table becomes known
         self._spans = None if market == "all" else _spans(rows.listed, self.universe.symbols)
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:

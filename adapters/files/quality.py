@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from adapters.files.rows import EXAMPLES_MAX
 from engine.errors import DataError
-from engine.events import Codes, Mask, Matrix, Stamps
+from engine.events import DAY_NS, Codes, Mask, Matrix, Stamps
 from engine.protocols import Issue
 
 ROUNDING = 5e-7  # relative: prices that were stored as float32 and divided may cross by this much
 JUMP = 0.30
 GLITCH = 0.03
+_SILENT_NS, _SILENT_BARS = 10 * DAY_NS, 3
 _UNUSED = "the row is not used: its bar is missing"
 _COUNTED = "counted only"
 RULES = {
@@ -29,7 +30,12 @@ RULES = {
     "zero_volume": "the bar is used: nothing traded, which is not the same as missing",
     "duplicate_row": "one of the identical rows is used",
     "unsorted_row": "sorted by time; the order of the file does not matter",
-    "close_jump": f"{_COUNTED}: close to close beyond {JUMP:.0%}",
+    "close_jump": f"{_COUNTED}: close to close beyond {JUMP:.0%}, without a split in between",
+    "no_trading_day": "the row is not used: the calendar has no session on its date",
+    "outside_session": "bars that close in no session of the calendar are used only with outside: keep",
+    "in_break": "bars that close in the break of a session are used only with outside: keep",
+    "session_without_bar": f"{_COUNTED}: the calendar has a session, the feed has no bar of it",
+    "vanished": "no bar for ten days up to the end: what is held keeps its last mark; delist_after: N closes it",
     "one_day_glitch": f"{_COUNTED}: the whole bar lies {GLITCH:.0%} off both neighbours, which agree",
 }
 
@@ -72,16 +78,29 @@ class Quality:
     Only what happened at or after `since` counts. Memory: two bars of each symbol.
     """
 
-    def __init__(self, *, symbols: tuple[str, ...], label: Callable[[int], str], strict: bool, since: int) -> None:
+    def __init__(
+        self,
+        *,
+        symbols: tuple[str, ...],
+        label: Callable[[int], str],
+        strict: bool,
+        since: int,
+        volume_known: bool = True,
+        split_between: Callable[[int, int, int], bool] | None = None,
+    ) -> None:
+        self._volume_known, self._split_between = volume_known, split_between
         self._symbols, self._label, self._strict, self._since = symbols, label, strict, since
         self._counts = dict.fromkeys(RULES, 0)
         self._examples: dict[str, list[str]] = {kind: [] for kind in RULES}
         n = len(symbols)
         self._seen = np.full((2, 3, n), np.nan)  # the last two bars of each symbol: (older, newer) x (close, low, high)
         self._seen_at = np.zeros((2, n), np.int64)
+        self._latest = 0  # ts of the newest slice
 
     def usable(self, ts: Stamps, code: Codes, values: Matrix) -> tuple[Mask | None, DataError | None, int]:
         """Which rows may be used (None = all), and in strict mode the error of the first bad row with its number."""
+        if not self._volume_known:
+            values = np.concatenate((values[:4], np.ones((1, values.shape[1])), values[5:]))
         found = defects(values)
         if found and self._strict:
             first = {int(np.argmax(rows)): kind for kind, rows in found.items()}
@@ -100,10 +119,35 @@ class Quality:
     def duplicates(self, ts: Stamps, code: Codes, values: Matrix, which: NDArray[Any]) -> None:
         self._count("duplicate_row", ts, code, values, which)
 
+    def strays(self, kind: str, code: Codes, values: Matrix, when: list[str]) -> DataError | None:
+        """Counts rows that lie in no session; in strict mode the first one with a date is an error.
+
+        `when` are their stamps as people write them, at least of the first ten.
+        """
+        o, h, low, c, v = values[:5]
+        texts = [
+            f"{self._symbols[s]} {at}: open {o[k]:.10g} high {h[k]:.10g} low {low[k]:.10g} close {c[k]:.10g} "
+            f"volume {v[k]:.10g}"
+            for k, (s, at) in enumerate(zip(code[:EXAMPLES_MAX].tolist(), when, strict=False))
+        ]
+        if self._strict and kind == "no_trading_day":
+            return DataError(f"feed: {kind}: {texts[0]}; remove the row, or set bad_rows: missing to leave it out")
+        self._counts[kind] += len(code)
+        self._examples[kind] += texts[: EXAMPLES_MAX - len(self._examples[kind])]
+        return None
+
+    def empty_session(self, date: str) -> None:
+        """Counts a session of the calendar without any bar."""
+        kind = "session_without_bar"
+        self._counts[kind] += 1
+        if len(self._examples[kind]) < EXAMPLES_MAX:
+            self._examples[kind].append(date)
+
     def watch(self, ts: Stamps, high: Matrix, low: Matrix, close: Matrix) -> None:
         """Looks for jumps and glitches in the bars (T, N) of the next T slices, NaN where there is none."""
         at = np.concatenate((self._seen_at, np.broadcast_to(ts[:, None], close.shape)))
         c, lo, h = (np.concatenate((self._seen[:, k], new)) for k, new in enumerate((close, low, high)))
+        self._latest = int(ts[-1])
         count, n = c.shape
         valid = ~np.isnan(c)
         last = np.maximum.accumulate(np.where(valid, np.arange(count, dtype=np.int32)[:, None], -1), axis=0)
@@ -114,6 +158,10 @@ class Quality:
             t, s = np.nonzero((np.abs(moved - 1) > GLITCH) & (np.arange(count) >= 2)[:, None])
         move = moved[t, s]
         jump = np.abs(move - 1) > JUMP
+        if self._split_between is not None:
+            for k in np.flatnonzero(jump).tolist():
+                since = int(at[before[t[k], s[k]], s[k]])
+                jump[k] = not self._split_between(int(s[k]), since, int(at[t[k], s[k]]))
         self._note("close_jump", at[t[jump], s[jump]], s[jump], [f"{m - 1:+.1%}" for m in move[jump].tolist()])
         middle = before[t, s]
         older = before[middle, s]
@@ -138,6 +186,18 @@ class Quality:
             for kind, count in self._counts.items()
             if count
         )
+
+    def vanished(self, interval_ns: int, gone: Mask | None) -> tuple[Issue, ...]:
+        """Symbols whose bars stopped for good before the end of the walk, but for those that are known to be gone."""
+        silent = self._latest - self._seen_at[1] >= max(_SILENT_NS, _SILENT_BARS * interval_ns)
+        silent &= ~np.isnan(self._seen[1, 0])
+        if gone is not None:
+            silent &= ~gone
+        found = np.flatnonzero(silent).tolist()
+        if not found:
+            return ()
+        shown = tuple(f"{self._symbols[s]} {self._label(int(self._seen_at[1, s]))}" for s in found[:EXAMPLES_MAX])
+        return (Issue(kind="vanished", count=len(found), rule=RULES["vanished"], examples=shown),)
 
     def _count(self, kind: str, ts: Stamps, code: Codes, values: Matrix, which: NDArray[Any]) -> None:
         if len(which) and ts[which[0]] < self._since:

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.files.by_calendar import date_of
 from adapters.files.quality import Quality
-from adapters.files.rows import PRICES, Rows, joined
+from adapters.files.rows import EXAMPLES_MAX, PRICES, Rows, joined
 from adapters.files.when import Timing
 from engine.errors import DataError
 from engine.events import Bars, Codes, Mask, Matrix, Stamps, Status, Vector
@@ -86,12 +87,17 @@ class Slicer:
     def __init__(self, frame: Frame, quality: Quality) -> None:
         self._frame, self._quality = frame, quality
         self._n = len(frame.symbols)
+        self._begun: dict[int, int] = {}  # end -> beginning of bars that their session cut short
+        self._stop: DataError | None = None  # what ends the walk behind the rows selected last
 
     def slices(self, chunks: Iterable[Rows], start: int | None, end: int | None) -> Iterator[Bars]:
         """Slices with start <= ts < end."""
         left: Rows | None = None
         for chunk in chunks:
-            if not len(rows := self._selected(chunk, start, end)):
+            rows = self._selected(chunk, start, end)
+            if not len(rows):
+                if self._stop is not None:
+                    break
                 continue
             rows = rows if left is None else joined([left, rows])
             # The last slice may go on in the next chunk.
@@ -102,8 +108,12 @@ class Slicer:
                 left, error = self._without_duplicates(left)
                 if error is not None:
                     raise error[0]
+            if self._stop is not None:
+                break
         if left is not None:
             yield from self._cut(left)
+        if self._stop is not None:
+            raise self._stop
 
     def _selected(self, chunk: Rows, start: int | None, end: int | None) -> Rows:
         """The rows of the universe in the range, with `ts` for stamps and positions for codes."""
@@ -114,8 +124,42 @@ class Slicer:
             keep &= ts >= start
         if end is not None:
             keep &= ts < end
+        if self._frame.timing.sessions is not None and keep.any():
+            keep = self._in_session(chunk, ts, keep)
         rows = Rows(ts, position, chunk.values)
         return rows if keep.all() else rows.take(keep)
+
+    def _in_session(self, chunk: Rows, ts: Stamps, keep: Mask) -> Mask:
+        """Which of these rows a calendar lets in; counts the others."""
+        timing, stamps = self._frame.timing, chunk.stamp
+        unknown = keep & timing.unknown(stamps)
+        if unknown.any():
+            at = int(np.argmax(unknown))
+            self._stop = self._behind_calendar(chunk, at)
+            keep = keep & (stamps < stamps[at])
+        for kind, stray in timing.strays(stamps, ts).items():
+            found = np.flatnonzero(stray & keep)
+            if not found.size:
+                continue
+            when = [timing.stamp_text(stamp) for stamp in stamps[found[:EXAMPLES_MAX]].tolist()]
+            error = self._quality.strays(kind, self._frame.position[chunk.code[found]], chunk.values[:, found], when)
+            if error is not None:
+                self._stop = error
+                keep = keep & (stamps < stamps[found[0]])
+            if timing.dated or timing.outside != "keep":
+                keep = keep & ~stray
+        self._begun |= timing.cut_rows(stamps[keep], ts[keep])
+        return keep
+
+    def _behind_calendar(self, chunk: Rows, at: int) -> DataError:
+        timing, sessions = self._frame.timing, self._frame.timing.sessions
+        assert sessions is not None
+        first, last = (date_of(int(sessions.label[k])) for k in (0, -1))
+        symbol = self._frame.symbols[int(self._frame.position[chunk.code[at]])]
+        return DataError(
+            f"feed: {symbol} has a bar of {timing.stamp_text(int(chunk.stamp[at]))}, and the calendar {sessions.name} "
+            f"is known from {first} to {last}; keep the run within it, or install a newer exchange_calendars"
+        )
 
     def _cut(self, rows: Rows) -> Iterator[Bars]:
         if not len(rows):
@@ -212,6 +256,10 @@ class Slicer:
         member = self._frame.first <= ts[:, None]
         prices = tuple(columns[name] for name in PRICES)
         opened = self._frame.timing.opens(ts)
+        if self._begun:
+            opened = np.array(
+                [self._begun.get(at, begin) for at, begin in zip(ts.tolist(), opened.tolist(), strict=True)]
+            )
         extra = tuple(columns[name] for name in self._frame.extra)
         return Block(
             ts=ts, opened=opened, prices=prices, vwap=columns.get("vwap"), status=status, member=member, extra=extra

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from adapters.files.by_calendar import closes_of, no_days
 from adapters.files.columns import Chunk, Header, chunk_of, column_of, table_header_of
 from adapters.files.store import sha256_of
-from adapters.files.when import Timing, parse_close
+from adapters.files.when import LocalTime, Timing, parse_close
+from engine.calendar import Sessions
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, Codes, Mask, Stamps
 from engine.protocols import Issue, Table
@@ -28,12 +30,21 @@ def read_table(path: Path, universe: Universe, *, close: str | None = None, colu
 
 
 def checked_table(
-    path: Path, universe: Universe, *, close: str | None = None, columns: tuple[str, ...] = ()
+    path: Path,
+    universe: Universe,
+    *,
+    close: str | None = None,
+    columns: tuple[str, ...] = (),
+    sessions: Sessions | None = None,
 ) -> tuple[Table, tuple[Issue, ...]]:
-    """`read_table`, and what was left out or is not finite."""
+    """`read_table`, and what was left out or is not finite.
+
+    With `sessions` a row with a date becomes known at the close of that trading day, and one dated on a day that is
+    none at the end of that day, when no slice asks for it.
+    """
     table, header = _read(path, columns)
     chunk, dated = chunk_of(table, header, str(path))
-    if dated and close is None:
+    if dated and close is None and sessions is None:
         raise ConfigError(
             f"{path}: its rows carry a date only, so when a row became known is undeclared; "
             'add the close of the trading day, e.g. close: "16:00 America/New_York"'
@@ -47,7 +58,9 @@ def checked_table(
         said = ", ".join(sorted({*chunk.names})[:5]) or "no row at all"
         raise DataError(f"{path}: none of its symbols is in the universe of {len(universe)} symbols; it has {said}")
     ts, symbol, values = chunk.stamp[order], symbol[order], chunk.values[:, order]
-    if close is not None and dated:
+    if dated and sessions is not None:
+        ts = _known_at(sessions, ts)
+    elif close is not None and dated:
         ts = Timing(dated=True, interval_ns=DAY_NS, close=parse_close(close)).closes(ts)
     _refuse_twice(path, universe, ts, symbol)
     values[~np.isfinite(values)] = np.nan
@@ -55,6 +68,15 @@ def checked_table(
         array.flags.writeable = False
     named = dict(zip(header.columns, values, strict=True))
     return Table(path=str(path), hash=sha256_of(path), ts=ts, symbol=symbol, columns=named), issues
+
+
+def _known_at(sessions: Sessions, days: Stamps) -> Stamps:
+    """When rows of these days become known; the days stay in order."""
+    midnight = LocalTime(86_400, sessions.zone)
+    known = closes_of(sessions, days)
+    for k in np.flatnonzero(no_days(sessions, days)).tolist():
+        known[k] = midnight.instant(int(days[k]))
+    return known
 
 
 def _refuse_twice(path: Path, universe: Universe, ts: Stamps, symbol: Codes) -> None:

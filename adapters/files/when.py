@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import msgspec
 import numpy as np
 
+from adapters.files import by_calendar
+from adapters.files.by_calendar import Outside
+from engine.calendar import Sessions
 from engine.errors import DataError
-from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Stamps
+from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Mask, Stamps
 
 Stamped = Literal["open", "close"]
 _EPOCH = dt.date(1970, 1, 1).toordinal()
@@ -122,7 +125,9 @@ def _within_ns(days: Stamps) -> None:
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How the stamps of a file become instants. A bar covers (opened, ts]: open on the left, closed on the right.
 
-    `dated` rows carry days since 1970, others UTC ns. `close` and `open_seconds` are declared by the user.
+    `dated` rows carry days since 1970, others UTC ns. `close` and `open_seconds` are declared by the user, or
+    `sessions` tell when each trading day opens and closes. `outside` says what becomes of bars with a time that close
+    in none of them.
     """
 
     dated: bool
@@ -131,6 +136,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     interval_ns: int
     close: LocalTime | None = None
     open_seconds: int | None = None
+    sessions: Sessions | None = None
+    outside: Outside = "drop"
 
     def day(self, stamp: int) -> int:
         return stamp // DAY_NS if self.midnight else stamp
@@ -138,20 +145,30 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def closes(self, stamps: Stamps) -> Stamps:
         """When each bar became knowable: UTC ns, for stamps in non-decreasing order."""
         if not self.dated:
-            return stamps + self.interval_ns if self.stamped == "open" else stamps
+            ts = self._ends(stamps)
+            if self.sessions is None or self.outside != "cut":
+                return ts
+            return by_calendar.cut_closes(self.sessions, ts - self.interval_ns, ts)
+        if self.sessions is not None:
+            return by_calendar.closes_of(self.sessions, self._days(stamps))
         assert self.close is not None
         new = np.concatenate(([True], stamps[1:] != stamps[:-1])) if len(stamps) else np.empty(0, np.bool_)
         later = self._span - 1 if self.stamped == "open" else 0
         if not self.midnight:
             _within_ns(stamps)
         known = [self.close.instant(self.day(stamp) + later) for stamp in stamps[new].tolist()]
-        ts: Stamps = np.array(known, np.int64)[np.cumsum(new) - 1]
-        return ts
+        each: Stamps = np.array(known, np.int64)[np.cumsum(new) - 1]
+        return each
 
     def opens(self, closes: Stamps) -> Stamps:
         """The instant each of these bars began: UTC ns, shape of `closes`."""
         if not self.dated:
-            return closes - self.interval_ns
+            opened = closes - self.interval_ns
+            if self.sessions is None or self.outside != "cut":
+                return opened
+            return by_calendar.cut_opens(self.sessions, opened, closes)
+        if self.sessions is not None:
+            return by_calendar.opens_of(self.sessions, closes)
         assert self.close is not None
         if self.open_seconds is None:
             return closes - min(SESSION_NS, self.close.seconds * SECOND_NS) - (self._span - 1) * DAY_NS
@@ -170,8 +187,11 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         """The ns range [low, high) of the bars whose own local trading date lies between two days, both counting.
 
         A dated bar is of the date that it closes on. Any other is of the local day (midnight, next midnight] that holds
-        its close, in the zone of the declared close, else UTC. None = open on that side.
+        its close, in the zone of the declared close, else UTC. With a calendar days are trading days. None = open on
+        that side.
         """
+        if self.sessions is not None:
+            return by_calendar.bounds_of(self.sessions, start, end, dated=self.dated)
         close = self.close or LocalTime(86_400, "UTC")
         if self.dated:
             low, high = close, close
@@ -194,9 +214,54 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     def label(self, ts: int) -> str:
         """An instant as people write it: the local date of a dated bar, else UTC to the second."""
+        if self.dated and self.sessions is not None:
+            return by_calendar.label_of(self.sessions, ts).isoformat()
         if self.dated and self.close is not None:
             return dt.date.fromordinal(_EPOCH + self.close.day(ts - SECOND_NS)).isoformat()
         return instant_text(ts)
+
+    def strays(self, stamps: Stamps, ts: Stamps) -> dict[str, Mask]:
+        """Rows that lie in no session of the calendar, by the kind of defect; empty where there is no calendar."""
+        if self.sessions is None:
+            return {}
+        if self.dated:
+            return {"no_trading_day": by_calendar.no_days(self.sessions, self._days(stamps))}
+        return by_calendar.strays(self.sessions, ts)
+
+    def unknown(self, stamps: Stamps) -> Mask:
+        """Rows before the calendar begins or after it ends: whether they lie in a session nobody knows."""
+        assert self.sessions is not None
+        known, ts = self.sessions, self._ends(stamps)
+        before, after = ts <= known.opens[0], ts - self.interval_ns >= known.closes[-1]
+        if self.dated:
+            label = self._days(stamps) * DAY_NS
+            before, after = label < known.label[0], label > known.label[-1]
+        outside: Mask = np.logical_or(before, after)
+        return outside
+
+    def cut_rows(self, stamps: Stamps, ts: Stamps) -> dict[int, int]:
+        """End -> beginning of bars that a session or its break cut short; not where a whole bar ends too."""
+        if self.dated or self.sessions is None or self.outside != "cut":
+            return {}
+        whole = self._ends(stamps)
+        cut = whole != ts
+        cut &= ~np.isin(ts, ts[~cut])
+        opened = by_calendar.cut_opens(self.sessions, whole[cut] - self.interval_ns, ts[cut])
+        return dict(zip(ts[cut].tolist(), opened.tolist(), strict=True))
+
+    def stamp_text(self, stamp: int) -> str:
+        """A stamp of the file as people write it."""
+        return str(np.datetime64(self.day(stamp), "D")) if self.dated else instant_text(stamp)
+
+    def _ends(self, stamps: Stamps) -> Stamps:
+        return stamps + self.interval_ns if self.stamped == "open" else stamps
+
+    def _days(self, stamps: Stamps) -> Stamps:
+        """Days since 1970."""
+        if self.midnight:
+            return stamps // DAY_NS
+        _within_ns(stamps)
+        return stamps
 
     @property
     def _span(self) -> int:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from components.brokers.fill_rules import Trades, exec_ids
+from components.brokers.buying import Trades
+from components.brokers.fill_rules import exec_ids
 from components.brokers.resting import Resting, constant, taken
-from engine.events import FEE_KINDS, Bars, Fills, Matrix, Reports, Vector
+from engine.events import FEE_KINDS, Fills, Matrix, Reports, Vector
 
 
 def _frozen(array: Any) -> Any:
@@ -39,17 +40,18 @@ def no_fills(ts: int) -> Fills:
     )
 
 
-def fills_of(bars: Bars, orders: Resting, trades: Trades, price: Vector, fees: Matrix) -> Fills:
-    """What these orders traded at the open of this bar; those of quantity zero are left out."""
+def fills_of(ts: int, orders: Resting, traded: tuple[Trades, Vector, Matrix], at: Any) -> Fills:
+    """What these orders traded, with price and fees, at one instant or one each; quantities of zero are left out."""
+    trades, price, fees = traded
     qty, reference = trades.qty, trades.reference
     if 0.0 in qty.tolist():
         some = np.flatnonzero(qty)
         if not some.size:
-            return no_fills(bars.ts)
+            return no_fills(ts)
         orders, qty, reference = taken(orders, some), qty[some], reference[some]
-        price, fees = price[some], fees[some]
+        price, fees, at = price[some], fees[some], at if isinstance(at, int) else at[some]
     return Fills(
-        ts=bars.ts,
+        ts=ts,
         exec_ids=exec_ids(orders.ids, orders.count),
         order_ids=orders.ids,
         symbol=orders.symbol,
@@ -57,7 +59,7 @@ def fills_of(bars: Bars, orders: Resting, trades: Trades, price: Vector, fees: M
         price=price,
         reference=reference,
         fees=fees,
-        at=constant(len(qty), bars.opened, np.int64),
+        at=constant(len(qty), at, np.int64) if isinstance(at, int) else at,
     )
 
 

@@ -1,23 +1,41 @@
-"""Which new orders a broker takes, and why not: pure functions of the legs and the account."""
+"""Which new orders a broker takes, and why not: pure functions of the legs and the standing of the account."""
+
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 
 from components.brokers.fill_rules import Rows, every, whole_lots
-from components.brokers.resting import Resting
+from components.brokers.kinds import AUCTIONS, NEEDS, TAKES, WAITS
 from engine.events import Approved, Codes, Mask, OrderKind, TimeInForce, Vector
 
+Line: TypeAlias = tuple[str, Mask, Vector, Vector]  # a rule, which legs break it, their values, the thresholds
+
 _NEAR_ZERO = 1e-9  # shares
+_NEAR_TICK = 1e-6  # ticks
 
 
-class Account(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a new order is held against. Arrays of (N,), but for the open orders."""
+class Standing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a new order is held against. Arrays of (N,)."""
 
     held: Vector  # signed shares
-    resting: Resting
+    free: Vector | None  # shares that may be sold: above the floor, less the sales that rest. None = any number
+    floor: Vector | None  # how far down a position may be sold
     gone: Mask  # delisted or renamed
     lot: Vector
-    short: bool  # whether a position may be sold below zero
+    tick: Vector
+    auctions: bool  # whether it is known when the auctions are
+    lent: bool = False  # whether the floor is what can be borrowed
+    busy: Mask | None = None  # the broker itself is trading it, None = none
+
+    def shares(self, s: int) -> float:
+        """What may be sold of a symbol."""
+        return np.inf if self.free is None else float(self.free[s])
+
+    def beyond(self, s: int, after: float) -> tuple[str, float, float]:
+        """The rule against a sale that leaves this many shares to be sold, below zero; its value and threshold."""
+        floor = 0.0 if self.floor is None else float(self.floor[s])
+        return ("shortable", -(after + floor), -floor) if self.lent else ("short", after + floor, floor)
 
 
 class Verdict(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -28,90 +46,133 @@ class Verdict(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     threshold: Vector
 
 
-def plain(orders: Approved, account: Account) -> bool:
+def plain(orders: Approved, standing: Standing) -> bool:
     """Whether every leg is a new market day order that nothing can be said against: the usual case, quickly seen."""
     symbol, qty = orders.symbol, orders.qty
-    if account.resting.ids.size or any(map(np.count_nonzero, (orders.action, orders.kind, orders.tif))):
+    if any(map(np.count_nonzero, (orders.action, orders.kind, orders.tif))):
         return False
     symbols = symbol.tolist()
     if not symbols:
         return True
-    if min(symbols) < 0 or max(symbols) >= len(account.held):
+    if min(symbols) < 0 or max(symbols) >= len(standing.held):
+        return False
+    if standing.busy is not None:
         return False
     at = symbol.astype(np.intp)
-    if np.count_nonzero(account.gone[at]) or np.count_nonzero(qty) < len(qty):
+    if np.count_nonzero(standing.gone[at]) or np.count_nonzero(qty) < len(qty):
         return False
-    lots = qty / account.lot[at]
+    lots = qty / standing.lot[at]
     good: Mask = (lots == np.rint(lots)) & np.isfinite(qty)
-    if not account.short:
+    if standing.free is not None:
         if len(set(symbols)) < len(symbols):
             return False
-        good &= np.minimum(qty, 0.0) + account.held[at] >= -_NEAR_ZERO
+        good &= np.minimum(qty, 0.0) + standing.free[at] >= -_NEAR_ZERO
     return every(good)
 
 
-def judge(orders: Approved, rows: Rows, account: Account) -> Verdict:
+def judge(orders: Approved, rows: Rows, standing: Standing) -> Verdict:
     """The first rule that each of these new legs breaks, in the order of the table below.
 
-    | rule             | refused                                                | value, threshold           |
-    | ---------------- | ------------------------------------------------------ | -------------------------- |
-    | `unknown_symbol` | a position outside the universe                        | position, largest one      |
-    | `quantity`       | zero, NaN, infinite                                    | quantity, 0                |
-    | `lot`            | no whole lots, unless it closes the position exactly   | quantity, lot              |
-    | `delisted`       | of a symbol that is delisted or renamed                | position, NaN              |
-    | `order_kind`     | anything but a market order                            | kind, kind of market       |
-    | `time_in_force`  | unknown, or a date that has passed                     | time in force or date, now |
-    | `short`          | a sale beyond the position less sales already resting  | position after, 0          |
+    | rule             | refused                                              | value, threshold           |
+    | ---------------- | ---------------------------------------------------- | -------------------------- |
+    | `unknown_symbol` | a position outside the universe                      | position, largest one      |
+    | `quantity`       | zero, NaN, infinite                                  | quantity, 0                |
+    | `lot`            | no whole lots, unless it closes the position exactly | quantity, lot              |
+    | `delisted`       | of a symbol that is delisted or renamed              | position, NaN              |
+    | `order_kind`     | unknown                                              | kind, largest one          |
+    | `auction`        | an auction order on bars below a day without calendar | kind, NaN                 |
+    | `limit_price`    | missing where its kind needs it, or not above 0      | price, 0                   |
+    | `stop_price`     | missing where its kind needs it, or not above 0      | price, 0                   |
+    | `trail`          | missing where its kind needs it, or not above 0      | distance, 0                |
+    | `tick`           | a limit or stop price between two ticks              | price, tick                |
+    | `time_in_force`  | unknown, or a date that has passed                   | time in force or date, now |
+    | `broker_order`   | of a symbol that the broker itself is trading        | position, NaN              |
+    | `short`          | a sale beyond the position less the sales that rest  | position after, 0          |
+    | `shortable`      | one that takes more short than can be borrowed       | wanted short, available    |
+
+    A symbol without a bar, halted or not listed yet, is no reason to refuse: the order rests. Neither is a stop order
+    for which there are no shares yet: it is held against the position when it trades. A price that a kind does not use
+    is not looked at.
     """
+    rule = [""] * len(rows)
+    value, threshold = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for name, broken, had, limit in _broken(orders, rows, standing):
+        for k in np.flatnonzero(broken).tolist():
+            if not rule[k]:
+                rule[k], value[k], threshold[k] = name, had[k], limit[k]
+    if standing.free is not None and standing.floor is not None:
+        kind = orders.kind[rows]
+        waits = WAITS[np.where((kind < 0) | (kind >= len(OrderKind)), 0, kind)]
+        qty = np.where(waits, 0.0, orders.qty[rows])
+        _forbid_shorts((rule, value, threshold), orders.symbol[rows], qty, standing)
+    return Verdict(rule=tuple(rule), value=value, threshold=threshold)
+
+
+def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
+    """The lines of the table above, but for the last two."""
     symbol, qty, tif = orders.symbol[rows], orders.qty[rows], orders.tif[rows]
-    n = len(account.held)
+    n = len(standing.held)
     none = np.full(len(rows), np.nan)
     known = (symbol >= 0) & (symbol < n)
     at = np.where(known, symbol, 0)
     finite = np.isfinite(qty) & (qty != 0)
-    lot, held = account.lot[at], account.held[at]
+    lot, held = standing.lot[at], standing.held[at]
     size = np.where(finite, qty, lot)
     expires = orders.expires[rows]
     dated = tif == TimeInForce.GOOD_TILL_DATE
     no_time = (tif < 0) | (tif >= len(TimeInForce))
     passed = dated & (expires <= orders.ts)
-    table: tuple[tuple[str, Mask, Vector, Vector], ...] = (
+    kind = orders.kind[rows]
+    no_kind = (kind < 0) | (kind >= len(OrderKind))
+    of = np.where(no_kind, 0, kind)
+    prices = Asked(limit=orders.limit[rows], stop=orders.stop[rows], trail=orders.trail[rows])
+    return [
         ("unknown_symbol", ~known, symbol.astype(float), np.full(len(rows), n - 1.0)),
         ("quantity", ~finite, qty, np.zeros(len(rows))),
         ("lot", ~whole_lots(size, lot) & (size != -held), qty, lot),
-        ("delisted", account.gone[at], symbol.astype(float), none),
-        ("order_kind", orders.kind[rows] != OrderKind.MARKET, orders.kind[rows].astype(float), none + OrderKind.MARKET),
+        ("delisted", standing.gone[at], symbol.astype(float), none),
+        ("order_kind", no_kind, kind.astype(float), none + len(OrderKind) - 1),
+        ("auction", AUCTIONS[of] & (not standing.auctions), kind.astype(float), none),
+        *price_rules(of, prices, standing.tick[at]),
         ("time_in_force", no_time | passed, np.where(no_time, tif, expires), none + orders.ts),
-    )
-    rule = [""] * len(rows)
-    value, threshold = none, none.copy()
-    for name, broken, had, limit in table:
-        for k in np.flatnonzero(broken).tolist():
-            if not rule[k]:
-                rule[k], value[k], threshold[k] = name, had[k], limit[k]
-    if not account.short:
-        _forbid_shorts(rule, value, threshold, (symbol, qty, account))
-    return Verdict(rule=tuple(rule), value=value, threshold=threshold)
+        ("broker_order", known & (standing.busy is not None and standing.busy[at]), symbol.astype(float), none),
+    ]
 
 
-def _forbid_shorts(rule: list[str], value: Vector, threshold: Vector, legs: tuple[Codes, Vector, Account]) -> None:
+class Asked(NamedTuple):
+    """The prices of legs, (L,) each, NaN = none."""
+
+    limit: Vector
+    stop: Vector
+    trail: Vector
+
+
+def price_rules(kind: Codes, prices: Asked, tick: Vector) -> list[Line]:
+    """Which prices break a rule, with what they are and the threshold: lines of the table above."""
+    lines: list[Line] = []
+    zero = np.zeros(len(kind))
+    ticked: list[Line] = []
+    for name, rule in (("limit", "limit_price"), ("stop", "stop_price"), ("trail", "trail")):
+        price = getattr(prices, name)
+        given = TAKES[name][kind] & ~np.isnan(price)
+        missing = NEEDS[name][kind] & ~given
+        lines.append((rule, missing | given & ~((price > 0) & (price < np.inf)), price, zero))
+        if name != "trail":
+            steps = np.divide(price, tick, out=np.zeros(len(kind)), where=given & (tick > 0) & np.isfinite(price))
+            ticked.append(("tick", np.abs(steps - np.rint(steps)) > _NEAR_TICK, price, tick))
+    return lines + ticked
+
+
+def _forbid_shorts(verdict: tuple[list[str], Vector, Vector], symbol: Codes, qty: Vector, standing: Standing) -> None:
     """Sales of one symbol see each other, in the order of the legs; purchases that rest do not count."""
-    symbol, qty, account = legs
+    rule, value, threshold = verdict
     free: dict[int, float] = {}
     for k in np.flatnonzero(qty < 0).tolist():
         if rule[k]:
             continue
         s = int(symbol[k])
-        before = free[s] if s in free else sellable(account, s)
-        after = before + float(qty[k])
+        after = free.get(s, standing.shares(s)) + float(qty[k])
         if after < -_NEAR_ZERO:
-            rule[k], value[k], threshold[k] = "short", after, 0.0
+            rule[k], value[k], threshold[k] = standing.beyond(s, after)
         else:
             free[s] = after
-
-
-def sellable(account: Account, symbol: int) -> float:
-    """The position of a symbol less the sales of it that rest."""
-    resting = account.resting
-    sales = np.minimum(resting.left[resting.symbol == symbol], 0.0)
-    return float(account.held[symbol] + sales.sum())

@@ -8,11 +8,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Approved, Codes, Ids, Mask, OrderState, Stamps, TimeInForce, Vector
+from components.brokers.fill_rules import Terms
+from components.brokers.kinds import TAKES
+from engine.events import FEE_KINDS, Approved, Codes, Ids, Mask, Matrix, OrderState, Stamps, TimeInForce, Vector
+
+
+class Spent(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What orders have traded so far: a minimum commission is charged once an order, not once a fill."""
+
+    filled: Vector  # shares, unsigned
+    paid: Matrix  # (L, K) fees
 
 
 class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Columns of L open orders, replaced and never changed in place."""
+    """Columns of L open orders in the order of acceptance, replaced and never changed in place."""
 
     ids: Ids
     symbol: Codes
@@ -20,9 +29,12 @@ class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     state: Codes
     tif: Codes
     until: Stamps  # no bar that begins later fills it
-    accepted: Stamps
+    accepted: Stamps  # or replaced
+    number: Stamps  # counts acceptances
     count: Codes  # fills so far
-    seen: Mask  # a bar has begun since it was accepted
+    seen: Mask  # a session in which it could trade has begun
+    terms: Terms | None = None  # None = all are market orders
+    spent: Spent | None = None  # None = none has traded
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -39,6 +51,7 @@ _NONE = Resting(
     tif=_CODES,
     until=_STAMPS,
     accepted=_STAMPS,
+    number=_STAMPS,
     count=_CODES,
     seen=_frozen(np.empty(0, bool)),
 )
@@ -56,7 +69,7 @@ def constant(length: int, value: int, dtype: type[np.int32] | type[np.int64]) ->
     return column
 
 
-def resting_of(orders: Approved, rows: Any = None) -> Resting:
+def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
     """These legs, as just accepted; all legs, sharing the arrays of the orders, where no rows are named."""
     columns = (orders.ids, orders.symbol, orders.qty, orders.tif, orders.expires)
     if rows is not None:
@@ -73,21 +86,92 @@ def resting_of(orders: Approved, rows: Any = None) -> Resting:
         tif=tif,
         until=until,
         accepted=constant(len(ids), orders.ts, np.int64),
+        number=np.arange(number, number + len(ids)),
         count=zero,
         seen=np.zeros(len(ids), bool),
+        terms=_terms_of(orders, rows) if np.count_nonzero(orders.kind) else None,
     )
+
+
+def _terms_of(orders: Approved, rows: Any) -> Terms:
+    """Kind and prices of these legs; a price that its kind does not use is left out."""
+    at = slice(None) if rows is None else rows
+    kind = orders.kind[at]
+    none = np.full(len(kind), np.nan)
+    return Terms(
+        kind=kind,
+        limit=np.where(TAKES["limit"][kind], orders.limit[at], none),
+        stop=np.where(TAKES["stop"][kind], orders.stop[at], none),
+        trail=np.where(TAKES["trail"][kind], orders.trail[at], none),
+        best=none,
+        triggered=np.zeros(len(kind), bool),
+    )
+
+
+def terms_of(orders: Resting) -> Terms:
+    """Their terms, written out where all are market orders."""
+    if orders.terms is not None:
+        return orders.terms
+    count = len(orders.ids)
+    none = np.full(count, np.nan)
+    kind, triggered = np.zeros(count, np.int32), np.zeros(count, bool)
+    return Terms(kind=kind, limit=none, stop=none, trail=none, best=none, triggered=triggered)
+
+
+def spent_of(orders: Resting) -> Spent:
+    """What they have traded, written out where none has."""
+    count = len(orders.ids)
+    return orders.spent or Spent(filled=np.zeros(count), paid=np.zeros((count, len(FEE_KINDS))))
 
 
 def joined(first: Resting, second: Resting) -> Resting:
     if not first.ids.size:
         return second
+    if not second.ids.size:
+        return first
     both = (first, second)
-    return Resting(**{name: np.concatenate([getattr(part, name) for part in both]) for name in COLUMNS})
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in both]) for name in COLUMNS}
+    if first.terms is not None or second.terms is not None:
+        columns["terms"] = _joined(terms_of(first), terms_of(second))
+    if first.spent is not None or second.spent is not None:
+        columns["spent"] = _joined(spent_of(first), spent_of(second))
+    return Resting(**columns)
+
+
+def _joined(first: Any, second: Any) -> Any:
+    names = first.__struct_fields__
+    return type(first)(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+
+
+def rows_of(columns: Any, rows: Any) -> Any:
+    """These rows of a struct of columns."""
+    return type(columns)(**{name: getattr(columns, name)[rows] for name in columns.__struct_fields__})
 
 
 def taken(orders: Resting, rows: NDArray[Any]) -> Resting:
     """These rows, by mask or by index."""
-    return Resting(**{name: getattr(orders, name)[rows] for name in COLUMNS})
+    columns: dict[str, Any] = {name: getattr(orders, name)[rows] for name in COLUMNS}
+    if orders.terms is not None:
+        columns["terms"] = rows_of(orders.terms, rows)
+    if orders.spent is not None:
+        columns["spent"] = rows_of(orders.spent, rows)
+    return Resting(**columns)
+
+
+def packed(orders: Resting) -> dict[str, Any]:
+    """Columns as a saved state holds them."""
+    nested = {"terms": orders.terms, "spent": orders.spent}
+    columns: dict[str, Any] = {name: getattr(orders, name) for name in COLUMNS}
+    for name, part in nested.items():
+        columns[name] = None if part is None else {field: getattr(part, field) for field in part.__struct_fields__}
+    return columns
+
+
+def unpacked(columns: dict[str, Any]) -> Resting:
+    """The orders that `packed` wrote."""
+    terms, spent = columns["terms"], columns["spent"]
+    nested = {"terms": None if terms is None else Terms(**terms), "spent": None if spent is None else Spent(**spent)}
+    return Resting(**(columns | nested)) if len(columns["ids"]) else _NONE
 
 
 def row_of(orders: Resting, order_id: int) -> int:
@@ -96,7 +180,7 @@ def row_of(orders: Resting, order_id: int) -> int:
     return int(rows[0]) if rows.size else -1
 
 
-COLUMNS = Resting.__struct_fields__
+COLUMNS = tuple(name for name in Resting.__struct_fields__ if name not in ("terms", "spent"))
 _FOREVER = 2**63 - 1
 
 

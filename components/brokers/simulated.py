@@ -1,75 +1,78 @@
 """The simulated broker: fills approved orders from bars, no earlier than its named timing allows."""
 
-import math
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from msgspec.structs import replace
 
 from components.brokers import fill_rules as rules
-from components.brokers.answers import fills_of, no_fills, report_of
-from components.brokers.judging import Account, judge, plain, sellable
+from components.brokers.account import Account
+from components.brokers.amending import Refused, amended, rows_to_cancel
+from components.brokers.answers import report_of
+from components.brokers.dealing import Dealing
+from components.brokers.judging import Standing, judge, plain
+from components.brokers.margin_call import Margin
 from components.brokers.order_states import check_steps
-from components.brokers.resting import (
-    COLUMNS,
-    Resting,
-    SeenIds,
-    after_bar,
-    after_cut,
-    constant,
-    joined,
-    no_orders,
-    resting_of,
-    row_of,
-    taken,
-)
+from components.brokers.resting import SeenIds, taken, terms_of
+from components.brokers.settlement import Settlement
+from components.brokers.upkeep import Demand, Upkeep
+from components.brokers.venue import Depth, FillTiming, Hours, Venue, WhenClosed
+from engine.calendar import Sessions
 from engine.events import (
-    DAY_NS,
+    SESSION_CLOSED,
     ActionKind,
     Actions,
     Approved,
     Bars,
     Book,
+    Charges,
     Fills,
     LegAction,
     Mask,
+    Note,
     OrderState,
+    Reference,
     Refusals,
     Reports,
     TimeInForce,
     Timer,
     Vector,
 )
-from engine.protocols import CostModel
-from engine.state import mutable, pack, placed, unpack
+from engine.protocols import Bookkeeping, CostModel, Financing, Stateful
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-FillTiming: TypeAlias = Literal["next_open", "next_close", "next_vwap", "open_auction", "close_auction", "same_close"]
-
-_AVAILABLE = ("next_open",)
-_KIND, _VERSION = "simulated_broker", 1
-_FINISHED = int(OrderState.FINISHED)
+_KIND, _VERSION = "simulated_broker", 2
+_DIVIDENDS, _FRACTIONS = ("paid", "ignored"), ("cash", "lost")
 _SEEN_IDS = 8192  # resubmission concerns the last input: this is several slices of a large universe
 
 
 class Simulated:
-    """Market orders filled from bars; whole shares as sent, slippage and fees from the cost model.
+    """Orders of every kind filled from bars; whole shares as sent, slippage and fees from the cost model.
 
-    `fill="next_open"`: an order trades at the open of the first FRESH bar that begins at or after its acceptance. On a
-    missing or halted bar, and on one without volume, it rests. What did not trade ends by its time in force: DAY with
-    the first session in which a bar began after acceptance (a daily bar is a session of its own, intraday ones end with
-    the timer `session_closed`), IMMEDIATE_OR_CANCEL and FILL_OR_KILL with the first bar, GOOD_TILL_DATE with the first
-    bar that begins after `expires`.
+    `fill` names the price point of a bar at which the market trades with the orders; the page on fills shows each, bar
+    by bar. On a missing or halted bar, and on one without volume, an order rests. What did not trade ends by its time
+    in force: DAY with the first session in which a bar began after acceptance (a daily bar is a session of its own,
+    intraday ones end with their calendar or the timer `session_closed`), IMMEDIATE_OR_CANCEL and FILL_OR_KILL with the
+    first price point that they were in time for, GOOD_TILL_DATE with the first one after `expires`.
 
-    What reduces a position trades first, then the rest in order of acceptance; each is cut to the whole lots that the
-    buying power left allows, with the proceeds of this bar counted:
+    Within a bar what trades at its open comes first, then stops, then limits. At one instant what reduces a position
+    trades first, then the rest in order of acceptance; all orders of a symbol share `participation` of its volume, and
+    each is cut to the whole lots that the buying power left allows, with the proceeds of earlier trades counted:
 
         power = cash in the base currency                                        without leverage and shorts
-        power = leverage * equity - sum_i |value of position i|, at these opens  otherwise
+        power = leverage * equity - sum_i |value of position i|, at these prices  otherwise
 
-    The rest of a cut order is cancelled and refused with rule `cash` or `buying_power`; a GOOD_TILL_CANCELLED or
-    GOOD_TILL_DATE order rests with it. Reductions are never cut. A sale beyond the position is refused unless `short`.
+    What the volume does not reach rests or ends by the time in force. What the money does not reach is cancelled and
+    refused with rule `cash` or `buying_power`; a GOOD_TILL_CANCELLED or GOOD_TILL_DATE order rests with it. Reductions
+    are never cut. A sale beyond the position is refused unless `short`, and cut to the position when it trades.
     Cash in other currencies may become negative: only the sum in the base currency is limited.
+
+    `price_limit` is the share of the last close beyond which nobody takes the other side; columns `limit_up` and
+    `limit_down` of the feed go before it. `touch` fills limit orders at a touch. `when_closed: next_open` is for
+    `same_close`: what is sent while the market is shut meets the open of the next session first.
+
+    `dividends: ignored` pays none and charges none; with `fractions: lost` what a split leaves below a lot is gone.
 
     Memory: the open orders, arrays of N and the latest ids, however long the session runs.
 
@@ -84,62 +87,102 @@ class Simulated:
     (array([100.]), array([51.051]), array([51.]))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,
         universe: Universe,
         costs: CostModel,
         name: str,
         fill: FillTiming,
+        sessions: Sessions | None = None,
+        when_closed: WhenClosed = "same",
         short: bool = False,
         leverage: float = 1.0,
+        maintenance: float | None = None,
+        settlement_days: int = 0,
+        financing: tuple[Financing, ...] = (),
+        participation: float | None = None,
+        price_limit: float | None = None,
+        touch: bool = False,
+        open_cutoff: str = "2min",
+        close_cutoff: str = "10min",
+        dividends: Literal["paid", "ignored"] = "paid",
+        fractions: Literal["cash", "lost"] = "cash",
     ) -> None:
-        if fill not in _AVAILABLE:
-            raise ValueError(f"fill {fill!r} is not available; use one of: {', '.join(_AVAILABLE)}")
-        if not (math.isfinite(leverage) and leverage >= 1):
-            raise ValueError(f"leverage must be finite and at least 1 (times equity), got {leverage}")
-        n, c = len(universe), len(universe.currencies)
+        for option, said, known in (("dividends", dividends, _DIVIDENDS), ("fractions", fractions, _FRACTIONS)):
+            if said not in known:
+                raise ValueError(f"{option} must be {' or '.join(known)}, got {said!r}")
+        self.bookkeeping = Bookkeeping(dividends=dividends == "paid", fractions=fractions == "cash")
+        self._settlement = Settlement(days=settlement_days, sessions=sessions)
+        hours = Hours(sessions=sessions, when_closed=when_closed, open_cutoff=open_cutoff, close_cutoff=close_cutoff)
+        depth = Depth(participation=participation, price_limit=price_limit, touch=touch)
+        self._venue = Venue(universe=universe, fill=fill, hours=hours, depth=depth)
         self._universe, self._costs, self._name = universe, costs, name
-        self._short, self._leverage = short, leverage
-        self._margin = short or leverage > 1
-        self._orders = no_orders()
+        margin = Margin(short=short, leverage=leverage, maintenance=maintenance)
+        self._account = Account(universe=universe, margin=margin, later=settlement_days > 0)
+        self._upkeep = Upkeep(account=self._account, name=name, financing=financing, opens=fill != "next_open")
+        self._dealing = Dealing(universe=universe, account=self._account, venue=self._venue, costs=costs, name=name)
+        self._dealing.floor = None if short else np.zeros(len(universe))
+        self._learns = getattr(costs, "on_bars", None)  # of a cost model that keeps estimates
+        self._adjusts = getattr(costs, "on_actions", None)
+        self._unlearnt: Bars | None = None
         self._seen = SeenIds(_SEEN_IDS)
-        self._gone: Mask = np.zeros(n, bool)
-        self._cash, self._qty, self._mark = np.zeros(c), np.zeros(n), np.full(n, np.nan)
-        self._set_rate(np.ones(c))
-
-    def _set_rate(self, rate: Vector) -> None:
-        self._rate, self._symbol_rate = rate, rate[self._universe.currency]
-        self._unit = self._symbol_rate * self._universe.multiplier
+        self._gone: Mask = np.zeros(len(universe), bool)
 
     def on_book(self, book: Book, /) -> None:
-        self._cash, self._qty, self._mark = book.cash, book.qty, book.mark
-        if len(book.rate) > 1 and (book.rate != self._rate).any():
-            self._set_rate(book.rate)
+        self._account.on_book(book)
+        if not self._upkeep.idle:
+            self._upkeep.on_book(book)
+
+    def on_reference(self, reference: Reference, /) -> tuple[Reports | Refusals | Fills | Note, ...]:
+        """`rates` count at once; a new list of what is `shortable` may take sales back."""
+        self._account.on_reference(reference)
+        demand = self._upkeep.on_reference(reference, self._dealing.blotter)
+        self._borrow()
+        return () if demand is None else self._meet(demand)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
 
-    def _account(self) -> Account:
-        lot = self._universe.lot
-        return Account(held=self._qty, resting=self._orders, gone=self._gone, lot=lot, short=self._short)
+    def _standing(self) -> Standing:
+        floor, held = self._dealing.floor, self._account.qty
+        free = None
+        if floor is not None:
+            sold = self._dealing.blotter.sales()
+            free = held - floor if self._dealing.lent else held
+            free = free if sold is None else free + sold
+        return Standing(
+            held=held,
+            free=free,
+            floor=floor,
+            gone=self._gone,
+            lot=self._universe.lot,
+            tick=self._universe.tick,
+            auctions=self._venue.knows_auctions,
+            lent=self._dealing.lent,
+            busy=self._upkeep.busy(self._dealing.blotter),
+        )
 
-    def on_orders(self, orders: Approved, /) -> tuple[Reports | Refusals, ...]:
+    def on_orders(self, orders: Approved, /) -> tuple[Reports | Refusals | Fills, ...]:
         ids: list[int] = orders.ids.tolist()
-        if plain(orders, self._account()) and len(set(ids)) == len(ids) and self._seen.isdisjoint(ids):
-            return self._accept(orders, None, ids)
-        # Cancels and replaces come first: they free what new orders may sell.
-        amended = tuple(self._amend(orders, i) for i in np.flatnonzero(orders.action != LegAction.NEW).tolist())
-        return amended + self._accept_some(orders)
+        if plain(orders, self._standing()) and len(set(ids)) == len(ids) and self._seen.isdisjoint(ids):
+            out = self._accept(orders, None, ids)
+        else:
+            # Cancels and replaces come first: they free what new orders may sell.
+            out = self._amend(orders) + self._accept_some(orders)
+        if self._venue.trades_now(orders.ts):
+            out += self._dealing.at_close(orders.ts)
+            if self._settlement.days:
+                out = self._settlement.stamped(out, self._venue.bars.interval_ns)
+        return out
 
-    def _accept(self, orders: Approved, rows: Any, ids: list[int]) -> tuple[Reports | Refusals, ...]:
+    def _accept(self, orders: Approved, rows: Any, ids: list[int]) -> tuple[Reports | Refusals | Fills, ...]:
         if not ids:
             return ()
-        new = resting_of(orders, rows)
-        self._orders = joined(self._orders, new)
+        new = self._dealing.blotter.accept(orders, rows)
         self._seen.add(ids)
         return (report_of(new, orders.ts),)
 
-    def _accept_some(self, orders: Approved) -> tuple[Reports | Refusals, ...]:
+    def _accept_some(self, orders: Approved) -> tuple[Reports | Refusals | Fills, ...]:
         """Each new leg on its own. An id that was accepted before is passed over: sent twice is one order."""
         fresh: dict[int, int] = {}
         for i in np.flatnonzero(orders.action == LegAction.NEW).tolist():
@@ -147,7 +190,7 @@ class Simulated:
             if order_id not in self._seen:
                 fresh.setdefault(order_id, i)
         rows = np.array(list(fresh.values()), np.intp)
-        verdict = judge(orders, rows, self._account())
+        verdict = judge(orders, rows, self._standing())
         bad = np.array([bool(rule) for rule in verdict.rule], bool)
         good = rows[~bad]
         out = self._accept(orders, good, orders.ids[good].tolist())
@@ -156,26 +199,41 @@ class Simulated:
         why = tuple(rule for rule in verdict.rule if rule)
         return (*out, self._refuse(orders, rows[bad], why, (verdict.value[bad], verdict.threshold[bad])))
 
-    def _amend(self, orders: Approved, i: int) -> Reports | Refusals:
-        """A cancel, or a replace of the quantity that may still trade, by the id of the order it speaks of."""
-        at, row = np.array([i]), row_of(self._orders, int(orders.ref[i]))
+    def _amend(self, orders: Approved) -> tuple[Reports | Refusals, ...]:
+        """Cancels, all at once, then replaces one by one, by the ids of the orders they speak of."""
+        changes = np.flatnonzero(orders.action != LegAction.NEW)
+        if not changes.size:
+            return ()
+        self._dealing.blotter.wake_ids(orders.ref[changes])
+        cancels = orders.action == LegAction.CANCEL
+        out = self._cancel(orders, np.flatnonzero(cancels))
+        replaces = changes[~cancels[changes]].tolist()
+        blotter = self._dealing.blotter
+        places = blotter.rows_of(orders.ref[replaces].tolist())
+        for leg, row in zip(replaces, places, strict=True):
+            out += (self._replace(orders, leg, row),)
+        return out
+
+    def _cancel(self, orders: Approved, legs: Any) -> tuple[Reports | Refusals, ...]:
+        rows, unknown = rows_to_cancel(orders, legs.tolist(), self._dealing.blotter)
+        out: tuple[Reports | Refusals, ...] = ()
+        if rows:
+            out = (self._dealing.blotter.end(np.array(rows), OrderState.CANCELLED, orders.ts),)
+        if unknown:
+            none = np.full(len(unknown), np.nan)
+            out += (self._refuse(orders, np.array(unknown), ("not_open",) * len(unknown), (none, none)),)
+        return out
+
+    def _replace(self, orders: Approved, leg: int, row: int) -> Reports | Refusals:
+        blotter, at = self._dealing.blotter, np.array([leg])
         if row < 0:
             return self._refuse(orders, at, ("not_open",), (np.full(1, np.nan), np.full(1, np.nan)))
-        if orders.action[i] == LegAction.CANCEL:
-            return self._end(np.array([row]), OrderState.CANCELLED, orders.ts)
-        before, wanted = float(self._orders.left[row]), float(orders.qty[i])
-        s = int(self._orders.symbol[row])
-        lot = self._universe.lot[s : s + 1]
-        if not (math.isfinite(wanted) and wanted * before > 0 and rules.whole_lots(orders.qty[at], lot)[0]):
-            return self._refuse(orders, at, ("replace_quantity",), (orders.qty[at], np.array([before])))
-        after = sellable(self._account(), s) + wanted - before
-        if wanted < 0 and not self._short and after < 0:
-            return self._refuse(orders, at, ("short",), (np.array([after]), np.zeros(1)))
-        left, state = self._orders.left.copy(), self._orders.state.copy()
-        check_steps(state[row : row + 1], np.array([OrderState.REPLACED]))
-        left[row], state[row] = wanted, OrderState.REPLACED
-        self._orders = replace(self._orders, left=left, state=state)
-        return report_of(taken(self._orders, np.array([row])), orders.ts)
+        found = amended(orders, leg, blotter.hand, row, self._standing())
+        if isinstance(found, Refused):
+            return self._refuse(orders, at, (found.rule,), (np.array([found.value]), np.array([found.threshold])))
+        check_steps(blotter.hand.state[row : row + 1], found.state[row : row + 1])
+        blotter.hand = found
+        return report_of(taken(found, np.array([row])), orders.ts)
 
     def _refuse(self, legs: Any, at: Any, rule: tuple[str, ...], why: tuple[Vector, Vector]) -> Refusals:
         return Refusals(
@@ -189,192 +247,133 @@ class Simulated:
             threshold=why[1],
         )
 
-    def _end(self, rows: Any, state: Any, ts: int) -> Reports:
-        """Takes rows off the open orders and reports their end."""
-        ended = taken(self._orders, rows)
-        after = np.empty(len(ended.ids), np.int32)
-        after[:] = state
-        check_steps(ended.state, after)
-        keep = np.ones(len(self._orders.ids), bool)
-        keep[rows] = False
-        self._orders = taken(self._orders, keep) if keep.any() else no_orders()
-        return report_of(replace(ended, state=after, left=np.zeros(len(after))), ts)
-
     # ---- bars --------------------------------------------------------------------------------------------------------
 
-    def on_bars(self, bars: Bars, /) -> tuple[Reports | Refusals | Fills, ...]:
-        orders = self._orders
-        if not orders.ids.size:
-            return (no_fills(bars.ts),)
-        due, reference = rules.next_open(bars, orders.symbol, orders.accepted, orders.until)
-        if rules.every(due):
-            part, fills, refusals = self._trade(bars, orders, reference)
-            if part is None:
-                return (self._finish(bars.ts), fills)
-            return (*self._settle(bars, part, due), *refusals, fills)
-        rows = np.flatnonzero(due)
-        if not rows.size:
-            return (*self._settle(bars, np.zeros(len(due)), due), no_fills(bars.ts))
-        part, fills, refusals = self._trade(bars, taken(orders, rows), reference[rows])
-        filled = np.where(due, orders.left, 0.0)
-        if part is not None:
-            filled[rows] = part
-        return (*self._settle(bars, filled, due), *refusals, fills)
+    def on_bars(self, bars: Bars, /) -> tuple[Charges | Reports | Refusals | Note | Fills, ...]:
+        if self._unlearnt is not None:
+            self._learn(self._unlearnt)
+        self._venue.begin(bars, self._account.mark)
+        self._dealing.blotter.wake(bars)
+        out = self._dealing.at_bar() if self._upkeep.idle else self._upheld(bars)
+        if self._settlement.days:
+            out = self._settlement.stamped(out, bars.interval_ns)
+        if self._learns is not None:
+            # A fill is not priced with its own bar, and under same_close more of this bar's fills may follow.
+            if self._venue.fill == "same_close":
+                self._unlearnt = bars
+            else:
+                self._learn(bars)
+        return out
 
-    def _trade(
-        self, bars: Bars, orders: Resting, reference: Vector
-    ) -> tuple[Vector | None, Fills, tuple[Refusals, ...]]:
-        """Fills these orders as far as the buying power goes. First comes what filled of each, None = each whole."""
-        order = rules.reducing_first(orders.left, self._qty[orders.symbol.astype(np.intp)])
-        if order is not None:
-            orders, reference = taken(orders, order), reference[order]
-        trades = self._trades(orders, reference)
-        power = self._power(bars)
-        price, out, fees = rules.money(trades, self._costs)
-        need = rules.needs(trades, self._qty, price, fees) if self._margin else out
-        if np.add.reduce(need) <= power and not (self._margin and rules.repeats(orders.symbol)):
-            self._book(trades, out)
-            return None, fills_of(bars, orders, trades, price, fees), ()
-        whole = orders.tif == TimeInForce.FILL_OR_KILL
-        cut = rules.affordable(trades, whole, self._qty, self._costs, power)
-        trades = replace(trades, qty=cut.qty)
-        price, out, fees = rules.money(trades, self._costs)
-        self._book(trades, out)
-        filled = cut.qty.copy()
-        if order is not None:
-            filled[order] = cut.qty
-        return filled, fills_of(bars, orders, trades, price, fees), self._refuse_rest(bars.ts, orders, cut)
+    def _upheld(self, bars: Bars) -> tuple[Any, ...]:
+        """What the bar does to the orders, between the charges for the days before and what its closes demand."""
+        charges = self._upkeep.charges(bars)
+        *out, fills = self._dealing.at_bar()
+        for demanded in (self._upkeep.recall, self._upkeep.call):
+            demand = demanded(bars, self._dealing.blotter)
+            if demand is not None:
+                out += self._meet(demand)
+        return (*charges, *out, fills)
 
-    def _trades(self, orders: Resting, reference: Vector) -> rules.Trades:
-        s = orders.symbol.astype(np.intp)
-        return rules.Trades(
-            symbol=s,
-            qty=orders.left,
-            reference=reference,
-            unit=self._unit[s],
-            multiplier=self._universe.multiplier[s],
-            rate=self._symbol_rate[s],
-            lot=self._universe.lot[s],
-        )
+    def _meet(self, demand: Demand) -> tuple[Any, ...]:
+        """Cancels what the broker does not let stand, and takes in its own orders."""
+        blotter = self._dealing.blotter
+        blotter.wake_ids(demand.cancels)
+        rows = blotter.rows_of(demand.cancels.tolist())
+        out: tuple[Any, ...] = ()
+        if rows:
+            out = (blotter.end(np.array(rows), OrderState.CANCELLED, demand.note.ts),)
+        return (*out, *self._accept(demand.orders, None, demand.orders.ids.tolist()), demand.note)
 
-    def _power(self, bars: Bars) -> float:
-        """Buying power at the opens of this bar, in the base currency."""
-        cash = float(self._cash.dot(self._rate))
-        if not self._margin:
-            return cash
-        held = np.flatnonzero(self._qty)
-        price = np.where(bars.status[held] == 0, bars.open[held], self._mark[held])
-        value = self._qty[held] * price * self._unit[held]
-        return self._leverage * (cash + float(value.sum())) - float(np.abs(value).sum())
+    def _borrow(self) -> None:
+        """Sales go down to what can be borrowed, where there is a list of it."""
+        if self._upkeep.floor is not None:
+            self._dealing.floor, self._dealing.lent = self._upkeep.floor, True
 
-    def _book(self, trades: rules.Trades, out: Vector) -> None:
-        """Keeps cash and positions current until the next book says the same."""
-        symbol, cash, qty = trades.symbol, self._cash, self._qty
-        self._qty = qty + np.bincount(symbol, weights=trades.qty, minlength=len(qty))
-        if len(cash) == 1:
-            self._cash = cash - np.add.reduce(out)
-        else:
-            currency = self._universe.currency[symbol]
-            self._cash = cash - np.bincount(currency, weights=out / trades.rate, minlength=len(cash))
-
-    def _refuse_rest(self, ts: int, orders: Resting, cut: rules.Cut) -> tuple[Refusals, ...]:
-        """Refuses what the money did not reach, of the orders that do not rest with it."""
-        short = (cut.qty != orders.left) & (after_cut(orders.tif) >= 0)
-        if not short.any():
-            return ()
-        rule = "buying_power" if self._margin else "cash"
-        return (
-            Refusals(
-                ts=ts,
-                by=self._name,
-                ids=orders.ids[short],
-                symbol=orders.symbol[short],
-                qty=(orders.left - cut.qty)[short],
-                rule=(rule,) * int(short.sum()),
-                value=cut.need[short],
-                threshold=cut.power[short],
-            ),
-        )
-
-    def _finish(self, ts: int) -> Reports:
-        """All open orders filled whole."""
-        orders, self._orders = self._orders, no_orders()
-        state = constant(len(orders.ids), _FINISHED, np.int32)
-        check_steps(orders.state, state)
-        return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=state, left=np.zeros(len(state)))
-
-    def _settle(self, bars: Bars, filled: Vector, due: Mask) -> tuple[Reports, ...]:
-        """Ends what is filled, cut or past its time, and keeps the rest."""
-        orders = self._orders
-        left = orders.left - filled
-        begun = orders.accepted <= bars.opened
-        state = np.where(begun, after_bar(orders.tif, session_ends=bars.interval_ns >= DAY_NS), np.int32(-1))
-        state = np.where(due, after_cut(orders.tif), state)
-        state = np.where(orders.until < bars.opened, np.int32(OrderState.EXPIRED), state)
-        state = np.where(left == 0, np.int32(OrderState.FINISHED), state)
-        ends = state >= 0
-        count = orders.count + (filled != 0)
-        self._orders = replace(orders, left=left, count=count, seen=orders.seen | begun)
-        return (self._end(np.flatnonzero(ends), state[ends], bars.ts),) if ends.any() else ()
+    def _learn(self, bars: Bars) -> None:
+        self._unlearnt = None
+        if self._learns is not None:
+            self._learns(bars)
 
     def on_timer(self, timer: Timer, /) -> Reports | None:
         """The close of an intraday session ends the day orders that could have traded in it."""
-        if timer.name != "session_closed" or not self._orders.ids.size:
+        hand = self._dealing.blotter.hand
+        if timer.name != SESSION_CLOSED or not hand.ids.size:
             return None
-        ends = (self._orders.tif == TimeInForce.DAY) & self._orders.seen
-        return self._end(np.flatnonzero(ends), OrderState.EXPIRED, timer.ts) if ends.any() else None
+        rows = np.flatnonzero((hand.tif == TimeInForce.DAY) & hand.seen)
+        return self._dealing.blotter.end(rows, OrderState.EXPIRED, timer.ts) if rows.size else None
 
     # ---- corporate actions and state ---------------------------------------------------------------------------------
 
     def on_actions(self, actions: Actions, /) -> tuple[Reports, ...]:
-        """A split adjusts the quantity of open orders; a delisting or a change of symbol cancels them."""
+        """A split adjusts quantity and prices of open orders; a delisting or a change of symbol cancels them."""
         out: list[Reports] = []
+        blotter = self._dealing.blotter
         for i in range(len(actions.kind)):
             kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
-            rows = np.flatnonzero(self._orders.symbol == s)
-            if kind is ActionKind.SPLIT and rows.size:
-                out += self._split(rows, float(actions.ratio[i]), actions.ts)
-            if kind in (ActionKind.DELISTING, ActionKind.SYMBOL_CHANGE):
+            if kind is ActionKind.CASH_DIVIDEND:
+                continue
+            blotter.wake_symbol(s)
+            rows = np.flatnonzero(blotter.hand.symbol == s)
+            if kind is ActionKind.SPLIT:
+                self._venue.split(s, float(actions.ratio[i]))
+                self._upkeep.split(s, float(actions.ratio[i]))
+                if rows.size:
+                    out += self._split(rows, float(actions.ratio[i]), actions.ts)
+            else:
                 self._gone = self._gone.copy()
                 self._gone[s] = True
                 if rows.size:
-                    out.append(self._end(rows, OrderState.CANCELLED, actions.ts))
+                    out.append(blotter.end(rows, OrderState.CANCELLED, actions.ts))
+        blotter.rest()
+        self._borrow()
+        if self._adjusts is not None:
+            if self._unlearnt is not None:  # that bar was before these actions
+                self._learn(self._unlearnt)
+            self._adjusts(actions)
         return tuple(out)
 
     def _split(self, rows: Any, ratio: float, ts: int) -> list[Reports]:
-        orders = self._orders
-        left, state = orders.left.copy(), orders.state.copy()
-        left[rows] = rules.split_quantity(left[rows], ratio, self._universe.lot[orders.symbol[rows]])
-        check_steps(state[rows], np.full(len(rows), OrderState.REPLACED))
-        state[rows] = OrderState.REPLACED
-        self._orders = replace(orders, left=left, state=state)
-        none = rows[left[rows] == 0]
-        some = rows[left[rows] != 0]
-        out = [report_of(taken(self._orders, some), ts)] if some.size else []
-        return [*out, self._end(none, OrderState.CANCELLED, ts)] if none.size else out
+        blotter = self._dealing.blotter
+        orders = blotter.hand
+        left = rules.split_quantity(orders.left[rows], ratio, self._universe.lot[orders.symbol[rows]])
+        terms = None
+        if orders.terms is not None:
+            was = taken(orders, rows)
+            terms = terms_of(was)
+            prices = {name: getattr(terms, name) / ratio for name in ("limit", "stop", "trail", "best")}
+            terms = replace(terms, **prices)
+        blotter.put(rows, {"left": left}, terms)
+        blotter.step(rows, OrderState.REPLACED)
+        some, none = rows[left != 0], rows[left == 0]
+        out = [report_of(taken(blotter.hand, some), ts)] if some.size else []
+        return [*out, blotter.end(none, OrderState.CANCELLED, ts)] if none.size else out
 
     def save(self) -> bytes:
         return pack(
             _KIND,
             _VERSION,
             symbols=list(self._universe.symbols),
-            orders={name: getattr(self._orders, name) for name in COLUMNS},
+            orders=self._dealing.blotter.save(),
             seen=self._seen.save(),
             gone=self._gone,
-            qty=self._qty,
-            mark=self._mark,
-            cash=self._cash,
-            rate=self._rate,
+            account=self._account.save(),
+            upkeep=self._upkeep.save(),
+            venue=self._venue.save(),
+            costs=self._costs.save() if isinstance(self._costs, Stateful) else None,
         )
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since start flat."""
         fields = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
-        orders = Resting(**fields["orders"])
-        self._orders = orders if orders.ids.size else no_orders()
+        self._dealing.blotter.load(fields["orders"])
         self._seen.load(fields["seen"])
         self._gone = placed(fields["gone"], before, now, False)
-        self._qty, self._mark = placed(fields["qty"], before, now, 0.0), placed(fields["mark"], before, now, np.nan)
-        self._cash = mutable(fields["cash"])
-        self._set_rate(mutable(fields["rate"]))
+        self._account.load(fields["account"])
+        self._upkeep.load(fields["upkeep"], before, now)
+        self._borrow()
+        self._venue.load(fields["venue"], before, now)
+        if isinstance(self._costs, Stateful):
+            self._costs.load(fields["costs"])
+            self._unlearnt = self._venue.kept

@@ -156,10 +156,10 @@ class Limits:
         waiting += [(symbol, qty) for _, symbol, qty in self._pending]
         if not waiting:
             return book.qty, book.qty
-        high, low = np.array(book.qty), np.array(book.qty)
-        for symbol, left in waiting:
-            np.add.at(high, symbol, np.maximum(left, 0.0))
-            np.add.at(low, symbol, np.minimum(left, 0.0))
+        high, low = book.qty, book.qty
+        for symbol, left in waiting:  # sums by symbol: orders that rest may be many
+            high = high + np.bincount(symbol, weights=np.maximum(left, 0.0), minlength=len(high))
+            low = low + np.bincount(symbol, weights=np.minimum(left, 0.0), minlength=len(low))
         return high, low
 
     def _check(self, book: Book, symbols: Any, qty: Vector, before: Vector, totals: tuple[float, float]) -> Check:
@@ -180,10 +180,11 @@ class Limits:
         return Approved(ts=orders.ts, **columns)
 
     def _remember(self, ids: Any, symbol: Any, qty: Any) -> None:
-        if np.count_nonzero(qty) == len(qty):
+        total = np.add.reduce(qty)
+        if np.count_nonzero(qty) == len(qty) and total == total:
             self._pending.append((ids, symbol, qty))
-        else:  # cancels ask for nothing
-            live = qty != 0
+        else:  # cancels ask for nothing, and a replace that keeps its quantity (NaN) for nothing more
+            live = np.nan_to_num(qty) != 0
             self._pending.append((ids[live], symbol[live], qty[live]))
 
     def _one_by_one(self, orders: Legs) -> tuple[Approved | Refusals, ...]:
@@ -216,6 +217,10 @@ class Limits:
     def _refusal(self, run: "_Run", orders: Legs, i: int) -> tuple[str, float, float] | None:
         """Rule, value and threshold that refuse leg i; None when it passes, and then it counts for later legs."""
         symbol, qty = orders.symbol[i : i + 1], orders.qty[i : i + 1]
+        if orders.action[i] == LegAction.REPLACE and np.isnan(qty[0]):  # the quantity stays as it is
+            qty = np.array([self._left(run.book, int(orders.ref[i]))])
+            if not qty[0]:
+                return None  # not open: the broker says so
         side = run.high if qty[0] > 0 else run.low
         before = side[symbol]
         if orders.action[i] == LegAction.REPLACE:
@@ -242,11 +247,16 @@ class Limits:
 
     def _replaced(self, book: Book, ref: int, qty: float) -> float:
         """Working shares of the order to be replaced where it is of the same side; unknown orders take up nothing."""
+        left = self._left(book, ref)
+        return left if left * qty > 0 else 0.0
+
+    def _left(self, book: Book, ref: int) -> float:
+        """Signed shares that an open or just approved order may still trade; 0 = there is none."""
         rows = [(book.open_orders.ids, book.open_orders.left), *((ids, left) for ids, _, left in self._pending)]
         for ids, left in rows:
             found = np.flatnonzero(ids == np.uint64(ref))
             if found.size:
-                return float(left[found[0]]) if left[found[0]] * qty > 0 else 0.0
+                return float(left[found[0]])
         return 0.0
 
     def _leave(self, ts: int, book: Book) -> Approved | None:
@@ -280,6 +290,7 @@ class Limits:
             kind=zero,  # OrderKind.MARKET
             limit=none,
             stop=none,
+            trail=none,
             tif=zero,  # TimeInForce.DAY
             expires=np.zeros(gone + new, np.int64),
         )

@@ -1,7 +1,7 @@
 """A session's figures, folded from its events in bus order, without keeping the events."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.metrics.columns import Columns
+from components.metrics.flows import COST_KINDS, INCOME_KINDS, Flows
 from components.metrics.growth import EqualWeight, Growth, OneName
 from components.metrics.labels import SignalScore
+from components.metrics.pnl import SymbolPnl
 from engine.errors import ConfigError
 from engine.events import (
-    FEE_KINDS,
     Actions,
     Bars,
     Book,
+    Charges,
     Event,
     Fills,
     Note,
@@ -30,13 +32,14 @@ from engine.events import (
 from engine.state import encode_hook, ext_hook, pack, unpack
 from engine.universe import Universe
 
-COST_KINDS = (*FEE_KINDS, "slippage")
 ROW_COLUMNS = (
     *("equity", "cash", "gross", "net", "turnover", "cost", "benchmark"),
     *COST_KINDS,
-    *("missing", "halted"),
+    *INCOME_KINDS,
+    *("unsettled", "translation", "stale", "missing", "halted"),
 )
-_VERSION = 1
+_COSTS = len(COST_KINDS)
+_VERSION = 2
 _NAMES_MAX = 64  # distinct rules of refusal, and kinds of notes, that are counted apart
 
 
@@ -60,14 +63,22 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class SessionFold:
     """One row a slice, counts, and the coefficients of every model: all that a session reports.
 
-    Row t is the last Book with the ts of slice t that came before a corporate action. Fills after a slice count in
-    the next row. Bars of a coarser interval than `interval_ns` are passed over; 0 takes the interval of the first.
+    Row t is the last Book with the ts of slice t that came before a corporate action: the closing one where orders
+    trade in the slice in which they were decided. Fills and charges after a slice count in the next row. Bars of a
+    coarser interval than `interval_ns` are passed over; 0 takes the interval of the first. `slower` names the models
+    that answer such bars, with their interval: their horizons are counted in those.
     `benchmark` is `equal_weight`, a symbol, or `none`; it starts at `cash`. Columns are defined in docs/metrics.md.
-    Memory: about 120 bytes a slice, and per model h + 16 slices of N for a horizon of h slices.
+    Memory: about 200 bytes a slice, and per model h + 16 slices of N for a horizon of h slices.
     """
 
     def __init__(
-        self, *, universe: Universe, cash: float, interval_ns: int = 0, benchmark: str = "equal_weight"
+        self,
+        *,
+        universe: Universe,
+        cash: float,
+        interval_ns: int = 0,
+        benchmark: str = "equal_weight",
+        slower: Mapping[str, int] | None = None,
     ) -> None:
         n = len(universe)
         self.cash, self.benchmark, self.interval_ns = float(cash), benchmark, interval_ns
@@ -77,13 +88,13 @@ class SessionFold:
         self._universe = universe
         self._growth = Growth(n)
         self._level = _level(benchmark, universe, self.cash)
-        self._units = _units(universe.multiplier)
+        self._flows, self._pnl = Flows(universe), SymbolPnl(universe)
         self._ts = self._index = -1
+        self._slower = dict(slower or {})
+        self._longer = dict.fromkeys(self._slower.values(), 0)  # bars of each longer interval so far
         self._volume: Vector | None = None  # of the row that is open
         self._marked: Book | None = None  # of the row that is open
-        self._traded = 0.0
-        self._costs = np.zeros(len(COST_KINDS))
-        self._equity = self.cash  # of the last row
+        self._equity, self._translation = self.cash, 0.0  # of the last row
         self._qty: Vector = np.empty(0)  # the array whose exposure is known
         self._held = np.empty(0, np.int64)
         self._exposure = self._size = np.empty(0)  # money per point of price, signed and not
@@ -92,8 +103,10 @@ class SessionFold:
         self._notes: Counter[str] = Counter()
         self._missing, self._halted = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._absent = (0, 0)  # missing and halted in the open row
+        self._unpriced: NDArray[np.int64] | None = None  # names without a bar in the open row, None = all have one
         self._table: dict[type[Any], Callable[[Any], None]] = {
             Bars: self._on_bars,
+            Charges: self._on_charges,
             Fills: self._on_fills,
             Book: self._on_book,
             Signal: self._on_signal,
@@ -130,6 +143,8 @@ class SessionFold:
     def _on_bars(self, bars: Bars) -> None:
         if bars.interval_ns != self.interval_ns:
             if self.interval_ns:
+                if bars.interval_ns in self._longer:
+                    self._longer[bars.interval_ns] += 1
                 return
             self.interval_ns = bars.interval_ns
         self._close_row()
@@ -137,8 +152,9 @@ class SessionFold:
         self._index += 1
         if self.models:
             opens, since = self._growth.opens(bars), before_ts
-            for score in self.models.values():
-                score.step(self._index, since, opens)
+            for name, score in self.models.items():
+                interval = self._slower.get(name)
+                score.step(self._index if interval is None else self._longer[interval], since, opens)
         before = self._growth.on_bars(bars)
         if self._level is not None:
             self._level.step(bars, before, self._growth.value)
@@ -148,7 +164,7 @@ class SessionFold:
     def _count_statuses(self, bars: Bars) -> None:
         absent = np.flatnonzero(bars.status)
         self._counts["bars"] += len(bars.status) - len(absent)
-        self._absent = (0, 0)
+        self._absent, self._unpriced = (0, 0), absent if len(absent) else None
         if not len(absent):
             return
         absent = absent[bars.member[absent] & np.isnan(self._growth.final[absent])]
@@ -162,33 +178,26 @@ class SessionFold:
             absent = absent[~halted]
         self._missing[absent] += 1
 
+    def _on_charges(self, charges: Charges) -> None:
+        if charges.ts != self._ts:
+            self._close_row()
+        self._flows.on_charges(charges)
+        self._pnl.on_charges(charges)
+
     def _on_fills(self, fills: Fills) -> None:
-        symbol, qty = fills.symbol, fills.qty
+        symbol = fills.symbol
         if not symbol.size:
             return
         if fills.ts != self._ts:
             self._close_row()
-        price, reference, fees = fills.price, fills.reference, fills.fees
-        size = np.abs(qty)
-        if self._units is None:
-            self._costs[:-1] += np.add.reduce(fees)
-        else:
-            unit = self._units[symbol]
-            price, reference = price * unit, reference * unit
-            self._costs[:-1] += (unit / self._universe.multiplier[symbol]) @ fees  # fees are money already
-        self._traded += float(size @ price)
-        slippage = float(qty @ (price - reference))
-        if slippage != slippage:
-            known = ~np.isnan(reference)
-            self._counts["unpriced"] += int(np.count_nonzero(~known))
-            slippage = float(qty[known] @ (price - reference)[known])
-        self._costs[-1] += slippage
+        self._flows.on_fills(fills)
         self._counts["fills"] += len(symbol)
         if self._volume is not None:
-            self._counts["large"] += int(np.count_nonzero(size > 0.1 * self._volume[symbol]))
+            self._counts["large"] += int(np.count_nonzero(np.abs(fills.qty) > 0.1 * self._volume[symbol]))
 
     def _on_book(self, book: Book) -> None:
         self.book = book
+        self._flows.on_book(book)
         if self._volume is not None and book.ts == self._ts:
             self._marked = book
 
@@ -197,7 +206,8 @@ class SessionFold:
         if score is None:
             if signal.horizon_ns <= 0:  # not known yet: a model that has learned nothing says nothing either
                 return
-            horizon = max(1, round(signal.horizon_ns / self.interval_ns)) if self.interval_ns else 1
+            interval = self._slower.get(signal.source, self.interval_ns)
+            horizon = max(1, round(signal.horizon_ns / interval)) if interval else 1
             score = self.models[signal.source] = SignalScore(len(self._universe), horizon=horizon)
         score.take(signal)
 
@@ -220,7 +230,9 @@ class SessionFold:
     def _on_reference(self, reference: Reference) -> None:
         if reference.name == "rates":
             self._close_row()
-            self._units = _units(self._universe.multiplier * reference.value[self._universe.currency, 0])
+            rate = reference.value[:, 0]
+            self._pnl.revalue(self.book, rate)
+            self._flows.revalue(rate)
             self._qty = np.empty(0)
 
     def _close_row(self) -> None:
@@ -231,21 +243,25 @@ class SessionFold:
             self._qty = book.qty
             self._held = np.flatnonzero(book.qty)
             self._exposure = book.qty[self._held]
-            if self._units is not None:
-                self._exposure = self._exposure * self._units[self._held]
+            if self._flows.units is not None:
+                self._exposure = self._exposure * self._flows.units[self._held]
             self._size = np.abs(self._exposure)
-        gross = net = 0.0
+        gross = net = stale = 0.0
         if len(self._held):
             mark = book.mark[self._held]
             whole = book.equity if book.equity > 0 else np.nan  # shares of nothing say nothing
             gross, net = float(self._size @ mark) / whole, float(self._exposure @ mark) / whole
-        cash = float(book.cash @ book.rate)
-        turnover = self._traded / (self._equity if self._equity > 0 else np.nan) if self._traded else 0.0
-        costs = self._costs.tolist()
+            if self._unpriced is not None:
+                old = np.isin(self._held, self._unpriced)
+                stale = float(self._size[old] @ mark[old]) / whole
+        cash, unsettled = float(book.cash @ book.rate), float(book.unsettled @ book.rate)
+        traded, moved = self._flows.take()
+        turnover = traded / (self._equity if self._equity > 0 else np.nan) if traded else 0.0
         level = self._level.level if self._level is not None else np.nan
-        self.rows.add(book.ts, (book.equity, cash, gross, net, turnover, sum(costs), level, *costs, *self._absent))
-        self._equity, self._traded = book.equity, 0.0
-        self._costs[:] = 0.0
+        shares = (book.equity, cash, gross, net, turnover, sum(moved[:_COSTS]), level)
+        translated = book.translation - self._translation
+        self.rows.add(book.ts, (*shares, *moved, unsettled, translated, stale, *self._absent))
+        self._equity, self._translation = book.equity, book.translation
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -266,6 +282,10 @@ class SessionFold:
             "names": np.concatenate([score.rows["names"] for _, score in scores]).astype(np.int64),
         }
 
+    def earned(self) -> dict[str, Any]:
+        """P&L by symbol as of the latest book, (N + 1,) by column; the last row is of no symbol. For pnl.parquet."""
+        return {"symbol": [*self._universe.symbols, ""]} | self._pnl.table(self.book)
+
     def counts(self) -> Counts:
         count = self._counts
         return Counts(
@@ -278,15 +298,15 @@ class SessionFold:
             notes=dict(sorted(self._notes.items())),
             missing=self._missing.copy(),
             halted=self._halted.copy(),
-            unpriced=count["unpriced"],
+            unpriced=self._flows.unpriced,
             large=count["large"],
             actions=count["actions"],
         )
 
     # ---- state -------------------------------------------------------------------------------------------------------
 
-    _PLAIN = ("interval_ns", "_ts", "_index", "_traded", "_equity", "_absent", "_volume", "_units")
-    _ARRAYS = ("_costs", "_missing", "_halted")
+    _PLAIN = ("interval_ns", "_ts", "_index", "_equity", "_translation", "_absent", "_unpriced", "_volume")
+    _ARRAYS = ("_missing", "_halted")
 
     def save(self) -> bytes:
         return pack(
@@ -296,10 +316,13 @@ class SessionFold:
             arrays={name: getattr(self, name) for name in self._ARRAYS},
             row_ts=self.rows.ts,
             rows=self.rows.matrix(),
+            longer=list(self._longer.items()),
             counts=dict(self._counts),
             rules=dict(self._rules),
             notes=dict(self._notes),
             growth=self._growth.state(),
+            flows=self._flows.state(),
+            pnl=self._pnl.state(),
             level=None if self._level is None else (self._level.level, self._level.member),
             models=[(name, score.state()) for name, score in self.models.items()],
             book=_encoder.encode(self.book),
@@ -313,6 +336,7 @@ class SessionFold:
         for name, value in fields["plain"].items():
             setattr(self, name, value)
         self._absent = (self._absent[0], self._absent[1])
+        self._longer |= dict(fields["longer"])
         for name, array in fields["arrays"].items():
             setattr(self, name, np.concatenate([array, getattr(self, name)[len(array) :]]))
         self.rows.extend(fields["row_ts"], fields["rows"])
@@ -320,6 +344,8 @@ class SessionFold:
         self._rules.update(fields["rules"])
         self._notes.update(fields["notes"])
         self._growth.restore(fields["growth"])
+        self._flows.restore(fields["flows"])
+        self._pnl.restore(fields["pnl"])
         if self._level is not None:
             self._level.level, member = fields["level"]
             if member is not None:
@@ -332,11 +358,6 @@ class SessionFold:
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 _decoder = msgspec.msgpack.Decoder(Book | None, ext_hook=ext_hook, dec_hook=lambda _, value: value)
-
-
-def _units(money: Vector) -> Vector | None:
-    """Base currency per point and share of each symbol (N,); None where all are one, as most often."""
-    return None if (money == 1.0).all() else money
 
 
 def _count(counter: Counter[str], name: str) -> None:

@@ -5,22 +5,24 @@ from typing import Any, Literal
 
 import numpy as np
 
+from components.optimizers.latest import Latest, restored, unseen
+from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.sizing import (
+    OrderName,
     Rows,
     Sizing,
+    TifName,
     alpha_of,
-    orders_for,
-    refuse_prices,
     unit_value,
     wanted_shares,
 )
-from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Status, Target, Vector
+from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Target, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Risk, RiskModel, Stateful
-from engine.state import pack, placed, unpack
+from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "mean_variance", 2
+_KIND, _VERSION = "mean_variance", 3
 _DUST = 1e-6  # of equity: a weight below it is none
 
 
@@ -45,7 +47,8 @@ class MeanVariance:
 
     Without a risk estimate, without two different alphas, or when the solver does not answer `optimal`, the declared
     fallback is to hold: exits are sold and nothing else trades, with a Note `fallback` that gives the reason and the
-    count so far. Weights become orders as in `Direct`, so cash, lots and FRESH bars are respected after the solve.
+    count so far. Weights become orders as in `Direct`, so cash, lots and FRESH bars are respected after the solve, and
+    a target's limit or stop price is that of its order.
 
     The problem is compiled once a size (powers of two) and solved cold each time, so that no earlier solve shows in an
     answer. `lookback`, the slices of history it wants before it decides, is its risk model's, or 0 where that has none.
@@ -76,6 +79,9 @@ class MeanVariance:
         reserve_bps: float = 100.0,
         min_order_value: float = 0.0,
         band: float = 0.0,
+        order: OrderName = "market",
+        time_in_force: TifName = "day",
+        afford: bool = True,
     ) -> None:
         given = (("risk_aversion", risk_aversion), ("holding_slices", holding_slices), ("ic", ic))
         for key, value in (*given, ("max_weight", max_weight), ("max_invest", max_invest)):
@@ -85,18 +91,20 @@ class MeanVariance:
             raise ValueError(f"turnover_cost_bps must be at least 0, got {turnover_cost_bps}")
         if alpha not in ("grinold", "raw"):
             raise ValueError(f"alpha must be grinold or raw, got {alpha!r}")
-        self._sizing = Sizing(universe, ids, costs, name, reserve_bps, min_order_value, band)
+        self._sizing = Sizing(
+            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford
+        )
         cost = costs.rate() if turnover_cost_bps is None else turnover_cost_bps * 1e-4
         self._wish = _Wish(risk_aversion, cost / holding_slices, max_weight, max_invest, fully_invested)
         self._ic = ic if alpha == "grinold" else None
         self._risk_model = risk_model
         self._programs: dict[tuple[int, int], Any] = {}  # by size: powers of two up to N, so a few dozen at most
-        self._status: Codes = np.full(len(universe), Status.MISSING, np.int32)
+        self._latest = unseen(len(universe))
         self._fallbacks = 0
         self.lookback: int = getattr(risk_model, "lookback", 0)
 
     def on_bars(self, bars: Bars, /) -> None:
-        self._status = bars.status
+        self._latest = Latest(bars.status, bars.volume)
         self._risk_model.on_bars(bars)
 
     def on_actions(self, actions: Actions, /) -> None:
@@ -105,14 +113,12 @@ class MeanVariance:
             follow(actions)
 
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
-        for target in targets:
-            refuse_prices(target, self._sizing.name)
         wanted = wanted_shares(targets, book, self._sizing.universe)
         alpha = alpha_of(targets)
-        place = _place(wanted, book, self._status, self._sizing.universe)
+        place = _place(wanted, book, self._latest.status, self._sizing.universe)
         shares = np.where(wanted <= 0, 0.0, np.nan)  # exits sold whole; the rest as solved, or held
         reason = self._solve(place, alpha, shares)
-        orders = orders_for(self._sizing, shares, alpha, book, self._status)
+        orders = orders_toward(self._sizing, shares, alpha, book, self._latest, prices_of(targets))
         if reason is None:
             return orders
         self._fallbacks += 1
@@ -167,14 +173,14 @@ class MeanVariance:
     def save(self) -> bytes:
         model = self._risk_model.save() if isinstance(self._risk_model, Stateful) else b""
         symbols = self._sizing.universe.symbols
-        fields = {"status": self._status, "fallbacks": self._fallbacks, "model": model}
+        latest = self._latest
+        fields = {"status": latest.status, "volume": latest.volume, "fallbacks": self._fallbacks, "model": model}
         return pack(_KIND, _VERSION, symbols=symbols, **fields)
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
-        symbols = self._sizing.universe.symbols
-        self._status = placed(fields["status"], fields["symbols"], symbols, Status.MISSING)
+        self._latest = restored(fields, self._sizing.universe.symbols)
         self._fallbacks = fields["fallbacks"]
         if isinstance(self._risk_model, Stateful):
             self._risk_model.load(fields["model"])

@@ -6,14 +6,14 @@ Nothing here remembers anything; what a function needs comes in.
 from dataclasses import dataclass
 from functools import cached_property
 from math import floor
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.optimizers.latest import Latest
 from engine.events import (
     Book,
-    Codes,
     LegAction,
     Mask,
     Note,
@@ -22,10 +22,11 @@ from engine.events import (
     Orders,
     Target,
     TargetKind,
+    TimeInForce,
     Vector,
 )
 from engine.ids import OrderIds
-from engine.protocols import CostModel
+from engine.protocols import Conditions, CostModel
 from engine.universe import Universe
 
 Rows: TypeAlias = NDArray[Any]  # positions in an array
@@ -42,12 +43,29 @@ def _frozen(array: Rows) -> Rows:
 _NO_ROWS, _NANS = _frozen(np.empty(0, np.int32)), _frozen(np.full(1024, np.nan))
 
 
+OrderName: TypeAlias = Literal["market", "market_on_open", "market_on_close"]
+TifName: TypeAlias = Literal["day", "gtc", "ioc", "fok"]
+KINDS = {
+    "market": OrderKind.MARKET,
+    "market_on_open": OrderKind.MARKET_ON_OPEN,
+    "market_on_close": OrderKind.MARKET_ON_CLOSE,
+}
+TIFS = {
+    "day": TimeInForce.DAY,
+    "gtc": TimeInForce.GOOD_TILL_CANCELLED,
+    "ioc": TimeInForce.IMMEDIATE_OR_CANCEL,
+    "fok": TimeInForce.FILL_OR_KILL,
+}
+
+
 @dataclass(frozen=True)
 class Sizing:
     """What turning shares into orders depends on.
 
     `reserve_bps` is kept back for the gap between the mark and the fill, on purchases and on the proceeds of sales.
     `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position.
+    Without `afford`, purchases are sent whole, from the highest alpha to the lowest (NaN last), and cutting them is
+    left to the broker.
     """
 
     universe: Universe
@@ -57,12 +75,18 @@ class Sizing:
     reserve_bps: float
     min_order_value: float
     band: float
+    order: OrderName = "market"
+    time_in_force: TifName = "day"
+    afford: bool = True
 
     def __post_init__(self) -> None:
+        for option, value, known in (("order", self.order, KINDS), ("time_in_force", self.time_in_force, TIFS)):
+            if value not in known:
+                raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")
         for key, most in (("reserve_bps", 5_000.0), ("min_order_value", np.inf), ("band", 1.0)):
-            value = getattr(self, key)
-            if not 0 <= value <= most:
-                raise ValueError(f"{key} must be between 0 and {most:g}, got {value}")
+            number = getattr(self, key)
+            if not 0 <= number <= most:
+                raise ValueError(f"{key} must be between 0 and {most:g}, got {number}")
 
     @cached_property
     def plain(self) -> bool:
@@ -79,9 +103,19 @@ class Trades:
     position: Vector
     mark: Vector
     unit: Vector  # base money for one share
+    ts: int = 0
+    volume: Vector | None = None  # (N,) of the latest slice
 
     def pick(self, rows: Rows) -> "Trades":
-        return Trades(self.symbol[rows], self.qty[rows], self.position[rows], self.mark[rows], self.unit[rows])
+        taken = (self.symbol[rows], self.qty[rows], self.position[rows], self.mark[rows], self.unit[rows])
+        return Trades(*taken, self.ts, self.volume)
+
+    def with_qty(self, qty: Vector) -> "Trades":
+        return Trades(self.symbol, qty, self.position, self.mark, self.unit, self.ts, self.volume)
+
+    def conditions(self) -> Conditions:
+        volume = None if self.volume is None else self.volume[self.symbol]
+        return Conditions(ts=self.ts, symbol=self.symbol, volume=volume)
 
 
 def unit_value(universe: Universe, book: Book, rows: Rows | slice) -> Vector:
@@ -122,16 +156,6 @@ def alpha_of(targets: tuple[Target, ...]) -> Vector:
     return alpha
 
 
-def refuse_prices(target: Target, name: str) -> None:
-    """Raises ValueError where a target asks for a limit or stop price, which market orders cannot honour."""
-    for key, price in (("limit", target.limit), ("stop", target.stop)):
-        if not np.isnan(price).all():
-            raise ValueError(
-                f"{name}: target of {target.source} sets a {key} price of {np.nanmax(price)}, but this optimizer "
-                f"sends market orders; leave {key} NaN or use an optimizer that honours it"
-            )
-
-
 def round_trades(wanted: Vector, position: Vector, lot: Vector) -> Vector:
     """Signed trades in whole lots from `position` toward `wanted`, never past it.
 
@@ -152,27 +176,29 @@ def expected_cost(sizing: Sizing, trades: Trades) -> tuple[Vector, Vector]:
 
     At the cost model's price for the mark, moved against us by the reserve.
     """
+    at = trades.conditions()
     gap = np.copysign(sizing.reserve_bps * 1e-4, trades.qty) + 1.0
-    price = sizing.costs.price(trades.qty, trades.mark) * gap
+    price = sizing.costs.price(trades.qty, trades.mark, at) * gap
     if sizing.plain:
-        return trades.qty * price, np.add.reduce(sizing.costs.fees(trades.qty, price), 1)
+        return trades.qty * price, np.add.reduce(sizing.costs.fees(trades.qty, price, at), 1)
     multiplier = sizing.universe.multiplier[trades.symbol]
     per_price = trades.unit / trades.mark  # multiplier * rate
-    fees = np.add.reduce(sizing.costs.fees(trades.qty * multiplier, price), 1)
+    fees = np.add.reduce(sizing.costs.fees(trades.qty * multiplier, price, at), 1)
     return trades.qty * price * per_price, fees * (per_price / multiplier)
 
 
-def spendable(sizing: Sizing, book: Book) -> float:
-    """Base money at hand: cash in all currencies less what working purchases may still take.
+def spendable(sizing: Sizing, book: Book, volume: Vector | None = None) -> float:
+    """Base money at hand: settled cash in all currencies less what working purchases may still take.
 
     Purchases asked to be cancelled count too: they may fill first.
     """
     money = float(book.cash.dot(book.rate))
+    if np.count_nonzero(book.unsettled):
+        money -= float(book.unsettled.dot(book.rate))
     if np.count_nonzero(book.working):
         rows = np.flatnonzero(book.working > 0)
-        waiting = Trades(
-            rows, book.working[rows], book.qty[rows], book.mark[rows], unit_value(sizing.universe, book, rows)
-        )
+        unit = unit_value(sizing.universe, book, rows)
+        waiting = Trades(rows, book.working[rows], book.qty[rows], book.mark[rows], unit, book.ts, volume)
         value, fees = expected_cost(sizing, waiting)
         money -= float(value.sum() + fees.sum())
     return money
@@ -219,7 +245,7 @@ def _part(sizing: Sizing, trade: Trades, value: float, money: float) -> float:
     if not most > 0:
         return 0.0
     qty = min(most, qty)
-    bound = Trades(trade.symbol, np.array((qty,)), trade.position, trade.mark, trade.unit)
+    bound = trade.with_qty(np.array((qty,)))
     cost, fees = expected_cost(sizing, bound)
     fits = floor(max(money - fees.item(), 0.0) * qty / cost.item() / lot) * lot
     return min(fits, qty)
@@ -236,8 +262,8 @@ def contradicted(open_orders: OpenOrders, wanted: Vector, position: Vector) -> R
     return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away))
 
 
-def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, status: Codes) -> tuple[Note | Orders, ...]:
-    """Orders (market, DAY) that bring filled and working shares to `wanted` (N,), with notes on what was dropped.
+def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest: Latest) -> tuple[Note | Orders, ...]:
+    """Orders without a price that bring filled and working shares to `wanted` (N,), with notes on what was dropped.
 
     A symbol gets no order where `wanted` is NaN, where its bar is not FRESH or it has no positive mark (Note
     `untradable`), where the trade rounds to nothing or is below the band or the least value (Note `small`), and while
@@ -254,22 +280,30 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, status
             rows = rows[~np.isin(rows, book.open_orders.symbol[cancels])]
     if not rows.size and not cancels.size:
         return ()
-    trades, notes = _trades(sizing, (position, change), book, status, rows)
-    if 1 in (trades.qty > 0.0).tobytes():
-        bought = afford(sizing, trades, alpha[trades.symbol], spendable(sizing, book))
+    trades, notes = rounded(sizing, (position, change), book, latest, rows)
+    if sizing.afford and 1 in (trades.qty > 0.0).tobytes():
+        bought = afford(sizing, trades, alpha[trades.symbol], spendable(sizing, book, latest.volume))
         if bought is not trades.qty:
-            short = (bought != trades.qty).nonzero()[0]
-            notes.append(_note(sizing, book, "cut", trades.symbol[short], (trades.qty - bought)[short]))
+            notes.append(cut_note(sizing, book, trades, bought))
             kept = bought.nonzero()[0]
-            trades = Trades(trades.symbol, bought, trades.position, trades.mark, trades.unit)
+            trades = trades.with_qty(bought)
             trades = trades if len(kept) == len(bought) else trades.pick(kept)
+    elif not sizing.afford and trades.qty.size > 1:
+        # A broker that is short of cash serves purchases in their order: the best come first.
+        trades = trades.pick(np.where(trades.qty > 0.0, -alpha[trades.symbol], 0.0).argsort(kind="stable"))
     if not trades.qty.size and not cancels.size:
         return tuple(notes)
     return (*notes, legs(sizing, trades, book, cancels))
 
 
-def _trades(
-    sizing: Sizing, moves: tuple[Vector, Vector], book: Book, status: Codes, rows: Rows
+def cut_note(sizing: Sizing, book: Book, trades: Trades, bought: Vector) -> Note:
+    """Which purchases were cut, and the shares that are not bought."""
+    short = (bought != trades.qty).nonzero()[0]
+    return note(sizing, book, "cut", trades.symbol[short], (trades.qty - bought)[short])
+
+
+def rounded(
+    sizing: Sizing, moves: tuple[Vector, Vector], book: Book, latest: Latest, rows: Rows
 ) -> tuple[Trades, list[Note]]:
     """Rounded trades of the symbols that can and need to be traded; `moves` are position and wanted less it, (N,)."""
     notes: list[Note] = []
@@ -277,12 +311,12 @@ def _trades(
     unit = mark if sizing.plain else unit_value(sizing.universe, book, rows)
     known = change == change  # not NaN
     usable = known & (unit > 0.0)
-    if np.count_nonzero(status):
-        usable &= status[rows] == 0
+    if np.count_nonzero(latest.status):
+        usable &= latest.status[rows] == 0
     if not _every(usable):
         blocked = known & ~usable
         if blocked.any():
-            notes.append(_note(sizing, book, "untradable", rows[blocked], change[blocked]))
+            notes.append(note(sizing, book, "untradable", rows[blocked], change[blocked]))
         rows, start, change = rows[usable], start[usable], change[usable]
         mark, unit = mark[usable], unit[usable]
     qty = round_trades(start + change, start, sizing.universe.lot[rows])
@@ -291,9 +325,9 @@ def _trades(
     if least > 0:
         small = keep & (np.abs(qty) * unit < least) & (start + qty != 0)
         if small.any():
-            notes.append(_note(sizing, book, "small", rows[small], qty[small]))
+            notes.append(note(sizing, book, "small", rows[small], qty[small]))
             keep &= ~small
-    trades = Trades(rows, qty, start, mark, unit)
+    trades = Trades(rows, qty, start, mark, unit, book.ts, latest.volume)
     return (trades if _every(keep) else trades.pick(keep)), notes
 
 
@@ -307,7 +341,7 @@ def _nans(count: int) -> Vector:
     return _NANS[:count] if count <= len(_NANS) else np.full(count, np.nan)
 
 
-def _note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> Note:
+def note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> Note:
     return Note(
         ts=book.ts,
         source=sizing.name,
@@ -319,7 +353,7 @@ def _note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> N
 
 
 def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
-    """Cancels of open orders, then sales, then purchases, each in the order of the universe."""
+    """Cancels of open orders, then sales, then purchases, each in the order of the trades."""
     order = (trades.qty > 0.0).argsort(kind="stable")
     new, gone = len(order), len(cancels)
     count = new + gone
@@ -338,10 +372,11 @@ def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
         ref=ref,
         symbol=symbol,
         qty=qty,
-        kind=zero,  # OrderKind.MARKET
+        kind=zero if sizing.order == "market" else np.full(count, KINDS[sizing.order], np.int32),
         limit=none,
         stop=none,
-        tif=zero,  # TimeInForce.DAY
+        trail=none,
+        tif=zero if sizing.time_in_force == "day" else np.full(count, TIFS[sizing.time_in_force], np.int32),
         expires=zeros,
     )
 
@@ -349,5 +384,6 @@ def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
 _WHY = {
     "untradable": "{count} wanted trades have no FRESH bar or no price: no order",
     "small": "{count} trades are below min_order_value or band: no order",
+    "price": "{count} wanted trades have no positive, finite limit or stop price on the tick: no order",
     "cut": "{count} purchases were cut to the cash at hand and the proceeds of sales: shares not bought",
 }

@@ -38,8 +38,8 @@ def tap(
     Parameters
     ----------
     topic
-        actions, approved, bars, books, children, controls, fills, late, notes, orders, references, refusals, reports,
-        signals, targets, timers, watermarks, or all.
+        actions, approved, bars, books, charges, children, controls, fills, late, notes, orders, references, refusals,
+        reports, signals, targets, timers, watermarks, or all.
     directory
         The session directory.
     """

@@ -12,6 +12,7 @@ from engine.events import (
     Bars,
     Book,
     Features,
+    OrderKind,
     TimeInForce,
     Timer,
 )
@@ -109,12 +110,16 @@ def trading(seed: int = 0) -> list[Any]:
             "ids": ids,
             "action": rng.choice([0, 0, 0, 0, 1, 2], count).astype(np.int32),
             "ref": rng.integers(0, used + 2, count).astype(np.uint64),
-            "kind": rng.choice([0, 0, 0, 0, 0, 1], count).astype(np.int32),
+            "kind": rng.choice([0, 0, 0, 0, *range(len(OrderKind))], count).astype(np.int32),
             "tif": rng.integers(0, len(TimeInForce), count).astype(np.int32),
             "expires": event.ts + rng.integers(1, 5, count) * 86_400 * 10**9,
         }
         sizes = np.round(rng.uniform(-40, 80, count))
-        made: Approved = legs(Approved, event.ts, symbol=rng.integers(0, N, count).tolist(), qty=sizes, **columns)
+        symbol = rng.integers(0, N, count)
+        for name in ("limit", "stop", "trail"):
+            away = rng.normal(0.05, 0.01, count) if name == "trail" else rng.normal(1.0, 0.02, count)
+            columns[name] = np.where(rng.random(count) < 0.1, np.nan, mark[symbol] * away)
+        made: Approved = legs(Approved, event.ts, symbol=symbol.tolist(), qty=sizes, **columns)
         events.append(frozen(made))
         used += count
         if rng.random() < 0.2:

@@ -56,7 +56,7 @@ def grown(event: Any, k: int = 2) -> Any:
     fields = {}
     for name in event.__struct_fields__:
         value = getattr(event, name)
-        symbols = isinstance(value, np.ndarray) and name not in ("cash", "rate")
+        symbols = isinstance(value, np.ndarray) and name not in ("cash", "rate", "unsettled", "interest")
         if symbols and isinstance(event, Bars | Signal | Book | Features):
             fill: float = Status.MISSING if name == "status" else 0 if name in _FLAT or name == "member" else np.nan
             value = np.concatenate([value, np.full((k, *value.shape[1:]), fill, value.dtype)])

@@ -8,6 +8,9 @@ import pytest
 
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
+from components.financing.borrow_fee import BorrowFee
+from components.financing.cash_interest import CashInterest
+from components.financing.margin_interest import MarginInterest
 from engine.events import FEE_KINDS, Approved, Bars, Fills, OrderState, Refusals, Reports
 from tests.conformance.driving import drive, resumed_everywhere, trading
 from tests.conformance.streams import N, arrays, grown, refuses_moved, same, universe
@@ -15,12 +18,39 @@ from tests.conformance.streams import N, arrays, grown, refuses_moved, same, uni
 COSTS = Bps(commission_bps=5, slippage_bps=5, min_commission=1, tax_bps_sell=3)
 Make = Callable[..., Any]
 STOCKS = universe()
+
+
+def simulated(**options: Any) -> Make:
+    given = {"costs": COSTS, "name": "b", "fill": "next_open"} | options
+    return lambda u=STOCKS: Simulated(universe=u, **given)
+
+
 CASES: dict[str, Make] = {
-    "simulated": lambda u=STOCKS: Simulated(universe=u, costs=COSTS, name="b", fill="next_open"),
-    "simulated_short": lambda u=STOCKS: Simulated(universe=u, costs=COSTS, name="b", fill="next_open", short=True),
-    "simulated_leveraged": lambda u=STOCKS: Simulated(
-        universe=u, costs=COSTS, name="b", fill="next_open", short=True, leverage=2.0
+    "simulated": simulated(),
+    "simulated_short": simulated(short=True),
+    "simulated_leveraged": simulated(short=True, leverage=2.0),
+    "simulated_share": simulated(participation=1e-4),
+    "simulated_limits": simulated(price_limit=0.01, touch=True),
+    "simulated_close": simulated(fill="next_close"),
+    "simulated_opening": simulated(fill="open_auction", short=True, participation=1e-4),
+    "simulated_closing": simulated(fill="close_auction"),
+    "simulated_same": simulated(fill="same_close", participation=1e-4, price_limit=0.01),
+    "simulated_settling": simulated(settlement_days=2),
+    "simulated_financed": lambda u=STOCKS: Simulated(
+        universe=u,
+        costs=COSTS,
+        name="b",
+        fill="next_open",
+        short=True,
+        leverage=2.0,
+        maintenance=0.49,
+        financing=(
+            BorrowFee(universe=u, annual_bps=300, rates={"S1": 0.5}),
+            MarginInterest(universe=u, annual_bps=500),
+            CashInterest(universe=u, annual_bps=100),
+        ),
     ),
+    "simulated_shut": simulated(fill="same_close", when_closed="next_open", short=True),
 }
 pytestmark = [
     pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys()),
@@ -62,20 +92,25 @@ def test_columns_of_an_answer_have_one_length_and_their_types(make: Make, seed: 
                 assert (part.ids.dtype, part.state.dtype) == (np.uint64, np.int32)
 
 
-def test_fills_have_finite_positive_prices_and_whole_quantities(make: Make, seed: int) -> None:
-    seen = 0
+def test_fills_have_finite_prices_of_the_bar_and_whole_quantities(make: Make, seed: int) -> None:
+    seen, bar = 0, None
     for event, answer in told(make, seed):
+        bar = event if isinstance(event, Bars) else bar
         for part in parts(answer):
             if isinstance(part, Fills) and len(part.qty):
+                assert bar is not None
                 seen += len(part.qty)
                 assert (part.price > 0).all()
                 assert np.isfinite(part.fees).all()
                 assert (part.fees >= 0).all()
                 assert (part.qty == np.rint(part.qty)).all()
                 assert (part.qty != 0).all()
-                assert (event.status[part.symbol] == 0).all()
-                np.testing.assert_array_equal(part.reference, event.open[part.symbol])
-                assert (part.at == event.opened).all()
+                assert (bar.status[part.symbol] == 0).all()
+                low, high = bar.low[part.symbol], bar.high[part.symbol]
+                assert ((part.reference >= low) & (part.reference <= high)).all()
+                opened = part.at == bar.opened
+                assert (opened | (part.at == bar.ts)).all()
+                np.testing.assert_array_equal(part.reference[opened], bar.open[part.symbol][opened])
     assert seen > 5
 
 

@@ -16,13 +16,14 @@ from adapters.files.csv_folder import CsvFeed
 from adapters.files.parquet import ParquetFeed
 from adapters.files.qlib_layout import QlibFeed
 from adapters.files.sample import SampleFeed
+from adapters.operators.aggregate import Aggregate
 from engine.events import INPUT_ORDER, Bars, Event, Reference, Status, Timer
 from tests.adapters.files.made import CLOSE, Row, by_symbol, market_rows, parquet, plain, plains, qlib, table
 
 Rows = Sequence[Row]
 
 
-def timed(path: Path, rows: Rows) -> ParquetFeed:
+def timed(path: Path, rows: Rows, **options: Any) -> ParquetFeed:
     """The same rows as five-minute bars: the days become minutes, ten to a trading day."""
     path.mkdir()
     whole = table(rows)
@@ -31,7 +32,7 @@ def timed(path: Path, rows: Rows) -> ParquetFeed:
     ns = np.int64(1_520_260_200_000_000_000) + (k // 10 * 86_400 + k % 10 * 300) * 1_000_000_000
     stamps = pa.array(ns).cast(pa.timestamp("ns", "UTC"))
     pq.write_table(whole.set_column(0, "ts", stamps), path / "a.parquet", row_group_size=11)
-    return ParquetFeed(path=path, stamped="open", close=CLOSE, interval="5m")
+    return ParquetFeed(path=path, stamped="open", interval="5m", **(options or {"close": CLOSE}))
 
 
 def csv(path: Path, rows: Rows) -> CsvFeed:
@@ -48,12 +49,35 @@ def sectored(path: Path, rows: Rows) -> ParquetFeed:
     return ParquetFeed(path=file, close=CLOSE, sectors=path / "sectors.csv", sort_rows_max=40)
 
 
+def with_life(path: Path, rows: Rows) -> ParquetFeed:
+    path.mkdir()
+    days = sorted({r[0] for r in market_rows()})
+    splits = [f"S{k % 5},{day},split,{2 + k % 3},\nS{k % 4},{day},dividend,,0.1" for k, day in enumerate(days[::3])]
+    (path / "actions.csv").write_text("\n".join(["symbol,ex_date,kind,ratio,amount", *splits]))
+    (path / "instruments.csv").write_text("symbol,currency,lot\nS1,EUR,10\n")
+    (path / "rates.csv").write_text("\n".join(["date,currency,rate", *(f"{d},EUR,1.{d.day}" for d in days)]))
+    (path / "shortable.csv").write_text("\n".join(["date,symbol,shortable", *(f"{d},S2,{d.day}" for d in days[::2])]))
+    return ParquetFeed(
+        path=parquet(path / "a.parquet", rows),
+        close=CLOSE,
+        actions=path / "actions.csv",
+        instruments=path / "instruments.csv",
+        rates=path / "rates.csv",
+        reference={"shortable": path / "shortable.csv"},
+    )
+
+
 FROM_ROWS: dict[str, Callable[[Path, Rows], Any]] = {
     "parquet": lambda path, rows: ParquetFeed(path=parquet(path / "a.parquet", rows, row_group_size=13), close=CLOSE),
     "parquet_by_symbol": sectored,
     "parquet_intraday": timed,
+    "parquet_calendar": lambda path, rows: ParquetFeed(path=parquet(path / "a.parquet", rows), calendar="24/5"),
+    "parquet_intraday_calendar": lambda path, rows: timed(path, rows, calendar="24/7"),
+    "parquet_life": with_life,
     "csv": csv,
     "qlib": lambda path, rows: QlibFeed(path=qlib(path, rows), close=CLOSE),
+    "aggregate": lambda path, rows: Aggregate(of=timed(path, rows), to=["15min", "1d"]),
+    "aggregate_weeks": lambda path, rows: Aggregate(of=sectored(path, rows), to=["1w"]),
 }
 CASES = FROM_ROWS | {"sample": lambda path, rows: SampleFeed(symbols=10, years=1)}
 Make = Callable[[Path, Rows], Any]
@@ -82,8 +106,8 @@ def test_time_never_runs_back_and_equal_instants_keep_the_input_order(make: Make
 
 @every_feed
 def test_ties_one_slice_an_instant(make: Make, tmp_path: Path) -> None:
-    ts = [event.ts for event in make(tmp_path / "f", market_rows()).events() if isinstance(event, Bars)]
-    assert all(a < b for a, b in pairwise(ts))
+    slices = [event for event in make(tmp_path / "f", market_rows()).events() if isinstance(event, Bars)]
+    assert all((a.ts, a.interval_ns) < (b.ts, b.interval_ns) for a, b in pairwise(slices))
 
 
 @every_feed
@@ -96,7 +120,7 @@ def test_arrays_have_the_shape_of_the_universe_and_nobody_may_write_to_them(make
             assert {array.shape for array in arrays(event)} == {(n,)}
             assert len(event.extra) == len(feed.universe.extra)
             assert (event.status.dtype, event.member.dtype) == (np.dtype(np.int32), np.dtype(np.bool_))
-            assert event.interval_ns == feed.interval_ns
+            assert event.interval_ns in (feed.interval_ns, *getattr(feed, "intervals", ()))
             assert event.opened < event.ts
         assert not any(array.flags.writeable for array in arrays(event))
 
@@ -195,7 +219,8 @@ def test_changing_any_row_after_t_changes_no_event_up_to_t(make: Make, tmp_path:
     dates = sorted({r[0] for r in rows})
     other = mutated(rows, dates[k], seed=k)
     whole, changed = make(tmp_path / "f", rows), make(tmp_path / "g", other)
-    cut = [event.ts for event in whole.events() if isinstance(event, Bars)][k]
+    slices = [event for event in whole.events() if isinstance(event, Bars)]
+    cut = [event.ts for event in slices if event.interval_ns == whole.interval_ns][k]
     before = plains(event for event in whole.events() if event.ts <= cut)
     assert plains(event for event in changed.events() if event.ts <= cut) == before
     assert len(before) > k

@@ -29,6 +29,9 @@ CASES: dict[str, Callable[[Universe], Any]] = {
     "direct_banded": lambda u: Direct(
         universe=u, ids=OrderIds("s", "o"), costs=COSTS, name="o", band=0.02, reserve_bps=0, min_order_value=100
     ),
+    "direct_on_open": lambda u: Direct(
+        universe=u, ids=OrderIds("s", "o"), costs=COSTS, name="o", order="market_on_open", time_in_force="gtc"
+    ),
     "mean_variance": mean_variance,
     "mean_variance_full": lambda u: mean_variance(u, fully_invested=True, max_weight=0.4, risk_aversion=50.0),
 }

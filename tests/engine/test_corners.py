@@ -13,6 +13,7 @@ from engine.bus import Bus
 from engine.clock import Timers
 from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import (
+    DAY_NS,
     MINUTE_NS,
     ActionKind,
     Approved,
@@ -268,7 +269,7 @@ async def test_rule_14_history_warms_up_whoever_keeps_estimates_and_decides_noth
         ModelPart(name="read", model=FeatureLevel("read"), schema="closes", lag=2),
     )
     wiring = Wiring(parts(models=models, strategies=(Named("s", strategy),)))
-    assert wiring.lookback == 7
+    assert wiring.lookbacks == {DAY_NS: 7}
     log = Log()
     await Bus(wiring.warm_routes(), recorders=(log,)).run(_stream([bars(day(k), [1.0, 2.0]) for k in range(3)]))
     assert {type(e).__name__ for _, e in log.rows} == {"Bars", "Features", "Signal"}

@@ -54,8 +54,8 @@ def _value(annotation: Any, names: dict[int, str]) -> Any:
         return SAMPLES[annotation.__name__]
     if isinstance(annotation, type):  # an enumeration
         return next(iter(annotation))
-    (inner, *_) = get_args(annotation)
-    return (_value(inner, names),)
+    (inner, *others) = get_args(annotation)
+    return _value(inner, names) if type(None) in others else (_value(inner, names),)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,18 +1,21 @@
 """Session directories for tests: real folds of made-up events."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.files.session_dir import write_columns, write_equity
+from adapters.files.session_dir import SessionDir, write_columns, write_equity
 from components.metrics.fold import SessionFold
-from engine.events import DAY_NS, Bars, Book, Event, Fills, Signal
-from engine.protocols import Issue
+from engine.events import DAY_NS, Bars, Event, Fills, Signal
+from engine.ledger import Ledger
+from engine.protocols import Bookkeeping, Issue
 from engine.universe import Universe, universe_of
 from samewire.summary import Run, summarise
-from tests.make import START_NS, bars, book, no_orders
+from samewire.trade_tables import derive
+from tests.make import START_NS, bars
 
 EMPTY_FEES = np.empty((0, 3))
 ISSUE = Issue(kind="ohlc_inconsistent", count=3, rule="the bar counts as missing", examples=("AAA 2018-03-01: high",))
@@ -71,25 +74,28 @@ class Market:
 def events_of(market: Market, cash: float) -> list[Event]:
     """Bars, fills, book and signals of every slice: the ten best are held, a few change each day."""
     out: list[Event] = []
-    qty, mark = np.zeros(market.n), np.full(market.n, np.nan)
-    want = np.zeros(market.n)
+    ledger = Ledger(universe=market.universe, cash=cash)
+    qty, want = np.zeros(market.n), np.zeros(market.n)
     for k in range(len(market.ts)):
         now, signals = market.slice(k)
         change = np.where(np.isnan(now.open), 0.0, np.round(want - qty))
         symbol = np.flatnonzero(change)
         done = fills(now.ts, symbol, change[symbol], now.open[symbol])
-        cash -= float((done.qty * done.price).sum() + done.fees.sum())
-        qty = qty.copy()
-        qty[symbol] += change[symbol]
-        mark = np.where(np.isnan(now.close), mark, now.close)
-        equity = cash + float(np.nansum(qty * mark))
-        snapshot: Book = book(now.ts, mark, cash=cash, qty=qty, equity=equity, open_orders=no_orders())
+        ledger.on_bars(now)
+        snapshot = ledger.on_fills(done)
+        qty = snapshot.qty
         out += [now, done, snapshot, *signals]
         if k % 5 == 0:
             best = np.argsort(signals[0].value)[-10:]
             want = np.zeros(market.n)
-            want[best] = 0.095 * equity / np.nan_to_num(mark[best], nan=1e9)
+            want[best] = 0.095 * snapshot.equity / np.nan_to_num(snapshot.mark[best], nan=1e9)
     return out
+
+
+async def _written(sink: SessionDir, events: list[Event]) -> None:
+    for event in events:
+        await sink.write(event)
+    await sink.aclose()
 
 
 def session_directory(
@@ -104,10 +110,14 @@ def session_directory(
     """A session directory with summary, manifest, equity and coefficients, folded from made-up events."""
     market = Market(slices, n, seed, models)
     fold = SessionFold(universe=market.universe, cash=1e7, interval_ns=DAY_NS)
-    fold.append((), events_of(market, 1e7))
-    run = Run(digest="9f2c" * 16, wall_s=1.25, cpu_s=1.1)
-    summary = summarise(fold, run=run, issues=[ISSUE], warnings=["The signal was made for a test."])
+    events = events_of(market, 1e7)
+    fold.append((), events)
+    fold.finish()
     folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_written(SessionDir(directory=folder, universe=market.universe), events))
+    traded = derive(folder, fold, market.universe, Bookkeeping())
+    run = Run(digest="9f2c" * 16, wall_s=1.25, cpu_s=1.1)
+    summary = summarise(fold, run=run, traded=traded, issues=[ISSUE], warnings=["The signal was made for a test."])
     write_equity(folder / "equity.parquet", fold.columns())
     write_columns(folder / "ic.parquet", fold.coefficients())
     (folder / "summary.json").write_text(json.dumps(summary, allow_nan=False))

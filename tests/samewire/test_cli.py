@@ -287,7 +287,7 @@ def test_tap_knows_every_topic(topic: str, session: Path) -> None:
 
 def test_tap_in_text_has_a_head_and_columns(session: Path) -> None:
     head, *lines = samewire("tap", "books", "--dir", session, "--limit", "2").stdout.splitlines()
-    assert head.split() == ["ts", "equity", "cash", "positions", "open_orders", "mode"]
+    assert head.split() == ["ts", "equity", "cash", "unsettled", "positions", "open_orders", "mode"]
     assert len(lines) == 2
 
 

@@ -7,6 +7,8 @@ from engine.events import (
     EVENT_TYPES,
     ActionKind,
     Actions,
+    ChargeKind,
+    Charges,
     Control,
     ControlAction,
     Features,
@@ -93,9 +95,35 @@ def test_a_book_is_one_row_and_with_a_symbol_its_position() -> None:
     event = book(day(1), [10.0, 20.0], cash=100.0, qty=[3.0, 0.0])
     (whole,) = rows(event, SYMBOLS)
     assert (whole["equity"], whole["cash"], whole["positions"], whole["mode"]) == (130.0, 100.0, 1, "active")
+    assert whole["unsettled"] == 0.0
     (row,) = rows(event, SYMBOLS, only=0)
     assert (row["symbol"], row["qty"], row["mark"], row["opened"]) == ("AAA", 3.0, 10.0, TS)
     assert Mode.ACTIVE == 0
+
+
+def test_charges_name_their_kind_and_one_of_no_symbol_has_an_empty_one() -> None:
+    event = Charges(
+        ts=day(1),
+        kind=np.array([ChargeKind.BORROW, ChargeKind.CASH_INTEREST], np.int32),
+        symbol=np.array([1, -1], np.int32),
+        currency=np.zeros(2, np.int32),
+        amount=np.array([-1.5, 2.0]),
+    )
+    assert [(r["symbol"], r["kind"], r["amount"]) for r in rows(event, SYMBOLS)] == [
+        ("BBB", "borrow", -1.5),
+        ("", "cash_interest", 2.0),
+    ]
+    assert [r["kind"] for r in rows(event, SYMBOLS, only=1)] == ["borrow"]
+    assert TOPICS["charges"] == (Charges,)
+
+
+def test_fills_that_settle_later_say_when() -> None:
+    one, ids = np.ones(1), np.ones(1, np.uint64)
+    columns = {"exec_ids": ids, "order_ids": ids, "symbol": np.zeros(1, np.int32), "qty": -one, "price": one}
+    event = Fills(
+        ts=day(0), **columns, reference=one, fees=np.zeros((1, 3)), at=np.array([day(0)]), settles=np.array([day(1)])
+    )
+    assert [r["settles"] for r in rows(event, SYMBOLS)] == [TS]
 
 
 def test_actions_name_their_kind() -> None:

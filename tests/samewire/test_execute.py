@@ -80,6 +80,7 @@ def test_the_session_directory_holds_what_the_contract_says(tmp_path: Path) -> N
     result = run(trained(), out=out)
     there = {path.name for path in out.iterdir()}
     tables = {"equity.parquet", "orders.parquet", "fills.parquet", "signals.parquet", "targets.parquet"}
+    tables |= {"trades.parquet", "pnl.parquet", "charges.parquet", "actions.parquet"}
     assert there >= {"manifest.json", "run.yaml", "summary.json", "journal", "report.html", "models"} | tables
     summary = json.loads((out / "summary.json").read_text())
     manifest = json.loads((out / "manifest.json").read_text())
@@ -87,6 +88,10 @@ def test_the_session_directory_holds_what_the_contract_says(tmp_path: Path) -> N
     assert not list(tmp_path.rglob(".*"))
     assert result.equity.num_rows == summary["slices"]
     assert result.fills.num_rows == summary["fills"]
+    pnl, trades = result.table("pnl"), result.table("trades")
+    assert sum(pnl["total"].to_pylist()) == pytest.approx(summary["final_equity"] - summary["initial_equity"], abs=1e-3)
+    assert sum(trades["net"].to_pylist()) == pytest.approx(sum(pnl["total"].to_pylist()), abs=1e-3)
+    assert trades.num_rows == summary["trades"] + summary["open_positions"]
     assert (out / "models" / "gbdt" / "model.txt").is_file()
     assert manifest["models"]["gbdt"]
     last = result.equity["equity"][-1].as_py()

@@ -91,6 +91,42 @@ def test_months_and_years_agree_with_the_total(session: Path) -> None:
     assert np.prod([1 + x for x in years]) - 1 == pytest.approx(total, abs=2e-3)
 
 
+def test_trades_and_symbols_have_their_tables(session: Path) -> None:
+    grids = {grid.title: grid for grid in view_of(session).grids}
+    summary = json.loads((session / "summary.json").read_text())
+    assert grids["Trades"].rows[0][:2] == ("all", f"{summary['trades']:,}")
+    best = [float(row[7].removesuffix(" %")) for row in grids["Best and worst trades"].rows]
+    assert best == sorted(best, reverse=True)
+    assert best[0] == pytest.approx(100 * summary["best_trade"], abs=0.006)
+    assert best[-1] == pytest.approx(100 * summary["worst_trade"], abs=0.006)
+    totals = [float(row[1].replace(",", "")) for row in grids["P&L by symbol"].rows]
+    assert totals == sorted(totals, reverse=True)
+    assert len(totals) == 10
+
+
+def test_costs_and_income_without_a_trade_have_their_lines(session: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(session, tmp_path / "run"))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["costs"] |= {"borrow": 1234.0, "margin_interest": 55.0}
+    summary |= {"dividends": -42.0, "interest": 7.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    grids = {grid.title: grid for grid in view_of(folder).grids}
+    assert [row[0] for row in grids["Costs by kind"].rows] == [
+        *("commission", "slippage", "borrow", "margin interest", "all"),
+    ]
+    assert [row[:2] for row in grids["Income apart from trades"].rows] == [
+        ("dividends", "-42"),
+        ("interest on cash", "7"),
+    ]
+
+
+def test_a_directory_of_before_has_a_report_without_the_tables_of_trades(session: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(session, tmp_path / "run"))
+    for name in ("trades.parquet", "pnl.parquet", "charges.parquet", "actions.parquet"):
+        (folder / name).unlink()
+    assert not {"Trades", "P&L by symbol"} & {grid.title for grid in view_of(folder).grids}
+
+
 def test_the_report_goes_where_it_is_sent(session: Path, tmp_path: Path) -> None:
     assert render_report(session, tmp_path / "deep" / "r.html").is_file()
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "r.html"]

@@ -34,9 +34,9 @@ def test_polars_is_asked_for_only_where_it_is_used(result: Result) -> None:
     assert result.to_polars().height == 60
 
 
-def test_a_table_that_is_not_there_is_named(result: Result) -> None:
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no table 'orders' in .*orders\.parquet"):
-        _ = result.orders
+        _ = Result(tmp_path, {}).orders
     with pytest.raises(DataError, match="was not written to a directory"):
         _ = Result(None, {}).fills
 

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from components.metrics.fold import SessionFold
@@ -12,7 +14,7 @@ from engine.universe import universe_of
 from samewire.definitions import DEFINITIONS, written
 from samewire.summary import Run, summarise
 from tests.make import bars, book, day
-from tests.samewire.sessions import ISSUE, Market, events_of
+from tests.samewire.sessions import ISSUE, Market, events_of, session_directory
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 RUN = Run(digest="d", wall_s=1.0, cpu_s=0.5)
@@ -48,6 +50,14 @@ def test_every_column_of_the_equity_file_is_documented(fold: SessionFold) -> Non
     text = DOCS.read_text()
     assert [name for name in fold.columns() if f"`{name}`" not in text] == []
     assert [name for name in fold.coefficients() if f"`{name}`" not in text] == []
+    assert [name for name in fold.earned() if f"`{name}`" not in text] == []
+
+
+def test_every_column_of_the_tables_is_documented(tmp_path: Path) -> None:
+    folder, text = session_directory(tmp_path / "run", slices=30, n=12), DOCS.read_text()
+    for path in folder.glob("*.parquet"):
+        names = pq.read_schema(path).names
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == [], path.name
 
 
 def test_the_figures_agree_with_each_other(fold: SessionFold) -> None:
@@ -58,6 +68,56 @@ def test_the_figures_agree_with_each_other(fold: SessionFold) -> None:
     assert s["excess_return"] == pytest.approx(s["total_return"] - s["benchmark_return"])
     assert s["rank_ic"] == s["models"]["gbdt"]["rank_ic"]
     assert s["turnover"] == pytest.approx(fold.rows["turnover"].sum() / s["years"])
+
+
+def test_a_session_that_is_its_benchmark_has_a_beta_of_one_and_no_alpha() -> None:
+    fold = SessionFold(universe=universe_of(("AAA",)), cash=100.0, benchmark="AAA")
+    for k, close in enumerate((10.0, 11.0, 9.0, 12.0)):
+        fold.append((), [bars(day(k), [close]), book(day(k), [close], cash=0.0, qty=[10.0])])
+    s = summarise(fold, run=RUN)
+    assert (s["beta"], s["tracking_error"], s["information_ratio"]) == (pytest.approx(1.0), 0.0, None)
+    assert s["alpha"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_figures_of_qlib_are_those_of_its_definitions(fold: SessionFold) -> None:
+    s, rows = summarise(fold, run=RUN)["qlib"], fold.rows
+    before = np.r_[fold.cash, rows["equity"][:-1]]
+    bench = rows["benchmark"] / np.r_[fold.cash, rows["benchmark"][:-1]] - 1
+    x = rows["equity"] / before - 1 - bench  # return net of cost, less the benchmark's
+    assert s["excess_return_with_cost"]["annualized_return"] == pytest.approx(x.mean() * 238)
+    assert s["excess_return_with_cost"]["information_ratio"] == pytest.approx(x.mean() / x.std(ddof=1) * 238**0.5)
+    free = x + rows["cost"] / before
+    assert s["excess_return_without_cost"]["mean"] == pytest.approx(free.mean())
+
+
+def test_a_ruined_account_has_a_summary() -> None:
+    fold = SessionFold(universe=universe_of(("AAA",)), cash=100.0)
+    for k, cash in enumerate((50.0, 0.0, -20.0, 30.0)):
+        fold.append((), [bars(day(k), [10.0]), book(day(k), [10.0], cash=cash)])
+    s = summarise(fold, run=RUN)
+    json.dumps(s, allow_nan=False)
+    assert s["total_return"] == pytest.approx(-0.7)
+    assert s["qlib"]["excess_return_with_cost"]["mean"] == pytest.approx(-0.75)
+
+
+def test_without_a_table_of_fills_the_figures_of_trades_are_null(fold: SessionFold) -> None:
+    s = summarise(fold, run=RUN)
+    assert (s["trades"], s["win_rate"], s["exposure"]) == (None, None, None)
+
+
+def test_the_figures_of_trades_are_those_of_their_table(tmp_path: Path) -> None:
+    folder = session_directory(tmp_path / "run", slices=120, n=12)
+    s = json.loads((folder / "summary.json").read_text())
+    table = pq.read_table(folder / "trades.parquet").to_pandas()
+    closed = table[table["closed"].notna()]
+    r = closed["return"]
+    assert s["trades"] == len(closed) > 30
+    assert s["win_rate"] == pytest.approx((r > 0).mean())
+    assert s["profit_factor"] == pytest.approx(r[r > 0].sum() / -r[r < 0].sum())
+    assert (s["best_trade"], s["worst_trade"]) == (r.max(), r.min())
+    assert s["expectancy"] == pytest.approx(r.mean())
+    assert s["average_trade"] == pytest.approx((1 + r).prod() ** (1 / len(r)) - 1)
+    assert s["trade_slices"] == pytest.approx(closed["slices"].mean())
 
 
 def test_a_planted_signal_is_found_with_its_strength(fold: SessionFold) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.files import session_dir
 from adapters.files.session_dir import FILES, SessionDir, write_equity
-from engine.events import Fills, Orders, Refusals, TargetKind
+from engine.events import ActionKind, Actions, ChargeKind, Charges, Fills, Orders, Refusals, TargetKind
 from engine.ids import id_text
 from engine.universe import universe_of
 from tests.make import bars, book, day, legs, signal, target
@@ -93,6 +93,51 @@ async def test_refusals_carry_rule_value_and_threshold(tmp_path: Path) -> None:
     )
     table = (await written(tmp_path, refusals))["refusals"]
     assert (table["rule"], table["by"], table["threshold"]) == (["max_weight"], ["gate"], [0.1])
+
+
+async def test_charges_name_kind_and_currency_and_one_of_no_symbol_has_an_empty_one(tmp_path: Path) -> None:
+    charges = Charges(
+        ts=day(0),
+        kind=np.array([ChargeKind.BORROW, ChargeKind.MARGIN_INTEREST], np.int32),
+        symbol=np.array([1, -1], np.int32),
+        currency=np.zeros(2, np.int32),
+        amount=np.array([-1.5, -2.0]),
+    )
+    table = (await written(tmp_path, charges))["charges"]
+    assert table["symbol"] == ["NULL", ""]
+    assert table["kind"] == ["borrow", "margin_interest"]
+    assert (table["currency"], table["amount"]) == (["USD", "USD"], [-1.5, -2.0])
+
+
+async def test_actions_say_at_what_price_a_fraction_is_paid_out(tmp_path: Path) -> None:
+    kinds = [ActionKind.SPLIT, ActionKind.SPLIT, ActionKind.DELISTING, ActionKind.SYMBOL_CHANGE]
+    actions = Actions(
+        ts=day(0) + 1,
+        kind=np.array(kinds, np.int32),
+        symbol=np.array([0, 0, 1, 0], np.int32),
+        ratio=np.array([2.0, 5.0, 1.0, 0.5]),
+        amount=np.array([0.0, 0.0, 3.0, 0.0]),
+        pay_at=np.zeros(4, np.int64),
+        successor=np.array([0, 0, 0, 2], np.int32),
+    )
+    table = (await written(tmp_path, book(day(0), [100.0, 20.0, np.nan]), actions))["actions"]
+    assert table["kind"] == ["split", "split", "delisting", "symbol_change"]
+    assert table["price"] == [50.0, 10.0, 3.0, 20.0]  # the second split starts from the first; 10 over 0.5
+    assert table["successor"] == ["", "", "", "000001"]
+
+
+async def test_trailing_stops_carry_their_distance(tmp_path: Path) -> None:
+    stop = legs(Orders, day(0), symbol=[1, 0], qty=[3.0, 2.0], trail=np.array([0.5, np.nan]))
+    plain = legs(Orders, day(1), symbol=[1], qty=[1.0])
+    table = (await written(tmp_path, stop, plain))["orders"]
+    assert table["trail"][0] == 0.5
+    assert np.isnan(table["trail"][1:]).all()
+
+
+async def test_participation_is_of_the_bar_of_the_finest_interval(tmp_path: Path) -> None:
+    minute, daily = (bars(day(1), [1.0] * 3, volume=[v, v, v], interval_ns=i) for v, i in ((50.0, 60), (5e3, 900)))
+    table = (await written(tmp_path, minute, daily, fills(day(1), [0], [-5.0])))["fills"]
+    assert table["participation"] == [0.1]
 
 
 async def test_a_session_without_events_leaves_empty_tables_with_all_columns(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.brokers import buying
 from components.brokers import fill_rules as rules
 from components.costs.bps import Bps
 from engine.events import Status
 from engine.ledger import Ledger
+from engine.protocols import Conditions
 from tests.components.brokers.made import approved, broker, fills, universe
 from tests.make import bars, book, day
 
@@ -53,7 +55,7 @@ def test_money_is_conserved_between_broker_and_ledger(of, p, cash, orders):
     assert money + held @ np.array(p) + slippage + fill.fees.sum() == pytest.approx(before, rel=1e-9)
     ledger = Ledger(universe=universe(N), cash=cash)
     ledger.on_fills(fill)
-    assert ledger.book(0).cash[0] == pytest.approx(one._cash[0], rel=1e-9, abs=1e-6)
+    assert ledger.book(0).cash[0] == pytest.approx(one._account.cash[0], rel=1e-9, abs=1e-6)
 
 
 @given(p=prices, orders=legs_of)
@@ -102,7 +104,7 @@ def test_cutting_matches_a_plain_loop_over_every_number_of_lots(of, p, cash, ord
 def test_rule_41_the_search_for_the_largest_cut_survives_a_minimum_commission():
     one = np.ones(1)
     for cash in (0.0, 5.0, 105.0, 106.0, 1_000.0, 99_999.0):
-        trades = rules.Trades(
+        trades = buying.Trades(
             symbol=np.array([0]),
             qty=1e6 * one,
             reference=1.0 * one,
@@ -110,8 +112,9 @@ def test_rule_41_the_search_for_the_largest_cut_survives_a_minimum_commission():
             multiplier=one,
             rate=one,
             lot=one,
+            at=Conditions(ts=0, symbol=np.zeros(1, np.int32)),
         )
-        cut = rules.affordable(trades, np.zeros(1, bool), np.zeros(1), Bps(min_commission=5.0), cash)
+        cut = buying.affordable(trades, np.zeros(1, bool), np.zeros(1), Bps(min_commission=5.0), cash)
         assert cut.qty[0] == max(0.0, cash - 5.0)
 
 

@@ -181,6 +181,14 @@ def test_a_replace_frees_what_it_replaces() -> None:
     assert ask(made, [0], [100], ref=np.array([9], np.uint64), **replace) == ([], ["max_weight"])
 
 
+def test_a_replace_of_the_price_alone_keeps_the_quantity_and_its_place_in_the_limits() -> None:
+    made = gate(book(day(0), MARK, cash=1e4, **working((7, 0, 100.0))), max_weight=0.1)
+    replace = {"action": np.array([LegAction.REPLACE], np.int32)}
+    assert ask(made, [0], [NAN], ref=np.array([7], np.uint64), **replace) == ([1], [])
+    assert ask(made, [0], [NAN], ref=np.array([9], np.uint64), **replace) == ([1], [])  # the broker knows no such order
+    assert ask(made, [0], [1]) == ([], ["max_weight"])
+
+
 def test_no_legs_are_approved_as_no_legs() -> None:
     (approved,) = gate(book(day(0), MARK)).on_orders(legs(ts=day(0), symbol=[], qty=[]))
     assert isinstance(approved, Approved)

@@ -164,7 +164,10 @@ def test_money_of_other_currencies_counts_in_the_base_currency() -> None:
         bars(day(0), [10.0, 20.0]),
         fills(day(0), [1], [2.0], [21.0], reference=[20.0], fees=np.array([[10.0, 0.0, 0.0]])),
         msgspec.structs.replace(
-            book(day(0), [10.0, 20.0], qty=[0, 2], equity=10_000.0, rate=rate), cash=np.array([100.0, 50.0])
+            book(day(0), [10.0, 20.0], qty=[0, 2], equity=10_000.0, rate=rate),
+            cash=np.array([100.0, 50.0]),
+            unsettled=np.zeros(2),
+            interest=np.zeros(2),
         ),
         universe=universe,
     )
@@ -517,3 +520,32 @@ def test_gross_equity_is_the_equity_of_the_same_trades_without_costs(seed: int) 
     fold.finish()
     rows = fold.columns()
     np.testing.assert_allclose(rows["equity"] + np.cumsum(rows["cost"]), without, rtol=1e-9)
+
+
+def test_the_horizon_of_a_model_of_longer_bars_is_counted_in_those_however_many_slices_they_have() -> None:
+    """Days of three bars each, then of two: a daily model of a horizon of one day is scored open to open of days."""
+    n, hour = 6, 3600 * 10**9
+    rng = np.random.default_rng(3)
+    fold = SessionFold(universe=universe_of(tuple("ABCDEF")), cash=1.0, interval_ns=hour, slower={"daily": DAY_NS})
+    firsts, values, close = [], [], np.full(n, 100.0)
+    for k in range(8):
+        count = 3 if k < 4 else 2
+        for i in range(count):
+            opening = close * np.exp(rng.normal(0, 0.01, n))
+            close = opening * np.exp(rng.normal(0, 0.01, n))
+            ts = day(k) - (count - 1 - i) * hour
+            fold.add(bars(ts, close, open=opening, interval_ns=hour, opened=ts - hour))
+            if i == 0:
+                firsts.append(opening)
+        fold.add(bars(day(k), close, open=opening, interval_ns=DAY_NS, opened=day(k) - count * hour))
+        values.append(rng.normal(size=n))
+        answer = signal(day(k), values[k], source="daily")
+        if k == 3:
+            again = type(fold)(universe=universe_of(tuple("ABCDEF")), cash=1.0, interval_ns=hour, slower=fold._slower)
+            again.load(fold.save())
+            fold = again
+        fold.add(answer)
+    fold.finish()
+    expected = [np.corrcoef(values[k], firsts[k + 2] / firsts[k + 1])[0, 1] for k in range(6)]
+    np.testing.assert_allclose(fold.coefficients()["ic"], expected)
+    assert fold.coefficients()["ts"].tolist() == [day(k) for k in range(6)]

@@ -1,5 +1,7 @@
 """Targets into orders without an objective."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from engine.universe import universe_of
 from tests.make import bars, book, day, target
 
 
-def direct(**options: float) -> Direct:
+def direct(**options: Any) -> Direct:
     universe = universe_of(("A", "B", "C"))
     optimizer = Direct(universe=universe, ids=OrderIds("s", "opt"), costs=Bps(commission_bps=5), name="opt", **options)
     optimizer.on_bars(bars(day(0), [10.0, 20.0, 40.0]))
@@ -70,8 +72,41 @@ def test_before_any_bar_nothing_is_sent() -> None:
     assert note.kind == "untradable"
 
 
-@pytest.mark.parametrize("key", ["limit", "stop"])
-def test_limit_and_stop_prices_are_refused_not_ignored(key: str) -> None:
-    wish = msgspec.structs.replace(target(day(0), [0.2, 0, 0]), **{key: np.array([9.5, np.nan, np.nan])})
-    with pytest.raises(ValueError, match=f"sets a {key} price of 9.5"):
-        direct().on_targets((wish,), book(day(0), [10, 20, 40]))
+def test_the_kind_and_the_life_of_orders_are_options() -> None:
+    wish = (target(day(0), [0.2, 0, 0]),)
+    for order, kind in (("market_on_open", OrderKind.MARKET_ON_OPEN), ("market_on_close", OrderKind.MARKET_ON_CLOSE)):
+        (orders,) = direct(order=order, time_in_force="gtc").on_targets(wish, book(day(0), [10, 20, 40]))
+        assert (orders.kind.tolist(), orders.tif.tolist()) == ([kind], [TimeInForce.GOOD_TILL_CANCELLED])
+    lives = {"day": 0, "gtc": 1, "ioc": TimeInForce.IMMEDIATE_OR_CANCEL, "fok": TimeInForce.FILL_OR_KILL}
+    for name, tif in lives.items():
+        (orders,) = direct(time_in_force=name).on_targets(wish, book(day(0), [10, 20, 40]))
+        assert orders.tif.tolist() == [tif]
+
+
+def test_what_cannot_be_paid_may_be_left_to_the_broker() -> None:
+    everything = (target(day(0), [2.0, 0, 0]),)
+    (orders,) = direct(afford=False).on_targets(everything, book(day(0), [10, 20, 40], cash=10_000))
+    assert orders.qty.tolist() == [2000]
+
+
+def test_what_is_left_to_the_broker_to_cut_comes_best_first_after_the_sales() -> None:
+    wish = (target(day(0), [3, 7, -2], kind=TargetKind.QUANTITY, alpha=[np.nan, 0.5, 0.1]),)
+    (orders,) = direct(afford=False).on_targets(wish, book(day(0), [10, 20, 40], cash=10_000))
+    assert orders.symbol.tolist() == [2, 1, 0]
+    (orders,) = direct().on_targets(wish, book(day(0), [10, 20, 40], cash=10_000))
+    assert orders.symbol.tolist() == [2, 0, 1]
+
+
+def test_a_limit_price_makes_a_limit_order() -> None:
+    wish = msgspec.structs.replace(target(day(0), [0.2, 0.3, 0]), limit=np.array([9.5, np.nan, np.nan]))
+    (orders,) = direct().on_targets((wish,), book(day(0), [10, 20, 40], cash=10_000))
+    assert orders.kind.tolist() == [OrderKind.LIMIT, OrderKind.MARKET]
+    assert orders.limit[0] == 9.5
+    assert np.isnan(orders.limit[1])
+
+
+@pytest.mark.parametrize("option", [{"order": "limit"}, {"time_in_force": "gtd"}])
+def test_options_are_checked(option: dict[str, str]) -> None:
+    (key,) = option
+    with pytest.raises(ValueError, match=f"{key} must be one of"):
+        direct(**option)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.costs.bps import Bps
+from components.optimizers.latest import Latest
 from components.optimizers.sizing import (
     Sizing,
     Trades,
@@ -24,7 +25,7 @@ from engine.universe import Universe, universe_of
 from tests.make import book, day, target
 
 NAN = np.nan
-FRESH = np.zeros(6, np.int32)
+FRESH = Latest(np.zeros(6, np.int32))
 
 
 def sizing(universe: Universe | None = None, *, costs: Bps | None = None, **options: float) -> Sizing:
@@ -203,7 +204,7 @@ def test_rule_34_targets_are_netted_against_filled_and_working_shares() -> None:
 def test_rule_30_names_without_a_fresh_bar_or_a_mark_get_no_order() -> None:
     """Rule 30: stale price."""
     where = book(day(0), [10.0, 10.0, NAN], qty=[0, 40, 0])
-    status = np.array([1, 2, 0], np.int32)
+    status = Latest(np.array([1, 2, 0], np.int32))
     answer = orders_for(sizing(), np.array([5.0, 0.0, 5.0]), np.zeros(3), where, status)
     (note,), orders = split(answer)
     assert not orders
@@ -285,7 +286,7 @@ def test_rule_37_cash_is_never_negative_with_a_gap_within_the_reserve(case: tupl
     """Rule 37: sizing price."""
     what, wanted, alpha, where, gap = case
     n = len(wanted)
-    _, orders = split(orders_for(what, wanted, alpha, where, np.zeros(n, np.int32)))
+    _, orders = split(orders_for(what, wanted, alpha, where, Latest(np.zeros(n, np.int32))))
     if not orders:
         return
     symbol, qty = orders[0].symbol, orders[0].qty
@@ -309,7 +310,7 @@ def test_prices_and_cash_in_another_unit_change_nothing(case: tuple) -> None:  #
     free = sizing(what.universe, reserve_bps=what.reserve_bps)
     n = len(wanted)
     scaled = book(day(0), where.mark * 4.0, cash=float(where.cash[0]) * 4.0, qty=where.qty)
-    status = np.zeros(n, np.int32)
+    status = Latest(np.zeros(n, np.int32))
     assert sent(orders_for(free, wanted, alpha, where, status)) == sent(orders_for(free, wanted, alpha, scaled, status))
 
 

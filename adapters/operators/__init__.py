@@ -1,0 +1,1 @@
+"""Feeds made of other feeds."""

@@ -1,0 +1,104 @@
+"""Cancels and replaces of open orders: what a leg asks for, and why it may be refused."""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from components.brokers import fill_rules as rules
+from components.brokers.blotter import Blotter
+from components.brokers.judging import Asked, Standing, price_rules
+from components.brokers.kinds import TAKES, WAITS
+from components.brokers.resting import Resting, terms_of
+from engine.events import Approved, OrderState
+
+_NEAR_ZERO = 1e-9  # shares
+_PRICES = ("limit", "stop", "trail")
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a leg is refused: the rule, the value it had, the threshold."""
+
+    rule: str
+    value: float
+    threshold: float
+
+
+def rows_to_cancel(orders: Approved, legs: Any, blotter: Blotter) -> tuple[list[int], list[int]]:
+    """Rows at hand that these legs cancel, each once, and the legs whose order is not open."""
+    rows: dict[int, None] = {}
+    unknown: list[int] = []
+    for leg, row in zip(legs, blotter.rows_of(orders.ref[legs].tolist()), strict=True):
+        if row < 0 or row in rows:
+            unknown.append(leg)
+        else:
+            rows[row] = None
+    return list(rows), unknown
+
+
+def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Standing) -> Resting | Refused:
+    """The orders at hand with one of them replaced: a quantity or a price of NaN stays as it is.
+
+    | rule               | refused                                                                | value      |
+    | ------------------ | ---------------------------------------------------------------------- | ---------- |
+    | `replace_quantity` | nothing asked for, the other side, no whole lots                       | quantity   |
+    | `order_kind`       | a price that its kind does not have                                    | kind       |
+    | `triggered`        | a trigger of an order that has been triggered                          | the price  |
+    | `limit_price` ...  | a price that breaks a rule for new orders                              | the price  |
+    | `short`            | a sale beyond the position less the other sales that rest              | what is left |
+
+    The order keeps its place; no bar that began before the replace fills it.
+    """
+    before, s = hand.left.item(row), hand.symbol.item(row)
+    terms = terms_of(hand)
+    new = {name: getattr(orders, name).item(leg) for name in _PRICES}
+    asked = {name: price for name, price in new.items() if not math.isnan(price)}
+    wanted = orders.qty.item(leg)
+    if math.isnan(wanted) and asked:
+        wanted = before
+    why = _quantity(wanted, before, s, standing) or _prices(asked, terms, row, standing.tick.item(s))
+    waits = bool(WAITS[terms.kind[row]]) and not terms.triggered[row]
+    if why is None and wanted < 0 and not waits and standing.free is not None:
+        after = standing.free.item(s) - min(before, 0.0) + wanted
+        if after < -_NEAR_ZERO:
+            rule, value, threshold = standing.beyond(s, after)
+            why = Refused(rule=rule, value=value, threshold=threshold)
+    if why is not None:
+        return why
+    columns: dict[str, Any] = {"left": _with(hand.left, row, wanted)}
+    columns["accepted"] = _with(hand.accepted, row, orders.ts)
+    columns["state"] = _with(hand.state, row, OrderState.REPLACED)
+    if asked:
+        prices = {name: _with(getattr(terms, name), row, price) for name, price in asked.items()}
+        columns["terms"] = replace(terms, **prices)
+    return replace(hand, **columns)
+
+
+def _quantity(wanted: float, before: float, s: int, standing: Standing) -> Refused | None:
+    whole = bool(rules.whole_lots(np.array([wanted]), standing.lot[s : s + 1])[0]) if math.isfinite(wanted) else False
+    closes = wanted == -standing.held.item(s)
+    if math.isfinite(wanted) and wanted * before > 0 and (whole or closes or wanted == before):
+        return None
+    return Refused(rule="replace_quantity", value=wanted, threshold=before)
+
+
+def _prices(asked: dict[str, float], terms: rules.Terms, row: int, tick: float) -> Refused | None:
+    kind = terms.kind[row : row + 1]
+    for name, price in asked.items():
+        if not TAKES[name][kind[0]]:
+            return Refused(rule="order_kind", value=float(kind[0]), threshold=math.nan)
+        if name != "limit" and terms.triggered[row]:
+            return Refused(rule="triggered", value=price, threshold=math.nan)
+    prices = Asked(**{name: np.array([asked.get(name, getattr(terms, name).item(row))]) for name in _PRICES})
+    for rule, broken, value, threshold in price_rules(kind, prices, np.array([tick])):
+        if broken[0]:
+            return Refused(rule=rule, value=float(value[0]), threshold=float(threshold[0]))
+    return None
+
+
+def _with(column: Any, row: int, value: float) -> Any:
+    column = column.copy()
+    column[row] = value
+    return column

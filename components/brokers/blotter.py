@@ -1,0 +1,195 @@
+"""The open orders of a broker: those at hand, and those that sleep because the market is far from their price."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from components.brokers.answers import report_of
+from components.brokers.fill_rules import Terms
+from components.brokers.kinds import WAITS
+from components.brokers.order_states import check_steps
+from components.brokers.resting import (
+    Resting,
+    joined,
+    no_orders,
+    packed,
+    resting_of,
+    spent_of,
+    taken,
+    terms_of,
+    unpacked,
+)
+from engine.events import Approved, Bars, Mask, OrderKind, Reports, TimeInForce, Vector
+
+_SLEEPY = (OrderKind.LIMIT, OrderKind.STOP, OrderKind.STOP_LIMIT)
+_SLEEPS = np.array([kind in _SLEEPY for kind in OrderKind])
+_SLEEPS.flags.writeable = False
+_LASTS = np.array([tif in (TimeInForce.GOOD_TILL_CANCELLED, TimeInForce.GOOD_TILL_DATE) for tif in TimeInForce])
+_LASTS.flags.writeable = False
+_FOREVER = 2**63 - 1
+
+
+class Blotter:
+    """Open orders as columns, `hand` in the order of acceptance and `asleep`.
+
+    An order with a price that lasts longer than a session falls asleep after its first bar. Asleep it costs nothing:
+    of each symbol the blotter knows the highest price that wakes an order when the market falls to it and the lowest
+    one when it rises, so that a slice is two comparisons of (N,) arrays, however many orders there are.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n, self._accepted = n, 0
+        self.hand = no_orders()
+        self._sleep(no_orders())
+
+    def __len__(self) -> int:
+        return len(self.hand.ids) + len(self._asleep.ids)
+
+    def _sleep(self, orders: Resting) -> None:
+        self._asleep, self._soonest = orders, _FOREVER
+        self._falls: Vector | None = None
+        self._sales: Vector | None = None
+        if not orders.ids.size:
+            return
+        terms, symbol, buys = terms_of(orders), orders.symbol, orders.left > 0
+        waits = WAITS[terms.kind] & ~terms.triggered
+        level = np.where(waits, terms.stop, terms.limit)
+        falls = buys != waits  # a limit purchase and a stop sale wait for the market to fall
+        self._falls, self._rises = np.full(self._n, -np.inf), np.full(self._n, np.inf)
+        np.maximum.at(self._falls, symbol[falls], level[falls])
+        np.minimum.at(self._rises, symbol[~falls], level[~falls])
+        self._soonest = int(orders.until.min())
+        sales = np.where(waits, 0.0, np.minimum(orders.left, 0.0))
+        if np.count_nonzero(sales):
+            self._sales = np.bincount(symbol, weights=sales, minlength=self._n).astype(np.float64)
+
+    def accept(self, orders: Approved, rows: Any = None) -> Resting:
+        """Takes in these legs, all of them where no rows are named, and gives them back as orders."""
+        new = resting_of(orders, self._accepted, rows)
+        self._accepted += len(new.ids)
+        self.hand = joined(self.hand, new)
+        return new
+
+    def sales(self) -> Vector | None:
+        """(N,) shares, negative, that resting orders sell without a trigger. None = none."""
+        hand = self.hand
+        if not hand.ids.size:
+            return self._sales
+        left = np.minimum(hand.left, 0.0)
+        if hand.terms is not None:
+            left = np.where(WAITS[hand.terms.kind] & ~hand.terms.triggered, 0.0, left)
+        own: Vector = np.bincount(hand.symbol, weights=left, minlength=self._n).astype(np.float64)
+        return own if self._sales is None else own + self._sales
+
+    # ---- sleep -------------------------------------------------------------------------------------------------------
+
+    def wake(self, bars: Bars) -> None:
+        """Wakes every order whose price this bar may have met, and those whose date has passed."""
+        if self._falls is None:
+            return
+        low = np.fmin(np.fmin(bars.low, bars.open), np.fmin(bars.close, bars.vwap))
+        high = np.fmax(np.fmax(bars.high, bars.open), np.fmax(bars.close, bars.vwap))
+        met = (low <= self._falls) | (high >= self._rises)
+        dated = self._soonest < bars.ts
+        if np.count_nonzero(met) or dated:
+            asleep = self._asleep
+            self._wake(met[asleep.symbol] | (asleep.until < bars.ts))
+
+    def wake_ids(self, ids: Any) -> None:
+        """Wakes the orders of these ids."""
+        if self._falls is not None:
+            self._wake(np.isin(self._asleep.ids, ids))
+
+    def wake_symbol(self, symbol: int) -> None:
+        if self._falls is not None:
+            self._wake(self._asleep.symbol == symbol)
+
+    def _wake(self, rows: Mask) -> None:
+        if not np.count_nonzero(rows):
+            return
+        hand = joined(taken(self._asleep, rows), self.hand)
+        self.hand = taken(hand, np.argsort(hand.number, kind="stable"))
+        keep = ~rows
+        self._sleep(taken(self._asleep, keep) if np.count_nonzero(keep) else no_orders())
+
+    def rest(self) -> None:
+        """Puts to sleep what may: orders with a price, seen by a bar, that outlast their session."""
+        hand = self.hand
+        if hand.terms is None:
+            return
+        kind = hand.terms.kind
+        market = (kind == OrderKind.STOP) & hand.terms.triggered
+        rows = _SLEEPS[kind] & ~market & _LASTS[hand.tif] & hand.seen
+        if np.count_nonzero(rows):
+            self._sleep(joined(self._asleep, taken(hand, rows)))
+            self._keep(~rows)
+
+    # ---- changes -----------------------------------------------------------------------------------------------------
+
+    def end(self, rows: Any, state: Any, ts: int) -> Reports:
+        """Takes rows off the orders at hand and reports their end."""
+        ended = taken(self.hand, rows)
+        after = np.empty(len(ended.ids), np.int32)
+        after[:] = state
+        check_steps(ended.state, after)
+        keep = np.ones(len(self.hand.ids), bool)
+        keep[rows] = False
+        self._keep(keep)
+        return report_of(replace(ended, state=after, left=np.zeros(len(after))), ts)
+
+    def _keep(self, rows: Mask) -> None:
+        self.hand = taken(self.hand, rows) if np.count_nonzero(rows) else no_orders()
+
+    def step(self, rows: Any, state: int) -> None:
+        """Moves rows at hand to a state in which they stay open."""
+        states = self.hand.state.copy()
+        check_steps(states[rows], np.full(len(states[rows]), state))
+        states[rows] = state
+        self.hand = replace(self.hand, state=states)
+
+    def put(self, rows: Any, columns: dict[str, Any], terms: Terms | None) -> None:
+        """Replaces columns of rows at hand, of all where no rows are named; terms of None stay as they are."""
+        hand = self.hand
+        if rows is not None:
+            columns = {name: _placed(getattr(hand, name), rows, column) for name, column in columns.items()}
+            if terms is not None:
+                before = terms_of(hand)
+                fields = {f: _placed(getattr(before, f), rows, getattr(terms, f)) for f in terms.__struct_fields__}
+                terms = Terms(**fields)
+        self.hand = replace(hand, **columns, terms=hand.terms if terms is None else terms)
+
+    def spend(self, rows: Any, qty: Vector, fees: Any) -> None:
+        """Adds what rows at hand have just traded to what they had before."""
+        before = spent_of(self.hand)
+        filled, paid = before.filled.copy(), before.paid.copy()
+        filled[rows] += np.abs(qty)
+        paid[rows] += fees
+        self.hand = replace(self.hand, spent=replace(before, filled=filled, paid=paid))
+
+    def all(self) -> Resting:
+        """Every open order, in the order of acceptance."""
+        both = joined(self._asleep, self.hand)
+        return both if both is self.hand else taken(both, np.argsort(both.number, kind="stable"))
+
+    def rows_of(self, ids: Iterable[int]) -> list[int]:
+        """The row at hand of each id, -1 when there is none."""
+        places = {order: row for row, order in enumerate(self.hand.ids.tolist())}
+        return [places.get(order, -1) for order in ids]
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        return {"hand": packed(self.hand), "asleep": packed(self._asleep), "accepted": self._accepted}
+
+    def load(self, fields: dict[str, Any]) -> None:
+        self.hand, self._accepted = unpacked(fields["hand"]), fields["accepted"]
+        self._sleep(unpacked(fields["asleep"]))
+
+
+def _placed(column: Any, rows: Any, values: Any) -> Any:
+    """The column with these values in these rows."""
+    column = column.copy()
+    column[rows] = values
+    return column

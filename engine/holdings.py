@@ -1,0 +1,216 @@
+"""What is held: cash, positions, average cost and P&L as columns, and the arithmetic of fills and corporate actions.
+
+Columns are replaced, never changed in place, so that a Book may share them.
+"""
+
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+
+from engine.errors import DataError
+from engine.events import Codes, Fills, Vector
+from engine.protocols import Bookkeeping
+from engine.universe import Universe
+
+COLUMNS = ("cash", "qty", "mark", "entry", "best", "opened", "realised", "fees", "income")
+_FEW = 48  # fills up to which a loop is faster than arrays
+
+
+class Holdings:
+    """Cash (C,) and columns (N,): signed shares, mark, average cost, best mark since entry, P&L, fees and income.
+
+    Adding averages the price in, reducing realises against the average, crossing zero starts anew. Shorts have negative
+    quantity and their average cost is the average price sold at.
+    """
+
+    def __init__(self, *, universe: Universe, cash: float, bookkeeping: Bookkeeping) -> None:
+        n, c = len(universe), len(universe.currencies)
+        self._universe, self._keeping = universe, bookkeeping
+        self.cash = np.zeros(c)
+        self.cash[0] = cash
+        self.qty, self.mark = np.zeros(n), np.full(n, np.nan)
+        self.entry, self.best = np.full(n, np.nan), np.full(n, np.nan)
+        self.opened = np.zeros(n, np.int64)
+        self.realised, self.fees, self.income = np.zeros(n), np.zeros(n), np.zeros(n)
+
+    def fill(self, fills: Fills) -> None:
+        count = len(fills.symbol)
+        if count > _FEW and len(set(fills.symbol.tolist())) == count:
+            self._many(fills)
+        else:  # and where a symbol is filled twice, each fill sees the position the last one left
+            self._few(fills)
+
+    def earn(self, s: int, amount: float) -> None:
+        """Counts a dividend as income; its cash comes on its own day."""
+        self.income = added(self.income, np.array([s]), np.array([amount]))
+
+    def _few(self, fills: Fills) -> None:
+        """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
+        finite, multipliers, currencies = True, self._universe.multiplier, self._universe.currency
+        names = ("qty", "entry", "best", "opened", "realised", "fees")
+        qty, entry, best, opened, realised, paid = (getattr(self, name).copy() for name in names)
+        money = self.cash.tolist()
+        columns = (fills.symbol, fills.qty, fills.price, np.add.reduce(fills.fees, 1), fills.at)
+        for s, dq, price, fee, at in zip(*(column.tolist() for column in columns), strict=True):
+            finite &= isfinite(dq) and isfinite(price) and price > 0
+            before, cost, multiplier = qty.item(s), entry.item(s), multipliers.item(s)
+            after = before + dq
+            reduces = before * dq < 0
+            if reduces:
+                closed = before if before * after < 0 else -dq
+                realised[s] = realised.item(s) + closed * (price - cost) * multiplier
+            if after == 0:
+                entry[s] = best[s] = nan
+                opened[s] = 0
+            elif before == 0 or before * after < 0:
+                entry[s], opened[s], mark = price, at, self.mark.item(s)
+                best[s] = price if mark != mark or (mark - price) * after < 0 else mark
+            elif not reduces:
+                entry[s] = (before * cost + dq * price) / after
+            qty[s] = after
+            paid[s] = paid.item(s) + fee
+            money[currencies.item(s)] -= dq * price * multiplier + fee
+        if not finite:
+            raise _unsound(fills)
+        self.cash = np.array(money)
+        for name, array in zip(names, (qty, entry, best, opened, realised, paid), strict=True):
+            setattr(self, name, array)
+
+    def _many(self, fills: Fills) -> None:
+        """The same for many fills, each of another symbol, in arrays.
+
+        Adding averages the price in, reducing realises against the average, crossing zero starts anew.
+        """
+        s, dq, price, fees = fills.symbol, fills.qty, fills.price, fills.fees.sum(axis=1)
+        if not (np.isfinite(dq).all() and np.isfinite(price).all() and (price > 0).all()):
+            raise _unsound(fills)
+        before, entry, multiplier = self.qty[s], self.entry[s], self._universe.multiplier[s]
+        after = before + dq
+        flat, reduces = after == 0, before * dq < 0
+        begins = before == 0
+        averaged = np.where(begins, price, entry)
+        if reduces.any():
+            crosses = before * after < 0
+            closed = np.where(reduces, np.where(crosses, before, -dq), 0.0)
+            self.realised = added(self.realised, s, closed * (price - averaged) * multiplier)
+            begins |= crosses
+            averaged = np.where(crosses, price, averaged)
+        adds = ~(begins | reduces)
+        if adds.any():
+            averaged[adds] = ((before * entry + dq * price)[adds]) / after[adds]
+        best = np.where(begins, self._best_from(after, price, self.mark[s]), self.best[s])
+        self.fees = added(self.fees, s, fees)
+        self.entry = _put(self.entry, s, np.where(flat, np.nan, averaged))
+        self.best = _put(self.best, s, np.where(flat, np.nan, best))
+        self.opened = _put(self.opened, s, np.where(flat, 0, np.where(begins, fills.at, self.opened[s])))
+        self.qty = _put(self.qty, s, after)
+        self.move_cash(s, -dq * price * multiplier - fees)
+
+    @staticmethod
+    def _best_from(qty: Vector, price: Vector, mark: Vector) -> Vector:
+        """The better of price and mark for the side of this quantity."""
+        return np.where(qty > 0, np.fmax(price, mark), np.fmin(price, mark))
+
+    def move_cash(self, symbols: Codes, amount: Vector) -> None:
+        cash = self.cash.copy()
+        if len(cash) == 1:
+            cash[0] += amount.sum()
+        else:
+            np.add.at(cash, self._universe.currency[symbols], amount)
+        self.cash = cash
+
+    def split(self, s: int, ratio: float) -> None:
+        """A split: quantity times ratio, prices over ratio; a fraction of a lot is paid out at the adjusted mark."""
+        if not (ratio > 0 and np.isfinite(ratio)):
+            raise DataError(f"ledger: split of {self._universe.symbols[s]} has ratio {ratio}; it must be positive")
+        row = np.array([s], np.int32)
+        exact = self.qty[s] * ratio
+        whole = np.trunc(np.round(exact, 9) / self._universe.lot[s]) * self._universe.lot[s]
+        for name in ("mark", "entry", "best"):
+            setattr(self, name, _put(getattr(self, name), row, getattr(self, name)[row] / ratio))
+        self.qty = _put(self.qty, row, np.array([exact]))
+        if exact != whole:
+            self._sell_off(row, exact - whole, self._fraction_price(s))
+
+    def _fraction_price(self, s: int) -> float:
+        """What a fraction of a lot is paid out at: the adjusted mark, or nothing where it is lost."""
+        return float(self.mark[s]) if self._keeping.fractions else 0.0
+
+    def _sell_off(self, row: Codes, qty: float, price: float) -> None:
+        """Turns part of a position into cash at a price, without an order."""
+        s = int(row[0])
+        multiplier = float(self._universe.multiplier[s])
+        self.realised = added(self.realised, row, np.array([qty * (price - self.entry[s]) * multiplier]))
+        self.qty = added(self.qty, row, np.array([-qty]))
+        self.move_cash(row, np.array([qty * price * multiplier]))
+        if self.qty[s] == 0:
+            for name in ("entry", "best"):
+                setattr(self, name, _put(getattr(self, name), row, np.array([np.nan])))
+            self.opened = _put(self.opened, row, np.array([0]))
+
+    def close_at(self, s: int, price: float) -> None:
+        row = np.array([s], np.int32)
+        if self.qty[s]:
+            if not (price >= 0 and np.isfinite(price)):
+                symbol = self._universe.symbols[s]
+                raise DataError(f"ledger: delisting of {symbol} states the price {price}; state one of zero or more")
+            self._sell_off(row, float(self.qty[s]), price)
+
+    def rename(self, old: int, new: int, ratio: float) -> None:
+        """Moves position, cost and marks to the successor; what is held there on the other side is closed against it.
+
+        A fraction of a lot is paid out at the adjusted mark, as after a split.
+        """
+        if not (ratio > 0 and np.isfinite(ratio)):
+            symbol = self._universe.symbols[old]
+            raise DataError(f"ledger: symbol change of {symbol} has ratio {ratio}; state new shares for one old")
+        rows = np.array([old, new], np.int32)
+        if np.isnan(self.mark[new]):
+            self.mark = _put(self.mark, rows[1:], self.mark[old : old + 1] / ratio)
+        if self.qty[old]:
+            self._merge(rows, ratio)
+            total, lot = float(self.qty[new]), float(self._universe.lot[new])
+            fraction = total - float(np.trunc(round(total, 9) / lot) * lot)
+            if fraction:
+                self._sell_off(rows[1:], fraction, self._fraction_price(new))
+
+    def _merge(self, rows: Codes, ratio: float) -> None:
+        """Adds the position of the first row, rescaled, to that of the second."""
+        old, new = int(rows[0]), int(rows[1])
+        qty, held = float(self.qty[old]) * ratio, float(self.qty[new])
+        cost, there = float(self.entry[old]) / ratio, float(self.entry[new])
+        total, stays = qty + held, abs(held) > abs(qty)
+        entry = there if stays else cost
+        if qty * held > 0:
+            entry = (qty * cost + held * there) / total
+        elif held:
+            closed = -held if not stays else qty
+            profit = closed * (there - cost) * float(self._universe.multiplier[new])
+            self.realised = added(self.realised, rows[1:], np.array([profit]))
+        kept = new if stays else old
+        best = float(self.best[kept]) / (1.0 if stays else ratio)
+        opened = int(self.opened[kept])
+        flat = total == 0
+        self.entry = _put(self.entry, rows, np.array([nan, nan if flat else entry]))
+        self.best = _put(self.best, rows, np.array([nan, nan if flat else best]))
+        self.opened = _put(self.opened, rows, np.array([0, 0 if flat else opened]))
+        self.qty = _put(self.qty, rows, np.array([0.0, total]))
+
+
+def _unsound(fills: Fills) -> DataError:
+    said = f"{fills.qty.tolist()} at {fills.price.tolist()}"
+    return DataError(f"ledger: fills of {fills.ts}: {said}; quantity and price must be finite, the price positive")
+
+
+def _put(array: Any, rows: Any, values: Any) -> Any:
+    copy = array.copy()
+    copy[rows] = values
+    return copy
+
+
+def added(array: Vector, rows: Any, values: Vector) -> Vector:
+    """A copy with these values added at these rows."""
+    copy = array.copy()
+    copy[rows] += values
+    return copy
