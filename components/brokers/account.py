@@ -55,6 +55,7 @@ class Account:
         self.rate, self._symbol_rate = rate, Column(rate[self.universe.currency])
         self.unit = rate[self.universe.currency] * self.universe.multiplier  # (N,) base currency a point and share
         self._unit = Column(self.unit)
+        self._simple = bool((self.unit == 1.0).all() and (rate == 1.0).all())
 
     @property
     def rule(self) -> str:
@@ -92,6 +93,7 @@ class Account:
             rate=self._symbol_rate.at(s),
             lot=self._lot.at(s),
             later=self._later,
+            simple=self._simple,
             at=at,
             limit=limit,
         )

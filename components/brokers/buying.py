@@ -25,6 +25,7 @@ class Trades(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     at: Conditions  # of the bar that fills
     limit: Vector | None = None  # no trade pays more, or is paid less, than this; NaN = none
     later: bool = False  # what sales bring cannot be spent yet
+    simple: bool = False  # unit, multiplier and rate are one for every symbol
 
 
 def money(trades: Trades, costs: CostModel) -> tuple[Vector, Vector, Matrix]:
@@ -38,6 +39,9 @@ def money(trades: Trades, costs: CostModel) -> tuple[Vector, Vector, Matrix]:
     price = costs.price(qty, trades.reference, trades.at)
     if limit is not None:
         price = np.where(qty > 0, np.fmin(price, limit), np.fmax(price, limit))
+    if trades.simple:
+        fees = costs.fees(qty, price, trades.at)
+        return price, qty * price + np.add.reduce(fees, 1), fees
     fees = costs.fees(qty * trades.multiplier, price, trades.at)
     return price, qty * price * trades.unit + np.add.reduce(fees, 1) * trades.rate, fees
 

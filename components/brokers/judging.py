@@ -1,5 +1,6 @@
 """Which new orders a broker takes, and why not: pure functions of the legs and the standing of the account."""
 
+from math import isfinite
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -24,6 +25,7 @@ class Standing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     gone: Mask  # delisted or renamed
     lot: Vector
     tick: Vector
+    single: bool  # a lot is one share of every symbol
     auctions: bool  # whether it is known when the auctions are
     lent: bool = False  # whether the floor is what can be borrowed
     busy: Mask | None = None  # the broker itself is trading it, None = none
@@ -49,7 +51,9 @@ class Verdict(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def plain(orders: Approved, standing: Standing) -> bool:
     """Whether every leg is a new market day order that nothing can be said against: the usual case, quickly seen."""
     symbol, qty = orders.symbol, orders.qty
-    if any(map(np.count_nonzero, (orders.action, orders.kind, orders.tif))):
+    codes = orders.action
+    alike = orders.kind is codes and orders.tif is codes  # one column of zeros, as optimizers send it
+    if np.count_nonzero(codes) or not (alike or not (np.count_nonzero(orders.kind) or np.count_nonzero(orders.tif))):
         return False
     symbols = symbol.tolist()
     if not symbols:
@@ -59,10 +63,12 @@ def plain(orders: Approved, standing: Standing) -> bool:
     if standing.busy is not None:
         return False
     at = symbol.astype(np.intp)
-    if np.count_nonzero(standing.gone[at]) or np.count_nonzero(qty) < len(qty):
+    if np.count_nonzero(qty) < len(qty) or (np.count_nonzero(standing.gone) and np.count_nonzero(standing.gone[at])):
         return False
-    lots = qty / standing.lot[at]
-    good: Mask = (lots == np.rint(lots)) & np.isfinite(qty)
+    lots = qty if standing.single else qty / standing.lot[at]
+    good: Mask = lots == np.rint(lots)
+    if not isfinite(np.add.reduce(qty)):
+        return False
     if standing.free is not None:
         if len(set(symbols)) < len(symbols):
             return False

@@ -128,6 +128,7 @@ class Simulated:
         self._unlearnt: Bars | None = None
         self._seen = SeenIds(_SEEN_IDS)
         self._gone: Mask = np.zeros(len(universe), bool)
+        self._single = bool((universe.lot == 1.0).all())
 
     def on_book(self, book: Book, /) -> None:
         self._account.on_book(book)
@@ -157,6 +158,7 @@ class Simulated:
             gone=self._gone,
             lot=self._universe.lot,
             tick=self._universe.tick,
+            single=self._single,
             auctions=self._venue.knows_auctions,
             lent=self._dealing.lent,
             busy=self._upkeep.busy(self._dealing.blotter),

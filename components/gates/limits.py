@@ -180,11 +180,10 @@ class Limits:
         return Approved(ts=orders.ts, **columns)
 
     def _remember(self, ids: Any, symbol: Any, qty: Any) -> None:
-        total = np.add.reduce(qty)
-        if np.count_nonzero(qty) == len(qty) and total == total:
+        if np.count_nonzero(qty) == len(qty):
             self._pending.append((ids, symbol, qty))
-        else:  # cancels ask for nothing, and a replace that keeps its quantity (NaN) for nothing more
-            live = np.nan_to_num(qty) != 0
+        else:  # cancels ask for nothing
+            live = qty != 0
             self._pending.append((ids[live], symbol[live], qty[live]))
 
     def _one_by_one(self, orders: Legs) -> tuple[Approved | Refusals, ...]:
@@ -205,6 +204,9 @@ class Limits:
         answer: list[Approved | Refusals] = []
         if passed:
             answer.append(self._approve(orders, np.array(passed) if refused else None))
+            ids, symbol, qty = self._pending[-1]
+            known = ~np.isnan(qty)  # a replace that keeps its quantity asks for nothing more
+            self._pending[-1] = (ids[known], symbol[known], qty[known])
         if refused:
             answer.append(_refusals(orders, refused, self._name))
         return tuple(answer)
