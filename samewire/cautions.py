@@ -33,7 +33,7 @@ class Caution:
 
 def cautions(run: RunFile) -> tuple[Caution, ...]:
     """All warnings of a checked run file. None of them keeps it from being run."""
-    found = (_weight(run), _order_value(run), _sinks(run))
+    found = (_weight(run), _order_value(run), _proceeds(run), _sinks(run))
     others = (*_untrained(run), *_unheard(run))
     return (*(caution for caution in found if caution is not None), *others)
 
@@ -102,6 +102,18 @@ def _order_value(run: RunFile) -> Caution | None:
         f"larger orders are refused whole; raise risk.max_order_value to {largest} or lower the weight"
     )
     return Caution(run.risk.where, "risk.max_order_value", text)
+
+
+def _proceeds(run: RunFile) -> Caution | None:
+    """Purchases paid with sales that have not settled yet: a cash account cuts them, slice after slice."""
+    days, borrows = _number(run.broker, "settlement_days"), _number(run.broker, "leverage") or 1.0
+    if not days or borrows > 1 or run.broker.options.get("short") or not run.optimizer.options.get("proceeds"):
+        return None
+    text = (
+        f"sales settle {days:g} trading days later (broker.settlement_days), but the optimizer spends what they bring "
+        "at once and the broker cuts those purchases; set optimizer.proceeds to false"
+    )
+    return Caution(run.optimizer.where, "optimizer.proceeds", text)
 
 
 def _sinks(run: RunFile) -> Caution | None:

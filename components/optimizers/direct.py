@@ -19,7 +19,8 @@ class Direct:
     What is wanted is compared with filled and working shares, so a target given twice is traded once. NaN in a target
     leaves the symbol as it is. Sales are sent before purchases; purchases are cut to cash plus the proceeds of the
     sales, net of costs and of `reserve_bps` on both sides for the gap between mark and fill, in order of alpha
-    (`sizing.afford` states the rule; `afford: false` leaves the cutting to the broker). Symbols without a FRESH bar at
+    (`sizing.afford` states the rule; `afford: false` leaves the cutting to the broker, `proceeds: false` spends
+    none of what the sales of the slice bring). Symbols without a FRESH bar at
     t get no order. Orders are of the kind `order` and live as `time_in_force` says; a target's limit or stop price
     makes them limit, stop or stop-limit orders on their ticks, and what rests of earlier ones is kept, replaced or
     cancelled to what is wanted now (`priced.orders_toward`).
@@ -47,9 +48,10 @@ class Direct:
         order: OrderName = "market",
         time_in_force: TifName = "day",
         afford: bool = True,
+        proceeds: bool = True,
     ) -> None:
         self._sizing = Sizing(
-            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford
+            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford, proceeds
         )
         self._universe = universe
         self._latest = unseen(len(universe))

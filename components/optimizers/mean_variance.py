@@ -82,6 +82,7 @@ class MeanVariance:
         order: OrderName = "market",
         time_in_force: TifName = "day",
         afford: bool = True,
+        proceeds: bool = True,
     ) -> None:
         given = (("risk_aversion", risk_aversion), ("holding_slices", holding_slices), ("ic", ic))
         for key, value in (*given, ("max_weight", max_weight), ("max_invest", max_invest)):
@@ -92,7 +93,7 @@ class MeanVariance:
         if alpha not in ("grinold", "raw"):
             raise ValueError(f"alpha must be grinold or raw, got {alpha!r}")
         self._sizing = Sizing(
-            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford
+            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford, proceeds
         )
         cost = costs.rate() if turnover_cost_bps is None else turnover_cost_bps * 1e-4
         self._wish = _Wish(risk_aversion, cost / holding_slices, max_weight, max_invest, fully_invested)

@@ -65,7 +65,8 @@ class Sizing:
     `reserve_bps` is kept back for the gap between the mark and the fill, on purchases and on the proceeds of sales.
     `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position.
     Without `afford`, purchases are sent whole, from the highest alpha to the lowest (NaN last), and cutting them is
-    left to the broker.
+    left to the broker. Without `proceeds`, what the sales of a slice bring is not spent on its purchases: where sales
+    settle later the broker would cut those.
     """
 
     universe: Universe
@@ -78,6 +79,7 @@ class Sizing:
     order: OrderName = "market"
     time_in_force: TifName = "day"
     afford: bool = True
+    proceeds: bool = True
 
     def __post_init__(self) -> None:
         for option, value, known in (("order", self.order, KINDS), ("time_in_force", self.time_in_force, TIFS)):
@@ -205,7 +207,7 @@ def spendable(sizing: Sizing, book: Book, volume: Vector | None = None) -> float
 
 
 def afford(sizing: Sizing, trades: Trades, alpha: Vector, money: float) -> Vector:
-    """(L,) trades of which the purchases fit into `money` and the proceeds of the sales.
+    """(L,) trades of which the purchases fit into `money` and, where they may be spent, the proceeds of the sales.
 
     The rule for which are cut: purchases that cover a short come first, then by alpha from high to low (NaN last),
     then in the order of the universe. In that order each is bought whole while the money lasts; the first that does
@@ -213,6 +215,8 @@ def afford(sizing: Sizing, trades: Trades, alpha: Vector, money: float) -> Vecto
     """
     value, fees = expected_cost(sizing, trades)
     cost = value + fees
+    if not sizing.proceeds:
+        cost = np.maximum(cost, 0.0)
     total = np.add.reduce(cost)
     if total <= money:
         return trades.qty

@@ -36,6 +36,14 @@ def test_a_weight_that_the_gate_allows_is_not_warned_of(risk: dict[str, float]) 
     assert said(optimizer=OPTIMIZER | {"max_weight": 0.2}, risk=risk) == []
 
 
+def test_spending_what_has_not_settled_is_warned_of() -> None:
+    broker = RUN["broker"] | {"settlement_days": 2}
+    (text,) = said(broker=broker, optimizer={"use": "direct"})
+    assert "sales settle 2 trading days later" in text
+    assert said(broker=broker, optimizer={"use": "direct", "proceeds": False}) == []
+    assert said(broker=broker | {"short": True}, optimizer={"use": "direct"}) == []
+
+
 def test_a_small_limit_on_orders_is_warned_of_with_both_values() -> None:
     (text,) = said(risk={"max_weight": 0.2, "max_order_value": 49_999})
     assert text.startswith(

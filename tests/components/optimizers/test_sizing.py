@@ -314,6 +314,14 @@ def test_prices_and_cash_in_another_unit_change_nothing(case: tuple) -> None:  #
     assert sent(orders_for(free, wanted, alpha, where, status)) == sent(orders_for(free, wanted, alpha, scaled, status))
 
 
+def test_without_proceeds_purchases_are_paid_with_what_is_at_hand_alone() -> None:
+    two, latest = universe_of(("A", "B")), Latest(np.zeros(2, np.int32))
+    where, wanted = book(day(0), [10.0, 10.0], cash=200.0, qty=[100.0, 0.0]), np.array([0.0, 100.0])
+    for proceeds, bought in ((True, 100.0), (False, 20.0)):
+        answer = orders_for(sizing(two, proceeds=proceeds), wanted, np.zeros(2), where, latest)
+        assert sent(answer) == {0: -100.0, 1: bought}
+
+
 def test_afford_leaves_trades_alone_when_money_suffices() -> None:
     trades = Trades(np.array([0]), np.array([10.0]), np.zeros(1), np.array([5.0]), np.array([5.0]))
     assert afford(sizing(), trades, np.zeros(1), 50.0) is trades.qty
