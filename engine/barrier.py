@@ -247,19 +247,19 @@ def followed(target: Target, actions: Actions) -> Target:
     value, shares = columns["value"], target.kind is TargetKind.QUANTITY
     for i, kind in enumerate(actions.kind.tolist()):
         s, ratio = int(actions.symbol[i]), float(actions.ratio[i])
-        if kind == ActionKind.DELISTING:
-            value[s] = 0.0
-        if kind == ActionKind.SYMBOL_CHANGE:
-            new = int(actions.successor[i])
-            value[new] = np.nansum([value[s], value[new]])
-            value[s] = 0.0
-            for name in ("alpha", "limit", "stop"):
-                columns[name][new] = columns[name][s]
-            s = new
         if kind in (ActionKind.SPLIT, ActionKind.SYMBOL_CHANGE):
             value[s] *= ratio if shares else 1.0
             columns["limit"][s] /= ratio
             columns["stop"][s] /= ratio
+        if kind == ActionKind.SYMBOL_CHANGE:
+            new = int(actions.successor[i])
+            if not np.isnan(value[s]):  # both wishes count; no wish for the one leaves that for the other
+                value[new] = value[s] + (0.0 if np.isnan(value[new]) else value[new])
+            for name in ("alpha", "limit", "stop"):
+                if not np.isnan(columns[name][s]):
+                    columns[name][new] = columns[name][s]
+        if kind in (ActionKind.DELISTING, ActionKind.SYMBOL_CHANGE):
+            value[s] = 0.0
     return msgspec.structs.replace(target, **columns)
 
 

@@ -32,7 +32,7 @@ class Holdings:
         self.qty, self.mark = np.zeros(n), np.full(n, np.nan)
         self.entry, self.best = np.full(n, np.nan), np.full(n, np.nan)
         self.opened = np.zeros(n, np.int64)
-        self.realised, self.fees, self.income = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.realised, self.fees, self.income = np.zeros(n), np.zeros(n), frozen(np.zeros(n))
 
     def fill(self, fills: Fills) -> None:
         count = len(fills.symbol)
@@ -43,7 +43,7 @@ class Holdings:
 
     def earn(self, s: int, amount: float) -> None:
         """Counts a dividend as income; its cash comes on its own day."""
-        self.income = added(self.income, np.array([s]), np.array([amount]))
+        self.income = frozen(added(self.income, np.array([s]), np.array([amount])))
 
     def _few(self, fills: Fills) -> None:
         """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
@@ -121,20 +121,25 @@ class Holdings:
         self.cash = cash
 
     def split(self, s: int, ratio: float) -> None:
-        """A split: quantity times ratio, prices over ratio; a fraction of a lot is paid out at the adjusted mark."""
+        """A split: quantity times ratio, prices over ratio; what is no whole share is paid out at the adjusted mark."""
         if not (ratio > 0 and np.isfinite(ratio)):
             raise DataError(f"ledger: split of {self._universe.symbols[s]} has ratio {ratio}; it must be positive")
         row = np.array([s], np.int32)
         exact = self.qty[s] * ratio
-        whole = np.trunc(np.round(exact, 9) / self._universe.lot[s]) * self._universe.lot[s]
+        fraction = self._fraction(float(exact), s)
         for name in ("mark", "entry", "best"):
             setattr(self, name, _put(getattr(self, name), row, getattr(self, name)[row] / ratio))
         self.qty = _put(self.qty, row, np.array([exact]))
-        if exact != whole:
-            self._sell_off(row, exact - whole, self._fraction_price(s))
+        if fraction:
+            self._sell_off(row, fraction, self._fraction_price(s))
+
+    def _fraction(self, qty: float, s: int) -> float:
+        """What of a quantity is no whole share, or no whole lot where a lot is smaller: an odd lot is kept."""
+        step = min(float(self._universe.lot[s]), 1.0)
+        return qty - float(np.trunc(round(qty / step, 9)) * step)
 
     def _fraction_price(self, s: int) -> float:
-        """What a fraction of a lot is paid out at: the adjusted mark, or nothing where it is lost."""
+        """What a fraction of a share is paid out at: the adjusted mark, or nothing where it is lost."""
         return float(self.mark[s]) if self._keeping.fractions else 0.0
 
     def _sell_off(self, row: Codes, qty: float, price: float) -> None:
@@ -160,7 +165,7 @@ class Holdings:
     def rename(self, old: int, new: int, ratio: float) -> None:
         """Moves position, cost and marks to the successor; what is held there on the other side is closed against it.
 
-        A fraction of a lot is paid out at the adjusted mark, as after a split.
+        What is no whole share is paid out at the adjusted mark, as after a split.
         """
         if not (ratio > 0 and np.isfinite(ratio)):
             symbol = self._universe.symbols[old]
@@ -170,8 +175,7 @@ class Holdings:
             self.mark = _put(self.mark, rows[1:], self.mark[old : old + 1] / ratio)
         if self.qty[old]:
             self._merge(rows, ratio)
-            total, lot = float(self.qty[new]), float(self._universe.lot[new])
-            fraction = total - float(np.trunc(round(total, 9) / lot) * lot)
+            fraction = self._fraction(float(self.qty[new]), new)
             if fraction:
                 self._sell_off(rows[1:], fraction, self._fraction_price(new))
 
@@ -207,6 +211,12 @@ def _put(array: Any, rows: Any, values: Any) -> Any:
     copy = array.copy()
     copy[rows] = values
     return copy
+
+
+def frozen(array: Any) -> Any:
+    """The array, read-only from now on: a book shares it."""
+    array.flags.writeable = False
+    return array
 
 
 def added(array: Vector, rows: Any, values: Vector) -> Vector:

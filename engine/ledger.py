@@ -25,7 +25,7 @@ from engine.events import (
     Reports,
     Stamps,
 )
-from engine.holdings import COLUMNS, Holdings, added
+from engine.holdings import COLUMNS, Holdings, added, frozen
 from engine.open_orders import OpenLegs
 from engine.protocols import Bookkeeping
 from engine.state import check_appended, pack, unpack
@@ -58,8 +58,8 @@ class Ledger:
         n, c = len(universe), len(universe.currencies)
         self._universe, self._keeping = universe, bookkeeping
         self._has = Holdings(universe=universe, cash=cash, bookkeeping=bookkeeping)
-        self._rate = np.ones(c)
-        self._receivable, self._unsettled, self._interest = np.zeros(c), np.zeros(c), np.zeros(c)
+        self._rate, self._receivable = frozen(np.ones(c)), np.zeros(c)
+        self._unsettled, self._interest = frozen(np.zeros(c)), frozen(np.zeros(c))
         self._translation = 0.0
         self._settling: list[tuple[int, int, float]] = []  # (instant, currency, amount), in order of the instant
         self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
@@ -70,7 +70,10 @@ class Ledger:
         self._derive()
 
     def _derive(self) -> None:
-        """What follows from positions and rates, worked out only when those change."""
+        """What follows from positions and rates, worked out only when those change. A book shares these columns."""
+        has = self._has
+        for column in (has.cash, has.qty, has.entry, has.best, has.opened, has.realised, has.fees):
+            column.flags.writeable = False
         universe, qty = self._universe, self._has.qty
         self._held = held = qty.nonzero()[0]
         self._money = float((self._has.cash + self._receivable).dot(self._rate))
@@ -86,6 +89,7 @@ class Ledger:
         if np.count_nonzero(bars.status):
             fresh = bars.status == 0
             mark = np.where(fresh, close, self._has.mark)
+            mark.flags.writeable = False
             close = np.where(fresh, close, 0.0)
         if len(mark) != len(self._has.qty) or not isfinite(self._ones.dot(close)):
             raise DataError(
@@ -98,6 +102,7 @@ class Ledger:
                 self._has.best = side * np.fmax(side * self._has.best, side * mark)
             else:
                 self._has.best = np.maximum(self._has.best, mark)  # NaN where flat, and NaN stays
+            self._has.best.flags.writeable = False
         if self._due and self._due[0][0] <= bars.ts:
             self._pay(bars.ts)
         if self._settling and self._settling[0][0] <= bars.ts:
@@ -134,6 +139,7 @@ class Ledger:
         self._unsettled = np.zeros(len(self._unsettled))  # summed anew: what is all settled is exactly zero
         for _, currency, amount in self._settling:
             self._unsettled[currency] += amount
+        self._unsettled = frozen(self._unsettled)
 
     def on_charges(self, charges: Charges, /) -> None:
         """Books money that moves without a trade; the book that shows it comes with the fills of the slice."""
@@ -147,7 +153,7 @@ class Ledger:
                 fees[s] -= amount
             else:
                 interest[currency] += amount
-        self._has.cash, self._has.fees, self._interest = cash, fees, interest
+        self._has.cash, self._has.fees, self._interest = cash, fees, frozen(interest)
         self._derive()
 
     def on_actions(self, actions: Actions, /) -> Book:
@@ -161,7 +167,7 @@ class Ledger:
         kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
         if kind is ActionKind.SPLIT:
             self._has.split(s, float(actions.ratio[i]))
-            self._orders.split(s, float(actions.ratio[i]))
+            self._orders.split(s, float(actions.ratio[i]), float(self._universe.tick[s]))
         elif kind is ActionKind.CASH_DIVIDEND and self._keeping.dividends:
             amount = float(self._has.qty[s] * actions.amount[i] * self._universe.multiplier[s])
             if amount:
@@ -195,7 +201,7 @@ class Ledger:
             if len(rate) != len(self._rate) or not (np.isfinite(rate).all() and (rate > 0).all() and rate[0] == 1.0):
                 raise DataError(f"ledger: rates {rate} at {reference.ts}: one positive rate a currency, 1 for the base")
             before = self.book(reference.ts).equity
-            self._rate = np.array(rate)
+            self._rate = frozen(np.array(rate))
             self._derive()
             self._translation += self.book(reference.ts).equity - before
 
@@ -244,7 +250,7 @@ class Ledger:
         check_appended(fields["symbols"], self._universe.symbols)
         place = list(range(len(fields["symbols"])))
         for name in self._ARRAYS:
-            setattr(self, f"_{name}", np.array(fields[name]))
+            setattr(self, f"_{name}", frozen(np.array(fields[name])))
         for name in COLUMNS:
             setattr(self._has, name, _placed(getattr(self._has, name), fields[name]))
         self._due = [(pay_at, currency, amount) for pay_at, currency, amount in fields["due"]]

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Approved, Codes, Ids, LegAction, OpenOrders, OrderKind, OrderState, Reports, Vector
+from engine.events import Approved, Codes, Ids, LegAction, Mask, OpenOrders, OrderKind, OrderState, Reports, Vector
 from engine.state import pack, unpack
 
 _CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
@@ -14,11 +14,31 @@ _CANCELLED, _TRIGGERED = int(OrderState.CANCELLED), int(OrderState.TRIGGERED)  #
 _REPLACED = int(OrderState.REPLACED)
 _NEW, _REPLACE = int(LegAction.NEW), int(LegAction.REPLACE)
 _VERSION = 2
+_NEAR_TICK = 1e-6  # ticks
 
 
 def _empty() -> OpenOrders:
     none, ids, codes = np.empty(0), np.empty(0, np.uint64), np.empty(0, np.int32)
     return OpenOrders(ids=ids, parent=ids, symbol=codes, left=none, kind=codes, limit=none, stop=none)
+
+
+def split_price(price: Vector, ratio: float, tick: float, up: Mask) -> Vector:
+    """Prices of orders after a split: price / ratio, between two ticks the upper one where `up`, else the lower one.
+
+    Away from the market: limits of purchases and stops of sales go down, the others up, so that no limit is worse than
+    it was and no stop is met earlier. What is less than a tick stays as it is; so does any price where tick is 0.
+
+    >>> split_price(np.array([50.0, 50.0, 48.0]), 3.0, 0.01, np.array([False, True, True]))
+    array([16.66, 16.67, 16.  ])
+    """
+    exact = price / ratio
+    if not tick > 0:
+        return exact
+    with np.errstate(invalid="ignore"):  # of a price that its kind does not use, and that may be anything
+        steps = exact / tick
+        between = np.abs(steps - np.rint(steps)) > _NEAR_TICK
+        whole = np.where(up, np.ceil(steps), np.floor(steps))
+    return np.where(between & (whole > 0), whole * tick, exact)
 
 
 class OpenLegs:
@@ -32,11 +52,13 @@ class OpenLegs:
     def __init__(self, n: int) -> None:
         self._n = n
         self._none, self._zero = _empty(), np.zeros(n)
+        self._zero.flags.writeable = False
         self.legs: OpenOrders = self._none
         self.working: Vector = self._zero
         self._triggered: NDArray[np.bool_] = np.empty(0, bool)
         self._ids: set[int] | None = None  # of the open orders, None = not asked for since they changed
-        self._asked: dict[int, tuple[int, float, float]] = {}  # order -> the replace that asks for new prices
+        # order -> the replaces that ask for new prices, in their order, each as (its own id, limit, stop)
+        self._asked: dict[int, list[tuple[int, float, float]]] = {}
 
     def accept(self, approved: Approved) -> None:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
@@ -75,12 +97,13 @@ class OpenLegs:
         """Keeps the prices that a replace asks for until the broker has said yes or no; NaN asks for none."""
         for i in np.flatnonzero(approved.action == _REPLACE).tolist():
             prices = float(approved.limit[i]), float(approved.stop[i])
-            self._asked[int(approved.ref[i])] = (int(approved.ids[i]), *prices)
+            self._asked.setdefault(int(approved.ref[i]), []).append((int(approved.ids[i]), *prices))
 
     def _reprice(self, rows: NDArray[np.intp]) -> None:
         limit, stop = self.legs.limit.copy(), self.legs.stop.copy()
         for row in rows.tolist():
-            _, wanted, trigger = self._asked.pop(int(self.legs.ids[row]), (0, np.nan, np.nan))
+            waiting = self._asked.get(int(self.legs.ids[row]))
+            _, wanted, trigger = waiting.pop(0) if waiting else (0, np.nan, np.nan)
             limit[row] = limit[row] if np.isnan(wanted) else wanted
             stop[row] = stop[row] if np.isnan(trigger) else trigger
         self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
@@ -124,19 +147,23 @@ class OpenLegs:
     def remove(self, ids: Ids) -> None:
         if self._asked:
             refused = set(ids.tolist())
-            self._asked = {order: asked for order, asked in self._asked.items() if asked[0] not in refused}
+            kept = {order: [a for a in asked if a[0] not in refused] for order, asked in self._asked.items()}
+            self._asked = {order: asked for order, asked in kept.items() if asked}
         rows, found = self._find(ids)
         if found.any():
             keep = np.ones(len(self.legs.ids), bool)
             keep[rows[found]] = False
             self._keep(keep)
 
-    def split(self, symbol: int, ratio: float) -> None:
-        """Prices of open orders follow a split; their quantity waits for the broker's report."""
-        mine = self.legs.symbol == symbol
-        if mine.any():
-            scale = np.where(mine, ratio, 1.0)
-            self.legs = msgspec.structs.replace(self.legs, limit=self.legs.limit / scale, stop=self.legs.stop / scale)
+    def split(self, symbol: int, ratio: float, tick: float) -> None:
+        """Prices of open orders follow a split, see `split_price`; their quantity waits for the broker's report."""
+        mine = np.flatnonzero(self.legs.symbol == symbol)
+        if not mine.size:
+            return
+        limit, stop, buys = self.legs.limit.copy(), self.legs.stop.copy(), self.legs.left[mine] > 0
+        limit[mine] = split_price(limit[mine], ratio, tick, ~buys)
+        stop[mine] = split_price(stop[mine], ratio, tick, buys)
+        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
 
     def drop_symbol(self, symbol: int) -> None:
         if self.legs.ids.size:
@@ -187,17 +214,20 @@ class OpenLegs:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
         live = left if np.count_nonzero(triggered) == len(left) else np.where(triggered, left, 0.0)
         self.working = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
+        self.working.flags.writeable = False
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}
-        asked = [(order, *asked) for order, asked in self._asked.items()]
+        asked = [(order, *one) for order, asked in self._asked.items() for one in asked]
         return pack("open_orders", _VERSION, triggered=self._triggered, asked=asked, **columns)
 
     def load(self, state: bytes, place: list[int]) -> None:
         """`place` gives each saved symbol's position now."""
         fields = unpack(state, "open_orders", _VERSION)
         self._triggered = fields.pop("triggered")
-        self._asked = {order: (leg, limit, stop) for order, leg, limit, stop in fields.pop("asked")}
+        self._asked = {}
+        for order, *one in fields.pop("asked"):
+            self._asked.setdefault(order, []).append((one[0], one[1], one[2]))
         moved: Codes = np.asarray(place, np.int32)[fields["symbol"]] if len(fields["symbol"]) else fields["symbol"]
         self.legs = OpenOrders(**(fields | {"symbol": moved}))
         self._ids = None

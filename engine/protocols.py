@@ -181,6 +181,7 @@ class Conditions(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
     ask: Vector | None = None
     filled: Vector | None = None  # shares of the same order that filled before, unsigned; None = these are the first
     paid: Matrix | None = None  # (L, K) fees that those cost
+    memo: Matrix | None = None  # (L, M) sums of what the cost model's own `memo` said of those; None = not known
 
 
 class CostModel(Protocol):
@@ -188,8 +189,10 @@ class CostModel(Protocol):
 
     One that keeps estimates defines `on_bars` (and `save`, `load`): the broker calls it once a slice, after the fills
     of that slice, so that a fill is never priced with its own bar's estimate. One whose rates depend on what was
-    traded defines `on_fills`, one that must follow splits `on_actions`: the broker calls those too. Asking for prices,
-    fees and the rate changes nothing.
+    traded defines `on_fills`, one that must follow splits `on_actions`: the broker calls those too. One whose fees of
+    a further partial fill depend on more than `filled` and `paid` defines `memo(qty, price, at)`, (L, M) numbers with
+    the arguments of `fees`: the broker adds them up by order and hands the sums to the next fill of it. Asking for
+    prices, fees and the rate changes nothing.
     """
 
     def price(self, qty: Vector, reference: Vector, at: Conditions, /) -> Vector:

@@ -67,7 +67,7 @@ class Session:
     def __init__(self, wiring: Wiring, *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()) -> None:
         self.wiring = wiring
         self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks)
-        self._last = 0  # ts of the latest input
+        self._last = -(1 << 63)  # ts of the latest input; bars may be older than 1970
 
     async def run(self, *sources: AsyncIterable[Event]) -> int:
         """Runs all inputs of the sources, timers included. Returns how many there were; closes taps and sinks."""

@@ -112,10 +112,21 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
         features=tuple(Named(name, features[name]) for name in features),
         models=tuple(_model(spec, features, given) for spec in run.models),
         strategies=tuple(Named(component.name, _paced(component, given)) for component in run.strategies),
-        optimizer=Named(run.optimizer.name, construct(run.optimizer, given)),
+        optimizer=Named(run.optimizer.name, construct(_on_margin(run), given)),
         execution=None if run.execution is None else Named("execution", construct(run.execution, given)),
         gate=Named(run.risk.name, construct(run.risk, given)),
     )
+
+
+def _on_margin(run: RunFile) -> Component:
+    """The optimizer, told how far the broker's account may borrow where its own `leverage` is left out."""
+    optimizer, account = run.optimizer, run.broker.options
+    leverage = account.get("leverage")
+    if optimizer.options.get("leverage", _ABSENT) is not None or not isinstance(leverage, int | float):
+        return optimizer
+    if not (account.get("short") or leverage > 1):
+        return optimizer
+    return replace(optimizer, options=optimizer.options | {"leverage": float(leverage)})
 
 
 def feature_sets(run: RunFile, given: Given) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from samewire.diagnostics import SET, Where, shown_path
 from samewire.registry import resolve
-from samewire.run_file import Component, RunFile
+from samewire.run_file import Component, RunFile, nested_in
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
@@ -33,7 +33,7 @@ class Caution:
 
 def cautions(run: RunFile) -> tuple[Caution, ...]:
     """All warnings of a checked run file. None of them keeps it from being run."""
-    found = (_weight(run), _order_value(run), _proceeds(run), _sinks(run))
+    found = (_weight(run), _order_value(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
     others = (*_untrained(run), *_unheard(run))
     return (*(caution for caution in found if caution is not None), *others)
 
@@ -114,6 +114,45 @@ def _proceeds(run: RunFile) -> Caution | None:
         "at once and the broker cuts those purchases; set optimizer.proceeds to false"
     )
     return Caution(run.optimizer.where, "optimizer.proceeds", text)
+
+
+def _leverage(run: RunFile) -> Caution | None:
+    """Orders sized for more than the account may borrow: the broker cuts or refuses what goes beyond."""
+    wanted, allowed = _number(run.optimizer, "leverage"), _number(run.broker, "leverage")
+    if wanted is None or allowed is None or wanted <= allowed:
+        return None
+    text = (
+        f"{wanted:g} is above broker.leverage {allowed:g}: the broker cuts what goes beyond; leave optimizer.leverage "
+        "out, and it is the broker's"
+    )
+    return Caution(run.optimizer.where, "optimizer.leverage", text)
+
+
+def _spread(run: RunFile) -> Caution | None:
+    """Half a spread that is never charged: no quotes at the instant at which the orders trade, and no bps instead."""
+    costs = nested_in(run.broker.options.get("costs"))
+    free = [part for part in _within(costs) if part.use == "half_spread" and not part.options.get("bps")]
+    if not free:
+        return None
+    fill = run.broker.options.get("fill")
+    wanted = ("bid_open", "ask_open") if fill in ("next_open", "open_auction") else ("bid", "ask")
+    named = [part.options["extra"] for part in _within((run.feed,)) if "extra" in part.options]
+    looks = free[0].options.get("quotes", True)
+    if looks and (not named or any(set(wanted) <= set(names or ()) for names in named)):
+        return None  # a feed of the user's own may have any columns
+    both = f"feed.extra: [{', '.join(wanted)}]"
+    says = f"orders trade as broker.fill {fill} says, and feed.extra names no {wanted[0]} and {wanted[1]} for it"
+    text = (
+        f"half_spread charges nothing: {says if looks else 'quotes is false'}, and bps is 0; "
+        f"set bps to half a usual spread{f', or {both}' if looks else ''}"
+    )
+    return Caution(free[0].where, "broker.costs", text)
+
+
+def _within(parts: tuple[Component, ...]) -> list[Component]:
+    """These components and all that stand inside them."""
+    inner = [part for one in parts for value in one.options.values() for part in nested_in(value)]
+    return [*parts, *(_within(tuple(inner)) if inner else ())]
 
 
 def _sinks(run: RunFile) -> Caution | None:

@@ -163,7 +163,17 @@ def _by_leg(event: Any, symbols: Sequence[str], only: int | None) -> Iterator[di
     for i, place in enumerate(event.symbol.tolist()):
         if only is None or place == only:
             cells = {name: _cell(event, name, column[i]) for name, column in columns.items()}
-            yield {"ts": stamp(event.ts), **scalars, "symbol": symbols[place] if place >= 0 else "", **cells}
+            if isinstance(event, Actions):
+                cells["successor"] = _successor(event, i, symbols)
+            known = 0 <= place < len(symbols)  # an order may have been refused because its symbol is unknown
+            yield {"ts": stamp(event.ts), **scalars, "symbol": symbols[place] if known else "", **cells}
+
+
+def _successor(actions: Actions, i: int, symbols: Sequence[str]) -> str:
+    """The symbol that a change of symbol leads to, empty for every other action."""
+    new = int(actions.successor[i])
+    changes = actions.kind[i] == ActionKind.SYMBOL_CHANGE and 0 <= new < len(symbols)
+    return symbols[new] if changes else ""
 
 
 def _book(event: Book, symbols: Sequence[str], only: int | None) -> Iterator[dict[str, Any]]:

@@ -131,7 +131,9 @@ def _conclude(
     fold = prepared.fold
     issues = (*prepared.feed.issues(), *prepared.table_issues)
     warnings = (*prepared.warnings, *(said for table in prepared.tables if (said := _unmet(table, prepared))))
-    summary = summarise(fold, run=ran[0], traded=ran[1], issues=issues, warnings=warnings)
+    sessions: Sessions | None = getattr(prepared.feed, "sessions", None)
+    run, traded = ran
+    summary = summarise(fold, run=run, traded=traded, issues=issues, warnings=warnings, sessions=sessions)
     if directory is None:
         import pyarrow as pa
 

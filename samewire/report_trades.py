@@ -1,5 +1,6 @@
 """The tables of the report about trades and symbols: what the positions earned, and which."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ def _extremes(table: Any, rows: Any) -> Grid:
             f"{columns['opened'][i]:%Y-%m-%d}",
             f"{columns['closed'][i]:%Y-%m-%d}",
             f"{columns['quantity'][i]:,.10g}",
-            f"{columns['entry'][i]:,.2f}",
-            f"{columns['exit'][i]:,.2f}",
+            _price(columns["entry"][i]),
+            _price(columns["exit"][i]),
             _percent(columns["return"][i]),
             f"{columns['net'][i]:,.0f}",
             f"{columns['slices'][i]:,}",
@@ -110,6 +111,19 @@ def _percent(value: float, *, sign: bool = True, digits: int = 2) -> str:
     if not np.isfinite(value):
         return "–"
     return f"{value * 100:+.{digits}f} %" if sign else f"{value * 100:.{digits}f} %"
+
+
+def _price(value: float) -> str:
+    """At least six significant digits and two decimals.
+
+    >>> _price(0.0712345678), _price(64.25), _price(23_456.789), _price(1.08615)
+    ('0.0712346', '64.25', '23,456.79', '1.08615')
+    """
+    size = abs(value)
+    digits = min(max(2, 5 - math.floor(math.log10(size))), 15) if 0 < size < math.inf else 2
+    text = f"{value:,.{digits}f}"
+    kept = len(text) - (digits - 2)  # zeros behind the second decimal say nothing
+    return text[:kept] + text[kept:].rstrip("0")
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,7 @@
 """summary.json: the figures of a session, each defined in docs/metrics.md."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from components.metrics.ratios import alpha, beta, information_ratio, tracking_e
 from components.metrics.returns import Performance, performance, periods_per_year, returns
 from components.metrics.signal import coefficient
 from components.metrics.trades import trade_figures
+from engine.calendar import Sessions
 from engine.events import DAY_NS, Vector
 from engine.protocols import Issue
 from samewire.trade_tables import Traded
@@ -36,9 +37,11 @@ def summarise(
     traded: Traded | None = None,
     issues: Sequence[Issue] = (),
     warnings: Sequence[str] = (),
+    sessions: Sessions | None = None,
 ) -> dict[str, Any]:
     """The summary of a finished fold, ready for JSON: an undefined number is None, never NaN.
 
+    `sessions` are the trading days of the feed, by which a year's slices are counted; None = by UTC dates.
     `traded` is what the trades say; None where the session wrote no fills, and their figures are None too.
     `warnings` are what the caller has to say (a fill at the same close, say); those that follow from the figures
     and from the feed's issues are added behind them.
@@ -46,7 +49,7 @@ def summarise(
     fold.finish()
     rows, counts = fold.rows, fold.counts()
     equity, ts = rows["equity"], rows.ts
-    periods = periods_per_year(ts, fold.interval_ns)
+    periods = periods_per_year(ts, fold.interval_ns, sessions)
     net = performance(equity, fold.cash, periods)
     models = _models(fold)
     said = [*warnings, *_warnings(fold, counts, net), *(_issue_text(issue) for issue in issues)]
@@ -196,16 +199,14 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
     if book is not None and book.equity <= 0:
         said.append(f"The account was ruined: equity ended at {book.equity:,.0f}.")
     if not counts.fills:
-        why = f" {counts.refusals} were refused." if counts.refusals else ""
-        said.append(f"Nothing was traded: {counts.orders} orders, no fill.{why}")
+        said.append(f"Nothing was traded: {_many(counts.orders, 'order')}, no fill.{_why_not(counts)}")
     elif 0 < net.years < _SHORT_YEARS:
         said.append(f"The session is {net.years:.2f} years long: yearly figures of so short a time are mostly luck.")
     held = np.flatnonzero(book.qty) if book is not None else ()
     if book is not None and len(held):
         said.append(f"{len(held)} positions were open at the end; they count at their last close, not at a sale.")
-    if counts.refusals:
-        rules = ", ".join(f"{rule} {count}" for rule, count in counts.refused_by.items())
-        said.append(f"{_many(counts.refusals, 'order leg')} refused: {rules}.")
+    if counts.refusals and counts.fills:
+        said.append(f"{_many(counts.refusals, 'order leg')} refused: {_listed(counts.refused_by)}.")
     said += _fallbacks(counts)
     if counts.large:
         said.append(f"{_many(counts.large, 'fill')} of {counts.fills} above 10 % of the bar's volume.")
@@ -221,6 +222,18 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
     if halted:
         said.append(f"{halted} bars of {int(np.count_nonzero(counts.halted))} members were halted.")
     return said
+
+
+def _why_not(counts: Counts) -> str:
+    """What was said on the way to no fill."""
+    said = f" Refused: {_listed(counts.refused_by)}." if counts.refusals else ""
+    if counts.notes:
+        said += f" Notes: {_listed(counts.notes)}; `samewire tap notes` shows of which symbols."
+    return said
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _many(count: int, thing: str) -> str:

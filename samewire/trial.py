@@ -1,16 +1,16 @@
 """Constructing a component only for its own checks of values, so that they show before anything is read.
 
-A built-in is constructed with a universe of two made-up symbols. A class of the user is constructed only where it is
-handed nothing that could not be made up. Feeds, sinks and what reads a file are never constructed here; of a feed only
-the name of its calendar is looked at.
+A built-in is constructed with a universe of two made-up symbols and those that its options name. A class of the user
+is constructed only where it is handed nothing that could not be made up. Feeds, sinks and what reads a file are never
+constructed here; of a feed from files the options are looked at, as far as no file is needed for that.
 """
 
 import inspect
 from typing import Any, get_type_hints
 
+import msgspec
 import numpy as np
 
-from adapters.calendars.names import checked_name
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.protocols import CostModel
@@ -20,12 +20,13 @@ from samewire.run_file import Component, built, nested_in
 from samewire.signatures import Schema, schema_of
 
 _READING = ("feeds", "sinks")
+_FILES = ("parquet", "csv", "qlib")
 
 
 def trial(component: Component, schema: Schema) -> str:
     """What the constructor says against these values; empty when it says nothing."""
     if component.use in BUILT_IN["feeds"] and component.group == "feeds":
-        return _wrong_calendar(component)
+        return _wrong_feed(component)
     if not _possible(component, schema):
         return ""
     try:
@@ -37,16 +38,13 @@ def trial(component: Component, schema: Schema) -> str:
     return ""
 
 
-def _wrong_calendar(feed: Component) -> str:
-    """What is wrong with the name of a feed's calendar; that shows without any file."""
-    name = feed.options.get("calendar")
-    if not isinstance(name, str):
+def _wrong_feed(feed: Component) -> str:
+    """What is wrong with the options of a feed from files; that shows without any file."""
+    if feed.use not in _FILES:
         return ""
-    try:
-        checked_name(name)
-    except ValueError as error:
-        return str(error)
-    return ""
+    from adapters.files.checks import wrong_option
+
+    return wrong_option(feed.options)
 
 
 def _possible(component: Component, schema: Schema) -> bool:
@@ -72,7 +70,7 @@ def _made(component: Component) -> Any:
         elif key == "name":
             arguments[key] = component.name
         elif hint is Universe:
-            arguments[key] = universe_of(("AAA", "BBB"))
+            arguments[key] = _made_up(component)
         elif hint is OrderIds:
             arguments[key] = OrderIds("check", component.name)
         elif hint is np.random.Generator:
@@ -80,3 +78,10 @@ def _made(component: Component) -> Any:
         elif hint is CostModel:
             arguments[key] = resolve("costs", "bps")()
     return kind(**arguments)
+
+
+def _made_up(component: Component) -> Universe:
+    """Two symbols, and whatever its options give by name: which symbols and currencies there are shows in a session."""
+    named = [key for value in component.options.values() if isinstance(value, dict) for key in map(str, value)]
+    made = universe_of(tuple(dict.fromkeys(("AAA", "BBB", *named))))
+    return msgspec.structs.replace(made, currencies=tuple(dict.fromkeys((*made.currencies, *named))))

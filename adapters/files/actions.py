@@ -1,6 +1,6 @@
 """Corporate actions from a file: when each takes effect, and what was wrong with the list."""
 
-from math import inf, isfinite, nan
+from math import isfinite, nan
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,9 @@ KINDS = {
     "symbol_change": ActionKind.SYMBOL_CHANGE,
 }
 _EXAMPLES_MAX = 10
+RATIO_MAX = 1e4  # new shares for one old, and old for one new: beyond it is a slip of the pen
 _UNUSED = "the action is not used"
+_OTHERS = ("ts", "ex_date", "ratio", "amount", "pay_date", "successor", "known_at")
 RULES = {
     "unknown_action": f"{_UNUSED}: its kind is none of split, cash_dividend, delisting, symbol_change",
     "unknown_symbol": f"{_UNUSED}: the feed has no such symbol",
@@ -40,6 +42,7 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     amount: float
     pay_at: int
     successor: int
+    late: bool = False  # it enters after its date, so prices showed it before
 
 
 def read_actions(
@@ -57,18 +60,19 @@ def read_actions(
         for kind in ("unknown_action", "duplicate_action"):
             if reader.said[kind]:
                 raise DataError(f"{path}: {kind}: {reader.said[kind][0]}; mend the row, or set bad_rows: missing")
-    return tuple(sorted(reader.legs, key=lambda leg: leg.ts)), reader.issues()
+    return tuple(sorted(reader.legs, key=lambda leg: leg.ts)), (*reader.issues(), *reader.unread)
 
 
 class _Reader:
     def __init__(self, path: Path, universe: tuple[str, ...], days: TradingDays) -> None:
-        self._sheet = sheet = Sheet(path, ("symbol", "kind"))
+        self._sheet = sheet = Sheet(path, ("symbol", "kind"), _OTHERS)
         self.symbols, self._kinds = sheet.required("symbol"), sheet.texts("kind")
         self._universe = universe
         self._place = {symbol: k for k, symbol in enumerate(universe)}
         field = "ts" if sheet.has("ts") else "ex_date"
         if not sheet.has(field):
             raise DataError(f"{path}: it has no column ex_date or ts; it has {', '.join(sheet.names)}")
+        self.unread = sheet.unread()
         self._stamp, dated = sheet.stamps(field)
         missing = np.flatnonzero(self._stamp == NEVER)
         if len(missing):
@@ -118,11 +122,12 @@ class _Reader:
         at = int(self._ts[row])
         if kind is ActionKind.SYMBOL_CHANGE and ratio != ratio:
             ratio = 1.0
-        if kind in (ActionKind.SPLIT, ActionKind.SYMBOL_CHANGE) and not 0 < ratio < inf:
-            raise DataError(f"{self._at(row)}: ratio is {ratio}; it must be new shares for one old, above 0")
+        if kind in (ActionKind.SPLIT, ActionKind.SYMBOL_CHANGE) and not 1 / RATIO_MAX <= ratio <= RATIO_MAX:
+            rule = f"new shares for one old, from {1 / RATIO_MAX:g} to {RATIO_MAX:g}"
+            raise DataError(f"{self._at(row)}: ratio is {ratio}; it must be {rule}; mend the row")
         if kind is ActionKind.CASH_DIVIDEND and not (isfinite(amount) and amount >= 0):
             raise DataError(f"{self._at(row)}: amount is {amount}; it must be cash a share, 0 or more")
-        if kind is ActionKind.DELISTING and not (amount != amount or 0 <= amount < inf):
+        if kind is ActionKind.DELISTING and not (amount != amount or (isfinite(amount) and amount >= 0)):
             raise DataError(f"{self._at(row)}: amount is {amount}; it must be the last price, 0 or more, or empty")
         pay = int(self._pay[row])
         if kind is not ActionKind.CASH_DIVIDEND:
@@ -139,6 +144,7 @@ class _Reader:
             amount=amount if kind in (ActionKind.CASH_DIVIDEND, ActionKind.DELISTING) else nan,
             pay_at=pay,
             successor=self._heir(row) if kind is ActionKind.SYMBOL_CHANGE else -1,
+            late=int(self._known[row]) > at,
         )
 
     def _heir(self, row: int) -> int:

@@ -82,7 +82,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 _PLAIN = Layout()
 
 
-def _plain(name: str) -> str:
+def plainly(name: str) -> str:
+    """A header as it is compared: in lower case, with blanks for underscores and dots."""
     return " ".join(name.lower().replace("_", " ").replace(".", " ").split())
 
 
@@ -116,8 +117,10 @@ def header_of(names: list[str], where: str, layout: Layout = _PLAIN, *, one_symb
 
 
 def _quote(names: list[str], name: str) -> str | None:
-    """The closing bid or ask where a file of quotes has no column of that very name."""
-    return spelled(names, {"close": _QUOTES[name]["close"]}).get("close") if name in _QUOTES else None
+    """The bid or ask of a bar's close, or of what `bid_open` and so on name, where no column has that very name."""
+    side, _, field = name.partition("_")
+    field = field or "close"
+    return spelled(names, {field: _QUOTES[side][field]}).get(field) if field in _QUOTES.get(side, {}) else None
 
 
 def table_header_of(names: list[str], where: str, wanted: tuple[str, ...]) -> Header:
@@ -141,7 +144,7 @@ def spelled(names: list[str], spellings: Mapping[str, tuple[str, ...]]) -> dict[
 def _by_spelling(names: list[str]) -> dict[str, str]:
     plain: dict[str, str] = {}
     for name in names:
-        plain.setdefault(_plain(name), name)
+        plain.setdefault(plainly(name), name)
     return plain
 
 

@@ -17,6 +17,7 @@ from adapters.files.life import Beside, Life, hashes_of
 from adapters.files.quality import RULES, Quality
 from adapters.files.rows import PRICES, RowSource, Survey
 from adapters.files.session_walk import agreed, compiled, with_sessions
+from adapters.files.sheet import together
 from adapters.files.slices import Frame, Slicer
 from adapters.files.trading_days import TradingDays
 from adapters.files.when import (
@@ -171,7 +172,7 @@ def timing_of(survey: Survey, chosen: Options, where: str) -> Timing:
     )
     if chosen.calendar is None:
         return timing
-    return agreed(timing, compiled(chosen.calendar, survey), where)
+    return agreed(timing, compiled(chosen.calendar, survey), survey, where)
 
 
 def _interval(survey: Survey, chosen: Options, where: str, *, dated: bool) -> int:
@@ -262,6 +263,7 @@ class History:
         if chosen.sectors is not None:
             self.sectors, digest = read_sectors(chosen.sectors, self.universe)
             self._sector_hash = {chosen.sectors.name: digest}
+        self._unread: tuple[Issue, ...] = ()
         self._life = self._life_of(beside, survey, strict=self._strict)
         self._beside_hashes = hashes_of(beside, source.hashes() | self._sector_hash)
         where_is = {symbol: k for k, symbol in enumerate(self.universe.symbols)}
@@ -277,6 +279,7 @@ class History:
             fields=source.fields,
             extra=chosen.extra,
             timing=self._timing,
+            where=where,
         )
         self._quality = self._fresh_quality(None)
         self._unsorted = self._disorder(survey)
@@ -286,6 +289,7 @@ class History:
         if beside.instruments is not None:
             known = read_instruments(beside.instruments, self.universe, rates=beside.rates is not None)
             self.universe, self.sectors = known.universe, self.sectors or known.sectors
+            self._unread = known.issues
         if not beside.weaves:
             return None
         return Life(
@@ -327,7 +331,12 @@ class History:
 
     def issues(self) -> tuple[Issue, ...]:
         gone, beside = (None, ()) if self._life is None else (self._life.gone(), self._life.issues())
-        return (*self._quality.issues(), *self._quality.vanished(self.interval_ns, gone), *self._unsorted, *beside)
+        return (
+            *self._quality.issues(),
+            *self._quality.vanished(self.interval_ns, gone),
+            *self._unsorted,
+            *together((*self._unread, *beside)),
+        )
 
     def hashes(self) -> dict[str, str]:
         return self._source.hashes() | self._sector_hash | self._beside_hashes
@@ -363,7 +372,9 @@ class History:
             symbols=self._frame.symbols,
             label=self._timing.label,
             strict=self._strict,
+            where=self._where,
             volume_known=self._volume_known,
+            outside_kept=self._timing.outside == "keep",
             split_between=None if self._life is None else self._life.split_between,
             since=np.iinfo(np.int64).min if start is None else start,
         )

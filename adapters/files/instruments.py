@@ -8,6 +8,7 @@ import numpy as np
 from adapters.files.sheet import Sheet
 from engine.errors import ConfigError, DataError
 from engine.events import Vector
+from engine.protocols import Issue
 from engine.universe import Universe
 
 _NUMBERS = ("multiplier", "lot", "tick")
@@ -16,6 +17,7 @@ _NUMBERS = ("multiplier", "lot", "tick")
 class Instruments(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     universe: Universe
     sectors: tuple[str, ...]  # (N,) empty text where the file has none; no entry at all where it lacks the column
+    issues: tuple[Issue, ...] = ()
 
 
 def read_instruments(path: Path, universe: Universe, *, rates: bool) -> Instruments:
@@ -24,7 +26,8 @@ def read_instruments(path: Path, universe: Universe, *, rates: bool) -> Instrume
     The currencies are the feed's own first, the base, then the others by name. Symbols of the file that the universe
     does not have are left out. More than one currency needs a file of `rates`.
     """
-    sheet = Sheet(path, ("symbol",))
+    sheet = Sheet(path, ("symbol",), ("currency", *_NUMBERS, "sector"))
+    issues = sheet.unread()
     row_of: dict[str, int] = {}
     for row, symbol in enumerate(sheet.required("symbol")):
         if symbol in row_of:
@@ -48,6 +51,7 @@ def read_instruments(path: Path, universe: Universe, *, rates: bool) -> Instrume
     return Instruments(
         universe=msgspec.structs.replace(universe, currencies=currencies, currency=code, **numbers),
         sectors=tuple(found[row] if row >= 0 else "" for row in rows.tolist()) if found else (),
+        issues=issues,
     )
 
 

@@ -21,10 +21,18 @@ from engine.universe import Universe
 
 _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 _EXAMPLES_MAX = 10
-_SILENT, _AFTER = "delisted_in_silence", "bar_after_the_end"
+_SILENT, _AFTER, _LATER = "delisted_in_silence", "bar_after_the_end", "action_after_the_end"
+_FLAT, _LARGE = "split_without_jump", "large_dividend"
+_LARGE_PART = 0.5
+# A split by less than 6:5 moves the price no further than a night may.
+_SMALL_SPLIT = float(np.log(1.19))
 RULES = {
     _SILENT: "no bar for that many slices: delisted at the last close",
     _AFTER: "the symbol was delisted or renamed before: it is no member any more",
+    _LATER: "the symbol was delisted or renamed before: there is nothing left that it could change",
+    _FLAT: "the price goes on as if there were no split: prices look adjusted already; leave out `actions`, or use raw "
+    "prices",
+    _LARGE: f"it pays {_LARGE_PART:.0%} of the last close or more: check its amount",
 }
 
 
@@ -100,6 +108,7 @@ class Life:
         series = [] if beside.rates is None else [read_rates(beside.rates, universe, days)]
         series += [read_reference(path, name, universe, days) for name, path in (beside.reference or {}).items()]
         self._series = tuple(series)
+        self._found += tuple(issue for each in series for issue in each.issues)
         self._walk = self._fresh()
 
     def woven(
@@ -149,9 +158,13 @@ class Life:
         return (*self._found, *self._walk.issues())
 
     def _fresh(self) -> "_Walk":
-        priceless = any(leg.kind == ActionKind.DELISTING and leg.amount != leg.amount for leg in self._legs)
+        judged = (ActionKind.SPLIT, ActionKind.CASH_DIVIDEND)
+        priced = any(
+            leg.kind in judged or (leg.kind == ActionKind.DELISTING and leg.amount != leg.amount) for leg in self._legs
+        )
+        late = frozenset((leg.ts, leg.symbol) for leg in self._legs if leg.late)
         standing = None if self._members is None else Standing(self._members)
-        return _Walk(self._symbols, standing, self._delist_after, watches=priceless)
+        return _Walk(self._symbols, standing, self._delist_after, watches=priced, late=late)
 
 
 def _order(event: Event) -> tuple[int, int]:
@@ -195,7 +208,13 @@ class _Walk:
     """One walk: who is gone, who is silent, and the last closes where something asks for them."""
 
     def __init__(
-        self, symbols: tuple[str, ...], standing: Standing | None, delist_after: int | None, *, watches: bool
+        self,
+        symbols: tuple[str, ...],
+        standing: Standing | None,
+        delist_after: int | None,
+        *,
+        watches: bool,
+        late: frozenset[tuple[int, int]],
     ) -> None:
         n = len(symbols)
         self._symbols, self._standing, self._after = symbols, standing, delist_after
@@ -204,7 +223,9 @@ class _Walk:
         self.gone: Mask = np.zeros(n, np.bool_)
         self._any_gone = False
         self.silent: Actions | None = None  # delistings of names that stayed away until this slice
-        self._said: dict[str, list[str]] = {_SILENT: [], _AFTER: []}
+        self._late = late  # actions whose date prices showed before they entered
+        self._split: dict[int, tuple[float, str]] = {}  # symbol -> its last close before a split, and that split
+        self._said: dict[str, list[str]] = {kind: [] for kind in RULES}
         self._counts = dict.fromkeys(self._said, 0)
 
     def before(self, event: Event) -> Iterator[Event]:
@@ -216,11 +237,18 @@ class _Walk:
         if not len(known.kind):
             return
         ends = (known.kind == ActionKind.DELISTING) | (known.kind == ActionKind.SYMBOL_CHANGE)
-        if ends.any():
-            self.gone = self.gone.copy()
-            self.gone[known.symbol[ends]] = True
-            self._any_gone = True
+        if self._any_gone or ends.any():
+            self._end(known, ends)
         yield known
+
+    def _end(self, actions: Actions, ends: Mask) -> None:
+        """Who is gone from here on; counts what comes behind that."""
+        self.gone, self._any_gone = self.gone.copy(), True
+        for i, s in enumerate(actions.symbol.tolist()):
+            if self.gone[s]:
+                what = ActionKind(int(actions.kind[i])).name.lower()
+                self._count(_LATER, [f"{self._symbols[s]} {instant_text(actions.ts)}: {what}"])
+            self.gone[s] |= ends[i]
 
     def _priced(self, actions: Actions) -> Actions:
         """Delistings without a price get the last close; those of names without one have nothing to close."""
@@ -228,13 +256,38 @@ class _Walk:
         self._close = self._close.copy()
         for i, (kind, s) in enumerate(zip(actions.kind.tolist(), actions.symbol.tolist(), strict=True)):
             if kind == ActionKind.SPLIT:
+                self._note_split(actions.ts, s, float(actions.ratio[i]))
                 self._close[s] /= actions.ratio[i]
+            elif kind == ActionKind.CASH_DIVIDEND:
+                self._note_dividend(actions.ts, s, float(amount[i]))
             elif kind == ActionKind.DELISTING and np.isnan(amount[i]):
                 amount[i] = self._close[s]
                 kept[i] = not np.isnan(amount[i])
         frozen(amount)
         priced = msgspec.structs.replace(actions, amount=amount)
         return priced if kept.all() else _taken(priced, kept)
+
+    def _note_split(self, ts: int, s: int, ratio: float) -> None:
+        close = float(self._close[s])
+        if close == close and (ts, s) not in self._late and not self.gone[s]:
+            self._split.setdefault(s, (close, f"{instant_text(ts)}: {ratio:.10g} for 1"))
+
+    def _note_dividend(self, ts: int, s: int, amount: float) -> None:
+        if amount >= _LARGE_PART * self._close[s] and not self.gone[s]:
+            said = (
+                f"{self._symbols[s]} {instant_text(ts)}: {amount:.10g} a share, the last close is {self._close[s]:.10g}"
+            )
+            self._count(_LARGE, [said])
+
+    def _compare(self, bars: Bars) -> None:
+        """The first opens after splits: nearer to the close before, or to what the split makes of it?"""
+        for s in [s for s in self._split if bars.status[s] == Status.FRESH]:
+            close, said = self._split.pop(s)
+            opened, due = float(bars.open[s]), float(self._close[s])
+            away, moved = abs(np.log(due / close)), abs(np.log(opened / close))
+            if away >= _SMALL_SPLIT and moved < abs(np.log(opened / due)):
+                prices = f"close {close:.10g}, then open {opened:.10g}"
+                self._count(_FLAT, [f"{self._symbols[s]} {said}, {prices}"])
 
     def on_bars(self, bars: Bars) -> Bars:
         """The slice with its members; counts who is silent."""
@@ -245,6 +298,8 @@ class _Walk:
             self._back(bars)
         if self._watches:
             fresh = bars.status == Status.FRESH
+            if self._split:
+                self._compare(bars)
             self._close = np.where(fresh, bars.close, self._close)
             if self._after is not None:
                 self._stay_away(bars, fresh, self._after)

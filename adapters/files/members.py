@@ -41,7 +41,8 @@ def read_members(
     A row counts from the instant it was known: a date means the end of that day, empty means always. Of the rows of one
     symbol and the same `from`, the one that became known last is the valid one: so a leaving is reported.
     """
-    sheet = Sheet(path, ("symbol", "from"))
+    sheet = Sheet(path, ("symbol", "from"), ("to", "known_at"))
+    unread = sheet.unread()
     symbols = sheet.required("symbol")
     place = {symbol: k for k, symbol in enumerate(universe)}
     low, high = _spans(sheet, bounds)
@@ -69,7 +70,7 @@ def read_members(
     members = Members(
         n=len(universe), ts=columns[:, 0], symbol=columns[:, 1].astype(np.int32), step=columns[:, 2].astype(np.int32)
     )
-    return members, issues
+    return members, (*issues, *unread)
 
 
 def _changes(spells: dict[tuple[int, int], list[tuple[int, int, int]]]) -> list[tuple[int, int, int]]:

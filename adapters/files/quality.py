@@ -20,6 +20,8 @@ GLITCH = 0.03
 _SILENT_NS, _SILENT_BARS = 10 * DAY_NS, 3
 _UNUSED = "the row is not used: its bar is missing"
 _COUNTED = "counted only"
+_LEFT_OUT = "the bar is not used; outside: keep uses such bars"
+_KEPT = "the bar is used, as outside: keep says; outside: drop leaves such bars out"
 RULES = {
     "nan_price": _UNUSED,
     "infinite_value": _UNUSED,
@@ -32,8 +34,8 @@ RULES = {
     "unsorted_row": "sorted by time; the order of the file does not matter",
     "close_jump": f"{_COUNTED}: close to close beyond {JUMP:.0%}, without a split in between",
     "no_trading_day": "the row is not used: the calendar has no session on its date",
-    "outside_session": "bars that close in no session of the calendar are used only with outside: keep",
-    "in_break": "bars that close in the break of a session are used only with outside: keep",
+    "outside_session": f"it closes in no session of the calendar, so {_LEFT_OUT}",
+    "in_break": f"it closes in the break of a session, so {_LEFT_OUT}",
     "session_without_bar": f"{_COUNTED}: the calendar has a session, the feed has no bar of it",
     "vanished": "no bar for ten days up to the end: what is held keeps its last mark; delist_after: N closes it",
     "one_day_glitch": f"{_COUNTED}: the whole bar lies {GLITCH:.0%} off both neighbours, which agree",
@@ -78,17 +80,22 @@ class Quality:
     Only what happened at or after `since` counts. Memory: two bars of each symbol.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of the feed
         self,
         *,
         symbols: tuple[str, ...],
         label: Callable[[int], str],
         strict: bool,
         since: int,
+        where: str = "feed",
         volume_known: bool = True,
+        outside_kept: bool = False,
         split_between: Callable[[int, int, int], bool] | None = None,
     ) -> None:
         self._volume_known, self._split_between = volume_known, split_between
+        self._where, self._rules = where, RULES
+        if outside_kept:
+            self._rules = RULES | {"outside_session": _KEPT, "in_break": _KEPT}
         self._symbols, self._label, self._strict, self._since = symbols, label, strict, since
         self._counts = dict.fromkeys(RULES, 0)
         self._examples: dict[str, list[str]] = {kind: [] for kind in RULES}
@@ -106,7 +113,7 @@ class Quality:
             first = {int(np.argmax(rows)): kind for kind, rows in found.items()}
             at = min(first)
             what = f"{first[at]}: {self._said(ts, code, values, at)}"
-            return None, DataError(f"feed: {what}; mend the row, or set bad_rows: missing to leave it out"), at
+            return None, DataError(f"{self._where}: {what}; mend the row, or set bad_rows: missing to leave it out"), at
         for kind, rows in found.items():
             self._count(kind, ts, code, values, np.flatnonzero(rows))
         quiet = np.flatnonzero(values[4] == 0)
@@ -131,7 +138,9 @@ class Quality:
             for k, (s, at) in enumerate(zip(code[:EXAMPLES_MAX].tolist(), when, strict=False))
         ]
         if self._strict and kind == "no_trading_day":
-            return DataError(f"feed: {kind}: {texts[0]}; remove the row, or set bad_rows: missing to leave it out")
+            return DataError(
+                f"{self._where}: {kind}: {texts[0]}; remove the row, or set bad_rows: missing to leave it out"
+            )
         self._counts[kind] += len(code)
         self._examples[kind] += texts[: EXAMPLES_MAX - len(self._examples[kind])]
         return None
@@ -182,7 +191,7 @@ class Quality:
 
     def issues(self) -> tuple[Issue, ...]:
         return tuple(
-            Issue(kind=kind, count=count, rule=RULES[kind], examples=tuple(self._examples[kind]))
+            Issue(kind=kind, count=count, rule=self._rules[kind], examples=tuple(self._examples[kind]))
             for kind, count in self._counts.items()
             if count
         )

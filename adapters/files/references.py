@@ -12,6 +12,7 @@ from adapters.files.trading_days import TradingDays
 from adapters.files.when import instant_text
 from engine.errors import DataError
 from engine.events import Codes, Matrix, Reference, Stamps
+from engine.protocols import Issue
 from engine.universe import Universe
 
 
@@ -27,11 +28,13 @@ class Series(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     start: Matrix  # what is known before the first row, NaN = nothing
     path: Path
     needed: tuple[str, ...] = ()  # rows of the matrix that must be known from the first slice on
+    issues: tuple[Issue, ...] = ()
 
 
 def read_rates(path: Path, universe: Universe, days: TradingDays) -> Series:
     """Rows date or ts, currency, rate: units of the base currency for one unit. Other currencies are left out."""
-    sheet = Sheet(path, ("currency", "rate"))
+    sheet = Sheet(path, ("currency", "rate"), ("ts", "date"))
+    issues = sheet.unread()
     names, rate = sheet.required("currency"), sheet.number("rate")
     place = {currency: k for k, currency in enumerate(universe.currencies)}
     for row, (name, value) in enumerate(zip(names, rate.tolist(), strict=True)):
@@ -44,15 +47,18 @@ def read_rates(path: Path, universe: Universe, days: TradingDays) -> Series:
     start = np.full((len(universe.currencies), 1), np.nan)
     start[0] = 1.0
     code = np.array([place.get(name, -1) for name in names], np.int32)
-    series = _sorted(sheet, "rates", code, rate[:, None], ("rate",), days)
-    return msgspec.structs.replace(series, rows="currency", start=start, needed=universe.currencies)
+    series = _sorted(sheet, names, code, rate[:, None], ("rate",), days)
+    return msgspec.structs.replace(
+        series, name="rates", rows="currency", start=start, needed=universe.currencies, issues=issues
+    )
 
 
 def read_reference(path: Path, name: str, universe: Universe, days: TradingDays) -> Series:
     """Rows date or ts, symbol and columns of numbers. Other symbols are left out; an empty number is NaN."""
-    sheet = Sheet(path, ("symbol",))
+    sheet = Sheet(path, ("symbol",), ("ts", "date"))
     place = {symbol: k for k, symbol in enumerate(universe.symbols)}
-    code = np.array([place.get(symbol, -1) for symbol in sheet.required("symbol")], np.int32)
+    symbols = sheet.required("symbol")
+    code = np.array([place.get(symbol, -1) for symbol in symbols], np.int32)
     if not (code >= 0).any():
         raise DataError(f"{path}: it names none of the {len(universe)} symbols; check how they are spelled")
     keys = {sheet.column(field) for field in ("symbol", "ts", "date") if sheet.has(field)}
@@ -60,11 +66,14 @@ def read_reference(path: Path, name: str, universe: Universe, days: TradingDays)
     if not columns:
         raise DataError(f"{path}: it has no column of numbers beside time and symbol; add one, e.g. {name}")
     value = np.stack([sheet.numbers(column) for column in columns], axis=1)
-    series = _sorted(sheet, name, code, value, columns, days)
-    return msgspec.structs.replace(series, start=np.full((len(universe), len(columns)), np.nan))
+    series = _sorted(sheet, symbols, code, value, columns, days)
+    return msgspec.structs.replace(series, name=name, start=np.full((len(universe), len(columns)), np.nan))
 
 
-def _sorted(sheet: Sheet, name: str, code: Codes, value: Matrix, columns: tuple[str, ...], days: TradingDays) -> Series:
+def _sorted(
+    sheet: Sheet, names: list[str], code: Codes, value: Matrix, columns: tuple[str, ...], days: TradingDays
+) -> Series:
+    """The rows in time order; `names` (R,) are the symbols or currencies of all rows of the file."""
     field = "ts" if sheet.has("ts") else "date"
     if not sheet.has(field):
         raise DataError(f"{sheet.path}: it has no column date or ts; it has {', '.join(sheet.names)}")
@@ -75,21 +84,27 @@ def _sorted(sheet: Sheet, name: str, code: Codes, value: Matrix, columns: tuple[
     ts = days.ends(stamps, dated=dated)
     order = np.lexsort((code, ts))
     order = order[code[order] >= 0]
+    written = value
     ts, place, value = ts[order], code[order], value[order]
     again = np.flatnonzero((ts[1:] == ts[:-1]) & (place[1:] == place[:-1]))
     differ = ~((value[1:] == value[:-1]) | (np.isnan(value[1:]) & np.isnan(value[:-1]))).all(axis=1)
     clash = again[differ[again]]
     if len(clash):
-        row = int(order[clash[0] + 1])
-        raise DataError(f"{sheet.at(row)}: it differs from another row of the same name and time; keep one of them")
+        one, row = sorted(int(order[clash[0] + k]) for k in (0, 1))
+        when = np.datetime_as_string(stamps[row].astype("datetime64[D]" if dated else "datetime64[ns]"))
+        said = [" ".join(f"{number:.10g}" for number in sheet_row) for sheet_row in written[[one, row]].tolist()]
+        raise DataError(
+            f"{sheet.at(row)}: {names[row]} of {when} is {said[1]} here and {said[0]} in {sheet.row_text(one)}; "
+            "keep one of them"
+        )
     return Series(
-        name=name,
+        name="",  # its name and its start are for the caller to say
         rows="symbol",
         columns=columns,
         ts=ts,
         place=place,
         value=value,
-        start=np.empty((0, 0)),  # its shape is for the caller to say
+        start=np.empty((0, 0)),
         path=sheet.path,
     )
 

@@ -131,7 +131,7 @@ def charges(events: Sequence[Charges], universe: Universe) -> Any:
         {
             "ts": stamps(_each_ts(events)),
             "kind": named(_joined(events, "kind", np.int32), _lower(ChargeKind)),
-            "symbol": _named_or_none(_joined(events, "symbol", np.int32), universe.symbols),
+            "symbol": named(_joined(events, "symbol", np.int32), universe.symbols),
             "currency": named(_joined(events, "currency", np.int32), universe.currencies),
             "amount": _joined(events, "amount", np.float64),
         }
@@ -151,8 +151,8 @@ def actions(events: Sequence[Action], universe: Universe) -> Any:
             "symbol": named(_joined(done, "symbol", np.int32), universe.symbols),
             "ratio": _joined(done, "ratio", np.float64),
             "amount": _joined(done, "amount", np.float64),
-            "pay_at": stamps(_joined(done, "pay_at", np.int64)),
-            "successor": _named_or_none(successor, universe.symbols),
+            "pay_at": stamps(_joined(done, "pay_at", np.int64), none=0),
+            "successor": named(successor, universe.symbols),
             "price": np.concatenate([np.empty(0), *(event.price for event in events)]),
         }
     )
@@ -185,24 +185,25 @@ def _joined(events: Sequence[Any], name: str, kind: Any) -> Any:
     return np.concatenate([getattr(event, name) for event in events]) if events else np.empty(0, kind)
 
 
-def _named_or_none(codes: Any, names: Sequence[str]) -> Any:
-    """As `named`; the empty text for -1."""
-    return named(np.where(codes < 0, np.int32(len(names)), codes), [*names, ""])
-
-
 def _lower(kind: Any) -> list[str]:
     return [member.name.lower() for member in kind]
 
 
-def stamps(ts: Any) -> Any:
+def stamps(ts: Any, none: int | None = None) -> Any:
+    """Instants of UTC ns; null for the value that stands for none."""
     import pyarrow as pa
 
-    return pa.array(ts.astype(np.int64), pa.int64()).cast(pa.timestamp("ns", tz="UTC"))
+    mask = None if none is None else ts == none
+    return pa.array(ts.astype(np.int64), pa.int64(), mask=mask).cast(pa.timestamp("ns", tz="UTC"))
 
 
 def named(codes: Any, names: Sequence[str]) -> Any:
+    """The names of codes; the empty text for a code that has none, such as the symbol of an order refused for it."""
     import pyarrow as pa
 
+    outside = (codes < 0) | (codes >= len(names))
+    if outside.any():
+        codes, names = np.where(outside, len(names), codes), [*names, ""]
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(list(names), pa.string()))
 
 

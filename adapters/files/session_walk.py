@@ -22,12 +22,15 @@ def compiled(name: str, survey: Survey) -> Sessions:
     return sessions_of(name, *(date_of(stamp // unit * DAY_NS) for stamp in (survey.low, survey.high)))
 
 
-def agreed(timing: Timing, sessions: Sessions, where: str) -> Timing:
+def agreed(timing: Timing, sessions: Sessions, survey: Survey, where: str) -> Timing:
     """The timing with its trading days, once what else was declared of time is known to say the same."""
     if timing.interval_ns > DAY_NS or (timing.dated and timing.interval_ns != DAY_NS):
         raise ConfigError(
-            f"{where}: its bars are {interval_text(timing.interval_ns)} long, and a calendar tells when those of a day "
-            "or less are known; declare close: instead, or make longer bars of daily ones with use: aggregate"
+            f"{where}: its stamps stand {interval_text(timing.interval_ns)} apart as a rule, from "
+            f"{timing.stamp_text(survey.low)} to {timing.stamp_text(survey.high)}, so its bars are taken to be that "
+            "long, and a calendar tells when those of a day or less are known; mend a date that lies far off, or add "
+            "interval: 1d where they are of a day, declare close: instead, or make longer bars of daily ones with "
+            "use: aggregate"
         )
     if timing.close is not None:
         _same(timing.close, sessions, sessions.closes, f"{where}: close")

@@ -1,15 +1,17 @@
 """A small file beside the bars, CSV or Parquet: columns of text, numbers and dates by what they mean, all in memory."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.files.columns import floats, spelled, stamps
-from adapters.files.store import sha256_of
+from adapters.files.columns import floats, plainly, spelled, stamps
+from adapters.files.rows import EXAMPLES_MAX
 from engine.errors import DataError
 from engine.events import DAY_NS, Stamps, Vector
+from engine.protocols import Issue
 
 NEVER = int(np.iinfo(np.int64).min)  # an empty date
 # A header counts in any case, with spaces, underscores and dots alike. Earlier spellings win over later ones.
@@ -33,13 +35,15 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "tick": ("tick", "tick size"),
     "sector": ("sector",),
 }
+UNREAD = "the column is not read: nothing here goes by that name"
+_ALIKE = 0.8  # of 1: so near to a name that is read a column is taken for a slip of it
 _NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))
 
 
 class Sheet:
-    """The rows of one file in the order in which they stand. `needed` names the fields that it must have."""
+    """The rows of one file in the order in which they stand: the fields that it must have, and those that it may."""
 
-    def __init__(self, path: Path, needed: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, needed: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
         import pyarrow as pa
 
         self.path = path
@@ -51,7 +55,8 @@ class Sheet:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: it cannot be read: {str(error).splitlines()[0]}; check the path") from error
         self.names: list[str] = list(self._table.column_names)
-        self._found = spelled(self.names, SPELLINGS)
+        self._fields = (*needed, *others)
+        self._found = spelled(self.names, {field: SPELLINGS[field] for field in self._fields})
         lacking = [field for field in needed if field not in self._found]
         if lacking:
             raise DataError(f"{path}: it has no column {', '.join(lacking)}; it has {', '.join(self.names) or 'none'}")
@@ -68,12 +73,33 @@ class Sheet:
         """The name of the column in the file."""
         return self._found[field]
 
-    def hash(self) -> str:
-        return sha256_of(self.path)
+    def unread(self) -> tuple[Issue, ...]:
+        """The columns that mean nothing here, as an issue; an error for one that looks like a slip of a field's name.
+
+        A slip is near to a spelling of a field that the file lacks, e.g. `multiplierr`.
+        """
+        used = {*self._found.values()}
+        odd = [name for name in self.names if name not in used]
+        ways = [way for field in self._fields if field not in self._found for way in SPELLINGS[field]]
+        for name in odd:
+            near = difflib.get_close_matches(plainly(name), ways, n=1, cutoff=_ALIKE)
+            if near:
+                raise DataError(
+                    f"{self.path}: it has the column {name!r}, which nothing reads; did you mean "
+                    f"{near[0].replace(' ', '_')!r}? Rename the column, or take it out"
+                )
+        if not odd:
+            return ()
+        said = tuple(f"{self.path.name}: {name or 'one without a name'}" for name in odd)
+        return (Issue(kind="unknown_column", count=len(odd), rule=UNREAD, examples=said[:EXAMPLES_MAX]),)
 
     def at(self, row: int) -> str:
         """Where a row stands, for messages: the line of a CSV, the number of a row of Parquet."""
-        return f"{self.path}: line {row + 2}" if self._csv else f"{self.path}: row {row + 1}"
+        return f"{self.path}: {self.row_text(row)}"
+
+    def row_text(self, row: int) -> str:
+        """The same without the file."""
+        return f"line {row + 2}" if self._csv else f"row {row + 1}"
 
     def texts(self, field: str) -> list[str]:
         """Text without the blanks around it, empty where there is none."""
@@ -137,6 +163,24 @@ class Sheet:
 
         column = self._table.column(name).combine_chunks()
         return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def together(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
+    """Issues of one kind and rule from several files as one."""
+    found: dict[tuple[str, str], Issue] = {}
+    for issue in issues:
+        known = found.get(key := (issue.kind, issue.rule))
+        found[key] = (
+            issue
+            if known is None
+            else Issue(
+                kind=issue.kind,
+                count=known.count + issue.count,
+                rule=issue.rule,
+                examples=(*known.examples, *issue.examples)[:EXAMPLES_MAX],
+            )
+        )
+    return tuple(found.values())
 
 
 def _mask(filled: NDArray[np.bool_]) -> Any:

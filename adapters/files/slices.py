@@ -29,6 +29,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     fields: tuple[str, ...]  # of Rows.values
     extra: tuple[str, ...]
     timing: Timing
+    where: str = "feed"  # of the rows, for messages
 
 
 class Block(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -157,8 +158,9 @@ class Slicer:
         first, last = (date_of(int(sessions.label[k])) for k in (0, -1))
         symbol = self._frame.symbols[int(self._frame.position[chunk.code[at]])]
         return DataError(
-            f"feed: {symbol} has a bar of {timing.stamp_text(int(chunk.stamp[at]))}, and the calendar {sessions.name} "
-            f"is known from {first} to {last}; keep the run within it, or install a newer exchange_calendars"
+            f"{self._frame.where}: {symbol} has a bar of {timing.stamp_text(int(chunk.stamp[at]))}, and the calendar "
+            f"{sessions.name} is known from {first} to {last}; keep the run within it, or install a newer "
+            "exchange_calendars"
         )
 
     def _cut(self, rows: Rows) -> Iterator[Bars]:
@@ -232,7 +234,7 @@ class Slicer:
     def _differing(self, rows: Rows, one: int, other: int) -> tuple[DataError, int]:
         ts, close = int(rows.stamp[one]), rows.values[3]
         return DataError(
-            f"feed: {self._frame.symbols[int(rows.code[one])]} has two different rows at "
+            f"{self._frame.where}: {self._frame.symbols[int(rows.code[one])]} has two different rows at "
             f"{self._frame.timing.label(ts)}: close {close[one]:.10g} and close {close[other]:.10g}; keep one of them"
         ), ts
 

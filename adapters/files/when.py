@@ -18,8 +18,9 @@ from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Mask, Stamps
 Stamped = Literal["open", "close"]
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
-_INTERVAL = re.compile(r"(\d+)(s|m|h|d)")
+_INTERVAL = re.compile(r"(\d+)\s*(s|min|m|h|d)")
 _UNITS = {"s": SECOND_NS, "m": MINUTE_NS, "h": HOUR_NS, "d": DAY_NS}
+_READ = _UNITS | {"min": MINUTE_NS}
 # The days whose instants fit into 64 bits of ns, whatever the zone; no bar lies outside.
 _FIRST_DAY, _LAST_DAY = dt.date(1678, 1, 1), dt.date(2261, 12, 31)
 SESSION_NS = 6 * HOUR_NS + 30 * MINUTE_NS  # of a dated bar whose open is not declared: the New York trading day
@@ -94,15 +95,15 @@ def parse_close(text: str) -> LocalTime:
 
 
 def parse_interval(text: str) -> int:
-    """Nanoseconds of 30s, 5m, 1h or 1d.
+    """Nanoseconds of 30s, 5m or 5min, 1h or 1d.
 
-    >>> parse_interval("5m") == 5 * MINUTE_NS
+    >>> parse_interval("5m") == parse_interval("5min") == 5 * MINUTE_NS
     True
     """
     found = _INTERVAL.fullmatch(text.strip())
     if found is None or int(found[1]) == 0:
-        raise ValueError(f"interval must be a count and a unit such as 5m, 1h or 1d, got {text!r}")
-    return int(found[1]) * _UNITS[found[2]]
+        raise ValueError(f"interval must be a count and a unit such as 5min, 1h or 1d, got {text!r}")
+    return int(found[1]) * _READ[found[2]]
 
 
 def interval_text(interval_ns: int) -> str:

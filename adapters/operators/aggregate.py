@@ -17,6 +17,7 @@ _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 _BARS_RANK = _RANK[Bars]
 _KEPT_MAX = 64  # slices of an open bucket that wait to be combined together
 _EXAMPLES_MAX = 10
+_PARTIAL = "not handed out: the data begins within it, so it would not be whole"
 _OUTSIDE = "used, but in no longer bar: it closes outside of all sessions"
 
 
@@ -26,7 +27,8 @@ class Aggregate:
     A longer bar has the first open, the highest high, the lowest low, the last close and the summed volume of the fresh
     bars that close within (begin, end] of its bucket. `ts` is the end of the bucket, `opened` its beginning. It is
     handed out when the feed has shown that time came to its end, after the shorter bars of that instant and never
-    earlier; so one that the data breaks off in is never handed out. A session's last bar may be shorter.
+    earlier; so one that the data breaks off in is never handed out, nor one that the data begins in (an issue). A
+    session's last bar may be shorter.
 
     With sessions (the feed's `calendar`) a day is a session and parts of it count from the open; without, parts of a
     day count from UTC midnight and a day ends at the feed's `close`, else at UTC midnight. `keep: false` leaves the
@@ -58,6 +60,7 @@ class Aggregate:
         low = start if start is None else min((grid.begin_for(start) for grid in self._grids), default=start) + 1
         low = low if low is None or start is None else min(low, start)
         walk = _Walk(self._grids, self.universe.extra, self._outside, start)
+        walk.first = self._first(start)
         inner = self._of.events(low, end)
         found = _with_longer(inner, walk, last=self._last(end), trusted=self.sessions is not None)
         return _from(found, start, self._keep, self._of.interval_ns)
@@ -73,6 +76,12 @@ class Aggregate:
     def hashes(self) -> dict[str, str]:
         """File name -> SHA-256 of each file that was read."""
         return self._of.hashes()
+
+    def _first(self, start: int | None) -> int | None:
+        """The instant of the first slice of the whole feed; None = whatever comes first in this walk is."""
+        if self._known is not None or start is None:
+            return None if self._known is None else self._known[0]
+        return next((event.ts for event in self._of.events() if isinstance(event, Bars)), None)
 
     def _last(self, end: int | None) -> int | None:
         """An instant that the whole feed shows to have come, within a range that ends before it shows that itself."""
@@ -91,10 +100,14 @@ class Aggregate:
 
 
 class _Outside:
-    """Counts bars that close in no session."""
+    """Counts bars that close in no session, and the longer ones that the data begins in."""
 
     def __init__(self) -> None:
         self._count, self._first = 0, list[tuple[int, int]]()
+        self._partial: list[str] = []
+
+    def partial(self, length: int, begin: int) -> None:
+        self._partial.append(f"{longer_text(length)} from {instant_text(begin)}")
 
     def add(self, bars: Bars) -> None:
         fresh = (bars.status == Status.FRESH).nonzero()[0].tolist()
@@ -102,10 +115,12 @@ class _Outside:
         self._first += [(bars.ts, s) for s in fresh[: _EXAMPLES_MAX - len(self._first)]]
 
     def issues(self, symbols: tuple[str, ...]) -> tuple[Issue, ...]:
+        partial = tuple(self._partial)
+        found = (Issue(kind="partial_bar", count=len(partial), rule=_PARTIAL, examples=partial),) if partial else ()
         if not self._count:
-            return ()
+            return found
         examples = tuple(f"{symbols[s]} {instant_text(ts)}" for ts, s in self._first)
-        return (Issue(kind="not_aggregated", count=self._count, rule=_OUTSIDE, examples=examples),)
+        return (Issue(kind="not_aggregated", count=self._count, rule=_OUTSIDE, examples=examples), *found)
 
 
 class _Open:
@@ -115,6 +130,11 @@ class _Open:
         self._grid, self._rules = grid, rules
         self._bucket = Bucket(0, 0, 0, 0)
         self._slices: list[Bars] = []
+        self._partial = False  # the data begins within the bucket
+
+    @property
+    def interval_ns(self) -> int:
+        return self._grid.interval_ns
 
     @property
     def end(self) -> int | None:
@@ -140,8 +160,18 @@ class _Open:
         if self._slices:
             self._slices = [adjusted(combined(self._slices, self._rules), actions, extra)]
 
-    def close(self) -> Bars:
+    def begins(self, first: Bars) -> int | None:
+        """The beginning of the bucket that the data begins in with this slice, None where it begins with one."""
+        begin = self._bucket.begin
+        self._partial = bool(self._slices) and self._grid.known_from(first.opened, first.ts, first.interval_ns) > begin
+        return begin if self._partial else None
+
+    def close(self) -> Bars | None:
+        """The longer bar; None for one that is not whole."""
         slices, self._slices = self._slices, []
+        if self._partial:
+            self._partial = False
+            return None
         bucket, length = self._bucket, self._grid.interval_ns
         whole = combined(slices, self._rules)
         return msgspec.structs.replace(whole, ts=bucket.end, opened=bucket.begin, interval_ns=length)
@@ -162,18 +192,32 @@ class _Walk:
         rules = tuple(rule_for(name) for name in extra)
         self._open = tuple(_Open(grid, rules) for grid in grids)
         self._extra, self._outside, self._start = extra, outside, start
+        self.first: int | None = None  # the first slice of the data; None = that of this walk
+        self._begun = False
 
     def ended(self, until: int) -> Iterable[Bars]:
         """The longer bars that end at `until` or before, by their end, the shorter first."""
         if all(each.end is None or each.end > until for each in self._open):
             return ()
         due = [(end, k) for k, each in enumerate(self._open) if (end := each.end) is not None and end <= until]
-        return [self._open[k].close() for _, k in sorted(due)]
+        made = (self._open[k].close() for _, k in sorted(due))
+        return [bars for bars in made if bars is not None]
 
     def add(self, bars: Bars) -> None:
         inside = [each.add(bars) for each in self._open]
         if not all(inside) and (self._start is None or bars.ts >= self._start):
             self._outside.add(bars)
+        if not self._begun:
+            self._begin(bars)
+
+    def _begin(self, bars: Bars) -> None:
+        """Looks, at the first slice, which buckets the data begins in."""
+        self._begun = True
+        if self.first is not None and bars.ts > self.first:
+            return
+        for each in self._open:
+            if (begin := each.begins(bars)) is not None:
+                self._outside.partial(each.interval_ns, begin)
 
     def act(self, actions: Actions) -> None:
         for each in self._open:

@@ -86,6 +86,17 @@ class ClockGrid(msgspec.Struct, frozen=True, kw_only=True):
         bucket = self.around(ts)
         return ts if bucket is None else bucket.begin
 
+    def known_from(self, opened: int, ts: int, finest: int) -> int:
+        """From when on data whose first bar is (opened, ts] has everything.
+
+        Bars of a day have the whole of theirs. Where a close by day is declared nobody said when days open: then that
+        of the first bar is taken for whole.
+        """
+        if self.interval_ns < DAY_NS or (finest < DAY_NS and self.close.seconds == 86_400):
+            return opened
+        day = next(d for d in (self.close.day(ts) + k for k in (-1, 0, 1, 2)) if self.close.instant(d) >= ts)
+        return min(opened, self.close.instant(day - 1))
+
 
 class SessionGrid(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     """Buckets by trading days.
@@ -130,6 +141,10 @@ class SessionGrid(msgspec.Struct, frozen=True, dict=True, kw_only=True):
             return min(ts, self._days(row)[0])
         bucket = self.around(ts)
         return ts if bucket is None else bucket.begin
+
+    def known_from(self, opened: int, ts: int, finest: int) -> int:
+        """From when on data whose first bar is (opened, ts] has everything."""
+        return opened
 
     def _parts(self, row: int) -> tuple[tuple[int, int], ...]:
         s = self.sessions

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from components.brokers import fill_rules as rules
 from components.brokers.blotter import Blotter
-from components.brokers.judging import Asked, Standing, price_rules
+from components.brokers.judging import MOST_SHARES, Asked, Standing, price_rules
 from components.brokers.kinds import TAKES, WAITS
 from components.brokers.resting import Resting, terms_of
-from engine.events import Approved, OrderState
+from engine.events import Approved, LegAction, OrderState
 
 _NEAR_ZERO = 1e-9  # shares
 _PRICES = ("limit", "stop", "trail")
+_KNOWN = (int(LegAction.CANCEL), int(LegAction.REPLACE))
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,25 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     value: float
     threshold: float
+
+
+def unfit(orders: Approved, legs: Any, blotter: Blotter, own: set[int]) -> dict[int, Refused]:
+    """Legs that change no order, whatever it is, by what is wrong with them; `own` are the broker's own orders.
+
+    | rule           | refused                                                      | value, threshold    |
+    | -------------- | ------------------------------------------------------------ | ------------------- |
+    | `action`       | unknown                                                      | action, largest one |
+    | `broker_order` | of an order that the broker has sent, such as a liquidation  | NaN, NaN            |
+    """
+    found: dict[int, Refused] = {}
+    refs: list[int] = orders.ref[legs].tolist()
+    rows = blotter.rows_of(refs) if own else [-1] * len(refs)
+    for leg, code, ref, row in zip(legs.tolist(), orders.action[legs].tolist(), refs, rows, strict=True):
+        if code not in _KNOWN:
+            found[leg] = Refused(rule="action", value=float(code), threshold=float(max(_KNOWN)))
+        elif row >= 0 and ref in own:
+            found[leg] = Refused(rule="broker_order", value=math.nan, threshold=math.nan)
+    return found
 
 
 def rows_to_cancel(orders: Approved, legs: Any, blotter: Blotter) -> tuple[list[int], list[int]]:
@@ -41,15 +61,17 @@ def rows_to_cancel(orders: Approved, legs: Any, blotter: Blotter) -> tuple[list[
 def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Standing) -> Resting | Refused:
     """The orders at hand with one of them replaced: a quantity or a price of NaN stays as it is.
 
-    | rule               | refused                                                                | value      |
-    | ------------------ | ---------------------------------------------------------------------- | ---------- |
-    | `replace_quantity` | nothing asked for, the other side, no whole lots                       | quantity   |
-    | `order_kind`       | a price that its kind does not have                                    | kind       |
-    | `triggered`        | a trigger of an order that has been triggered                          | the price  |
-    | `limit_price` ...  | a price that breaks a rule for new orders                              | the price  |
-    | `short`            | a sale beyond the position less the other sales that rest              | what is left |
+    | rule               | refused                                                    | value, threshold            |
+    | ------------------ | ---------------------------------------------------------- | --------------------------- |
+    | `quantity`         | more than 2^53 shares, or infinitely many                  | quantity, 2^53              |
+    | `replace_quantity` | nothing asked for, zero, the other side, no whole lots     | quantity, what is left now  |
+    | `order_kind`       | a price that its kind does not have                        | price, NaN                  |
+    | `triggered`        | a trigger of an order that has been triggered              | price, NaN                  |
+    | `limit_price` ...  | a price asked for that breaks a rule for new orders        | price, as for new orders    |
+    | `short`            | a sale beyond the position less the other sales that rest  | position after, as for them |
 
-    The order keeps its place; no bar that began before the replace fills it.
+    The quantity is what is left to trade from now on. The order keeps its place; no bar that began before the replace
+    fills it. Prices that stay as they are, are not looked at: a split may have left one between two ticks.
     """
     before, s = hand.left.item(row), hand.symbol.item(row)
     terms = terms_of(hand)
@@ -77,6 +99,8 @@ def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Stand
 
 
 def _quantity(wanted: float, before: float, s: int, standing: Standing) -> Refused | None:
+    if abs(wanted) > MOST_SHARES:
+        return Refused(rule="quantity", value=wanted, threshold=MOST_SHARES)
     whole = bool(rules.whole_lots(np.array([wanted]), standing.lot[s : s + 1])[0]) if math.isfinite(wanted) else False
     closes = wanted == -standing.held.item(s)
     if math.isfinite(wanted) and wanted * before > 0 and (whole or closes or wanted == before):
@@ -88,12 +112,12 @@ def _prices(asked: dict[str, float], terms: rules.Terms, row: int, tick: float) 
     kind = terms.kind[row : row + 1]
     for name, price in asked.items():
         if not TAKES[name][kind[0]]:
-            return Refused(rule="order_kind", value=float(kind[0]), threshold=math.nan)
+            return Refused(rule="order_kind", value=price, threshold=math.nan)
         if name != "limit" and terms.triggered[row]:
             return Refused(rule="triggered", value=price, threshold=math.nan)
-    prices = Asked(**{name: np.array([asked.get(name, getattr(terms, name).item(row))]) for name in _PRICES})
+    prices = Asked(**{name: np.array([asked.get(name, math.nan)]) for name in _PRICES})
     for rule, broken, value, threshold in price_rules(kind, prices, np.array([tick])):
-        if broken[0]:
+        if broken[0] and not math.isnan(value[0]):  # NaN = stays as it is
             return Refused(rule=rule, value=float(value[0]), threshold=float(threshold[0]))
     return None
 

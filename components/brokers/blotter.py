@@ -7,11 +7,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from components.brokers.answers import report_of
-from components.brokers.fill_rules import Terms
+from components.brokers.fill_rules import Terms, split_quantity
 from components.brokers.kinds import WAITS
 from components.brokers.order_states import check_steps
 from components.brokers.resting import (
     Resting,
+    Spent,
     joined,
     no_orders,
     packed,
@@ -21,7 +22,9 @@ from components.brokers.resting import (
     terms_of,
     unpacked,
 )
-from engine.events import Approved, Bars, Mask, OrderKind, Reports, TimeInForce, Vector
+from engine.events import Approved, Bars, Mask, OrderKind, OrderState, Reports, TimeInForce, Vector
+from engine.open_orders import split_price
+from engine.universe import Universe
 
 _SLEEPY = (OrderKind.LIMIT, OrderKind.STOP, OrderKind.STOP_LIMIT)
 _SLEEPS = np.array([kind in _SLEEPY for kind in OrderKind])
@@ -142,6 +145,21 @@ class Blotter:
     def _keep(self, rows: Mask) -> None:
         self.hand = taken(self.hand, rows) if np.count_nonzero(rows) else no_orders()
 
+    def split(self, rows: Any, ratio: float, of: Universe, ts: int) -> list[Reports]:
+        """Quantity and prices of rows at hand, of one symbol, follow a split; what is left without a lot ends."""
+        orders, terms = taken(self.hand, rows), None
+        left = split_quantity(orders.left, ratio, of.lot[orders.symbol])
+        if orders.terms is not None:
+            was, buys, tick = orders.terms, orders.left > 0, of.tick.item(orders.symbol.item(0))
+            limit = split_price(was.limit, ratio, tick, ~buys)
+            stop = split_price(was.stop, ratio, tick, buys)
+            terms = replace(was, limit=limit, stop=stop, trail=was.trail / ratio, best=was.best / ratio)
+        self.put(rows, {"left": left}, terms)
+        self.step(rows, OrderState.REPLACED)
+        some, none = rows[left != 0], rows[left == 0]
+        out = [report_of(taken(self.hand, some), ts)] if some.size else []
+        return [*out, self.end(none, OrderState.CANCELLED, ts)] if none.size else out
+
     def step(self, rows: Any, state: int) -> None:
         """Moves rows at hand to a state in which they stay open."""
         states = self.hand.state.copy()
@@ -160,13 +178,15 @@ class Blotter:
                 terms = Terms(**fields)
         self.hand = replace(hand, **columns, terms=hand.terms if terms is None else terms)
 
-    def spend(self, rows: Any, qty: Vector, fees: Any) -> None:
-        """Adds what rows at hand have just traded to what they had before."""
-        before = spent_of(self.hand)
-        filled, paid = before.filled.copy(), before.paid.copy()
+    def spend(self, rows: Any, qty: Vector, fees: Any, memo: Any = None) -> None:
+        """Adds what rows at hand have just traded, and the cost model's memo of it, to what they had before."""
+        before = spent_of(self.hand, 0 if memo is None else memo.shape[1])
+        filled, paid, noted = before.filled.copy(), before.paid.copy(), before.memo.copy()
         filled[rows] += np.abs(qty)
         paid[rows] += fees
-        self.hand = replace(self.hand, spent=replace(before, filled=filled, paid=paid))
+        if memo is not None:
+            noted[rows] += memo
+        self.hand = replace(self.hand, spent=Spent(filled=filled, paid=paid, memo=noted))
 
     def all(self) -> Resting:
         """Every open order, in the order of acceptance."""

@@ -1,6 +1,5 @@
 """Which new orders a broker takes, and why not: pure functions of the legs and the standing of the account."""
 
-from math import isfinite
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -12,6 +11,7 @@ from engine.events import Approved, Codes, Mask, OrderKind, TimeInForce, Vector
 
 Line: TypeAlias = tuple[str, Mask, Vector, Vector]  # a rule, which legs break it, their values, the thresholds
 
+MOST_SHARES = 2.0**53  # beyond it a float64 does not count shares one by one
 _NEAR_ZERO = 1e-9  # shares
 _NEAR_TICK = 1e-6  # ticks
 
@@ -67,7 +67,8 @@ def plain(orders: Approved, standing: Standing) -> bool:
         return False
     lots = qty if standing.single else qty / standing.lot[at]
     good: Mask = lots == np.rint(lots)
-    if not isfinite(np.add.reduce(qty)):
+    shares = qty.tolist()
+    if not (min(shares) >= -MOST_SHARES and max(shares) <= MOST_SHARES):  # NaN is no whole number of lots
         return False
     if standing.free is not None:
         if len(set(symbols)) < len(symbols):
@@ -82,17 +83,19 @@ def judge(orders: Approved, rows: Rows, standing: Standing) -> Verdict:
     | rule             | refused                                              | value, threshold           |
     | ---------------- | ---------------------------------------------------- | -------------------------- |
     | `unknown_symbol` | a position outside the universe                      | position, largest one      |
-    | `quantity`       | zero, NaN, infinite                                  | quantity, 0                |
-    | `lot`            | no whole lots, unless it closes the position exactly | quantity, lot              |
-    | `delisted`       | of a symbol that is delisted or renamed              | position, NaN              |
+    | `quantity`       | zero or NaN                                          | quantity, 0                |
+    | `quantity`       | more than 2^53 shares, or infinitely many            | quantity, 2^53             |
+    | `lot`            | no whole lots, beyond what closes the position exactly | quantity, lot            |
+    | `delisted`       | of a symbol that is delisted or renamed              | NaN, NaN                   |
     | `order_kind`     | unknown                                              | kind, largest one          |
-    | `auction`        | an auction order on bars below a day without calendar | kind, NaN                 |
+    | `auction`        | an auction order on bars below a day without calendar | NaN, NaN                  |
     | `limit_price`    | missing where its kind needs it, or not above 0      | price, 0                   |
     | `stop_price`     | missing where its kind needs it, or not above 0      | price, 0                   |
     | `trail`          | missing where its kind needs it, or not above 0      | distance, 0                |
     | `tick`           | a limit or stop price between two ticks              | price, tick                |
-    | `time_in_force`  | unknown, or a date that has passed                   | time in force or date, now |
-    | `broker_order`   | of a symbol that the broker itself is trading        | position, NaN              |
+    | `time_in_force`  | unknown                                              | time in force, largest one |
+    | `time_in_force`  | a date that has passed                               | seconds past the date, 0   |
+    | `broker_order`   | of a symbol that the broker itself is trading        | NaN, NaN                   |
     | `short`          | a sale beyond the position less the sales that rest  | position after, 0          |
     | `shortable`      | one that takes more short than can be borrowed       | wanted short, available    |
 
@@ -121,9 +124,11 @@ def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
     none = np.full(len(rows), np.nan)
     known = (symbol >= 0) & (symbol < n)
     at = np.where(known, symbol, 0)
-    finite = np.isfinite(qty) & (qty != 0)
+    shares = np.abs(qty)
+    counted = (shares > 0) & (shares <= MOST_SHARES)  # NaN is neither
     lot, held = standing.lot[at], standing.held[at]
-    size = np.where(finite, qty, lot)
+    size = np.where(counted, qty, lot)
+    turns = (size * held < 0) & (np.abs(size) > np.abs(held))  # an odd lot is closed exactly, the rest is whole lots
     expires = orders.expires[rows]
     dated = tif == TimeInForce.GOOD_TILL_DATE
     no_time = (tif < 0) | (tif >= len(TimeInForce))
@@ -134,14 +139,15 @@ def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
     prices = Asked(limit=orders.limit[rows], stop=orders.stop[rows], trail=orders.trail[rows])
     return [
         ("unknown_symbol", ~known, symbol.astype(float), np.full(len(rows), n - 1.0)),
-        ("quantity", ~finite, qty, np.zeros(len(rows))),
-        ("lot", ~whole_lots(size, lot) & (size != -held), qty, lot),
-        ("delisted", standing.gone[at], symbol.astype(float), none),
-        ("order_kind", no_kind, kind.astype(float), none + len(OrderKind) - 1),
-        ("auction", AUCTIONS[of] & (not standing.auctions), kind.astype(float), none),
+        ("quantity", ~counted, qty, np.where(shares > MOST_SHARES, MOST_SHARES, 0.0)),
+        ("lot", ~whole_lots(size, lot) & (size != -held) & ~(turns & whole_lots(size + held, lot)), qty, lot),
+        ("delisted", standing.gone[at], none, none),
+        ("order_kind", no_kind, kind.astype(float), np.full(len(rows), len(OrderKind) - 1.0)),
+        ("auction", AUCTIONS[of] & (not standing.auctions), none, none),
         *price_rules(of, prices, standing.tick[at]),
-        ("time_in_force", no_time | passed, np.where(no_time, tif, expires), none + orders.ts),
-        ("broker_order", known & (standing.busy is not None and standing.busy[at]), symbol.astype(float), none),
+        ("time_in_force", no_time, tif.astype(float), np.full(len(rows), len(TimeInForce) - 1.0)),
+        ("time_in_force", passed, (orders.ts - expires) / 1e9, np.zeros(len(rows))),
+        ("broker_order", known & (standing.busy is not None and standing.busy[at]), none, none),
     ]
 
 

@@ -18,6 +18,7 @@ class Spent(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     filled: Vector  # shares, unsigned
     paid: Matrix  # (L, K) fees
+    memo: Matrix  # (L, M) what the cost model asks to be remembered, M = 0 where it asks for nothing
 
 
 class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -118,10 +119,12 @@ def terms_of(orders: Resting) -> Terms:
     return Terms(kind=kind, limit=none, stop=none, trail=none, best=none, triggered=triggered)
 
 
-def spent_of(orders: Resting) -> Spent:
-    """What they have traded, written out where none has."""
+def spent_of(orders: Resting, width: int = 0) -> Spent:
+    """What they have traded, written out where none has, with a memo of this width."""
     count = len(orders.ids)
-    return orders.spent or Spent(filled=np.zeros(count), paid=np.zeros((count, len(FEE_KINDS))))
+    if orders.spent is not None:
+        return orders.spent
+    return Spent(filled=np.zeros(count), paid=np.zeros((count, len(FEE_KINDS))), memo=np.zeros((count, width)))
 
 
 def joined(first: Resting, second: Resting) -> Resting:
@@ -134,7 +137,8 @@ def joined(first: Resting, second: Resting) -> Resting:
     if first.terms is not None or second.terms is not None:
         columns["terms"] = _joined(terms_of(first), terms_of(second))
     if first.spent is not None or second.spent is not None:
-        columns["spent"] = _joined(spent_of(first), spent_of(second))
+        width = max(part.spent.memo.shape[1] for part in both if part.spent is not None)
+        columns["spent"] = _joined(spent_of(first, width), spent_of(second, width))
     return Resting(**columns)
 
 

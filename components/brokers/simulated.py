@@ -3,21 +3,21 @@
 from typing import Any, Literal
 
 import numpy as np
-from msgspec.structs import replace
 
-from components.brokers import fill_rules as rules
 from components.brokers.account import Account
-from components.brokers.amending import Refused, amended, rows_to_cancel
+from components.brokers.amending import Refused, amended, rows_to_cancel, unfit
 from components.brokers.answers import report_of
 from components.brokers.dealing import Dealing
+from components.brokers.hours import Depth, Hours, WhenClosed
 from components.brokers.judging import Standing, judge, plain
 from components.brokers.margin_call import Margin
 from components.brokers.order_states import check_steps
-from components.brokers.resting import SeenIds, taken, terms_of
+from components.brokers.resting import SeenIds, taken
 from components.brokers.settlement import Settlement
 from components.brokers.upkeep import Demand, Upkeep
-from components.brokers.venue import Depth, FillTiming, Hours, Venue, WhenClosed
+from components.brokers.venue import FillTiming, Venue
 from engine.calendar import Sessions
+from engine.errors import DataError
 from engine.events import (
     SESSION_CLOSED,
     ActionKind,
@@ -34,7 +34,6 @@ from engine.events import (
     Reference,
     Refusals,
     Reports,
-    TimeInForce,
     Timer,
     Vector,
 )
@@ -42,7 +41,7 @@ from engine.protocols import Bookkeeping, CostModel, Financing, Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "simulated_broker", 2
+_KIND, _VERSION = "simulated_broker", 3
 _DIVIDENDS, _FRACTIONS = ("paid", "ignored"), ("cash", "lost")
 _SEEN_IDS = 8192  # resubmission concerns the last input: this is several slices of a large universe
 
@@ -53,12 +52,14 @@ class Simulated:
     `fill` names the price point of a bar at which the market trades with the orders; the page on fills shows each, bar
     by bar. On a missing or halted bar, and on one without volume, an order rests. What did not trade ends by its time
     in force: DAY with the first session in which a bar began after acceptance (a daily bar is a session of its own,
-    intraday ones end with their calendar or the timer `session_closed`), IMMEDIATE_OR_CANCEL and FILL_OR_KILL with the
-    first price point that they were in time for, GOOD_TILL_DATE with the first one after `expires`.
+    intraday ones end with their calendar or the timer `session_closed`, else with the UTC date), IMMEDIATE_OR_CANCEL
+    and FILL_OR_KILL with the first price point that they were in time for, GOOD_TILL_DATE with the first bar that ends
+    after `expires`.
 
-    Within a bar what trades at its open comes first, then stops, then limits. At one instant what reduces a position
-    trades first, then the rest in order of acceptance; all orders of a symbol share `participation` of its volume, and
-    each is cut to the whole lots that the buying power left allows, with the proceeds of earlier trades counted:
+    Within a bar what trades at its open comes first, then stops, then limits, then the close, and each knows only
+    prices and money of what came before. At one instant what reduces a position trades first, then the rest in order
+    of acceptance; all orders of a symbol share `participation` of its volume, and each is cut to the whole lots that
+    the buying power left allows, with the proceeds of earlier trades counted:
 
         power = cash in the base currency                                        without leverage and shorts
         power = leverage * equity - sum_i |value of position i|, at these prices  otherwise
@@ -206,11 +207,16 @@ class Simulated:
         changes = np.flatnonzero(orders.action != LegAction.NEW)
         if not changes.size:
             return ()
-        self._dealing.blotter.wake_ids(orders.ref[changes])
-        cancels = orders.action == LegAction.CANCEL
-        out = self._cancel(orders, np.flatnonzero(cancels))
-        replaces = changes[~cancels[changes]].tolist()
         blotter = self._dealing.blotter
+        blotter.wake_ids(orders.ref[changes])
+        out: tuple[Reports | Refusals, ...] = ()
+        bad = unfit(orders, changes, blotter, self._upkeep.own)
+        if bad:
+            out = tuple(self._refuse_leg(orders, leg, why) for leg, why in bad.items())
+            changes = np.array([leg for leg in changes.tolist() if leg not in bad], np.intp)
+        cancels = orders.action[changes] == LegAction.CANCEL
+        out += self._cancel(orders, changes[cancels])
+        replaces = changes[~cancels].tolist()
         places = blotter.rows_of(orders.ref[replaces].tolist())
         for leg, row in zip(replaces, places, strict=True):
             out += (self._replace(orders, leg, row),)
@@ -227,15 +233,19 @@ class Simulated:
         return out
 
     def _replace(self, orders: Approved, leg: int, row: int) -> Reports | Refusals:
-        blotter, at = self._dealing.blotter, np.array([leg])
+        blotter = self._dealing.blotter
         if row < 0:
-            return self._refuse(orders, at, ("not_open",), (np.full(1, np.nan), np.full(1, np.nan)))
+            return self._refuse_leg(orders, leg, Refused(rule="not_open", value=np.nan, threshold=np.nan))
         found = amended(orders, leg, blotter.hand, row, self._standing())
         if isinstance(found, Refused):
-            return self._refuse(orders, at, (found.rule,), (np.array([found.value]), np.array([found.threshold])))
+            return self._refuse_leg(orders, leg, found)
         check_steps(blotter.hand.state[row : row + 1], found.state[row : row + 1])
         blotter.hand = found
         return report_of(taken(found, np.array([row])), orders.ts)
+
+    def _refuse_leg(self, legs: Approved, leg: int, why: Refused) -> Refusals:
+        numbers = np.array([why.value]), np.array([why.threshold])
+        return self._refuse(legs, np.array([leg]), (why.rule,), numbers)
 
     def _refuse(self, legs: Any, at: Any, rule: tuple[str, ...], why: tuple[Vector, Vector]) -> Refusals:
         return Refusals(
@@ -299,11 +309,10 @@ class Simulated:
 
     def on_timer(self, timer: Timer, /) -> Reports | None:
         """The close of an intraday session ends the day orders that could have traded in it."""
-        hand = self._dealing.blotter.hand
-        if timer.name != SESSION_CLOSED or not hand.ids.size:
+        if timer.name != SESSION_CLOSED:
             return None
-        rows = np.flatnonzero((hand.tif == TimeInForce.DAY) & hand.seen)
-        return self._dealing.blotter.end(rows, OrderState.EXPIRED, timer.ts) if rows.size else None
+        self._venue.told()
+        return self._dealing.end_day(timer.ts)
 
     # ---- corporate actions and state ---------------------------------------------------------------------------------
 
@@ -311,6 +320,7 @@ class Simulated:
         """A split adjusts quantity and prices of open orders; a delisting or a change of symbol cancels them."""
         out: list[Reports] = []
         blotter = self._dealing.blotter
+        self._check_splits(actions)
         for i in range(len(actions.kind)):
             kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
             if kind is ActionKind.CASH_DIVIDEND:
@@ -321,7 +331,7 @@ class Simulated:
                 self._venue.split(s, float(actions.ratio[i]))
                 self._upkeep.split(s, float(actions.ratio[i]))
                 if rows.size:
-                    out += self._split(rows, float(actions.ratio[i]), actions.ts)
+                    out += blotter.split(rows, float(actions.ratio[i]), self._universe, actions.ts)
             else:
                 self._gone = self._gone.copy()
                 self._gone[s] = True
@@ -335,21 +345,11 @@ class Simulated:
             self._adjusts(actions)
         return tuple(out)
 
-    def _split(self, rows: Any, ratio: float, ts: int) -> list[Reports]:
-        blotter = self._dealing.blotter
-        orders = blotter.hand
-        left = rules.split_quantity(orders.left[rows], ratio, self._universe.lot[orders.symbol[rows]])
-        terms = None
-        if orders.terms is not None:
-            was = taken(orders, rows)
-            terms = terms_of(was)
-            prices = {name: getattr(terms, name) / ratio for name in ("limit", "stop", "trail", "best")}
-            terms = replace(terms, **prices)
-        blotter.put(rows, {"left": left}, terms)
-        blotter.step(rows, OrderState.REPLACED)
-        some, none = rows[left != 0], rows[left == 0]
-        out = [report_of(taken(blotter.hand, some), ts)] if some.size else []
-        return [*out, blotter.end(none, OrderState.CANCELLED, ts)] if none.size else out
+    def _check_splits(self, actions: Actions) -> None:
+        bad = (actions.kind == ActionKind.SPLIT) & ~((actions.ratio > 0) & (actions.ratio < np.inf))
+        for i in np.flatnonzero(bad).tolist():
+            symbol, ratio = self._universe.symbols[int(actions.symbol[i])], float(actions.ratio[i])
+            raise DataError(f"{self._name}: split of {symbol} has ratio {ratio}; it must be positive")
 
     def save(self) -> bytes:
         return pack(
@@ -363,6 +363,7 @@ class Simulated:
             upkeep=self._upkeep.save(),
             venue=self._venue.save(),
             costs=self._costs.save() if isinstance(self._costs, Stateful) else None,
+            unlearnt=self._unlearnt is not None,  # the bar itself is the venue's
         )
 
     def load(self, state: bytes, /) -> None:
@@ -378,4 +379,4 @@ class Simulated:
         self._venue.load(fields["venue"], before, now)
         if isinstance(self._costs, Stateful):
             self._costs.load(fields["costs"])
-            self._unlearnt = self._venue.kept
+        self._unlearnt = self._venue.kept if fields["unlearnt"] else None

@@ -74,13 +74,13 @@ class Upkeep:
         self._book: Book | None = None  # of the latest slice
         self._ts = 0  # of the latest slice, 0 = there was none
         self._interval = 0
-        self._own: set[int] = set()  # ids of its own orders that may be open
+        self.own: set[int] = set()  # ids of its own orders that may be open; others only read it
         self.floor: Vector | None = None  # (N,) how far below zero a position may be sold; None = any
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do, at any slice."""
-        return not (self._financing or self._own) and self._margin.maintenance is None and self.floor is None
+        return not (self._financing or self.own) and self._margin.maintenance is None and self.floor is None
 
     # ---- financing ---------------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Upkeep:
 
     def busy(self, orders: Blotter) -> Mask | None:
         """(N,) symbols that the broker itself is trading; None = none."""
-        if not self._own:
+        if not self.own:
             return None
         left = self._working(orders.all())
         return None if left is None else left != 0
@@ -130,13 +130,13 @@ class Upkeep:
 
     def _mine(self, resting: Resting) -> Mask:
         """Which of these orders are its own."""
-        return np.array([order in self._own for order in resting.ids.tolist()], bool)
+        return np.array([order in self.own for order in resting.ids.tolist()], bool)
 
     def _working(self, resting: Resting) -> Vector | None:
         """(N,) shares that its own open orders have still to trade; None = it has none."""
         rows = self._mine(resting)
-        self._own = set(resting.ids[rows].tolist())
-        if not self._own:
+        self.own = set(resting.ids[rows].tolist())
+        if not self.own:
             return None
         return _sums(resting.symbol[rows], resting.left[rows], len(self._universe))
 
@@ -182,14 +182,14 @@ class Upkeep:
         return self._demand(bars.ts, "margin_call", text, trades, resting.ids[cancels])
 
     def _demand(self, ts: int, kind: str, text: str, trades: Vector, cancels: Ids) -> Demand:
-        cancels = np.array([order for order in cancels.tolist() if order not in self._own], np.uint64)
+        cancels = np.array([order for order in cancels.tolist() if order not in self.own], np.uint64)
         symbol = np.flatnonzero(trades).astype(np.int32)
         note = Note(ts=ts, source=self._name, kind=kind, text=text, symbol=symbol, value=trades[symbol])
         first = self._sent[1] if self._sent[0] == ts else 0
         count = len(symbol)
         ids = self._ids(ts=ts, count=count, first=first)
         self._sent = (ts, first + count)
-        self._own.update(ids.tolist())
+        self.own.update(ids.tolist())
         opens = self._opens and self._interval >= DAY_NS
         none, zero = np.full(count, np.nan), np.zeros(count, np.int32)
         orders = Approved(
@@ -223,7 +223,7 @@ class Upkeep:
             "ts": self._ts,
             "interval": self._interval,
             "book": columns,
-            "own": sorted(self._own),
+            "own": sorted(self.own),
             "sent": self._sent,
             "floor": self.floor,
             "financing": [part.save() if isinstance(part, Stateful) else None for part in self._financing],
@@ -232,7 +232,7 @@ class Upkeep:
     def load(self, fields: dict[str, Any], before: list[str], now: tuple[str, ...]) -> None:
         """Restores by symbol: names appended to the universe since start flat, and can be borrowed without limit."""
         self._ts, self._interval, self._sent = fields["ts"], fields["interval"], tuple(fields["sent"])
-        self._own = set(fields["own"])
+        self.own = set(fields["own"])
         self.floor = None if fields["floor"] is None else placed(fields["floor"], before, now, -np.inf)
         self._book = None
         if fields["book"] is not None:

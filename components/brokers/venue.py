@@ -1,71 +1,31 @@
 """What the market makes of orders, whoever they belong to: when it trades, at which prices and how many shares."""
 
-import re
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from components.brokers import fill_rules as rules
+from components.brokers.hours import Depth, Hours, nanoseconds
 from components.brokers.kinds import AUCTIONS
+from components.brokers.quotes import Quotes
 from components.brokers.resting import Resting, rows_of, terms_of
-from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import DAY_NS, Bars, Codes, Mask, OrderKind, Stamps, Status, Vector
+from engine.events import DAY_NS, Bars, Codes, Mask, OrderKind, Stamps, Status, TimeInForce, Vector
 from engine.protocols import Conditions
 from engine.state import placed
 from engine.universe import Universe
 
 FillTiming: TypeAlias = Literal["next_open", "next_close", "next_vwap", "open_auction", "close_auction", "same_close"]
-WhenClosed: TypeAlias = Literal["same", "next_open"]
 
 TIMINGS = ("next_open", "next_close", "next_vwap", "open_auction", "close_auction", "same_close")
 _AT_OPEN = ("next_open", "open_auction")
 _BAR, _OPENING, _CLOSING = range(3)  # whose volume an order takes a share of
 _MOO, _MOC = int(OrderKind.MARKET_ON_OPEN), int(OrderKind.MARKET_ON_CLOSE)
+_DAY = int(TimeInForce.DAY)
+_ONCE = np.array([tif in (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL) for tif in TimeInForce])
+_ONCE.flags.writeable = False
 _FILLS = {"status": int(Status.MISSING), "member": 0}
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min|m|h)")
-
-
-def nanoseconds(option: str, text: str) -> int:
-    """A duration such as 2min or 30s.
-
-    >>> nanoseconds("open_cutoff", "2min")
-    120000000000
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None and text.strip() != "0":
-        raise ValueError(f"{option} must be a duration such as 2min or 30s, got {text!r}")
-    return round(float(match[1]) * _UNITS[match[2]]) if match else 0
-
-
-class Hours(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """When a venue trades."""
-
-    sessions: Sessions | None = None
-    when_closed: WhenClosed = "same"
-    open_cutoff: str = "2min"
-    close_cutoff: str = "10min"
-
-    def __post_init__(self) -> None:
-        if self.when_closed not in ("same", "next_open"):
-            raise ValueError(f"when_closed {self.when_closed!r} is unknown; use same or next_open")
-
-
-class Depth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """How much a venue trades, and up to which prices."""
-
-    participation: float | None = None
-    price_limit: float | None = None
-    touch: bool = False
-
-    def __post_init__(self) -> None:
-        share, limit = self.participation, self.price_limit
-        if share is not None and not 0 < share <= 1:
-            raise ValueError(f"participation must be above 0 and at most 1 (of the bar's volume), got {share}")
-        if limit is not None and not 0 < limit < 1:
-            raise ValueError(f"price_limit must be above 0 and below 1 (of the last close), got {limit}")
 
 
 class Match(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -84,7 +44,7 @@ class _Way(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     rows: Mask
     point: rules.Point
-    phase: int = rules.OPEN
+    phase: int = rules.CLOSE
     volume: int = _BAR
     goes_on: bool = False  # from this point to the close, not at one price
 
@@ -106,7 +66,7 @@ class Venue:
         self._close_cutoff = nanoseconds("close_cutoff", hours.close_cutoff)
         self._extra = {name: i for i, name in enumerate(universe.extra)}
         self._limits = depth.price_limit is not None or "limit_up" in self._extra or "limit_down" in self._extra
-        self._quoted = "bid" in self._extra and "ask" in self._extra
+        self._quotes = Quotes(universe) if {"bid", "bid_open"} & set(universe.extra) else None
         self._plain = fill in ("next_open", "next_close", "next_vwap")
         shut = hours.when_closed == "next_open" or depth.price_limit is not None
         self._asks = shut or fill in ("open_auction", "close_auction")
@@ -114,7 +74,11 @@ class Venue:
         self._bars: Bars | None = None
         self._interval = 0
         self._last: Vector = np.full(len(universe), np.nan)  # close of the session before
-        self._day = -1
+        self._closes = 0  # when the session of the bar does; 0 = not known
+        self._day = -1  # row of the latest trading day, without a calendar its UTC date
+        self._told = False  # whether somebody else says when a session ends
+        self.turned = False  # whether a trading day has ended before this intraday bar
+        self._vwap = False  # whether a bar had one
         self._bounds: tuple[Vector, Vector] | None = None
         self._room: Vector | None = None  # shares that may still trade in this bar
 
@@ -123,9 +87,11 @@ class Venue:
     def begin(self, bars: Bars, mark: Vector) -> None:
         """A new bar; `mark` (N,) are the last closes before it."""
         self._bars, self._interval, self._room = bars, bars.interval_ns, None
+        if self.fill == "next_vwap" and not self._vwap:
+            self._look_for_vwap(bars)
         if bars.interval_ns >= DAY_NS:
-            self.first = self.last = True
-            new = True
+            self.first = self.last = new = True
+            self.turned, self._closes = False, bars.ts
         else:
             new = self._open_session(bars)
         if self._limits:
@@ -143,12 +109,30 @@ class Venue:
                     f"{self._price_limit} has to know when sessions open and close, and bars of "
                     f"{bars.interval_ns / 1e9:g} s do not say; set feed.calendar, e.g. calendar: XNYS"
                 )
-            return False
-        day = sessions.day_of(bars.ts)
-        self.first = day >= 0 and bars.opened <= int(sessions.opens[day])
-        self.last = sessions.closes_at(bars.ts)
-        new, self._day = day >= 0 and day != self._day, day if day >= 0 else self._day
+            day = bars.opened // DAY_NS
+        else:
+            day = sessions.day_of(bars.ts)
+            self.first = day >= 0 and bars.opened <= int(sessions.opens[day])
+            self.last = sessions.closes_at(bars.ts)
+            self._closes = int(sessions.closes[day]) if day >= 0 else 0
+        new = day >= 0 and day != self._day
+        self.turned = new and self._day >= 0 and not (self._told and sessions is None)
+        self._day = day if day >= 0 else self._day
         return new
+
+    def told(self) -> None:
+        """A timer has said that a session is over: without a calendar the date of a bar says it no longer."""
+        self._told = True
+
+    def _look_for_vwap(self, bars: Bars) -> None:
+        """Nothing would ever trade where no bar has the column; what had no volume has no vwap and says nothing."""
+        traded = (bars.status == 0) & (bars.volume != 0)
+        self._vwap = bool(np.any(bars.vwap > 0))
+        if not self._vwap and np.any(traded):
+            raise ConfigError(
+                f"broker: fill 'next_vwap' trades at the column vwap, and in the bar of {bars.ts} no symbol has one; "
+                "give the feed that column, or set fill to another price, e.g. fill: next_close"
+            )
 
     def _limits_of(self, bars: Bars) -> tuple[Vector, Vector]:
         """Lower and upper price of each symbol (N,): of the feed's columns, else of the close of the session before."""
@@ -190,17 +174,40 @@ class Venue:
         """The latest bar, where orders may still trade at its close."""
         return self._bars if self.fill == "same_close" else None
 
-    @property
-    def price(self) -> Vector:
-        """(N,) prices at which this bar trades, for the value of what is held then."""
-        if self.fill in _AT_OPEN:
+    def price(self, phase: int | None) -> Vector:
+        """(N,) prices for the value of what is held when orders trade in this phase, none of them a later one.
+
+        None = the phase of the timing. What trades inside the bar knows the open.
+        """
+        early = self.fill in _AT_OPEN if phase is None else phase != rules.CLOSE
+        if early:
             return self.bars.open
         return self.bars.vwap if self.fill == "next_vwap" else self.bars.close
 
-    @property
-    def horizon(self) -> int:
-        """The instant of this bar's price point: an order whose date lies before it has ended."""
-        return self.bars.opened if self.fill in _AT_OPEN else self.bars.ts
+    def begun(self, orders: Resting, chance: Mask) -> Mask:
+        """For which of these orders the session has begun with which a DAY order ends.
+
+        An order for an auction waits for the first one that it is in time for.
+        """
+        bars = self.bars
+        begun = orders.accepted <= bars.opened
+        if self.fill == "open_auction" and not self.first:
+            begun = np.zeros(len(begun), bool)
+        if orders.terms is not None:
+            kind = orders.terms.kind
+            in_time = orders.accepted <= self._closes - self._close_cutoff
+            begun = np.where(AUCTIONS[kind], (kind == _MOC) & begun & in_time, begun)
+        mask: Mask = orders.seen | begun | chance
+        return mask
+
+    def missed(self, orders: Resting, chance: Mask) -> Mask | None:
+        """DAY orders whose auction was in this bar: they end with it, traded or not. None = none."""
+        if orders.terms is None and self.fill != "open_auction":
+            return None
+        mask: Mask = (orders.tif == _DAY) & chance
+        if self.fill != "open_auction" and orders.terms is not None:
+            mask = mask & AUCTIONS[orders.terms.kind]
+        return mask
 
     # ---- matching ----------------------------------------------------------------------------------------------------
 
@@ -222,17 +229,16 @@ class Venue:
         reference, chance = np.full(count, np.nan), np.zeros(count, bool)
         at, phase, volume = np.zeros(count, np.int64), np.zeros(count, np.int32), np.zeros(count, np.int32)
         triggered, best = terms.triggered.copy(), terms.best.copy()
-        for way in self._ways(terms.kind, now):
+        once = _ONCE[orders.tif]
+        for way in self._ways(terms.kind, once | (orders.until < self.bars.ts), now):
             meets = way.rows & rules.in_time(way.point, orders.accepted, orders.until)
+            rows = np.flatnonzero(meets & np.isnan(reference) & ~(once & chance))
             chance |= meets
-            rows = np.flatnonzero(meets & np.isnan(reference))
             if not rows.size:
                 continue
             part = rows_of(msgspec.structs.replace(terms, triggered=triggered, best=best), rows)
             got = self._outcome(way, s[rows], orders.left[rows], part)
             price, inside = got.reference, got.phase != rules.OPEN
-            if way.goes_on:
-                price = np.where(inside & (orders.until[rows] < self.bars.ts), np.nan, price)
             if self._bounds is not None:
                 lower, upper = self._bounds
                 price = np.where(rules.locked(orders.left[rows], price, lower[s[rows]], upper[s[rows]]), np.nan, price)
@@ -242,8 +248,8 @@ class Venue:
         after = msgspec.structs.replace(terms, triggered=triggered, best=best) if orders.terms is not None else None
         return Match(reference=reference, chance=chance, at=at, phase=phase, volume=volume, terms=after)
 
-    def _ways(self, kind: Codes, now: bool) -> list[_Way]:
-        """How this bar trades, in the order of time."""
+    def _ways(self, kind: Codes, once: Mask, now: bool) -> list[_Way]:
+        """How this bar trades, in the order of time; `once` are orders that do not last beyond its open."""
         bars, others = self.bars, ~AUCTIONS[kind]
         if now:
             return [_Way(rows=others, point=rules.point_of(bars, self.fill))]
@@ -252,17 +258,20 @@ class Venue:
             volume, own = self._auction_volume("open_volume", _OPENING)
             point = rules.opening_auction(bars, self._open_cutoff, volume)
             if self.fill == "same_close" and self._when_closed == "next_open":
-                ways.append(_Way(rows=others, point=rules.point_of(bars, "next_open")))
+                ways.append(_Way(rows=others, point=rules.point_of(bars, "next_open"), phase=rules.OPEN))
             rows = np.ones(len(kind), bool) if self.fill == "open_auction" else kind == _MOO
-            ways.append(_Way(rows=rows & (kind != _MOC), point=point, volume=own))
-        if self.fill not in ("open_auction", "close_auction"):
-            goes_on = self.fill == "next_open"
-            ways.append(_Way(rows=others, point=rules.point_of(bars, self.fill), goes_on=goes_on))
+            ways.append(_Way(rows=rows & (kind != _MOC), point=point, volume=own, phase=rules.OPEN))
+        if self.fill == "next_open":
+            point = rules.point_of(bars, self.fill)
+            ways.append(_Way(rows=others & ~once, point=point, phase=rules.OPEN, goes_on=True))
+            ways.append(_Way(rows=others & once, point=point, phase=rules.OPEN))
+        elif self.fill not in ("open_auction", "close_auction"):
+            ways.append(_Way(rows=others, point=rules.point_of(bars, self.fill)))
         if self.last:
             volume, own = self._auction_volume("close_volume", _CLOSING)
             point = rules.closing_auction(bars, self._close_cutoff, volume)
             rows = np.ones(len(kind), bool) if self.fill == "close_auction" else kind == _MOC
-            ways.append(_Way(rows=rows & (kind != _MOO), point=point, volume=own, phase=rules.CLOSE))
+            ways.append(_Way(rows=rows & (kind != _MOO), point=point, volume=own))
         return ways
 
     def _auction_volume(self, name: str, own: int) -> tuple[Vector | None, int]:
@@ -308,22 +317,18 @@ class Venue:
             self._room = self._room - np.bincount(place, weights=np.abs(qty), minlength=len(self._room))
 
     def conditions(self, symbol: Any, volume: Codes | None, spent: Any, when: int | Stamps) -> Conditions:
-        """What a cost model may know of these trades.
-
-        Quotes are those of a bar's close: no other trade meets them, at the open or somewhere inside the bar.
-        """
+        """What a cost model may know of these trades."""
         bars = self.bars
         shares = bars.volume[symbol]
         if volume is not None and np.count_nonzero(volume):
             for name, own in (("open_volume", _OPENING), ("close_volume", _CLOSING)):
                 column = self._column(bars, name)
                 shares = shares if column is None else np.where(volume == own, column[symbol], shares)
-        quotes: dict[str, Any] = {}
-        if self._quoted and np.any(met := np.asarray(when) == bars.ts):
-            columns = {name: bars.extra[self._extra[name]][symbol] for name in ("bid", "ask")}
-            quotes = {name: np.where(met, column, np.nan) for name, column in columns.items()}
+        quotes = {} if self._quotes is None else self._quotes.at(bars, symbol, when)
         if spent is not None:
             quotes |= {"filled": spent.filled, "paid": spent.paid}
+            if spent.memo.shape[1]:
+                quotes["memo"] = spent.memo
         return Conditions(ts=bars.ts, symbol=symbol, volume=shares, **quotes)
 
     # ---- state -------------------------------------------------------------------------------------------------------
@@ -345,14 +350,16 @@ class Venue:
             "day": self._day,
             "bounds": None if bars is None else self._bounds,
             "room": None if bars is None else room,
-            "ends": (self.first, self.last),
+            "ends": (self.first, self.last, self._closes),
+            "known": (self._told, self._vwap),
         }
 
     def load(self, fields: dict[str, Any], before: list[str], now: tuple[str, ...]) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         self._interval, self._day = fields["interval"], fields["day"]
         self._last = placed(fields["last"], before, now, np.nan)
-        self.first, self.last = fields["ends"]
+        self.first, self.last, self._closes = fields["ends"]
+        self._told, self._vwap = fields["known"]
         self._bars = self._bounds = self._room = None
         columns = fields["bars"]
         if columns is None:

@@ -73,6 +73,11 @@ class Bps:
         later = further(own, per_share * filled, self._minimum, at, COMMISSION)
         return np.where(filled > 0, later, first)
 
+    def memo(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
+        """(L, 1) commissions before the minimum."""
+        del at
+        return (np.abs(qty * price) * self._commission)[:, None]
+
     def rate(self) -> float:
         """One-way cost of a large trade as a share of its value: the tax on sales counts half.
 

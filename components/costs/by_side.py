@@ -50,9 +50,7 @@ class BySide:
 
     def fees(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
         """(L, K) fees in the symbol's currency, columns FEE_KINDS."""
-        rate: Vector = np.where(qty > 0, self._buy, self._sell)
-        if self._impact:
-            rate = rate + impact_rate(self._impact, qty, at, self._multiplier)
+        rate = self._rate(qty, at)
         value = np.abs(qty * price)
         own = value * rate
         fees = np.where(value > _DUST, np.maximum(own, self._minimum), 0.0)
@@ -61,6 +59,14 @@ class BySide:
             later = further(own, filled * price * rate, self._minimum, at, COMMISSION)
             fees = np.where((filled > 0) & (value > _DUST), later, fees)
         return one_column(COMMISSION, fees)
+
+    def memo(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
+        """(L, 1) commissions before the minimum."""
+        return (np.abs(qty * price) * self._rate(qty, at))[:, None]
+
+    def _rate(self, qty: Vector, at: Conditions) -> Vector:
+        rate: Vector = np.where(qty > 0, self._buy, self._sell)
+        return rate + impact_rate(self._impact, qty, at, self._multiplier) if self._impact else rate
 
     def rate(self) -> float:
         """One-way cost as a share of the value, the mean of both sides; of impact what a hundredth of volume costs.

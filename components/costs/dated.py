@@ -31,8 +31,9 @@ class Dated:
 
         fee_i = min(value_i bps(side, day) + shares_i per_share(side, day), maximum(day))
 
-    The day is the UTC date of the trade's instant; a rate holds from its `since` until the next one's, before the
-    first there is no fee. Shares are counted without a multiplier: for futures it is money a contract.
+    The day is the UTC date at the end of the bar that fills, for a trade at its open too; a rate holds from its `since`
+    until the next one's, before the first there is no fee. Shares are counted without a multiplier: for futures it is
+    money a contract.
 
     The SEC's fee on sales, `kind: exchange`: 2023-02-27 0.08 bps, 2024-05-22 0.278 bps, 2025-05-14 0. FINRA's trading
     activity fee: from 2024-01-01 0.000166 a share sold, at most 8.30 a trade. Stamp duty in mainland China on

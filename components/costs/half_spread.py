@@ -14,8 +14,9 @@ class HalfSpread:
                 = reference_i (1 + sign(qty_i) bps 1e-4)              elsewhere
 
     `bps` is half the spread. With `quotes: false` quotes are not looked at. A quote is taken as it is, so it may lie
-    on the better side of the market's price, which was a trade a while ago. Feeds name quotes by columns `bid`
-    and `ask`.
+    on the better side of the market's price, which was a trade a while ago. Feeds name quotes by columns: `bid` and
+    `ask` for trades at a close, `bid_open` and `ask_open` for those at an open. Without quotes at the instant of a
+    trade `bps: 0` makes it free.
 
     Source: LEAN, fills at the opposite side of the quote; the half spread as cost: Perold (1988), The implementation
     shortfall, J. Portfolio Management 14(3).

@@ -7,6 +7,7 @@ from components.costs.rules import (
     NOMINAL,
     checked,
     filled_of,
+    memo_of,
     multipliers,
     one_column,
     paid_of,
@@ -60,10 +61,17 @@ class PerShare:
         filled = filled_of(at, self._multiplier)
         if at.filled is None or filled is None:
             return one_column(COMMISSION, first)
-        before = self._order(at.filled, filled * price)
-        whole = self._order(shares + at.filled, value + filled * price)
+        memo = memo_of(at, 1)
+        worth = filled * price if memo is None else memo[:, 0]
+        before = self._order(at.filled, worth)
+        whole = self._order(shares + at.filled, value + worth)
         left = np.maximum(whole - paid_of(at, COMMISSION, before), 0.0)
         return one_column(COMMISSION, np.where((at.filled > 0) & (shares > 0), left, first))
+
+    def memo(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
+        """(L, 1) traded values, of which `maximum` is a share."""
+        del at
+        return np.abs(qty * price)[:, None]
 
     def _order(self, shares: Vector, value: Vector) -> Vector:
         raw = shares * self._rate

@@ -60,16 +60,23 @@ def paid_of(at: Conditions, column: int, assumed: Vector) -> Vector:
     return assumed if at.paid is None else at.paid[:, column]
 
 
+def memo_of(at: Conditions, width: int) -> Matrix | None:
+    """(L, width) what this cost model noted of earlier fills of the same orders; None = that is not known."""
+    return None if at.memo is None or at.memo.shape[1] != width else at.memo
+
+
 def further(now: Vector, before: Vector, minimum: float, at: Conditions, column: int) -> Vector:
     """(L,) fees of fills of which earlier parts traded before, so that the minimum counts once an order.
 
-        fee = max(max(minimum, earned + now) - paid, 0),   earned = paid where that is above the minimum, else before
+        fee = max(max(minimum, earned + now) - paid, 0)
 
-    `now` and `before` are what the rate makes of this fill and of the earlier ones, 0 = none; what is below the
-    minimum was not charged, so that it is only known from the shares.
+    `now` is what the rate makes of this fill; `earned`, what it made of the earlier ones, is the first column of the
+    memo. Where there is none it is `paid` if that is above the minimum, else the estimate `before`: what lies below
+    the minimum was not charged.
     """
-    paid = np.where(before > 0, paid_of(at, column, np.maximum(before, minimum)), 0.0)
-    earned = np.where(paid > minimum, paid, np.minimum(before, minimum))
+    paid = paid_of(at, column, np.maximum(before, minimum))
+    memo = memo_of(at, 1)
+    earned = np.where(paid > minimum, paid, np.minimum(before, minimum)) if memo is None else memo[:, 0]
     return np.where(now > 0, np.maximum(np.maximum(earned + now, minimum) - paid, 0.0), 0.0)
 
 

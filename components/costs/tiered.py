@@ -47,9 +47,10 @@ class Tiered:
         commission = max(C(V + x) - C(V), minimum),   C(v) = sum_t rate_t |[above_t, above_{t+1}] up to v|
 
     x are the shares of the fill (`unit: shares`, rates are money a share) or its value (`unit: value`, rates are
-    shares of the value, so 0.001 is 10 bps), V what all fills of the period before this slice came to: `month` and
-    `day` are those of UTC. So the rate of a tier is paid for what lies in that tier. A further partial fill
-    costs what the order costs with it, less what was paid before. `maximum` is a share of the fill's value, None =
+    shares of the value, so 0.001 is 10 bps), V what all fills of the period came to before it: those of earlier slices
+    and, of one call, the trades that stand before it, which is the order of execution. `month` and `day` are those of
+    UTC. So the rate of a tier is paid for what lies in that tier. A further partial fill costs what the order costs
+    with it, less what was paid before. `maximum` is a share of the fill's value, None =
     none; it never brings a commission below the minimum. The default is Interactive Brokers' schedule of commissions
     for US shares, with `minimum: 0.35, maximum: 0.01`; fees of exchanges and clearing come on top, see `dated`.
 
@@ -58,7 +59,7 @@ class Tiered:
     >>> costs = Tiered(tiers=(Tier(0, 0.01), Tier(1000, 0.005)), minimum=1.0, maximum=None)
     >>> at = Conditions(ts=0, symbol=np.zeros(2, np.int32))
     >>> costs.fees(np.array([50.0, 1500.0]), np.array([20.0, 20.0]), at)[:, 0]
-    array([ 1. , 12.5])
+    array([ 1.  , 12.25])
     """
 
     def __init__(
@@ -105,18 +106,27 @@ class Tiered:
 
     def fees(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
         """(L, K) fees in the symbol's currency, columns FEE_KINDS."""
-        traded = self._traded if self._label(at.ts) == self._now else 0.0
+        own = self._own(qty, price, at)
+        fees = np.where(qty != 0, np.maximum(own, self._minimum), 0.0)
+        filled = filled_of(at, self._multiplier)
+        if filled is not None:
+            # Without a memo the earlier shares count at the rate of these, which only matters below the minimum.
+            per_unit = np.divide(own, np.abs(qty), out=np.zeros(len(qty)), where=qty != 0)
+            later = further(own, per_unit * filled, self._minimum, at, COMMISSION)
+            fees = np.where(filled > 0, later, fees)
+        return one_column(COMMISSION, fees)
+
+    def memo(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
+        """(L, 1) commissions before the minimum."""
+        return self._own(qty, price, at)[:, None]
+
+    def _own(self, qty: Vector, price: Vector, at: Conditions) -> Vector:
+        """(L,) commissions before the minimum: each trade begins in the tier to which those before it have come."""
         value = np.abs(qty * price)
         amount = shares_of(qty, at, self._multiplier) if self._unit == "shares" else value
-        own = self._sum(traded + amount) - self._sum(np.full(len(qty), traded))
-        if self._maximum is not None:
-            own = np.minimum(own, self._maximum * value)
-        filled = filled_of(at, self._multiplier)
-        if filled is None:
-            return one_column(COMMISSION, np.where(qty != 0, np.maximum(own, self._minimum), 0.0))
-        # What filled before was charged at the rates of its time; this fill's is near enough below the minimum.
-        per_unit = np.divide(own, np.abs(qty), out=np.zeros(len(qty)), where=qty != 0)
-        return one_column(COMMISSION, further(own, per_unit * filled, self._minimum, at, COMMISSION))
+        after = np.cumsum(amount) + (self._traded if self._label(at.ts) == self._now else 0.0)
+        own = self._sum(after) - self._sum(after - amount)
+        return own if self._maximum is None else np.minimum(own, self._maximum * value)
 
     def rate(self) -> float:
         """One-way cost of a large trade as a share of its value, in the first tier, at a price of 100."""

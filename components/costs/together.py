@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.costs.rules import against, filled_of, multipliers
+from components.costs.rules import against, filled_of, memo_of, multipliers
 from engine.errors import StateError
 from engine.events import FEE_KINDS, Actions, Bars, Fills, Matrix, Vector
 from engine.protocols import Conditions, CostModel, Stateful
@@ -21,8 +21,8 @@ class Together:
         price_i = reference_i + sum_p (price_pi - reference_i)      fees_i = sum_p fees_pi      rate = sum_p rate_p
 
     Fees are those of the price that comes out. A sale brings a hundredth of the market's price at least. What earlier
-    fills of an order were charged is split among the parts in proportion to what each would charge for them at once,
-    so that each part's minimum counts once an order.
+    fills of an order were charged is remembered by part (`memo`), so that each part's minimum counts once an order;
+    where it is not, it is split in proportion to what each part would charge for them at once.
 
     >>> from components.costs.bps import Bps
     >>> both = Together(parts=(Bps(slippage_bps=10), Bps(slippage_bps=5, commission_bps=2)))
@@ -36,6 +36,9 @@ class Together:
         if not parts:
             raise ValueError("parts must hold at least one cost model, got none")
         self._parts, self._multiplier = parts, multipliers(universe)
+        none = np.zeros(0)
+        at = Conditions(ts=0, symbol=np.zeros(0, np.int32))
+        self._widths = [self._noted(part, none, none, at).shape[1] for part in parts]
 
     def price(self, qty: Vector, reference: Vector, at: Conditions, /) -> Vector:
         """(L,) fill price of signed quantities. NaN where the reference is."""
@@ -56,13 +59,27 @@ class Together:
     def _own(self, qty: Vector, price: Vector, at: Conditions) -> list[Conditions]:
         """The conditions with what each part of the sum was paid; the same for all while nothing filled before."""
         filled = filled_of(at, self._multiplier)
-        if filled is None or at.paid is None or len(self._parts) == 1:
+        if filled is None:
             return [at] * len(self._parts)
-        first = msgspec.structs.replace(at, filled=None, paid=None)
+        memo = memo_of(at, sum(self._widths))
+        if memo is not None:
+            return [_of_part(at, columns) for columns in np.split(memo, np.cumsum(self._widths)[:-1], axis=1)]
+        if at.paid is None or len(self._parts) == 1:
+            return [msgspec.structs.replace(at, memo=None)] * len(self._parts)
+        first = msgspec.structs.replace(at, filled=None, paid=None, memo=None)
         charged = [part.fees(np.copysign(filled, qty), price, first) for part in self._parts]
         total = sum(charged, start=np.zeros_like(at.paid))
         shares = [np.divide(fees, total, out=np.zeros_like(total), where=total > 0) for fees in charged]
-        return [msgspec.structs.replace(at, paid=at.paid * share) for share in shares]
+        return [msgspec.structs.replace(at, paid=at.paid * share, memo=None) for share in shares]
+
+    def memo(self, qty: Vector, price: Vector, at: Conditions, /) -> Matrix:
+        """(L, M) of each part its fees, and then what it asks to be remembered itself."""
+        own = zip(self._parts, self._own(qty, price, at), strict=True)
+        return np.hstack([self._noted(part, qty, price, known) for part, known in own])
+
+    def _noted(self, part: CostModel, qty: Vector, price: Vector, at: Conditions) -> Matrix:
+        memo, fees = getattr(part, "memo", None), part.fees(qty, price, at)
+        return fees if memo is None else np.hstack([fees, memo(qty, price, at)])
 
     def rate(self) -> float:
         """One-way cost of a large trade as a share of its value."""
@@ -99,3 +116,9 @@ class Together:
         for part, saved in zip(self._parts, states, strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+
+def _of_part(at: Conditions, columns: Matrix) -> Conditions:
+    """The conditions as one part of the sum knows them: its fees, then its own memo."""
+    fees, memo = columns[:, : len(FEE_KINDS)], columns[:, len(FEE_KINDS) :]
+    return msgspec.structs.replace(at, paid=fees, memo=memo if memo.shape[1] else None)

@@ -37,8 +37,8 @@ class BorrowFee:
         day_count: int = 360,
     ) -> None:
         checked_rates(annual_bps, rates, day_count)
-        self._universe, self._annual_bps, self._rates, self._day_count = universe, annual_bps, rates, day_count
-        self._annual: Vector | None = None
+        self._universe, self._day_count = universe, day_count
+        self._annual = rates_of(annual_bps, rates, universe.symbols)
         extra = universe.extra
         self._column = extra.index("borrow_rate") if "borrow_rate" in extra else -1
         self._quoted: Vector = np.full(len(universe), np.nan)  # the latest rates of the feed
@@ -57,8 +57,6 @@ class BorrowFee:
     def charges(self, book: Book, days: int, ts: int, /) -> Charges | None:
         if not (book.qty < 0).any():
             return None
-        if self._annual is None:
-            self._annual = rates_of(self._annual_bps, self._rates, self._universe.symbols, "borrow_fee")
         s = np.flatnonzero(book.qty < 0)
         s = s[np.isfinite(book.mark[s])]
         value = -book.qty[s] * book.mark[s] * self._universe.multiplier[s]

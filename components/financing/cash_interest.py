@@ -3,7 +3,7 @@
 import numpy as np
 
 from components.financing.accrual import BPS, charges_of, checked_rates, rates_of
-from engine.events import Book, ChargeKind, Charges, Vector
+from engine.events import Book, ChargeKind, Charges
 from engine.universe import Universe
 
 
@@ -31,12 +31,9 @@ class CashInterest:
         day_count: int = 360,
     ) -> None:
         checked_rates(annual_bps, rates, day_count, least=-1 / BPS)
-        self._universe, self._annual_bps, self._rates, self._day_count = universe, annual_bps, rates, day_count
-        self._annual: Vector | None = None
+        self._annual, self._day_count = rates_of(annual_bps, rates, universe.currencies), day_count
 
     def charges(self, book: Book, days: int, ts: int, /) -> Charges | None:
-        if self._annual is None:
-            self._annual = rates_of(self._annual_bps, self._rates, self._universe.currencies, "cash_interest")
         interest = np.maximum(book.cash - book.unsettled, 0.0) * self._annual * (days / self._day_count)
         of_none, currency = np.full(len(interest), -1, np.int32), np.arange(len(interest), dtype=np.int32)
         return charges_of(ts, ChargeKind.CASH_INTEREST, of_none, currency, interest)

@@ -1,6 +1,7 @@
 """The risk gate: every order passes here last, after rounding, and only what passes reaches a broker."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from engine.events import (
     Approved,
     Book,
     Children,
-    Codes,
     Control,
     ControlAction,
     LegAction,
@@ -118,13 +118,18 @@ class Limits:
 
     def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]:
         book = self._book
-        if book is None or self._mode is not _ACTIVE or np.count_nonzero(orders.action) or _repeats(orders.symbol):
+        if book is None or self._mode is not _ACTIVE or np.count_nonzero(orders.action):
+            return self._one_by_one(orders)
+        if not _distinct(orders.symbol.tolist(), len(book.qty)):
+            return self._one_by_one(orders)
+        if self._whole and not isfinite(np.add.reduce(orders.qty)):
             return self._one_by_one(orders)
         symbols = orders.symbol.astype(np.intp)  # indexing by it is several times as fast
         high, low = self._sides(book)
         before = book.qty[symbols] if high is low else np.where(orders.qty > 0, high[symbols], low[symbols])
         check = self._check(book, symbols, orders.qty, before, self._totals(book, high, low))
-        if not (_every(np.isfinite(check.value) & (check.unit > 0.0)) and book.equity > 0):
+        # Values are not negative, so that their sum is finite only where each is.
+        if not (isfinite(np.add.reduce(check.value)) and _every(check.unit > 0.0) and book.equity > 0):
             return self._one_by_one(orders)
         for limit, threshold in self._limits:
             if not _every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused
@@ -219,10 +224,14 @@ class Limits:
     def _refusal(self, run: "_Run", orders: Legs, i: int) -> tuple[str, float, float] | None:
         """Rule, value and threshold that refuse leg i; None when it passes, and then it counts for later legs."""
         symbol, qty = orders.symbol[i : i + 1], orders.qty[i : i + 1]
+        if not 0 <= symbol[0] < len(run.book.qty):
+            return "unknown_symbol", float(symbol[0]), len(run.book.qty) - 1.0
         if orders.action[i] == LegAction.REPLACE and np.isnan(qty[0]):  # the quantity stays as it is
             qty = np.array([self._left(run.book, int(orders.ref[i]))])
             if not qty[0]:
                 return None  # not open: the broker says so
+        if not np.isfinite(qty[0]):
+            return "quantity", float(qty[0]), 0.0
         side = run.high if qty[0] > 0 else run.low
         before = side[symbol]
         if orders.action[i] == LegAction.REPLACE:
@@ -361,9 +370,9 @@ def _every(mask: Mask) -> bool:
     return 0 not in mask.tobytes()
 
 
-def _repeats(symbols: Codes) -> bool:
-    """Whether a symbol stands twice."""
-    return len(symbols) > 1 and len(set(symbols.tolist())) < len(symbols)
+def _distinct(symbols: list[int], n: int) -> bool:
+    """Whether each is one of n symbols, and stands once."""
+    return not symbols or (len(set(symbols)) == len(symbols) and min(symbols) >= 0 and max(symbols) < n)
 
 
 def _refusals(orders: Legs, refused: list[tuple[int, str, float, float]], name: str) -> Refusals:

@@ -5,6 +5,7 @@ import math
 import msgspec
 import numpy as np
 
+from engine.calendar import Sessions
 from engine.events import DAY_NS, Matrix, Stamps, Vector
 
 _WEEKDAYS, _ALL_DAYS = 252, 365
@@ -12,13 +13,28 @@ _SPAN_MIN = 10  # calendar days before a market without weekends can be told fro
 _EVERY_DAY = 0.9  # share of calendar days with a slice from which on a market counts as one without weekends
 
 
-def periods_per_year(ts: Stamps, interval_ns: int) -> float:
+def trading_days(ts: Stamps, sessions: Sessions | None = None) -> Stamps:
+    """(T,) day number of each slice, not falling: that of its trading day, or of its UTC date without a calendar.
+
+    A trading day goes by its label: the evening on which a futures exchange opens belongs to the next day. A slice
+    between two trading days counts to the later one, one behind the calendar's last close by its UTC date.
+    """
+    dates: Stamps = ts // DAY_NS
+    if sessions is None or not len(ts):
+        return dates
+    row = np.searchsorted(sessions.closes, ts)
+    known = row < len(sessions)
+    return np.where(known, sessions.label[np.where(known, row, 0)] // DAY_NS, dates)
+
+
+def periods_per_year(ts: Stamps, interval_ns: int, sessions: Sessions | None = None) -> float:
     """Slices in a year, from the interval and the days that have slices.
 
         1 day or less:  D * slices / days,  D = 365 if at least 0.9 of all calendar days have a slice, else 252
         longer:         365.25 days / interval, rounded: 52 for weeks, 12 for months of 30 days, 4 for quarters
 
-    Days are UTC dates. A session of less than 10 days counts as one of 252.
+    Days are the trading days of `sessions`, without them UTC dates (`trading_days`). A session of less than 10 days
+    counts as one of 252.
 
     >>> periods_per_year(np.arange(20) * 7 * DAY_NS, 7 * DAY_NS)
     52.0
@@ -27,7 +43,7 @@ def periods_per_year(ts: Stamps, interval_ns: int) -> float:
         return float(max(1, round(365.25 * DAY_NS / interval_ns)))
     if not len(ts):
         return float(_WEEKDAYS)
-    dates = ts // DAY_NS
+    dates = trading_days(ts, sessions)
     days = len(np.unique(dates))
     span = int(dates[-1] - dates[0]) + 1
     year = _ALL_DAYS if span >= _SPAN_MIN and days >= _EVERY_DAY * span else _WEEKDAYS

@@ -1,15 +1,16 @@
 """The optimizer that does as it is told: targets into orders, without an objective."""
 
-from components.optimizers.latest import Latest, restored, unseen
+from components.optimizers.latest import Latest, restored, rows_by_name, unseen
+from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import Prices, orders_toward, prices_of
-from components.optimizers.sizing import OrderName, Sizing, TifName, alpha_of, wanted_shares
+from components.optimizers.sizing import NO_ROWS, alpha_of, told_once, wanted_shares
 from engine.events import Bars, Book, Note, Orders, Target, TargetKind, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel
 from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "direct", 3
+_KIND, _VERSION = "direct", 4
 _QUANTITY = TargetKind.QUANTITY
 
 
@@ -20,7 +21,8 @@ class Direct:
     leaves the symbol as it is. Sales are sent before purchases; purchases are cut to cash plus the proceeds of the
     sales, net of costs and of `reserve_bps` on both sides for the gap between mark and fill, in order of alpha
     (`sizing.afford` states the rule; `afford: false` leaves the cutting to the broker, `proceeds: false` spends
-    none of what the sales of the slice bring). Symbols without a FRESH bar at
+    none of what the sales of the slice bring; `leverage`, in a run file the broker's unless said, cuts them to
+    the buying power of a margin account instead). Symbols without a FRESH bar at
     t get no order. Orders are of the kind `order` and live as `time_in_force` says; a target's limit or stop price
     makes them limit, stop or stop-limit orders on their ticks, and what rests of earlier ones is kept, replaced or
     cancelled to what is wanted now (`priced.orders_toward`).
@@ -49,12 +51,15 @@ class Direct:
         time_in_force: TifName = "day",
         afford: bool = True,
         proceeds: bool = True,
+        leverage: float | None = None,
     ) -> None:
         self._sizing = Sizing(
-            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford, proceeds
+            *(universe, ids, costs, name, reserve_bps, min_order_value, band),
+            *(order, time_in_force, afford, proceeds, leverage),
         )
         self._universe = universe
         self._latest = unseen(len(universe))
+        self._below: Rows = NO_ROWS  # symbols whose target was below a lot
         self._met: tuple[Vector, Vector, Vector] | None = None  # target, filled and working shares that agree
         self._priceless: Vector | None = None  # an array seen to hold no price: strategies hand out the same each time
 
@@ -67,6 +72,8 @@ class Direct:
         prices = self._prices(targets)
         wanted = wanted_shares(targets, book, self._universe)
         answer = orders_toward(self._sizing, wanted, alpha_of(targets), book, self._latest, prices)
+        if answer or self._below.size:
+            answer, self._below = told_once(answer, self._below)
         if not answer and len(targets) == 1 and targets[0].kind is _QUANTITY:
             met = 0 not in (wanted == book.qty + book.working).tobytes()
             self._met = (wanted, book.qty, book.working) if met else None
@@ -91,11 +98,13 @@ class Direct:
         return targets[0].value is wanted and book.qty is qty and book.working is working
 
     def save(self) -> bytes:
+        symbols, latest = self._universe.symbols, self._latest
         return pack(
-            _KIND, _VERSION, symbols=self._universe.symbols, status=self._latest.status, volume=self._latest.volume
+            _KIND, _VERSION, symbols=symbols, status=latest.status, volume=latest.volume, below=self._below.tolist()
         )
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
         self._latest = restored(fields, self._universe.symbols)
+        self._below = rows_by_name(fields, self._universe.symbols)

@@ -28,3 +28,9 @@ def restored(fields: Mapping[str, Any], symbols: Sequence[str]) -> Latest:
     before = fields["symbols"]
     status = placed(fields["status"], before, symbols, Status.MISSING)
     return Latest(status, placed(fields["volume"], before, symbols, np.nan))
+
+
+def rows_by_name(fields: Mapping[str, Any], symbols: Sequence[str]) -> Codes:
+    """Rows `below` of a state that has `symbols`, in the universe of today."""
+    place = {symbol: i for i, symbol in enumerate(symbols)}
+    return np.array([place[fields["symbols"][row]] for row in fields["below"]], np.int32)

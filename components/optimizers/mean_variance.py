@@ -5,24 +5,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from components.optimizers.latest import Latest, restored, unseen
+from components.optimizers.latest import Latest, restored, rows_by_name, unseen
+from components.optimizers.paying import OrderName, Rows, Sizing, TifName, unit_value
 from components.optimizers.priced import orders_toward, prices_of
-from components.optimizers.sizing import (
-    OrderName,
-    Rows,
-    Sizing,
-    TifName,
-    alpha_of,
-    unit_value,
-    wanted_shares,
-)
+from components.optimizers.sizing import NO_ROWS, alpha_of, note, told_once, wanted_shares
 from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Target, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Risk, RiskModel, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "mean_variance", 3
+_KIND, _VERSION = "mean_variance", 4
 _DUST = 1e-6  # of equity: a weight below it is none
 
 
@@ -48,7 +41,8 @@ class MeanVariance:
     Without a risk estimate, without two different alphas, or when the solver does not answer `optimal`, the declared
     fallback is to hold: exits are sold and nothing else trades, with a Note `fallback` that gives the reason and the
     count so far. Weights become orders as in `Direct`, so cash, lots and FRESH bars are respected after the solve, and
-    a target's limit or stop price is that of its order.
+    a target's limit or stop price is that of its order. Weights of more than all equity need a `max_invest` above 1
+    and `leverage`, in a run file the broker's unless said.
 
     The problem is compiled once a size (powers of two) and solved cold each time, so that no earlier solve shows in an
     answer. `lookback`, the slices of history it wants before it decides, is its risk model's, or 0 where that has none.
@@ -83,6 +77,7 @@ class MeanVariance:
         time_in_force: TifName = "day",
         afford: bool = True,
         proceeds: bool = True,
+        leverage: float | None = None,
     ) -> None:
         given = (("risk_aversion", risk_aversion), ("holding_slices", holding_slices), ("ic", ic))
         for key, value in (*given, ("max_weight", max_weight), ("max_invest", max_invest)):
@@ -93,7 +88,8 @@ class MeanVariance:
         if alpha not in ("grinold", "raw"):
             raise ValueError(f"alpha must be grinold or raw, got {alpha!r}")
         self._sizing = Sizing(
-            universe, ids, costs, name, reserve_bps, min_order_value, band, order, time_in_force, afford, proceeds
+            *(universe, ids, costs, name, reserve_bps, min_order_value, band),
+            *(order, time_in_force, afford, proceeds, leverage),
         )
         cost = costs.rate() if turnover_cost_bps is None else turnover_cost_bps * 1e-4
         self._wish = _Wish(risk_aversion, cost / holding_slices, max_weight, max_invest, fully_invested)
@@ -101,6 +97,7 @@ class MeanVariance:
         self._risk_model = risk_model
         self._programs: dict[tuple[int, int], Any] = {}  # by size: powers of two up to N, so a few dozen at most
         self._latest = unseen(len(universe))
+        self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
         self.lookback: int = getattr(risk_model, "lookback", 0)
 
@@ -115,18 +112,24 @@ class MeanVariance:
 
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
         wanted = wanted_shares(targets, book, self._sizing.universe)
+        endless = np.isinf(wanted)
+        notes: tuple[Note, ...] = ()
+        if endless.any():
+            notes = (note(self._sizing, book, "infinite", np.flatnonzero(endless), wanted[endless]),)
+            wanted = np.where(endless, np.nan, wanted)
         alpha = alpha_of(targets)
         place = _place(wanted, book, self._latest.status, self._sizing.universe)
         shares = np.where(wanted <= 0, 0.0, np.nan)  # exits sold whole; the rest as solved, or held
         reason = self._solve(place, alpha, shares)
         orders = orders_toward(self._sizing, shares, alpha, book, self._latest, prices_of(targets))
+        orders, self._below = told_once(orders, self._below)
         if reason is None:
-            return orders
+            return (*notes, *orders)
         self._fallbacks += 1
         text = f"{reason}; positions are held, exits are sold ({self._fallbacks} times so far)"
         count = np.array([float(self._fallbacks)])
-        note = Note(ts=book.ts, source=self._sizing.name, kind="fallback", text=text, value=count)
-        return (note, *orders)
+        fallback = Note(ts=book.ts, source=self._sizing.name, kind="fallback", text=text, value=count)
+        return (*notes, fallback, *orders)
 
     def _solve(self, place: "_Place", alpha: Vector, shares: Vector) -> str | None:
         """Writes the shares of the free names; returns the reason when they are left to be held."""
@@ -176,12 +179,13 @@ class MeanVariance:
         symbols = self._sizing.universe.symbols
         latest = self._latest
         fields = {"status": latest.status, "volume": latest.volume, "fallbacks": self._fallbacks, "model": model}
-        return pack(_KIND, _VERSION, symbols=symbols, **fields)
+        return pack(_KIND, _VERSION, symbols=symbols, below=self._below.tolist(), **fields)
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
         self._latest = restored(fields, self._sizing.universe.symbols)
+        self._below = rows_by_name(fields, self._sizing.universe.symbols)
         self._fallbacks = fields["fallbacks"]
         if isinstance(self._risk_model, Stateful):
             self._risk_model.load(fields["model"])

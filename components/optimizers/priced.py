@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.latest import Latest
-from components.optimizers.sizing import (
+from components.optimizers.paying import (
     KINDS,
     TIFS,
     Rows,
     Sizing,
     Trades,
     afford,
-    contradicted,
-    cut_note,
     expected_cost,
-    note,
-    orders_for,
-    round_trades,
-    rounded,
     spendable,
     unit_value,
 )
+from components.optimizers.sizing import contradicted, cut_note, note, orders_for, round_trades, rounded
 from engine.events import Book, Codes, LegAction, Mask, Note, OpenOrders, OrderKind, Orders, Target, Vector
 
 _LIMIT, _STOP, _STOP_LIMIT = int(OrderKind.LIMIT), int(OrderKind.STOP), int(OrderKind.STOP_LIMIT)
@@ -103,7 +98,11 @@ def orders_toward(
         return orders_for(sizing, wanted, alpha, book, latest)
     nothing = np.full(len(wanted), np.nan)
     prices = Prices(nothing, nothing) if prices is None else prices
-    notes, bad = [], np.flatnonzero(_bad(prices, sizing.universe.tick) & (wanted == wanted))
+    notes, endless = [], np.isinf(wanted)
+    if endless.any():
+        notes.append(note(sizing, book, "infinite", np.flatnonzero(endless), wanted[endless]))
+        wanted = np.where(endless, np.nan, wanted)
+    bad = np.flatnonzero(_bad(prices, sizing.universe.tick) & (wanted == wanted))
     if bad.size:
         notes.append(note(sizing, book, "price", bad, wanted[bad]))
         wanted = wanted.copy()
@@ -212,7 +211,7 @@ def _affordable(sizing: Sizing, trades: Trades, wish: tuple[Vector, Prices], boo
         unit = unit_value(sizing.universe, book, symbol)
         asked = (symbol, rest.left[waiting], book.qty[symbol], book.mark[symbol], unit, book.ts, trades.volume)
         value, fees = expected_cost(sizing, _at_prices(Trades(*asked), prices))
-        money -= float(value.sum() + fees.sum())
+        money -= float(np.maximum(value, 0.0).sum() + fees.sum())
     limit, stop = prices.limit[trades.symbol], prices.stop[trades.symbol]
     sure = (trades.qty > 0) | (np.isnan(limit) & np.isnan(stop))
     bought = trades.qty.copy()

@@ -45,7 +45,7 @@ CASES: dict[str, Make] = {
         leverage=2.0,
         maintenance=0.49,
         financing=(
-            BorrowFee(universe=u, annual_bps=300, rates={"S1": 0.5}),
+            BorrowFee(universe=u, annual_bps=300),
             MarginInterest(universe=u, annual_bps=500),
             CashInterest(universe=u, annual_bps=100),
         ),

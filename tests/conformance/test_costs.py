@@ -117,9 +117,9 @@ def feed(costs: Any, k: int, bars: Any) -> None:
             told(event)
 
 
-def one(at: Conditions, i: int) -> Conditions:
+def rows_of(at: Conditions, rows: slice) -> Conditions:
     fields = {f: getattr(at, f) for f in at.__struct_fields__}
-    return Conditions(**{f: v[i : i + 1] if isinstance(v, np.ndarray) else v for f, v in fields.items()})
+    return Conditions(**{f: v[rows] if isinstance(v, np.ndarray) else v for f, v in fields.items()})
 
 
 def answers(costs: CostModel, qty: np.ndarray, reference: np.ndarray, at: Conditions) -> tuple[np.ndarray, np.ndarray]:
@@ -149,13 +149,27 @@ def test_inputs_are_not_changed(make: Make, rows: list[Row]) -> None:
 
 @given(rows=trades)
 def test_a_trade_costs_the_same_in_whatever_company_and_order(make: Make, rows: list[Row]) -> None:
+    """But for tiers, to which the trades before it count."""
+    qty, reference, at = columns(rows)
+    costs = warm(make, FUTURES)
+    counts = hasattr(costs, "on_fills")
+    price, fees = answers(costs, qty, reference, at)
+    for i in range(len(rows)):
+        alone, own = answers(costs, qty[i : i + 1], reference[i : i + 1], rows_of(at, slice(i, i + 1)))
+        assert alone[0] == price[i]
+        if i == 0 or not counts:
+            np.testing.assert_array_equal(own[0], fees[i])
+
+
+@given(rows=trades)
+def test_a_trade_costs_the_same_whatever_trades_after_it(make: Make, rows: list[Row]) -> None:
     qty, reference, at = columns(rows)
     costs = warm(make, FUTURES)
     price, fees = answers(costs, qty, reference, at)
     for i in range(len(rows)):
-        alone, own = answers(costs, qty[i : i + 1], reference[i : i + 1], one(at, i))
-        assert alone[0] == price[i]
-        np.testing.assert_array_equal(own[0], fees[i])
+        before, own = answers(costs, qty[:i], reference[:i], rows_of(at, slice(i)))
+        np.testing.assert_array_equal(before, price[:i])
+        np.testing.assert_array_equal(own, fees[:i])
 
 
 @given(rows=trades)
@@ -210,6 +224,27 @@ def test_rule_41_the_same_order_in_two_fills_costs_its_fees_once(make: Make) -> 
             assert (rest >= 0).all()
             if linear:
                 np.testing.assert_allclose(paid + rest, whole, rtol=1e-12)
+
+
+def test_what_is_remembered_of_an_order_adds_up_over_its_fills(make: Make) -> None:
+    """At changing prices the memo of a model is numbers of one width, and fees stay fees."""
+    costs: Any = make(FUTURES)
+    if not hasattr(costs, "memo"):
+        return
+    symbol, filled = np.array([0, 1], np.int32), np.zeros(2)
+    where = Conditions(ts=day(9), symbol=symbol, volume=np.full(2, 1e9))
+    paid, memo = np.zeros((2, len(FEE_KINDS))), np.zeros((2, 0))
+    for shares, price in ((10.0, 3.0), (200.0, 900.0), (5.0, 0.5), (4000.0, 20.0)):
+        qty, level = np.full(2, shares) * FUTURES.multiplier[symbol], np.full(2, price)
+        at = msgspec.structs.replace(where, filled=filled, paid=paid, memo=memo) if filled.any() else where
+        fees, noted = costs.fees(qty, level, at), costs.memo(qty, level, at)
+        assert noted.shape == (2, memo.shape[1] or noted.shape[1])
+        assert np.isfinite(noted).all()
+        assert (noted >= 0).all()
+        assert (fees >= 0).all()
+        np.testing.assert_array_equal(costs.memo(qty, level, at), noted)
+        memo = noted if not memo.size else memo + noted
+        filled, paid = filled + shares, paid + fees
 
 
 def test_state_saved_and_loaded_at_every_point_costs_the_same(make: Make) -> None:

@@ -412,7 +412,7 @@ def test_open_orders_pass_over_what_they_do_not_know() -> None:
     ended = np.full(2, OrderState.EXPIRED, np.int32)
     orders.report(Reports(ts=0, ids=both, symbol=orders.legs.symbol, state=ended, left=np.zeros(2)))
     assert not orders.working.any()
-    orders.split(0, 2.0)
+    orders.split(0, 2.0, 0.01)
     orders.drop_symbol(0)
 
 

@@ -387,3 +387,16 @@ def test_names_appended_to_the_universe_start_flat_after_a_restart() -> None:
     assert book.qty.tolist() == [0, 5, 0, 0, 0]
     assert book.working.tolist() == [0, 3, 0, 0, 0]
     assert book.equity == old.book(day(1)).equity
+
+
+def test_nobody_writes_into_the_ledger_through_a_book() -> None:
+    ledger = started()
+    books = [ledger.on_fills(fills(day(0), [(0, 5.0, 10.0, 1.0), (1, -5.0, 20.0, 1.0)]))]
+    ledger.on_approved(legs(Approved, day(0), symbol=[0], qty=[10.0]))
+    ledger.on_bars(bars(day(1), [11.0, np.nan, 30.0, 40.0]))
+    books.append(ledger.on_fills(fills(day(1), [])))
+    names = ("cash", "unsettled", "rate", "qty", "working", "mark", "entry", "best", "opened", "realised", "fees")
+    for book in books[1:]:
+        for name in (*names, "income", "interest"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(book, name)[0] = 7

@@ -228,3 +228,26 @@ def test_open_orders_equal_a_dict_of_them_whatever_ends_first(data: st.DataObjec
         orders = ledger.book(day(k)).open_orders
         assert dict(zip(orders.ids.tolist(), orders.left.tolist(), strict=True)) == plain
         assert ledger.book(day(k)).working.sum() == sum(plain.values())
+
+
+@pytest.mark.parametrize(
+    ("lot", "held", "ratio", "after", "paid_out"),
+    [
+        (100.0, 100.0, 1.5, 150.0, 0.0),  # an odd lot is kept
+        (100.0, 100.0, 1.305, 130.0, 0.5),  # only what is no whole share is paid out
+        (0.1, 0.1, 3.0, 0.3, 0.0),  # a division that floats do not make exact loses nothing
+        (1.0, 3.0, 1 / 3, 1.0, 0.0),
+        (1.0, -154.0, 7.0, -1078.0, 0.0),
+        (0.01, 0.05, 0.5, 0.02, 0.005),
+    ],
+)
+def test_rule_25_a_split_pays_out_what_is_no_whole_share_and_keeps_odd_lots(
+    lot: float, held: float, ratio: float, after: float, paid_out: float
+) -> None:
+    ledger = Ledger(universe=universe_of(("A",), lot=lot), cash=1e6)
+    ledger.on_bars(bars(day(0), [90.0]))
+    ledger.on_fills(fills(day(0), [(0, held, 90.0, 0.0)]))
+    book = ledger.on_actions(action(day(1), ActionKind.SPLIT, 0, ratio=ratio))
+    assert book.qty[0] == pytest.approx(after, abs=1e-12)
+    assert book.cash[0] == pytest.approx(1e6 - held * 90 + paid_out * 90 / ratio)
+    assert book.equity == pytest.approx(1e6)

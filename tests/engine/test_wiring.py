@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.barrier import Named
+from engine.barrier import Named, followed
 from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import (
     DAY_NS,
@@ -25,6 +25,7 @@ from engine.events import (
     Reference,
     Signal,
     Target,
+    TargetKind,
     Timer,
     Watermark,
 )
@@ -42,7 +43,7 @@ from tests.engine.parts import (
     Whole,
     parts,
 )
-from tests.make import bars, day, market
+from tests.make import bars, day, market, target
 
 
 class Log:
@@ -378,3 +379,31 @@ def test_replay_resumes_behind_the_last_event_handed_out() -> None:
     other = Replay(lambda: iter(two_slices()))
     other.resume(replay.snapshot())
     assert other.snapshot() == replay.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "after"),
+    [
+        (np.nan, np.nan, TargetKind.QUANTITY, np.nan),  # no wish stays no wish
+        (np.nan, 30.0, TargetKind.QUANTITY, 30.0),
+        (100.0, np.nan, TargetKind.QUANTITY, 50.0),
+        (100.0, 50.0, TargetKind.QUANTITY, 100.0),  # the ratio is of the old shares alone
+        (0.1, 0.2, TargetKind.WEIGHT, 0.3),
+    ],
+)
+def test_rule_24_a_kept_target_follows_a_change_of_symbol(
+    old: float, new: float, kind: TargetKind, after: float
+) -> None:
+    wish = target(1, [old, new], kind=kind, limit=np.array([10.0, np.nan]))
+    change = Actions(
+        ts=2,
+        kind=np.array([ActionKind.SYMBOL_CHANGE], np.int32),
+        symbol=np.array([0], np.int32),
+        ratio=np.array([0.5]),
+        amount=np.array([np.nan]),
+        pay_at=np.zeros(1, np.int64),
+        successor=np.array([1], np.int32),
+    )
+    then = followed(wish, change)
+    np.testing.assert_allclose(then.value, [0.0, after])
+    assert then.limit[1] == 20.0

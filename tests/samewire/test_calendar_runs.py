@@ -103,6 +103,24 @@ def test_a_wrong_name_is_told_with_the_nearest_and_its_place_before_any_file_is_
     assert "exchange_calendars does not have; did you mean XNZE, XNYS or XZAG?" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("lot", 0, "lot must be above 0 shares"),
+        ("tick", -1, "tick must be at least 0"),
+        ("interval", "nonsense", "interval must be a count and a unit"),
+        ("delist_after", 0, "delist_after must be at least 1 slice"),
+    ],
+)
+def test_an_option_of_a_feed_that_cannot_be_meant_is_told_before_any_file_is_opened(
+    option: str, value: Any, said: str
+) -> None:
+    feed: dict[str, Any] = {"use": "parquet", "path": "no/such/file.parquet", "calendar": "XNYS", option: value}
+    with pytest.raises(RunFileErrors, match=said) as caught:
+        run(spec(feed))
+    assert caught.value.problems[0].path == f"feed.{option}"
+
+
 def test_checking_a_calendar_does_not_load_the_library_that_makes_them(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(json.dumps(spec({"use": "parquet", "path": "x.parquet", "calendar": "XNYS"})))
     code = (

@@ -44,6 +44,59 @@ def test_spending_what_has_not_settled_is_warned_of() -> None:
     assert said(broker=broker | {"short": True}, optimizer={"use": "direct"}) == []
 
 
+def test_an_optimizer_that_borrows_more_than_the_account_may_is_warned_of() -> None:
+    broker = RUN["broker"] | {"leverage": 2}
+    (text,) = said(broker=broker, optimizer={"use": "direct", "leverage": 3})
+    assert text.startswith("optimizer.leverage: 3 is above broker.leverage 2: the broker cuts what goes beyond")
+    assert said(broker=broker, optimizer={"use": "direct", "leverage": 1.5}) == []
+    assert said(broker=broker, optimizer={"use": "direct"}) == []
+
+
+HALF = {"use": "half_spread"}
+FILES = {"use": "csv", "path": "prices"}
+
+
+@pytest.mark.parametrize(
+    ("fill", "extra", "warned"),
+    [
+        ("next_open", ["bid", "ask"], "names no bid_open and ask_open"),
+        ("next_open", [], "names no bid_open and ask_open"),
+        ("next_close", ["bid_open", "ask_open"], "names no bid and ask"),
+        ("next_open", ["ask_open", "bid_open"], ""),
+        ("next_close", ["bid", "ask"], ""),
+    ],
+)
+def test_half_a_spread_that_is_never_charged_is_warned_of(fill: str, extra: list[str], warned: str) -> None:
+    for costs in (HALF, [{"use": "bps", "commission_bps": 1}, HALF]):
+        broker = {"use": "simulated", "fill": fill, "costs": costs}
+        texts = said(feed=FILES | {"extra": extra}, broker=broker)
+        assert len(texts) == bool(warned)
+        if warned:
+            assert texts[0].startswith("broker.costs: half_spread charges nothing: ")
+            assert warned in texts[0]
+            assert "set bps" in texts[0]
+
+
+def test_half_a_spread_with_bps_or_on_a_feed_of_the_users_own_is_not_warned_of() -> None:
+    broker = {"use": "simulated", "fill": "next_open"}
+    assert said(feed=FILES, broker=broker | {"costs": HALF | {"bps": 2}}) == []
+    assert said(broker=broker | {"costs": HALF}) == []
+    (text,) = said(broker=broker | {"costs": HALF | {"quotes": False}})
+    assert "quotes is false" in text
+
+
+@pytest.mark.parametrize(
+    "rates", [{"use": "borrow_fee", "rates": {"ZZZ": 0.2}}, {"use": "margin_interest", "rates": {"EUR": 0.1}}]
+)
+def test_check_takes_rates_of_names_that_only_the_session_knows(run_file: Any, rates: dict[str, Any]) -> None:
+    broker = RUN["broker"] | {"short": True, "financing": [rates]}
+    run_file.write_text(yaml.safe_dump(RUN | {"broker": broker}))
+    assert samewire("check", run_file).returncode == 0
+    ran = samewire("replay", run_file, cwd=run_file.parent)
+    assert ran.returncode != 0
+    assert f"rates name '{next(iter(rates['rates']))}', which the session does not have" in ran.stderr + ran.stdout
+
+
 def test_a_small_limit_on_orders_is_warned_of_with_both_values() -> None:
     (text,) = said(risk={"max_weight": 0.2, "max_order_value": 49_999})
     assert text.startswith(

@@ -1,5 +1,6 @@
 """Events as rows: names instead of codes, text instead of stamps, one row for what has one subject."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -137,9 +138,12 @@ def test_actions_name_their_kind() -> None:
         pay_at=np.zeros(1, np.int64),
         successor=np.full(1, -1, np.int32),
     )
-    assert [(r["symbol"], r["kind"], r["ratio"], r["pay_at"]) for r in rows(event, SYMBOLS)] == [
-        ("BBB", "split", 2.0, "")
-    ]
+    shown = ("symbol", "kind", "ratio", "pay_at", "successor")
+    assert [tuple(r[name] for name in shown) for r in rows(event, SYMBOLS)] == [("BBB", "split", 2.0, "", "")]
+    change = msgspec.structs.replace(
+        event, kind=np.array([ActionKind.SYMBOL_CHANGE], np.int32), successor=np.zeros(1, np.int32)
+    )
+    assert [(r["kind"], r["successor"]) for r in rows(change, SYMBOLS)] == [("symbol_change", "AAA")]
 
 
 @pytest.mark.parametrize(

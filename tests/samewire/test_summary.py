@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.metrics.fold import SessionFold
-from engine.events import DAY_NS
+from engine.calendar import Sessions
+from engine.events import DAY_NS, HOUR_NS, Note, Orders, Refusals
 from engine.universe import universe_of
 from samewire.definitions import DEFINITIONS, written
 from samewire.summary import Run, summarise
-from tests.make import bars, book, day
+from tests.make import bars, book, day, legs
 from tests.samewire.sessions import ISSUE, Market, events_of, session_directory
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -155,6 +156,45 @@ def test_a_session_that_traded_nothing_says_so() -> None:
     fold = SessionFold(universe=universe_of(("AAA",)), cash=100.0)
     fold.append((), [bars(day(0), [1.0]), book(day(0), [1.0], cash=100.0)])
     assert summarise(fold, run=RUN)["warnings"] == ["Nothing was traded: 0 orders, no fill."]
+
+
+def test_a_session_that_traded_nothing_says_why() -> None:
+    fold = SessionFold(universe=universe_of(("AAA",)), cash=100.0)
+    rows = {"symbol": np.zeros(1, np.int32), "value": np.array([0.7])}
+    few = Note(ts=day(0), source="optimizer", kind="lot", text="", **rows)
+    sent = legs(Orders, day(0), symbol=[0], qty=[3.0])
+    refused = Refusals(
+        ts=day(0),
+        by="gate",
+        ids=sent.ids,
+        rule=("max_weight",),
+        value=np.ones(1),
+        threshold=np.ones(1),
+        symbol=sent.symbol,
+        qty=sent.qty,
+    )
+    fold.append((), [bars(day(0), [1.0]), book(day(0), [1.0], cash=100.0), few, few, sent, refused])
+    assert summarise(fold, run=RUN)["warnings"] == [
+        "Nothing was traded: 1 order, no fill. Refused: max_weight 1. Notes: optimizer.lot 2; "
+        "`samewire tap notes` shows of which symbols."
+    ]
+
+
+def test_a_year_of_slices_is_counted_by_the_trading_days_of_the_feed() -> None:
+    """Five overnight days of 23 hours, Sunday evening to Friday, lie on six UTC dates."""
+    sunday = 17_538 * DAY_NS  # 2018-01-07
+    label = sunday + np.arange(1, 6) * DAY_NS
+    none = np.zeros(5, np.int64)
+    opens, closes = label - 2 * HOUR_NS, label + 21 * HOUR_NS
+    cme = Sessions(name="CMES", label=label, opens=opens, closes=closes, break_from=none, break_to=none)
+    fold = SessionFold(universe=universe_of(("AAA",)), cash=100.0, interval_ns=HOUR_NS, benchmark="none")
+    for begin in opens.tolist():
+        for hour in range(1, 24):
+            ts = begin + hour * HOUR_NS
+            fold.append((), [bars(ts, [1.0], interval_ns=HOUR_NS), book(ts, [1.0], cash=100.0)])
+    by_session, by_date = summarise(fold, run=RUN, sessions=cme), summarise(fold, run=RUN)
+    assert (by_session["periods_per_year"], by_session["years"]) == (252 * 23, pytest.approx(5 / 252))
+    assert by_date["periods_per_year"] == pytest.approx(252 * 115 / 6)
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,9 @@ def test_the_same_action_twice_is_applied_once_and_said(tmp_path: Path) -> None:
     text = "symbol,ex_date,kind,ratio\n" + "A,2018-03-07,split,2\n" * 3
     found = feed(tmp_path, TWO, text)
     assert len(legs(list(found.events()))) == 1
-    (issue,) = found.issues()
+    issue, flat = found.issues()
     assert (issue.kind, issue.count, issue.examples[0]) == ("duplicate_action", 2, "A 2018-03-07 split")
+    assert (flat.kind, flat.count) == ("split_without_jump", 1)
 
 
 def test_two_dividends_of_one_day_that_differ_are_both_paid(tmp_path: Path) -> None:
@@ -155,6 +156,9 @@ def test_a_kind_nobody_knows_is_counted_or_with_bad_rows_error_refused(tmp_path:
         ("A,2018-03-07,split,,,,,", "ratio is nan"),
         ("A,2018-03-07,split,inf,,,,", "ratio is inf"),
         ("A,2018-03-07,split,2:0,,,,", "ratio '2:0' is neither a number nor new:old"),
+        ("A,2018-03-07,split,1e300,,,,", "line 2: A 2018-03-07 split: ratio is 1e.300; .* from 0.0001 to 10000; mend"),
+        ("A,2018-03-07,split,1:10001,,,,", "ratio is 9.99"),
+        ("A,2018-03-07,symbol_change,1e5,,,B,", "ratio is 100000.0"),
         ("A,2018-03-07,split,two,,,,", "ratio 'two' is neither a number nor new:old"),
         ("A,2018-03-07,dividend,,,,,", "line 2: A 2018-03-07 dividend: amount is nan; it must be cash a share"),
         ("A,2018-03-07,dividend,,-1,,,", "amount is -1.0"),
@@ -216,7 +220,8 @@ def test_an_action_known_late_enters_when_it_is_known_and_is_counted(tmp_path: P
         "2018-03-07T21:00",
         "2018-03-09T05:00",
     ]
-    assert [(issue.kind, issue.count) for issue in found.issues()] == [("late_action", 1)]
+    # What came late is not compared with prices, which moved before; that of the 9th is, and they did not.
+    assert [(issue.kind, issue.count) for issue in found.issues()] == [("late_action", 1), ("split_without_jump", 2)]
 
 
 def test_an_intraday_action_with_a_time_stands_behind_the_bar_and_the_timer_of_that_instant(tmp_path: Path) -> None:
@@ -373,8 +378,84 @@ def test_a_jump_that_a_split_explains_is_not_counted(tmp_path: Path) -> None:
     rows = [row(k, s, 100.0 if k < 3 else 50.0) for k in range(6) for s in ("A", "B")]
     found = feed(tmp_path, rows, "symbol,ex_date,kind,ratio\nA,2018-03-08,split,2\nB,2018-03-09,split,2\n")
     list(found.events())
-    (issue,) = found.issues()
-    assert (issue.kind, issue.examples) == ("close_jump", ("B 2018-03-08: -50.0%",))
+    jump, flat = found.issues()
+    assert (jump.kind, jump.examples) == ("close_jump", ("B 2018-03-08: -50.0%",))
+    assert flat.kind == "split_without_jump"
+    assert flat.examples == ("B 2018-03-09T05:00:00Z: 2 for 1, close 50, then open 49.5",)
+
+
+def counted(found: ParquetFeed) -> dict[str, tuple[str, ...]]:
+    list(found.events())
+    return {issue.kind: issue.examples for issue in found.issues()}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "after", "said"),
+    [
+        ("7:1", 100.0, True),  # prices that were adjusted already
+        ("7:1", 14.0, False),
+        ("7:1", 30.0, False),  # fell far beside: nearer to the split than to nothing
+        ("1:10", 105.0, True),
+        ("1:10", 980.0, False),
+        ("1.05", 100.0, False),  # a share for twenty: a night may move as much
+    ],
+)
+def test_a_split_that_prices_do_not_show_is_counted(tmp_path: Path, ratio: str, after: float, said: bool) -> None:
+    rows = [row(k, "A", 100.0 if k < 3 else after) for k in range(6) if k not in (2, 3)]
+    found = feed(tmp_path, rows, f"symbol,ex_date,kind,ratio\nA,2018-03-08,split,{ratio}\n")
+    assert ("split_without_jump" in counted(found)) == said
+    (issue,) = [issue for issue in found.issues() if issue.kind == "split_without_jump"] or (None,)
+    assert issue is None or "leave out `actions`, or use raw prices" in issue.rule
+
+
+def test_two_splits_between_two_bars_are_one_jump(tmp_path: Path) -> None:
+    rows = [row(k, "A", 100.0 if k < 2 else 25.0) for k in (0, 1, 4, 5)]
+    text = "symbol,ex_date,kind,ratio\nA,2018-03-07,split,2\nA,2018-03-08,split,2\n"
+    assert counted(feed(tmp_path, rows, text)) == {}
+
+
+def test_a_dividend_of_half_the_price_is_counted(tmp_path: Path) -> None:
+    rows = [row(k, s, 10.0) for k in range(6) for s in ("A", "B")]
+    text = "symbol,ex_date,kind,amount\nA,2018-03-07,dividend,5\nB,2018-03-07,dividend,4.9\n"
+    assert counted(feed(tmp_path, rows, text)) == {
+        "large_dividend": ("A 2018-03-07T05:00:00Z: 5 a share, the last close is 10",)
+    }
+
+
+def test_what_comes_behind_the_end_of_a_symbol_is_counted(tmp_path: Path) -> None:
+    text = (
+        "symbol,ex_date,kind,amount\nA,2018-03-07,delisting,9\nA,2018-03-08,delisting,5\nA,2018-03-09,dividend,1\n"
+        "B,2018-03-09,dividend,1\n"
+    )
+    rows = [one for one in TWO if one[1] == "B" or one[0] < dt.date(2018, 3, 7)]
+    assert counted(feed(tmp_path, rows, text)) == {
+        "action_after_the_end": ("A 2018-03-08T05:00:00Z: delisting", "A 2018-03-09T05:00:00Z: cash_dividend")
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("instruments", "symbol,multiplierr\nA,50\n", "the column 'multiplierr', .* did you mean 'multiplier'"),
+        ("actions", "symbol,ex_date,kind,ratioo\nA,2018-03-07,split,2\n", "'ratioo', .* did you mean 'ratio'"),
+        ("members", "symbol,from,too\nA,2018-03-05,2018-03-06\n", "'too', .* did you mean 'to'"),
+    ],
+)
+def test_a_slip_in_the_name_of_a_column_is_an_error(tmp_path: Path, option: str, text: str, said: str) -> None:
+    (tmp_path / "side.csv").write_text(text)
+    bars = parquet(tmp_path / "bars.parquet", TWO)
+    beside: dict[str, Any] = {option: tmp_path / "side.csv"}
+    with pytest.raises(DataError, match=said):
+        ParquetFeed(path=bars, close=CLOSE, **beside)
+
+
+def test_columns_that_mean_nothing_are_counted_and_those_of_other_files_are_no_fields(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("symbol,lot,country\nA,1,US\n")
+    (tmp_path / "m.csv").write_text("symbol,from,name,multiplier\nA,2018-03-05,Alpha,2\n")
+    text = "symbol,ex_date,kind,amount,paid_on\nA,2018-03-07,dividend,1,2018-03-09\n"
+    found = feed(tmp_path, TWO, text, instruments=tmp_path / "i.csv", members=tmp_path / "m.csv")
+    said = [(issue.count, issue.examples) for issue in found.issues() if issue.kind == "unknown_column"]
+    assert said == [(4, ("i.csv: country", "actions.csv: paid_on", "m.csv: name", "m.csv: multiplier"))]
 
 
 ACTION = st.tuples(st.integers(-3, 12), st.sampled_from("AB"), st.sampled_from((0.5, 2.0, 3.0)))

@@ -117,7 +117,9 @@ def test_differing_duplicates_are_refused_with_symbol_instant_and_both_closes(tm
     found = feed(tmp_path, rows)
     walk = found.events()
     next(walk)
-    with pytest.raises(DataError, match="A has two different rows at 2018-03-06: close 10 and close 10.5; keep one"):
+    with pytest.raises(
+        DataError, match=r"\.\w+: A has two different rows at 2018-03-06: close 10 and close 10.5; keep one"
+    ):
         next(walk)
 
 

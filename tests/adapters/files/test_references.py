@@ -114,7 +114,7 @@ def test_several_currencies_without_rates_are_refused(tmp_path: Path) -> None:
         ("2018-03-07,JPY,0", "line 6: the rate of JPY is 0.0; it must be above 0"),
         ("2018-03-07,JPY,", "the rate of JPY is nan"),
         ("2018-03-07,JPY,inf", "the rate of JPY is inf"),
-        ("2018-03-07,EUR,1.6", "line 6: it differs from another row of the same name and time"),
+        ("2018-03-07,EUR,1.6", "line 6: EUR of 2018-03-07 is 1.6 here and .* in line [345]; keep one of them"),
         ("2018-03-07,USD,1.1", "USD is the base currency, so its rate is 1, not 1.1"),
         (",JPY,0.01", "line 6: it has no date"),
         ("2018-03-07,,0.01", "line 6: it has no currency"),

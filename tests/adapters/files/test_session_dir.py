@@ -117,13 +117,14 @@ async def test_actions_say_at_what_price_a_fraction_is_paid_out(tmp_path: Path) 
         symbol=np.array([0, 0, 1, 0], np.int32),
         ratio=np.array([2.0, 5.0, 1.0, 0.5]),
         amount=np.array([0.0, 0.0, 3.0, 0.0]),
-        pay_at=np.zeros(4, np.int64),
+        pay_at=np.array([0, 0, day(2), 0]),
         successor=np.array([0, 0, 0, 2], np.int32),
     )
     table = (await written(tmp_path, book(day(0), [100.0, 20.0, np.nan]), actions))["actions"]
     assert table["kind"] == ["split", "split", "delisting", "symbol_change"]
     assert table["price"] == [50.0, 10.0, 3.0, 20.0]  # the second split starts from the first; 10 over 0.5
     assert table["successor"] == ["", "", "", "000001"]
+    assert [None if t is None else t.value for t in table["pay_at"]] == [None, None, day(2), None]
 
 
 async def test_trailing_stops_carry_their_distance(tmp_path: Path) -> None:

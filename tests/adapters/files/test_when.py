@@ -88,9 +88,14 @@ def test_intervals_read_and_write(text: str, length: int) -> None:
     assert interval_text(length) == text
 
 
+@pytest.mark.parametrize(("text", "length"), [("5min", 5 * MINUTE_NS), ("5 min", 5 * MINUTE_NS), ("1 h", HOUR_NS)])
+def test_intervals_may_be_written_as_durations_are_elsewhere(text: str, length: int) -> None:
+    assert parse_interval(text) == length
+
+
 @pytest.mark.parametrize("text", ["", "5", "m", "0m", "-5m", "1.5h", "5 minutes", "1w"])
 def test_an_interval_that_is_not_one_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 5m, 1h or 1d"):
+    with pytest.raises(ValueError, match="such as 5min, 1h or 1d"):
         parse_interval(text)
 
 

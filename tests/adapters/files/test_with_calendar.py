@@ -169,9 +169,19 @@ def test_outside_without_a_calendar_is_refused(tmp_path: Path) -> None:
 
 def test_bars_longer_than_a_day_are_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="its bars are 7d long, .* make longer bars of daily ones with use: aggregate"
+        ConfigError,
+        match=r"its stamps stand 7d apart as a rule, from 2018-06-29 to 2018-07-13, .* make longer bars of daily "
+        "ones with use: aggregate",
     ):
         daily(tmp_path, "2018-06-29", "2018-07-06", "2018-07-13")
+
+
+def test_a_single_date_far_off_is_named_with_its_gap_and_taken_where_the_interval_is_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"parquet: its stamps stand 3655d apart .* 2008-07-02 to 2018-07-05.*interval: 1d"
+    ):
+        daily(tmp_path / "a", "2008-07-02", "2018-07-05")
+    assert daily(tmp_path / "b", "2008-07-02", "2018-07-05", interval="1d").interval_ns == DAY_NS
 
 
 # ---- bars with a time ------------------------------------------------------------------------------------------------
@@ -182,9 +192,11 @@ def test_bars_outside_of_the_session_are_dropped_and_counted_or_kept_and_counted
     feed = timed(tmp_path, *stamps)
     assert [text(bars.ts) for bars in slices(feed)] == ["2018-07-03T14:30", "2018-07-03T17:00"]
     assert counted(feed) == {"outside_session": 3}
+    assert "is not used; outside: keep uses such bars" in feed.issues()[0].rule
     kept = timed(tmp_path, *stamps, outside="keep")
     assert len(slices(kept)) == 5
     assert counted(kept) == {"outside_session": 3}
+    assert "is used, as outside: keep says" in kept.issues()[0].rule
 
 
 def test_rule_02_what_closes_with_the_open_is_outside_and_what_closes_with_the_close_is_inside(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_at_one_instant_the_shorter_bars_come_first_and_timers_after_them() -> N
 
 
 def test_rule_02_a_bar_that_closes_on_the_boundary_is_the_last_of_its_bucket_and_not_the_first_of_the_next() -> None:
-    prices = {"09:34": 1.0, "09:35": 2.0, "09:36": 3.0, "09:40": 4.0}
+    prices = {"09:31": 1.0, "09:35": 2.0, "09:36": 3.0, "09:40": 4.0}
     events = [minute(f"2018-07-02 {clock}", [price]) for clock, price in prices.items()]
     first, second = aggregate(events, "5min", keep=False).events()
     assert isinstance(first, Bars)
@@ -78,7 +78,7 @@ def test_rule_13_a_longer_bar_comes_when_time_has_come_to_its_end_though_its_las
 
 
 def test_a_longer_bar_in_which_the_data_breaks_off_is_never_handed_out() -> None:
-    events = [minute(f"2018-07-02 {clock}", [1.0]) for clock in ("09:35", "09:36", "09:39")]
+    events = [minute(f"2018-07-02 {clock}", [1.0]) for clock in ("09:31", "09:35", "09:36", "09:39")]
     assert shown(aggregate(events, "5min", "1d", keep=False).events()) == [("02 09:35", 5)]
     # A midnight that a feed tells of without a calendar is no sign that its data went on until then.
     midnight = Timer(ts=at("2018-07-02 20:00"), name=SESSION_CLOSED, due=at("2018-07-02 20:00"))
@@ -86,9 +86,51 @@ def test_a_longer_bar_in_which_the_data_breaks_off_is_never_handed_out() -> None
 
 
 def test_with_a_calendar_the_close_completes_the_day_though_the_last_minutes_are_missing() -> None:
-    events = [minute("2018-07-02 15:57", [1.0]), closed("2018-07-02 16:00")]
+    events = [minute("2018-07-02 09:31", [1.0]), minute("2018-07-02 15:57", [1.0]), closed("2018-07-02 16:00")]
     got = shown(aggregate(events, "1h", "1d", sessions=DAYS).events())
-    assert got == [("02 15:57", 1), ("02 16:00", 60), ("02 16:00", 1440), ("02 16:00", 0)]
+    assert got[:3] == [("02 09:31", 1), ("02 10:30", 60), ("02 15:57", 1)]
+    assert got[3:] == [("02 16:00", 60), ("02 16:00", 1440), ("02 16:00", 0)]
+
+
+def test_a_longer_bar_in_which_the_data_begins_is_not_handed_out_and_counted() -> None:
+    events = [minute(f"2018-07-02 {clock}", [1.0]) for clock in ("09:33", "09:34", "09:36", "09:41")]
+    feed = aggregate(events, "5min", "10min", keep=False)
+    assert shown(feed.events()) == [("02 09:40", 5)]
+    (issue,) = feed.issues()
+    assert (issue.kind, issue.count) == ("partial_bar", 2)
+    assert issue.examples == ("5min from 2018-07-02T13:30:00Z", "10min from 2018-07-02T13:30:00Z")
+    # From within the data on, nothing begins but the walk.
+    assert shown(feed.events(at("2018-07-02 09:36"))) == [("02 09:40", 5)]
+    assert feed.issues() == () or feed.issues()[0].kind == "partial_bar"
+
+
+def test_where_the_calendar_says_that_the_session_began_there_the_first_day_is_whole() -> None:
+    stamps = ("02 09:31", "02 15:00", "03 09:31", "03 12:59", "05 09:31")
+    events = [minute(f"2018-07-{stamp}", [1.0]) for stamp in stamps]
+    assert shown(aggregate(events, "1d", keep=False, sessions=DAYS).events()) == [
+        ("02 16:00", 1440),
+        ("03 13:00", 1440),
+    ]
+    late = aggregate(events[1:], "1d", keep=False, sessions=DAYS)
+    assert shown(late.events()) == [("03 13:00", 1440)]
+    assert [issue.examples for issue in late.issues()] == [("1d from 2018-07-02T13:30:00Z",)]
+
+
+def test_a_day_of_the_clock_is_partial_and_one_with_a_declared_close_is_taken_for_whole() -> None:
+    stamps = ("02 09:31", "02 15:00", "03 09:31", "03 15:59", "05 09:31")
+    events = [minute(f"2018-07-{stamp}", [1.0]) for stamp in stamps]
+    clock = aggregate(events, "1d", keep=False)
+    assert shown(clock.events()) == [("03 20:00", 1440)]
+    assert [issue.kind for issue in clock.issues()] == ["partial_bar"]
+    declared = aggregate(events, "1d", keep=False, close="16:00 America/New_York")
+    assert shown(declared.events()) == [("02 16:00", 1440), ("03 16:00", 1440)]
+
+
+@pytest.mark.parametrize(("first", "weeks"), [(-1, 1), (0, 0)])
+def test_a_week_that_the_days_of_the_data_begin_in_is_partial(first: int, weeks: int) -> None:
+    """day(0) is a Tuesday."""
+    feed = aggregate([bars(day(k), [1.0]) for k in (first, 2, 6)], "1w", keep=False, close="16:00 America/New_York")
+    assert len(list(feed.events())) == weeks
 
 
 def test_rule_11_half_a_day_ends_early_and_bars_between_sessions_are_counted_and_left_out() -> None:
@@ -134,6 +176,7 @@ def test_rule_01_bars_stamped_at_either_end_give_the_same_longer_bars(tmp_path: 
 def test_rule_25_a_split_within_a_week_is_taken_out_of_its_earlier_part() -> None:
     split = action(day(2) - HOUR_NS, ActionKind.SPLIT, 0, ratio=2.0)
     events = [
+        bars(day(-4), [20.0, 5.0]),  # the data begins in the week before
         *(bars(day(k), [20.0, 5.0], volume=[100.0, 10.0]) for k in (0, 1)),  # Tuesday, Wednesday
         split,
         bars(day(2), [11.0, 5.0], volume=[100.0, 10.0]),
@@ -145,7 +188,7 @@ def test_rule_25_a_split_within_a_week_is_taken_out_of_its_earlier_part() -> Non
     assert (week.open[0], week.high[0], week.low[0], week.close[0], week.volume[0]) == (10.0, 11.0, 10.0, 11.0, 500.0)
     assert (week.open[1], week.volume[1]) == (5.0, 30.0)
     kinds = [type(event).__name__ for event in feed.events()]
-    assert kinds == ["Bars", "Bars", "Actions", *["Bars"] * 5]
+    assert kinds == ["Bars", "Bars", "Bars", "Actions", *["Bars"] * 5]
 
 
 def test_a_walk_that_begins_within_a_longer_bar_has_it_whole() -> None:
@@ -201,7 +244,10 @@ def test_every_longer_bar_is_that_of_a_plain_loop(days: Sessions | None, length:
     feed = aggregate(slices, f"{length}min" if length < 1440 else "1d", keep=False, n=3, sessions=days)
     got = {event.ts: event for event in feed.events() if isinstance(event, Bars)}
     expected = plain_buckets(slices, length * MINUTE_NS, days)
-    assert sorted(got) == [end for end in sorted(expected) if end <= slices[-1].ts]
+    first = min(expected)
+    begin = first - length * MINUTE_NS if days is None else max(first - length * MINUTE_NS, int(days.opens[0]))
+    ends = sorted(expected)[slices[0].opened > begin :]  # without the one that the data begins in
+    assert sorted(got) == [end for end in ends if end <= slices[-1].ts]
     for end, bar in got.items():
         for s in range(3):
             plain = plain_bar(expected[end], s)
@@ -280,6 +326,6 @@ def test_a_feed_of_several_intervals_is_not_aggregated_again() -> None:
 
 def test_statuses_of_a_longer_bar_without_a_fresh_one() -> None:
     gone = minute("2018-07-02 09:35", [np.nan], status=[Status.HALTED])
-    events = [minute("2018-07-02 09:34", [np.nan]), gone, minute("2018-07-02 09:36", [1.0])]
+    events = [minute("2018-07-02 09:31", [np.nan]), gone, minute("2018-07-02 09:36", [1.0])]
     first = next(event for event in aggregate(events, "5min", keep=False).events() if isinstance(event, Bars))
     assert first.status.tolist() == [Status.HALTED]

@@ -6,7 +6,20 @@ import numpy as np
 
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
-from engine.events import Actions, Approved, Bars, Book, Charges, Event, Fills, Note, Reference, Refusals, Reports
+from engine.events import (
+    Actions,
+    Approved,
+    Bars,
+    Book,
+    Charges,
+    Event,
+    Fills,
+    Note,
+    Reference,
+    Refusals,
+    Reports,
+    Timer,
+)
 from engine.ledger import Ledger
 from engine.universe import Universe
 from tests.make import legs
@@ -42,6 +55,8 @@ class Routed:
         elif isinstance(event, Approved):
             self.ledger.on_approved(event)
             self._answer(self.broker.on_orders(event))
+        elif isinstance(event, Timer):
+            self._answer(self.broker.on_timer(event))
         return self.ledger.book(event.ts)
 
     def send(self, ts: int, symbol: list[int], qty: list[float], **columns: Any) -> Book:

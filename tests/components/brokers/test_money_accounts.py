@@ -34,7 +34,7 @@ def account(cash: float = 10_000.0, of: Universe | None = None, **options) -> Ro
     """An account that has seen day 0 at prices of 100."""
     of = of or universe(3)
     one = Routed(of, cash=cash, **options)
-    one.feed(bars(day(0), [100.0] * len(of)))
+    one.feed(bars(day(0), [100.0] * len(of), vwap=[100.0] * len(of)))
     return one
 
 
@@ -172,9 +172,9 @@ def test_an_account_without_equity_is_closed_whole_odd_lots_too():
     one = account(of=universe(3, lot=50.0), leverage=2.0, maintenance=0.3)
     one.send(day(0), [A, B], [100, 100])
     one.feed(bars(day(1), [100.0] * 3))
-    one.feed(action(ActionKind.SPLIT, B, ratio=0.55))  # 55 shares at 50 a lot: 50 held, the rest paid out
+    one.feed(action(ActionKind.SPLIT, B, ratio=0.55))  # 55 shares: an odd lot
     one.feed(bars(day(2), [20.0, 150.0, 100.0]))
-    assert one.notes("margin_call")[0].value.tolist() == [-100.0, -50.0]
+    assert one.notes("margin_call")[0].value.tolist() == [-100.0, -55.0]
     book = one.feed(bars(day(3), [19.0, 149.0, 100.0]))
     assert not book.qty.any()
 

@@ -144,13 +144,18 @@ def test_an_immediate_order_is_cancelled_by_the_first_bar_it_could_not_trade_at(
     assert states(one.on_bars(later(hour=1, close=[np.nan, 100.0, 100.0]))) == {1: OrderState.CANCELLED}
 
 
-def test_a_dated_order_expires_with_the_first_bar_that_begins_after_its_date():
+def test_a_dated_order_expires_with_the_first_bar_that_ends_after_its_date():
     one = broker()
     one.on_orders(approved([0], [5.0], tif=GTD, expires=np.array([day(0) + HOUR_NS])))
     gone = [np.nan, 100.0, 100.0]
     assert states(one.on_bars(later(hour=1, close=gone))) == {}
-    assert states(one.on_bars(later(hour=2, close=gone))) == {}  # it begins at the very instant
-    assert states(one.on_bars(later(hour=3, close=ONE))) == {1: OrderState.EXPIRED}
+    assert states(one.on_bars(later(hour=2, close=gone))) == {1: OrderState.EXPIRED}
+
+
+def test_a_dated_order_trades_at_the_open_that_is_its_date():
+    one = broker()
+    one.on_orders(approved([0], [5.0], tif=GTD, expires=np.array([day(0) + HOUR_NS])))
+    assert traded(one.on_bars(later(hour=2, close=ONE))) == {1: 5.0}
 
 
 # ---- rule 36: sequencing and cash ------------------------------------------------------------------------------------

@@ -93,9 +93,25 @@ def test_rule_30_with_every_timing_a_bar_in_which_nobody_trades_fills_nothing(fi
 
 def test_a_bar_without_a_vwap_fills_nothing_at_it():
     one = one_name(fill="next_vwap")
+    one.on_bars(daily(0))
     one.on_orders(order(5.0))
     assert traded(one.on_bars(daily(1, vwap=np.nan))) == {}
     assert priced(one.on_bars(daily(2))) == {1: (5.0, 105.0)}
+
+
+def test_a_feed_without_any_vwap_is_an_error_at_the_first_bar_in_which_something_traded():
+    one = one_name(fill="next_vwap")
+    one.on_bars(daily(0, vwap=np.nan, volume=[0.0]))
+    one.on_bars(daily(1, vwap=np.nan, status=[Status.HALTED]))
+    with pytest.raises(ConfigError, match="'next_vwap' trades at the column vwap.*e.g. fill: next_close"):
+        one.on_bars(daily(2, vwap=np.nan))
+
+
+def test_that_a_bar_had_a_vwap_is_kept_with_the_state():
+    one, other = one_name(fill="next_vwap"), one_name(fill="next_vwap")
+    one.on_bars(daily(0))
+    other.load(one.save())
+    assert traded(other.on_bars(daily(1, vwap=np.nan))) == {}
 
 
 def test_the_buying_power_of_a_margin_account_is_that_at_the_price_of_the_trade():

@@ -9,8 +9,9 @@ from components.brokers.kinds import TAKES
 from components.brokers.resting import Resting, terms_of
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
-from engine.events import Actions, Approved, Bars, Fills, Refusals, Reports, Timer
+from engine.events import ActionKind, Actions, Approved, Bars, Fills, Reference, Refusals, Reports, Timer
 from engine.ledger import Ledger
+from tests.components.brokers.scripted import TIMINGS, account, script
 from tests.conformance.driving import trading
 from tests.conformance.streams import N, universe
 
@@ -101,3 +102,22 @@ def test_partial_fills_and_all_else_leave_both_with_the_same_open_orders(seed: i
             assert (book.qty >= 0).all()
             assert book.cash[0] >= -1e-6 - 2.0 * N  # a minimum commission may exceed what a sale brings
     assert traded > 1
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_both_hold_the_same_open_orders_where_prices_move_in_ticks(short: bool) -> None:
+    splits = 0
+    for seed in range(6 * len(TIMINGS)):
+        rng = np.random.default_rng([seed, short])
+        pair = account(rng, TIMINGS[seed % len(TIMINGS)] | {"short": short}, intraday=False)()
+        for event in script(rng, intraday=False):
+            if isinstance(event, Reference) and event.name == "shortable":
+                continue  # the orders of the broker's own stand in no book
+            book, resting = pair.feed(event).open_orders, pair.broker._dealing.blotter.all()
+            assert dict(zip(book.ids.tolist(), book.left.tolist(), strict=True)) == dict(
+                zip(resting.ids.tolist(), resting.left.tolist(), strict=True)
+            )
+            assert prices(book) == prices(resting)
+            if isinstance(event, Actions) and event.kind[0] == ActionKind.SPLIT:
+                splits += int(np.count_nonzero(book.symbol == event.symbol[0]))
+    assert splits > 20

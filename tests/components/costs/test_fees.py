@@ -190,6 +190,16 @@ def test_tiers_are_paid_piece_by_piece(traded: list[int], qty: int, price: float
     assert fees(costs, [qty], [price], at(1, ts=day(2))) == pytest.approx([expected])
 
 
+@given(rows=st.lists(st.tuples(st.integers(-900_000, 900_000), st.floats(5.0, 100.0)), min_size=1, max_size=6))
+def test_trades_of_one_slice_go_through_the_tiers_in_their_order(rows: list[tuple[int, float]]) -> None:
+    before, expected = 0.0, []
+    for qty, price in rows:
+        due = max(min(plain_tiers(IB_TIERS, before, abs(qty)), 0.01 * abs(qty) * price), 0.35)
+        expected.append(due if qty else 0.0)
+        before += abs(qty)
+    assert fees(Tiered(), [q for q, _ in rows], [p for _, p in rows]) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 def test_tiers_begin_anew_with_the_period() -> None:
     january, february = stamp("2024-01-31T21:00"), stamp("2024-02-01T21:00")
     by_month, by_day = Tiered(minimum=0.0), Tiered(minimum=0.0, period="day")

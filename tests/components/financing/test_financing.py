@@ -6,7 +6,7 @@ import pytest
 from components.financing.borrow_fee import BorrowFee
 from components.financing.cash_interest import CashInterest
 from components.financing.margin_interest import MarginInterest
-from engine.errors import ConfigError, DataError
+from engine.errors import DataError
 from engine.events import ChargeKind
 from engine.universe import Universe, universe_of
 from tests.components.brokers.routed import mixed
@@ -123,6 +123,10 @@ def test_a_day_count_of_another_year_is_refused(kind):
 
 @pytest.mark.parametrize("kind", [BorrowFee, MarginInterest, CashInterest])
 def test_a_rate_of_a_name_that_does_not_exist_is_not_charged_silently_as_nothing(kind):
-    one = kind(universe=STOCKS, annual_bps=10, rates={"GMEE": 0.2})
-    with pytest.raises(ConfigError, match="'GMEE', which the session does not have"):
-        one.charges(book(day(0), [1.0, 1.0, 1.0], cash=-9.0, qty=[-1, 0, 0]), 1, day(1))
+    with pytest.raises(ValueError, match="rates name 'GMEE', which the session does not have; it has"):
+        kind(universe=STOCKS, annual_bps=10, rates={"GMEE": 0.2})
+
+
+def test_the_nearest_name_is_proposed():
+    with pytest.raises(ValueError, match="rates name 'EURO', which the session does not have; did you mean 'EUR'?"):
+        CashInterest(universe=two_currencies(), rates={"EURO": 0.2})

@@ -169,7 +169,16 @@ def test_without_equity_only_exits_pass() -> None:
 
 
 def test_a_quantity_that_is_not_finite_is_refused() -> None:
-    assert ask(gate(book(day(0), MARK)), [0, 1], [NAN, 1]) == ([2], ["price"])
+    assert ask(gate(book(day(0), MARK)), [0, 1], [NAN, 1]) == ([2], ["quantity"])
+    assert ask(gate(book(day(0), MARK), max_gross=1.0), [0, 1], [np.inf, 1]) == ([2], ["quantity"])
+
+
+def test_an_order_for_a_symbol_that_is_none_of_the_universe_is_refused_and_no_other_with_it() -> None:
+    made = gate(book(day(0), MARK), max_weight=0.9)
+    approved, refused = made.on_orders(legs(ts=day(0), symbol=[0, 7, -1], qty=[1, 1, 1]))
+    assert approved.ids.tolist() == [1]
+    assert refused.rule == ("unknown_symbol", "unknown_symbol")
+    assert (refused.value.tolist(), refused.threshold.tolist()) == ([7.0, -1.0], [3.0, 3.0])
 
 
 def test_a_replace_frees_what_it_replaces() -> None:

@@ -15,7 +15,9 @@ from components.metrics.returns import (
     performance,
     periods_per_year,
     returns,
+    trading_days,
 )
+from engine.calendar import Sessions
 from engine.events import DAY_NS, HOUR_NS, MINUTE_NS
 
 CURVES = st.lists(st.floats(1.0, 1e6), min_size=1, max_size=30).map(np.array)
@@ -153,3 +155,13 @@ def test_a_month_without_slices_has_no_row() -> None:
     months, change = by_month(ts, np.array([110.0, 99.0]), 100.0)
     assert months.tolist() == [0, 2]
     np.testing.assert_allclose(change, [0.1, -0.1])
+
+
+def test_a_trading_day_is_named_by_its_label_and_a_slice_beyond_the_calendar_by_its_date() -> None:
+    label, none = np.array([100, 101]) * DAY_NS, np.zeros(2, np.int64)
+    opens, closes = label - 2 * HOUR_NS, label + 21 * HOUR_NS
+    cme = Sessions(name="X", label=label, opens=opens, closes=closes, break_from=none, break_to=none)
+    ts = np.array([opens[0] + 1, closes[0], closes[0] + 1, opens[1] + 1, closes[1], closes[1] + 1])
+    assert trading_days(ts, cme).tolist() == [100, 100, 101, 101, 101, 101]
+    assert trading_days(ts).tolist() == [99, 100, 100, 100, 101, 101]
+    assert trading_days(np.empty(0, np.int64), cme).tolist() == []

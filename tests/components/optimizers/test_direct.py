@@ -1,5 +1,6 @@
 """Targets into orders without an objective."""
 
+import warnings
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from components.costs.bps import Bps
 from components.optimizers.direct import Direct
-from engine.events import OrderKind, Orders, TargetKind, TimeInForce
+from engine.events import Note, OrderKind, Orders, TargetKind, TimeInForce
 from engine.ids import OrderIds
 from engine.universe import universe_of
 from tests.make import bars, book, day, target
@@ -110,3 +111,33 @@ def test_options_are_checked(option: dict[str, str]) -> None:
     (key,) = option
     with pytest.raises(ValueError, match=f"{key} must be one of"):
         direct(**option)
+
+
+def test_a_target_below_a_lot_is_told_once_and_again_when_another_joins_it() -> None:
+    optimizer, where = direct(), book(day(0), [10, 20, 40], cash=100)
+    few, more = target(day(0), [0.05, 0, 0]), target(day(0), [0.06, 0.1, 0])
+    (first,) = optimizer.on_targets((few,), where)
+    assert isinstance(first, Note)
+    assert (first.kind, first.symbol.tolist(), first.value.tolist()) == ("lot", [0], [0.5])
+    assert optimizer.on_targets((few,), where) == ()
+    again = direct()
+    again.load(optimizer.save())
+    assert again.on_targets((few,), where) == ()
+    (second,) = again.on_targets((more,), where)
+    assert isinstance(second, Note)
+    assert second.symbol.tolist() == [0, 1]
+    assert again.on_targets((few,), where) == ()
+    (third,) = again.on_targets((more,), where)
+    assert third.kind == "lot"
+
+
+@pytest.mark.parametrize("limit", [[np.nan, np.nan, np.nan], [9.0, 19.0, 39.0]])
+def test_infinite_targets_are_left_alone_without_a_warning(limit: list[float]) -> None:
+    where = book(day(0), [10, 20, 40], qty=[5, -5, 0])
+    for kind in TargetKind:
+        wish = target(day(0), [np.inf, -np.inf, 0], kind=kind, limit=np.array(limit))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            (note,) = direct().on_targets((wish,), where)
+        assert isinstance(note, Note)
+        assert (note.kind, note.symbol.tolist()) == ("infinite", [0, 1])

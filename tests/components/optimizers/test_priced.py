@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from components.costs.bps import Bps
 from components.optimizers.latest import Latest
+from components.optimizers.paying import Sizing
 from components.optimizers.priced import Prices, on_tick, orders_toward, prices_of
-from components.optimizers.sizing import Sizing
 from engine.events import Book, LegAction, Note, OpenOrders, OrderKind, Orders
 from engine.ids import OrderIds
 from engine.universe import Universe, universe_of

@@ -1,5 +1,8 @@
 """From wanted shares to orders that can be paid for."""
 
+import warnings
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -8,17 +11,8 @@ from hypothesis import strategies as st
 
 from components.costs.bps import Bps
 from components.optimizers.latest import Latest
-from components.optimizers.sizing import (
-    Sizing,
-    Trades,
-    afford,
-    alpha_of,
-    contradicted,
-    expected_cost,
-    orders_for,
-    round_trades,
-    wanted_shares,
-)
+from components.optimizers.paying import Sizing, Trades, afford, expected_cost
+from components.optimizers.sizing import alpha_of, contradicted, orders_for, round_trades, wanted_shares
 from engine.events import LegAction, Note, OpenOrders, OrderKind, Orders, TargetKind
 from engine.ids import OrderIds
 from engine.universe import Universe, universe_of
@@ -180,7 +174,20 @@ def test_multiplier_and_rate_enter_cash_and_fees() -> None:
 
 def test_fractions_of_a_lot_are_no_trade() -> None:
     where = book(day(0), [10.0, 10.0, 10.0], qty=[7, 0, 0])
-    assert orders_for(sizing(), np.array([7.5, 0.9, 0.0]), np.zeros(3), where, FRESH) == ()
+    (note,) = orders_for(sizing(), np.array([7.5, 0.9, 0.0]), np.zeros(3), where, FRESH)
+    assert isinstance(note, Note)
+    assert (note.kind, note.symbol.tolist(), note.value.tolist()) == ("lot", [1], [0.9])
+    assert orders_for(sizing(), np.array([7.5, 1e-12, 0.0]), np.zeros(3), where, FRESH) == ()
+
+
+def test_an_infinite_target_is_left_alone_and_told() -> None:
+    where = book(day(0), [10.0, 10.0, 10.0], qty=[7, -3, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer = orders_for(sizing(), np.array([np.inf, -np.inf, 2.0]), np.zeros(3), where, FRESH)
+    (note,), _ = split(answer)
+    assert (note.kind, note.symbol.tolist(), note.value.tolist()) == ("infinite", [0, 1], [np.inf, -np.inf])
+    assert sent(answer) == {2: 2}
 
 
 def test_only_sales_need_no_cash() -> None:
@@ -338,3 +345,70 @@ def test_afford_leaves_trades_alone_when_money_suffices() -> None:
 def test_bounds_are_checked(option: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sizing(**option)
+
+
+# ---- on margin -------------------------------------------------------------------------------------------------------
+
+
+def margin_orders(wanted: list[float], leverage: float = 2.0, **state: Any) -> dict[int, float]:
+    alpha = np.array([3.0, 2.0, 1.0])[: len(wanted)]
+    columns = {name: np.array(value) for name, value in state.items()}
+    where = book(day(0), [10.0] * len(wanted), **{"cash": 1000.0} | columns)
+    universe = universe_of(("A", "B", "C")[: len(wanted)])
+    answer = orders_for(sizing(universe, leverage=leverage), np.array(wanted), alpha, where, FRESH_OF[len(wanted)])
+    return sent(answer)
+
+
+FRESH_OF = {n: Latest(np.zeros(n, np.int32)) for n in (1, 2, 3)}
+
+
+def test_purchases_on_margin_are_cut_to_leverage_times_equity_less_the_positions() -> None:
+    assert margin_orders([100, 80]) == {0: 100, 1: 80}
+    assert margin_orders([100, 180]) == {0: 100, 1: 100}
+    assert margin_orders([100, 180], leverage=1.0) == {0: 100}
+    # 150 shares on borrowed money: power 2 * 1000 - 1500.
+    assert margin_orders([150, 80], qty=[150.0, 0.0], cash=-500.0) == {1: 50}
+    # Beyond what the leverage allows nothing is bought, but what is sold is.
+    assert margin_orders([250, 80], qty=[250.0, 0.0], cash=-1500.0) == {}
+    assert margin_orders([150, 80], qty=[250.0, 0.0], cash=-1500.0) == {0: -100, 1: 50}
+
+
+def test_what_works_on_margin_takes_buying_power_on_both_sides() -> None:
+    assert margin_orders([100, 180], qty=[0.0, 0.0], working=[100.0, 0.0]) == {1: 100}
+    assert margin_orders([-100, 180], qty=[0.0, 0.0], working=[-100.0, 0.0]) == {1: 100}
+    assert margin_orders([0, 180], qty=[100.0, 0.0], cash=0.0, working=[-100.0, 0.0]) == {1: 100}
+
+
+def test_shorts_take_buying_power_and_covering_them_gives_it() -> None:
+    assert margin_orders([-50, 180]) == {0: -50, 1: 150}  # no proceeds of a short are spent twice
+    assert margin_orders([0, 200], qty=[-100.0, 0.0], cash=2000.0) == {0: 100, 1: 200}
+    assert margin_orders([50], qty=[-100.0], cash=1500.0, leverage=1.0) == {0: 150}  # worth 500, buys 50
+    assert margin_orders([80], qty=[-100.0], cash=1500.0, leverage=1.0) == {0: 150}
+    assert margin_orders([80], qty=[-100.0], cash=500.0, leverage=1.0) == {0: 100}  # ruined: still closed whole
+
+
+def test_a_leverage_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"leverage must be finite and at least 1 \(times equity\), got 0.5"):
+        sizing(leverage=0.5)
+
+
+@settings(max_examples=60)
+@given(
+    qty=st.lists(st.integers(-200, 200), min_size=3, max_size=3),
+    wanted=st.lists(st.integers(-200, 200), min_size=3, max_size=3),
+    leverage=st.sampled_from([1.0, 1.5, 4.0]),
+)
+def test_purchases_on_margin_never_take_the_account_beyond_its_leverage(
+    qty: list[int], wanted: list[int], leverage: float
+) -> None:
+    price = np.array([10.0, 20.0, 5.0])
+    where = book(day(0), price, qty=np.array(qty, float), cash=3000.0)
+    answer = orders_for(sizing(leverage=leverage), np.array(wanted, float), np.zeros(3), where, FRESH_OF[3])
+    after = np.array(qty, float)
+    for symbol, shares in sent(answer).items():
+        after[symbol] += shares
+    equity = 3000.0 + float(price @ np.array(qty))
+    grown = [s for s, shares in sent(answer).items() if shares > 0 and after[s] > 0]
+    if grown:
+        assert float(price @ np.abs(after)) <= leverage * equity + 1e-6
+    assert ((after >= np.minimum(qty, wanted)) & (after <= np.maximum(qty, wanted))).all()
