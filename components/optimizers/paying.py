@@ -70,6 +70,11 @@ class Sizing:
             raise ValueError(f"leverage must be finite and at least 1 (times equity), got {self.leverage}")
 
     @cached_property
+    def single(self) -> bool:
+        """Whether a lot is one share of every symbol."""
+        return bool((self.universe.lot == 1.0).all())
+
+    @cached_property
     def plain(self) -> bool:
         """Whether one share at price 1 is worth 1 in the base currency, for every symbol."""
         return len(self.universe.currencies) == 1 and bool((self.universe.multiplier == 1).all())

@@ -67,7 +67,7 @@ def alpha_of(targets: tuple[Target, ...]) -> Vector:
     return alpha
 
 
-def round_trades(wanted: Vector, position: Vector, lot: Vector) -> Vector:
+def round_trades(wanted: Vector, position: Vector, lot: Vector | float) -> Vector:
     """Signed trades in whole lots from `position` toward `wanted`, never past it.
 
     Toward zero when a position grows or shrinks, exact when it closes; one that turns over is closed exactly and
@@ -170,7 +170,7 @@ def rounded(
             notes.append(note(sizing, book, "untradable", rows[blocked], change[blocked]))
         rows, start, change = rows[usable], start[usable], change[usable]
         mark, unit = mark[usable], unit[usable]
-    lot = sizing.universe.lot[rows]
+    lot = 1.0 if sizing.single else sizing.universe.lot[rows]
     qty = round_trades(start + change, start, lot)
     keep = qty != 0.0
     if not _every(keep):
