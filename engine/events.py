@@ -128,6 +128,7 @@ class Control(Timed, frozen=True):
     artefact: str = ""  # hash of the artefact to swap to
     actor: str = ""
     reason: str = ""
+    latch: str = ""  # the tripped limit that this sets or releases; empty = the operator's own
 
 
 class Reference(Timed, frozen=True):
