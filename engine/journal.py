@@ -207,7 +207,7 @@ def content_of(plan: Plan, event: Event) -> bytes:
 def _joined(arrays: Sequence[Any]) -> bytes:
     try:
         return b"".join(arrays)
-    except (BufferError, ValueError):  # an array that is not contiguous
+    except (BufferError, TypeError, ValueError):  # an array that is not contiguous
         return b"".join([array.tobytes() for array in arrays])
 
 
