@@ -33,6 +33,7 @@ class Problem:
 class Answer:
     weights: Vector | None  # (n,), within the bounds
     status: str
+    budget: float = 0.0  # shadow price of the sum of weights: what one more of `hi` brings; negative: less of `lo`
 
 
 class Quadratic:
@@ -63,7 +64,8 @@ class Quadratic:
         variance = cp.sum_squares(v) + cp.sum_squares(cp.multiply(self._d, w))
         gain = self._a @ w - variance * (_SCALE / 2) - self._c * cp.norm1(traded)
         moves = [v == self._L.T @ w, traded == w - self._w0]
-        rows = [*moves, w >= 0, w <= self._ub, cp.sum(w) >= self._lo, cp.sum(w) <= self._hi]
+        self._least, self._most = cp.sum(w) >= self._lo, cp.sum(w) <= self._hi
+        rows = [*moves, w >= 0, w <= self._ub, self._least, self._most]
         self._problem = cp.Problem(cp.Maximize(gain), rows)
 
     def solve(self, problem: Problem) -> Answer:
@@ -96,7 +98,8 @@ class Quadratic:
         within = (w >= -_TOLERANCE).all() and (w <= problem.ub + _TOLERANCE).all()
         if not (within and problem.lo - _TOLERANCE <= total <= problem.hi + _TOLERANCE):
             return Answer(None, "the solver's answer breaks a constraint")
-        return Answer(np.clip(w, 0.0, problem.ub), status)
+        budget = (float(self._most.dual_value) - float(self._least.dual_value)) / _SCALE
+        return Answer(np.clip(w, 0.0, problem.ub), status, budget)
 
 
 def size_for(count: int) -> int:
