@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from components.metrics.fold import SessionFold
-from engine.bus import Bus
+from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, Bars, Control, ControlAction, Event
@@ -107,6 +107,7 @@ def prepare(
     directory: Path | None = None,
     write: Callable[[bytes], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    audit: Recorder | None = None,
 ) -> Prepared:
     """Builds a session and trains its models; nothing of it has run yet.
 
@@ -129,9 +130,8 @@ def prepare(
         slower=longer,
     )
     journal = Journal(write)
-    recorders: list[Any] = [journal, fold]
-    if on_progress is not None:
-        recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
+    recorders: list[Any] = [journal, fold] if audit is None else [journal, fold, audit]
+    recorders += [] if on_progress is None else [_Watch(fold, on_progress, _span(feed, start, end))]
     slower: list[int] = []
     if parts.intervals:
         recorders.append(_Slower(feed.interval_ns, slower))
