@@ -19,6 +19,7 @@ from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
 from samewire.auditing import begin_audit, end_audit, open_audit
 from samewire.build import libraries
+from samewire.instruments import facts_of
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
 from samewire.run_file import RunFile
@@ -172,7 +173,6 @@ def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, Any]:
 def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
     """What a rerun needs, and what a reader of the report wants to know."""
     run, feed = prepared.run_file, prepared.feed
-    universe = feed.universe
     return {
         "digest": digest,
         "config_hash": config_hash(run),
@@ -180,7 +180,7 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
         "seed": run.session.seed,
         "interval_ns": feed.interval_ns,
         "fill": run.broker.options.get("fill"),
-        "universe": {"symbols": list(universe.symbols), "currencies": list(universe.currencies)},
+        "universe": facts_of(feed.universe),
         "feed": {
             "use": run.feed.use,
             "hashes": feed.hashes(),
