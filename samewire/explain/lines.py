@@ -87,9 +87,14 @@ def optimizer_lines(made: Facts) -> Lines:
     if made["weight"] is not None:
         lines.append(("optimizer", f"solved a weight of {number(made['weight'])}: {shares(made['wanted'])}"))
     for note in made["notes"]:
+        if note["kind"] == "binds:invest" and made["weight"] is None:
+            continue  # of names that were not the symbol
         said = binding(note)
         if note["kind"] != "weights":
-            lines.append(("binds" if said else "note", said or f"{note['text']} ({number(note['value'])})"))
+            cut = f"cash is short: {shares(note['value'])} wanted are not bought" if note["kind"] == "cut" else ""
+            lines.append(
+                ("binds" if said or cut else "note", said or cut or f"{note['text']} ({number(note['value'])})")
+            )
     return lines
 
 

@@ -36,8 +36,9 @@ def reasons(scene: Scene, lives: Lives, decided: list[Life]) -> list[Reason]:
     start = position["qty"] + position["working"]
     wanted, near = made["wanted"], _DUST if made["weight"] is not None else NEAR
     left = any(note["kind"] == "binds:cost" for note in made["notes"])  # solved to stay, but for a solver's rounding
-    if np.isfinite(wanted) and not left and abs(wanted - start) > near * max(1.0, abs(start)):
-        return _dropped(scene, decided, wanted - start)
+    if not (np.isnan(wanted) or left) and abs(wanted - start) > near * max(1.0, abs(start)):
+        limited = _bound(scene) if made["weight"] is not None else []
+        return [_dropped(scene, decided, wanted - start), *limited]
     solved = _bound(scene) if made["weight"] is not None or np.isnan(wanted) else []
     return solved or _waiting(scene, lives) or [Reason(*found) for found in before_the_optimizer(scene)]
 
@@ -45,7 +46,7 @@ def reasons(scene: Scene, lives: Lives, decided: list[Life]) -> list[Reason]:
 # ---- the optimizer ---------------------------------------------------------------------------------------------------
 
 
-def _dropped(scene: Scene, decided: list[Life], change: float) -> list[Reason]:
+def _dropped(scene: Scene, decided: list[Life], change: float) -> Reason:
     """A trade was wanted and no order was sent."""
     made, position = optimizer_of(scene), position_of(scene)
     unit, lot = position["unit"], float(scene.of.universe.lot[scene.symbol])
@@ -53,20 +54,20 @@ def _dropped(scene: Scene, decided: list[Life], change: float) -> list[Reason]:
     facts = {"change": change, "lot": lot, "value": abs(change) * unit}
     missing = no_bar(scene)
     if missing:
-        return [Reason("bar", missing, facts)]
+        return Reason("bar", missing, facts)
     if not unit > 0:
-        return [Reason("price", "it has no price: it never had a close, so no order can be sized", facts)]
+        return Reason("price", "it has no price: it never had a close, so no order can be sized", facts)
     if decided:
         ref = decided[0].leg["ref"]
         said = f"its order {ref} is being cancelled; what takes its place is sent once that is gone, since it may fill"
-        return [Reason("order", said, facts | {"order": ref})]
+        return Reason("order", said, facts | {"order": ref})
     for note in made["notes"]:
         told = _of_note(note, want, facts, scene)
         if told is not None:
-            return [told]
+            return told
     if abs(change) < lot * (1 - NEAR):
-        return [Reason("rounding", f"{want} is less than a lot of {number(lot)}", facts)]
-    return [Reason("optimizer", f"the optimizer sent no order for {want}, and left no note that says why", facts)]
+        return Reason("rounding", f"{want} is less than a lot of {number(lot)}", facts)
+    return Reason("optimizer", f"the optimizer sent no order for {want}, and left no note that says why", facts)
 
 
 def _of_note(note: Facts, want: str, facts: Facts, scene: Scene) -> Reason | None:
@@ -119,7 +120,9 @@ def binding(note: Facts) -> str:
     if kind == "fallback":
         return f"the optimizer fell back: {note['text']}"
     if kind == "binds:cost":
-        return f"a trade is not worth its cost: one more unit of weight would gain {value} a slice; {_rule(note)}"
+        return (
+            f"a trade is not worth its cost: one more unit of weight would gain {value} a slice and costs {_rule(note)}"
+        )
     if kind == "binds:zero":
         return (
             f"its best weight is 0: one unit less, a short position, would gain {value} a slice; long only forbids it"
@@ -134,9 +137,9 @@ def binding(note: Facts) -> str:
 
 
 def _rule(note: Facts) -> str:
-    """The rule that a note names, without its count of names."""
-    text: str = note["text"].split(" name ", 1)[-1].split(" names ", 1)[-1]
-    return text.split(": a trade gains ")[-1] if note["kind"] == "binds:cost" else text
+    """The rule that a note names, without its count of names; of a cost its size."""
+    text: str = note["text"]
+    return text.rsplit(" cost of ", 1)[-1] if note["kind"] == "binds:cost" else text.split(" ", 2)[-1]
 
 
 # ---- orders ----------------------------------------------------------------------------------------------------------
@@ -204,7 +207,7 @@ def _mode(scene: Scene, rule: str) -> str:
         return ""
     who = f" by {control.actor}" if control.actor else ""
     why = f", {control.reason}" if control.reason else ""
-    return f" since {control.action.value} at {stamp(control.ts)}{who}{why}"
+    return f": {control.action.value} at {stamp(control.ts)}{who}{why}"
 
 
 def unfilled(life: Life, lives: Lives, until: int) -> str:

@@ -162,8 +162,8 @@ def features_of(scene: Scene, made: dict[str, Any]) -> list[Facts]:
         found.append(facts)
         if history.bars < needs:
             facts["unknown"] = (
-                f"it looks back {needs} slices and {history.bars} are recorded up to here: what it saw before the "
-                "session began is not in the journal"
+                f"it looks back {needs} slices, of which {history.bars} in the journal: what it saw before the session "
+                "began is not recorded"
             )
             continue
         value = _answer(each, list(history.events))

@@ -32,9 +32,9 @@ def before_the_optimizer(scene: Scene) -> list[Found]:
         found.append(("bar", missing, {}))
     if scene.bars is not None and not scene.bars.member[scene.symbol]:
         found.append(("member", "it is not a member of the universe at this slice", {}))
+    able = not found
     found += [silence for opinion in _read(scene) if (silence := _silent(scene, opinion)) is not None]
-    found += _ranked(scene)
-    return found + _target(scene)
+    return found + _ranked(scene, able) + _target(scene)
 
 
 def _read(scene: Scene) -> list[Opinion]:
@@ -61,8 +61,8 @@ def _silent(scene: Scene, opinion: Opinion) -> Found | None:
     return "signal", said, facts | {"warming_up": False}
 
 
-def _ranked(scene: Scene) -> list[Found]:
-    """Where the symbol stands in the ranking, and where the target ends."""
+def _ranked(scene: Scene, able: bool) -> list[Found]:
+    """Where the symbol stands in the ranking, and where the target ends; `able`: it could have been bought."""
     opinions, found = _read(scene), []
     if len(opinions) != 1 or position_of(scene).get("qty"):
         return []
@@ -71,36 +71,51 @@ def _ranked(scene: Scene) -> list[Found]:
     if at is None:
         return []
     for target in scene.targets.values():
-        if target.value[scene.symbol] != 0 and not np.isnan(target.value[scene.symbol]):
+        if target.value[scene.symbol] != 0:  # NaN too
             continue
         held = np.flatnonzero((target.value > 0) & np.isfinite(signal.value))
         said = f"{signal.source} gives it {number(float(signal.value[scene.symbol]))}, rank {at[0]} of {at[1]}"
         facts: dict[str, Any] = {"source": signal.source, "rank": at[0], "of": at[1]}
         if not held.size:
             found.append(("rank", f"{said}, and {target.source} wants nothing at all", facts))
-            continue
-        found.append(_beside(scene, target.source, said, facts, (signal.value, held)))
+        elif _use(scene, target.source) == "sign" and not signal.value[scene.symbol] > 0:
+            found.append(("rank", f"{said}: {target.source} holds what is above 0", facts))
+        elif able or at[0] > _lowest(signal.value, held)[1]:
+            found.append(_beside(scene, target.source, said, facts, (signal.value, held)))
     return found
+
+
+def _lowest(value: Vector, held: Any) -> tuple[int, int]:
+    """Position and rank of the name with the lowest value among those held."""
+    last = int(held[np.argmin(value[held])])
+    place = rank(value, last)
+    assert place is not None
+    return last, place[0]
 
 
 def _beside(scene: Scene, source: str, said: str, facts: dict[str, Any], of: tuple[Vector, Any]) -> Found:
     """The ranking beside the lowest name that the target holds."""
     value, held = of
     options = _options(scene, source)
-    last = int(held[np.argmin(value[held])])
-    place = rank(value, last)
-    assert place is not None
+    last, place = _lowest(value, held)
     name = scene.of.universe.symbols[last]
-    facts |= {"cut_off": float(value[last]), "cut_off_symbol": name, "cut_off_rank": place[0]}
+    facts |= {"cut_off": float(value[last]), "cut_off_symbol": name, "cut_off_rank": place}
     limit = f" (topk {options['topk']})" if "topk" in options else ""
-    if facts["rank"] > place[0]:
-        ends = f"the last of the {len(held)} names that {source} wants{limit} is {name}, rank {place[0]}"
-        return "rank", f"{said}: below the cut-off; {ends}, {number(float(value[last]))}", facts
+    if facts["rank"] > place:
+        lowest = f"{name}, rank {place} with {number(float(value[last]))}"
+        ends = f"the last of the {len(held)} names that {source} wants{limit} is {lowest}"
+        below = ": below the cut-off" if "topk" in options else ""
+        return "rank", f"{said}{below}; {ends}", facts
     drops = ""
     if "n_drop" in options:
         drops = f": it replaces at most {options['n_drop']} names a slice"
         drops += f", held for {options['hold_thresh']} slices or more" if options.get("hold_thresh", 0) > 1 else ""
-    return "rank", f"{said}: above {name}, rank {place[0]}, but {source} keeps what it holds{drops}", facts
+    return "rank", f"{said}: above {name}, rank {place}, but {source} keeps what it holds{drops}", facts
+
+
+def _use(scene: Scene, source: str) -> str:
+    run = scene.of.run
+    return next((strategy.use for strategy in run.strategies if strategy.name == source), "") if run else ""
 
 
 def _options(scene: Scene, source: str) -> dict[str, Any]:
@@ -126,7 +141,13 @@ def _target(scene: Scene) -> list[Found]:
         if np.isnan(value):
             found.append(("target", f"{target.source} leaves it as it is{kept} (NaN)", facts))
             continue
-        holds = f"there are {shares(start)}" if start else "none is held"
-        unit = "shares" if target.kind.value == "quantity" else target.kind.value
-        found.append(("target", f"{target.source} wants {number(value)} {unit}{kept}, and {holds}", facts))
+        found.append(("target", f"{target.source} {_wants(value, target.kind.value, start)}{kept}", facts))
     return found
+
+
+def _wants(value: float, kind: str, start: float) -> str:
+    """What a strategy wants beside what there is."""
+    if kind == "quantity" and value == start:
+        return f"wants the {shares(start)} that there are" if start else "wants none, and none is held"
+    what = shares(value) if kind == "quantity" else f"a {kind} of {number(value)}"
+    return f"wants {what}, and {f'there are {shares(start)}' if start else 'none is held'}"
