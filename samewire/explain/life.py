@@ -1,5 +1,6 @@
 """What became of the orders of one symbol: legs, verdicts, reports and fills, by order id."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,7 +117,7 @@ class Lives:
 
     def _fill(self, fills: Fills, row: int) -> Facts:
         qty, price, reference = (float(c[row]) for c in (fills.qty, fills.price, fills.reference))
-        worse = (price - reference) * np.sign(qty)
+        worse = (price - reference) * np.sign(qty) + 0.0
         volume = np.nan if self._bars is None else float(self._bars.volume[self._symbol])
         return {
             "at": int(fills.at[row]),
@@ -151,6 +152,12 @@ def _leg(entry: Entry, legs: Any, row: int) -> Facts:
         "ref": id_text(ref) if ref else "",
         "parent": id_text(parent) if parent else "",
     }
+
+
+def children_of(lives: Iterable[Life], parents: Iterable[Life]) -> list[Life]:
+    """The orders that an execution policy sent for one of these."""
+    ids = {id_text(parent.id) for parent in parents}
+    return [life for life in lives if any(leg["parent"] in ids for leg in life.legs)]
 
 
 def family(lives: dict[int, Life], of: int) -> list[Life]:

@@ -115,7 +115,9 @@ def _rounding(doc: Facts) -> Lines:
 def order_text(doc: Facts) -> str:
     """The document of `why` as text."""
     own = next(order for order in doc["orders"] if order["id"] == doc["order"])
-    head = f"Order {doc['order']}: {_leg(own['legs'][0], doc['symbol']) if own['legs'] else doc['symbol']}"
+    symbol = doc["symbol"]
+    what = _leg(own["legs"][0], symbol) if own["legs"] else f"{symbol}, sent by the broker itself"
+    head = f"Order {doc['order']}: {what}"
     lines = upstream_lines(doc) if own["legs"] else _bar(doc["bar"])
     if own["legs"]:
         lines += optimizer_lines(doc["optimizer"]) + _rounding(doc)
@@ -123,7 +125,7 @@ def order_text(doc: Facts) -> str:
     if control is not None:
         lines.append(("control", _control(control)))
     for order in doc["orders"]:
-        lines += _order(order, doc["symbol"])
+        lines += _order(order, symbol)
     return f"{head}\n\n{aligned(lines)}"
 
 
@@ -170,9 +172,8 @@ def _event(event: Facts, passed: bool) -> Lines:
     if event["what"] == "report":
         left = f", {shares(event['left'])} left" if event["left"] else ""
         return [("report", f"{stamp(event['ts'])}  {event['state']}{left}")]
-    cost = (
-        f"market {number(event['reference'])}, slippage {number(event['slippage'])} ({event['slippage_bps']:.1f} bps)"
-    )
+    slippage = f"slippage {number(event['slippage'])} ({event['slippage_bps']:.1f} bps)"
+    cost = f"market {number(event['reference'])}, {slippage}"
     part = "" if event["participation"] != event["participation"] else f", {event['participation']:.2%} of the bar"
     at = f"{stamp(event['at'])}  {number(event['qty'])} at {number(event['price'])}"
     return [("fill", f"{at}  {cost}, fees {number(event['fees'])}{part}")]
@@ -183,6 +184,7 @@ def _end(order: Facts) -> Lines:
     words: dict[str, str] = {
         "finished": f"filled whole: {shares(order['filled'])}",
         "refused": "refused",
+        "parent": f"sent to the execution policy: its orders filled {number(order['filled'])}",
         "working": f"{filled}, {number(order['left'])} still working when the journal ends",
         "approved": "approved, nothing more is known",
         "sent": "sent, nothing more is known",

@@ -8,7 +8,7 @@ from engine.errors import ConfigError
 from engine.events import Bars
 from engine.ids import id_text
 from samewire.event_rows import stamp
-from samewire.explain.life import Facts, Life, Lives
+from samewire.explain.life import Facts, Life, Lives, children_of
 from samewire.explain.reasons import reasons
 from samewire.explain.recorded import Recorded
 from samewire.explain.scene import Scene
@@ -37,6 +37,7 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
     lives = Lives(of.universe, place, of.interval_ns)
     found = _walked(of, at, scene, lives)
     decided = [life for life in lives.by_id.values() if found.first <= life.first < found.end and life.legs]
+    decided += [life for life in children_of(lives.by_id.values(), decided) if life not in decided]
     filled = [life for life in lives.by_id.values() if _filled_at(life, found.ts)]
     stops = reasons(found.scene, lives, decided)
     return {

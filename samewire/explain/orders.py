@@ -9,7 +9,7 @@ from engine.errors import ConfigError
 from engine.events import Approved, Bars, Children, Fills, Orders, Refusals, Reports
 from engine.ids import id_text
 from samewire.event_rows import stamp
-from samewire.explain.life import Facts, Life, Lives, family
+from samewire.explain.life import Facts, Life, Lives, children_of, family
 from samewire.explain.recorded import Recorded
 from samewire.explain.scene import Scene
 from samewire.explain.steps import (
@@ -46,7 +46,7 @@ def explain_order(of: Recorded, text: str) -> Facts:
         "order": id_text(order),
         "symbol": of.universe.symbols[symbol],
         **_decided(first, decisions[first.id], made),
-        "orders": [_told(life) for life in members],
+        "orders": [_told(life, children_of(members, [life])) for life in members],
     }
 
 
@@ -70,14 +70,16 @@ def _decided(life: Life, scene: Scene, made: dict[str, Any]) -> Facts:
     }
 
 
-def _told(life: Life) -> Facts:
+def _told(life: Life, children: list[Life]) -> Facts:
+    """One order; what filled of a parent is what its children filled."""
+    filled = life.filled + sum(child.filled for child in children)
     return {
         "id": id_text(life.id),
         "legs": life.legs,
         "events": life.said,
-        "state": life.state,
-        "filled": life.filled,
-        "left": life.left,
+        "state": "parent" if children else life.state,
+        "filled": filled,
+        "left": float(life.leg["qty"]) - filled if children else life.left,
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.ids import id_text
 from samewire.event_rows import stamp
-from samewire.explain.life import Facts, Life, Lives
+from samewire.explain.life import Facts, Life, Lives, children_of
 from samewire.explain.scene import Scene
 from samewire.explain.steps import NEAR, optimizer_of, position_of
 from samewire.explain.upstream import before_the_optimizer, no_bar
@@ -28,6 +28,7 @@ class Reason:
 def reasons(scene: Scene, lives: Lives, decided: list[Life]) -> list[Reason]:
     """The reasons in the order of the chain; none where an order of the slice filled."""
     sent = [life for life in decided if life.leg.get("action") != "cancel"]
+    sent = [life for life in sent if not children_of(sent, [life])]  # children stand for their parent
     if sent:
         return [reason for life in sent for reason in _after_the_order(scene, life, lives)]
     made, position = optimizer_of(scene), position_of(scene)

@@ -10,7 +10,7 @@ def number(value: float | None) -> str:
     if value is None or value != value:
         return "-"
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
+        return f"{value + 0.0:,.0f}"  # no -0
     return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 

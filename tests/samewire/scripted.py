@@ -3,21 +3,28 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from engine.events import (
     DAY_NS,
     Bars,
     Book,
+    Children,
     Control,
     ControlAction,
     Event,
     Features,
+    Fills,
+    Ids,
+    Orders,
     Signal,
     Status,
     Target,
     TargetKind,
+    Vector,
 )
+from engine.ids import OrderIds
 from engine.protocols import Issue
 from engine.universe import Universe, universe_of
 from tests.make import bars, day
@@ -29,7 +36,10 @@ def _places(marks: tuple[str, ...]) -> set[tuple[int, int]]:
 
 
 class Script:
-    """Symbols S0, S1, ... at 10, 20, ... with 2 % between low and close; what is marked has no bar, or is no member."""
+    """Symbols S0, S1, ... at 10, 20, ... with 2 % between low and close.
+
+    What is marked has no bar, or is no member; from `crash_at` on prices are 40 % lower.
+    """
 
     def __init__(
         self,
@@ -43,10 +53,12 @@ class Script:
         control: str = "",
         control_at: int = 0,
         drift: float = 0.0,
+        crash_at: int = 1_000,
     ) -> None:
         self.universe = universe_of(tuple(f"S{i}" for i in range(symbols)), lot=lot)
         self.interval_ns, self.sectors = DAY_NS, ()
         self._n, self._slices, self._drift = symbols, slices, drift
+        self._crash_at = crash_at
         self._missing, self._halted, self._outside = _places(missing), _places(halted), _places(outside)
         self._control, self._control_at = control, control_at
         self.span = (day(0), day(slices - 1))
@@ -62,6 +74,7 @@ class Script:
     def slice(self, k: int) -> Bars:
         close, n = 10.0 * np.arange(1, self._n + 1), self._n
         close = close * (1 + self._drift * np.sin(k * np.arange(1, n + 1)))
+        close = close * (0.6 if k >= self._crash_at else 1.0)
         status = np.zeros(n, np.int32)
         member = np.ones(n, bool)
         for marks, said in ((self._missing, Status.MISSING), (self._halted, Status.HALTED)):
@@ -157,6 +170,31 @@ class Wish:
             limit=self._limit,
             stop=np.full(len(self._weights), np.nan),
         )
+
+
+class Halves:
+    """An execution policy that sends a half of each new order at once and the other half at the next book."""
+
+    def __init__(self, *, universe: Universe, ids: OrderIds, name: str) -> None:
+        self._ids, self._later = ids, tuple[Children, ...]()
+
+    def on_orders(self, orders: Orders, /) -> Children:
+        half = np.floor(orders.qty / 2)
+        count = len(half)
+        self._later += (self._children(orders, orders.qty - half, self._ids(ts=orders.ts, count=count, attempt=1)),)
+        return self._children(orders, half, self._ids(ts=orders.ts, count=count))
+
+    def _children(self, orders: Orders, qty: Vector, ids: Ids) -> Children:
+        columns = {name: getattr(orders, name) for name in orders.__struct_fields__}
+        return Children(**(columns | {"qty": qty, "ids": ids}), parent=orders.ids)
+
+    def on_bars(self, bars: Bars, /) -> None: ...
+
+    def on_fills(self, fills: Fills, /) -> None: ...
+
+    def on_book(self, book: Book, /) -> tuple[Children, ...]:
+        later, self._later = self._later, ()
+        return tuple(msgspec.structs.replace(children, ts=book.ts) for children in later)
 
 
 def config(**changes: Any) -> dict[str, Any]:

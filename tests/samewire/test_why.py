@@ -15,7 +15,8 @@ from engine.events import Bars, Features, Fills, LegAction, Orders, Signal
 from engine.ids import id_text
 from samewire import open_session, run
 from samewire.cli import main
-from samewire.explain.lines import order_text
+from samewire.explain.lines import order_text, plain
+from samewire.explain.missing import explain_missing
 from samewire.explain.orders import explain_order
 from samewire.explain.recorded import recorded
 from tests.make import day
@@ -222,6 +223,46 @@ def test_an_order_of_the_gate_itself_names_the_control_behind_it(tmp_path: Path)
     assert doc["decided"]["by"] == "risk"
     assert doc["control"]["action"] == "flatten"
     assert "flatten at 2018-01-06T21:00:00Z by ann: a drill" in order_text(doc)
+
+
+def test_children_and_their_parent_are_told_together_and_decided_where_the_parent_was(tmp_path: Path) -> None:
+    halves = {"use": "tests.samewire.scripted:Halves"}
+    doc = chain(tmp_path, execution=halves)
+    parent, first, second = doc["orders"]
+    assert parent["id"] == doc["order"]
+    assert [leg["parent"] for child in (first, second) for leg in child["legs"][:1]] == [parent["id"]] * 2
+    assert (first["legs"][0]["ts"], second["legs"][0]["ts"]) == (day(0), day(1))
+    assert (first["filled"], second["filled"]) == (2375, 2375)
+    child = explain_order(recorded(tmp_path / "run"), second["id"])
+    assert child["decided"]["ts"] == day(0)  # the child was sent later: what it was sent for is the parent's slice
+    assert plain(child["targets"]) == plain(doc["targets"])
+    text = order_text(child)
+    assert text.startswith(f"Order {second['id']}: buy 2,375 S0")
+    assert f"by execution for order {parent['id']}: buy 2,375 S0" in text
+    assert "sent to the execution policy" in text
+    missing = explain_missing(recorded(tmp_path / "run"), "S0", str(day(0)))
+    assert missing["traded"]
+    assert missing["reasons"] == []
+
+
+def test_an_order_of_the_broker_itself_is_told_as_one(tmp_path: Path) -> None:
+    """A margin call: the liquidation has an id that no order of the session had."""
+    margin = {"short": True, "leverage": 2, "maintenance": 0.4}
+    broker = {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 5}} | margin
+    run(config(feed=feed(crash_at=3), strategy=wish(1.9, 0, 0, 0, 0), broker=broker), out=tmp_path / "run")
+    sent = {order[1] for order in orders(tmp_path / "run")}
+    filled = {
+        int(id_)
+        for entry in read_journal(tmp_path / "run" / "journal")
+        if isinstance(entry.event, Fills)
+        for id_ in entry.event.order_ids
+    }
+    (own, *_) = sorted(filled - sent)
+    doc = explain_order(recorded(tmp_path / "run"), id_text(own))
+    assert doc["decided"]["by"] == "broker"
+    text = order_text(doc)
+    assert text.startswith(f"Order {id_text(own)}: S0, sent by the broker itself\n")
+    assert re.search(r"\n  fill +\d", text)
 
 
 # ---- asking ----------------------------------------------------------------------------------------------------------

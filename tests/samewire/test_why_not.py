@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigError
+from engine.events import Fills, Orders
 from samewire import run
 from samewire.cli import main
+from samewire.explain.lines import missing_text
 from samewire.explain.missing import explain_missing
 from samewire.explain.recorded import recorded
 from tests.make import day
@@ -261,3 +263,32 @@ def test_the_command_prints_the_answer_first_and_the_chain_below(
     assert main(["why-not", "s3", "2018-01-04", *where]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["why-not", "S3", "2018-01-04", "--dir", str(tmp_path)]) == 3
+
+
+@pytest.mark.parametrize("fill", ["next_open", "same_close"])
+def test_every_symbol_of_every_slice_has_an_answer_that_agrees_with_the_fills(fill: str, tmp_path: Path) -> None:
+    """It was traded where an order of the slice filled, or one filled in it; else there is a reason."""
+    broker = {"use": "simulated", "fill": fill, "costs": {"commission_bps": 5}}
+    holes = ["S0@2", "S1@3", "S1@4", "S3@5"]
+    run(
+        config(feed=feed(missing=holes), broker=broker, strategy=wish(0.2, 0.2, 0.0, 0.3, 0.5, since=1)),
+        out=tmp_path / "run",
+    )
+    of = recorded(tmp_path / "run")
+    sent: dict[int, tuple[int, int]] = {}
+    traded: set[tuple[int, int]] = set()
+    for entry in of.entries():
+        event = entry.event
+        if isinstance(event, Orders):
+            sent |= {id_: (event.ts, s) for id_, s in zip(event.ids.tolist(), event.symbol.tolist(), strict=True)}
+        if isinstance(event, Fills):
+            for id_, s in zip(event.order_ids.tolist(), event.symbol.tolist(), strict=True):
+                traded |= {sent[id_], (event.ts, s)}
+    assert len(traded) > 4
+    for s, symbol in enumerate(of.universe.symbols):
+        for k in range(8):
+            doc = explain_missing(of, symbol, str(day(k)))
+            assert doc["traded"] == ((day(k), s) in traded), (symbol, k)
+            assert doc["traded"] or doc["reasons"], (symbol, k)
+            assert "left no note" not in doc["answer"]
+            assert missing_text(doc).startswith(f"{symbol} at ")
