@@ -156,7 +156,7 @@ class MeanVariance:
         weights = np.where(answer.weights < _DUST, 0.0, answer.weights)
         shares[place.free] = weights * place.equity / place.unit[place.free]
         solved = Solved(self._sizing.name, place.ts, place.free, np.isfinite(expected), self._wish.limits(place))
-        return None, notes_of(solved, problem, weights, answer.budget)
+        return None, notes_of(solved, problem, weights)
 
     def _expected(self, alpha: Vector, R: Vector, risk: Risk, free: Rows) -> Vector | None:
         """(n,) expected return of the free names over one slice, NaN = no opinion."""

@@ -33,7 +33,6 @@ class Problem:
 class Answer:
     weights: Vector | None  # (n,), within the bounds
     status: str
-    budget: float = 0.0  # shadow price of the sum of weights: what one more of `hi` brings; negative: less of `lo`
 
 
 class Quadratic:
@@ -64,8 +63,7 @@ class Quadratic:
         variance = cp.sum_squares(v) + cp.sum_squares(cp.multiply(self._d, w))
         gain = self._a @ w - variance * (_SCALE / 2) - self._c * cp.norm1(traded)
         moves = [v == self._L.T @ w, traded == w - self._w0]
-        self._least, self._most = cp.sum(w) >= self._lo, cp.sum(w) <= self._hi
-        rows = [*moves, w >= 0, w <= self._ub, self._least, self._most]
+        rows = [*moves, w >= 0, w <= self._ub, cp.sum(w) >= self._lo, cp.sum(w) <= self._hi]
         self._problem = cp.Problem(cp.Maximize(gain), rows)
 
     def solve(self, problem: Problem) -> Answer:
@@ -75,14 +73,21 @@ class Quadratic:
         n = len(problem.a)
         if problem.L.shape[1] > self.columns or n > self.slots:
             raise ValueError(f"quadratic: {n} names, {problem.L.shape[1]} factors exceed {self.slots}, {self.columns}")
-        self._a.value = _padded(problem.a * _SCALE, self.slots)
-        self._w0.value = _padded(problem.w0, self.slots)
-        self._ub.value = _padded(problem.ub, self.slots)
-        self._d.value = _padded(problem.d, self.slots)
         L = np.zeros((self.slots, self.columns))
         L[:n, : problem.L.shape[1]] = problem.L
-        self._L.value = L
-        self._c.value, self._lo.value, self._hi.value = problem.c * _SCALE, problem.lo, problem.hi
+        n = self.slots
+        given: tuple[tuple[cp.Parameter, Vector | Matrix], ...] = (
+            (self._a, _padded(problem.a * _SCALE, n)),
+            (self._w0, _padded(problem.w0, n)),
+            (self._ub, _padded(problem.ub, n)),
+            (self._d, _padded(problem.d, n)),
+            (self._L, L),
+            (self._c, np.asarray(problem.c * _SCALE)),
+            (self._lo, np.asarray(problem.lo)),
+            (self._hi, np.asarray(problem.hi)),
+        )
+        for parameter, value in given:
+            parameter.save_value(value)  # as .value = without its checks: the shapes are ours, and a tenth of the time
         try:
             self._problem.solve(solver=self._solver, warm_start=False)
         except cp.error.SolverError as error:
@@ -98,8 +103,7 @@ class Quadratic:
         within = (w >= -_TOLERANCE).all() and (w <= problem.ub + _TOLERANCE).all()
         if not (within and problem.lo - _TOLERANCE <= total <= problem.hi + _TOLERANCE):
             return Answer(None, "the solver's answer breaks a constraint")
-        budget = (float(self._most.dual_value) - float(self._least.dual_value)) / _SCALE
-        return Answer(np.clip(w, 0.0, problem.ub), status, budget)
+        return Answer(np.clip(w, 0.0, problem.ub), status)
 
 
 def size_for(count: int) -> int:

@@ -37,6 +37,7 @@ class Scene:
     notes: tuple[Note, ...] = ()  # since the bars
     control: Control | None = None  # the latest of the gate's
     histories: dict[str, "History"] = field(default_factory=dict)
+    unbuilt: str = ""  # why the feature sets of the run file cannot be made here
 
     def take(self, entry: Entry) -> None:
         event: Event | None = entry.event

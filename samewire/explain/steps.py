@@ -134,7 +134,11 @@ def follow_features(scene: Scene) -> dict[str, Any]:
     run = scene.of.run
     if run is None or not run.features:
         return {}
-    made = _feature_sets(scene.of)
+    try:
+        made = _feature_sets(scene.of)
+    except SamewireError as error:
+        scene.unbuilt = str(error).splitlines()[0]
+        return {}
     for name, each in made.items():
         interval = int(getattr(each, "interval_ns", 0)) or scene.of.interval_ns
         scene.histories[name] = History(interval, max(1, int(getattr(each, "lookback", 0))))
@@ -147,10 +151,7 @@ def _feature_sets(of: Recorded) -> dict[str, Any]:
     run = of.run
     assert run is not None
     given = Given(session=run.session.name, seed=run.session.seed, universe=universe_of(of.universe.symbols))
-    try:
-        return feature_sets(run, given)
-    except SamewireError:
-        return {}
+    return feature_sets(run, given)
 
 
 def features_of(scene: Scene, made: dict[str, Any]) -> list[Facts]:
@@ -166,13 +167,15 @@ def features_of(scene: Scene, made: dict[str, Any]) -> list[Facts]:
                 "began is not recorded"
             )
             continue
-        value = _answer(each, list(history.events))
-        if value is None:
-            facts["unknown"] = "it gave no answer"
+        try:
+            value = _answer(each, list(history.events))
+        except Exception as error:  # noqa: BLE001 - a user's class; the rest of the chain is told all the same
+            facts["unknown"] = f"it failed on the recorded bars: {type(error).__name__}: {error}"
             continue
         facts["values"] = [_feature(feature, value[:, k], scene.symbol) for k, feature in enumerate(each.names)]
-    if not found and scene.of.run is None:
-        found.append({"set": "", "values": [], "unknown": scene.of.unread})
+    unread = scene.of.unread or scene.unbuilt
+    if not found and unread:
+        found.append({"set": "", "values": [], "unknown": unread})
     return found
 
 
