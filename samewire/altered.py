@@ -114,12 +114,13 @@ def each_component(run: RunFile, change: Change) -> RunFile:
     def listed(key: str, components: tuple[Component, ...]) -> tuple[Component, ...]:
         return tuple(whole(f"{key}[{i}]", component) for i, component in enumerate(components))
 
-    models = tuple(replace(spec, component=whole(f"models[{i}]", spec.component)) for i, spec in enumerate(run.models))
     return replace(
         run,
         feed=whole("feed", run.feed),
         features=listed("features", run.features),
-        models=models,
+        models=tuple(
+            replace(spec, component=whole(f"models[{i}]", spec.component)) for i, spec in enumerate(run.models)
+        ),
         strategies=(
             (whole("strategy", run.strategies[0]),) if len(run.strategies) == 1 else listed("strategy", run.strategies)
         ),

@@ -18,11 +18,11 @@ def _signal(bars: Any, name: str, value: Any) -> Signal:
     return Signal(ts=bars.ts, asof=bars.ts, source=name, value=np.asarray(value, float), horizon_ns=DAY_NS)
 
 
-def _matrix(table: Table, n: int, column: str = "close") -> tuple[Any, Any]:
+def _matrix(table: Table, n: int, column: str = "") -> tuple[Any, Any]:
     """Instants (T,) and values (T, N) of a table."""
     ts = np.unique(table.ts)
     value = np.full((len(ts), n), np.nan)
-    value[np.searchsorted(ts, table.ts), table.symbol] = table.columns[column]
+    value[np.searchsorted(ts, table.ts), table.symbol] = table.columns[column or next(iter(table.columns))]
     return ts, value
 
 
