@@ -131,17 +131,21 @@ def each_component(run: RunFile, change: Change) -> RunFile:
     )
 
 
-def parts_by_place(run: RunFile) -> dict[str, Component]:
-    """The components that stand in the run file themselves, by their place: feed, models[0], strategy."""
+def all_places(run: RunFile) -> dict[str, Component]:
+    """Every component of the run file but sinks by its place: feed, models[0], optimizer.risk_model."""
     found: dict[str, Component] = {}
 
     def note(place: str, component: Component) -> Component:
-        if "." not in place:
-            found[place] = component
+        found[place] = component
         return component
 
     each_component(run, note)
     return found
+
+
+def parts_by_place(run: RunFile) -> dict[str, Component]:
+    """The components that stand in the run file themselves, by their place."""
+    return {place: component for place, component in all_places(run).items() if "." not in place}
 
 
 def _hints(component: Component) -> dict[str, Any]:

@@ -264,3 +264,21 @@ class Column:
 
     def on_features(self, features: Features, /) -> Signal:
         return _signal(features, self._name, features.value[:, self._column])
+
+
+class ShortRisk:
+    """Variances over a window, declared to need only `lookback` slices of it."""
+
+    def __init__(self, *, universe: Universe, window: int = 30, lookback: int = 30) -> None:
+        self.lookback, self._window, self._n = lookback, window, len(universe)
+        self._closes: list[Any] = []
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._closes = [*self._closes, bars.close][-self._window :]
+
+    def risk(self) -> Risk | None:
+        if len(self._closes) < 3:
+            return None
+        returns = np.diff(np.log(np.stack(self._closes)), axis=0)
+        known = np.where(np.isfinite(returns), returns, 0.0)
+        return Risk(factors=np.zeros((self._n, 1)), covariance=np.eye(1), specific=known.var(axis=0) + 1e-6)
