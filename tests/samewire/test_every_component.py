@@ -162,3 +162,10 @@ def test_it_remembers_no_more_than_it_declares(
     _, _, warmups = tried(group, name)
     assert warmups.too_short == ()
     assert any(drift.max > 0 for outcome in warmups.outcomes for row in outcome.by_length.values() for drift in row)
+
+
+def test_a_component_that_no_run_has_fails_by_name(
+    tried: Callable[[str, str], tuple[RunFile, Verdict, Warmups]],
+) -> None:
+    with pytest.raises(AssertionError, match="no run of this file has teleport of costs: add it to one"):
+        tried("costs", "teleport")
