@@ -1,13 +1,13 @@
 """One run file run again and again, over other futures or with other warm-ups, without training twice."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
-from engine.bus import Recorder
+from engine.bus import Bus, Recorder
 from engine.events import Bars, Event
 from engine.protocols import Artefact, Table
 from engine.session import Replay, Session
@@ -15,6 +15,7 @@ from engine.wiring import Wiring
 from samewire.altered import Alteration, Channel, Cut, altered, channels
 from samewire.prepare import Prepared, days, prepare
 from samewire.run_file import RunFile
+from samewire.warming import latest
 
 AS_IT_IS = Cut()
 
@@ -56,14 +57,9 @@ class Again:
         learnt = prepare(self._altered(replace(self.run_file, models=models), cut, only)).artefacts
         return {name: learnt[name] for name in due}
 
-    def prepared(
-        self, recorders: Sequence[Recorder], cut: Cut = AS_IT_IS, only: str | None = None, warmup: int | None = None
-    ) -> Prepared:
+    def prepared(self, recorders: Sequence[Recorder], cut: Cut = AS_IT_IS, only: str | None = None) -> Prepared:
         """A session that is ready: its models answer with what they learned the first time, from the same slice on."""
-        run = self._learned
-        if warmup is not None:
-            run = replace(run, session=run.session.model_copy(update={"warmup": warmup}))
-        ready = prepare(self._altered(run, cut, only))
+        ready = prepare(self._altered(self._learned, cut, only))
         artefacts = {artefact.hash: artefact for artefact in self.artefacts.values()}
         session = Session(Wiring(ready.session.wiring.parts, artefacts=artefacts), recorders=recorders)
         sources = (ready.sources[0], Replay(lambda: iter(self.controls)))
@@ -74,6 +70,16 @@ class Again:
         folder = self._scratch / str(self._folders)
         how = Alteration(cut=cut, tables=self._tables, folder=folder, close=self._close, only=only)
         return altered(run, how)
+
+
+async def warm(prepared: Prepared, needs: Mapping[int, int]) -> None:
+    """Feeds so many slices of each interval before the start to whoever keeps estimates, whatever is declared."""
+    if prepared.start is None or not any(needs.values()):
+        return
+    bus = Bus(prepared.session.wiring.warm_routes())
+    for event in latest(prepared.feed, prepared.start, needs):
+        await bus.feed(event)
+    await bus.aclose()
 
 
 async def drive(prepared: Prepared, goes_on: Callable[[Event], bool]) -> None:

@@ -46,8 +46,8 @@ class Answers:
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """How far one answer is from the same one after the longest warm-up, over the first slices of a session.
 
-    A relative difference is |a - b| over the larger of |b| and the median of |b| in these slices, b the answer after
-    the longest warm-up; infinite where only one of the two is NaN.
+    A relative difference is |a - b| over the larger of |b| and the median of all |b| > 0, b the answer after the
+    longest warm-up; infinite where only one of the two is NaN.
     """
 
     component: str
@@ -68,9 +68,9 @@ def drifts(short: Answers, long: Answers, slices: Sequence[int], tolerance: floa
 def _drift(
     key: Key, short: Mapping[int, Vector], long: Mapping[int, Vector], slices: Sequence[int], tolerance: float
 ) -> Drift:
-    known = [row for row in long.values() if np.isfinite(row).any()]
-    finite = np.concatenate([np.abs(row[np.isfinite(row)]) for row in known]) if known else np.zeros(1)
-    typical = float(np.median(finite))
+    sizes = [np.abs(row[np.isfinite(row) & (row != 0)]) for row in long.values()]
+    usual = np.concatenate(sizes) if sizes else np.zeros(0)
+    typical = float(np.median(usual)) if len(usual) else 0.0
     at = sorted({*short, *long})
     places = np.maximum(np.searchsorted(np.asarray(slices), at, side="right") - 1, 0).tolist()  # of the latest slice
     worst = np.array([_apart(short.get(ts), long.get(ts), typical, key[1]) for ts in at])

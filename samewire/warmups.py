@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from adapters.operators.buckets import longer_text
 from engine.errors import DataError
 from engine.events import Bars
 from engine.protocols import Feed
 from engine.wiring import Parts
-from samewire.again import Again, Slices, drive
+from samewire.again import Again, Slices, drive, warm
 from samewire.drift import Answers, Drift, Key, drifts
 from samewire.prepare import Progress, days, prepare
 from samewire.run_file import RunFile
@@ -30,6 +31,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str  # features, model, strategy or optimizer
     lookback: int  # with that of the features that it reads and its lag; of a strategy or optimizer the session's
+    interval_ns: int = 0  # of the slices that it counts in; 0 = of all
     follows: str = ""  # the feature set that it reads
 
 
@@ -41,7 +43,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     by_length: Mapping[int, tuple[Drift, ...]]  # warm-up -> every answer of it
     ok: bool
     follows: str = ""  # what it is handed drifts: the component to look at
-    enough: int | None = None  # a lookback that would do, None = more than could be tried
+    enough: int | None = None  # a lookback that would do, None = more than was tried
+    tried: int = 0  # the longest warm-up that says something of it
 
 
 class Warmups(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ class Warmups(msgspec.Struct, frozen=True, kw_only=True):
     start: dt.date | None
     moved: bool  # the start, so that there is history before it
     lengths: tuple[int, ...]
-    longest: int
+    longest: Mapping[int, int]  # interval -> slices of the warm-up that all are compared with
     slices: int
     tolerance: float
     outcomes: tuple[Outcome, ...]
@@ -71,15 +74,15 @@ async def warm_ups(
     if slices < 1 or not tolerance >= 0:
         raise ValueError(f"slices must be at least 1 and tolerance at least 0, got {slices} and {tolerance}")
     plain = prepare(replace(run, models=tuple(replace(spec, train=None) for spec in run.models), sinks=()))
-    declared = _declared(plain.session.wiring.parts, max(plain.session.wiring.lookbacks.values()))
-    most = max(each.lookback for each in declared)
-    interval = max((i for i, count in plain.session.wiring.lookbacks.items() if count), default=plain.feed.interval_ns)
-    begun, longest, moved = _begun(run, plain.feed, interval, most, slices)
+    lookbacks = plain.session.wiring.lookbacks
+    declared = _declared(plain.session.wiring.parts, max(lookbacks.values()))
+    begun, longest, moved = _begun(run, plain.feed, lookbacks, slices)
     with tempfile.TemporaryDirectory(prefix="samewire-") as scratch:
-        trials = _Trials(Again(begun, Path(scratch)), interval, slices, longest, tolerance)
+        trials = _Trials(Again(begun, Path(scratch)), slices, longest, tolerance)
         trials.tell = on_progress
-        shares = {0, most // 4, most // 2, most, 2 * most, 4 * most, longest // 2}
-        lengths = sorted(n for n in shares | {each.lookback for each in declared} if n < longest)
+        most, end = max(lookbacks.values()), max(longest.values())
+        shares = {0, most // 4, most // 2, most, 2 * most, 4 * most, end // 2}
+        lengths = sorted(n for n in shares | {each.lookback for each in declared} if n < end)
         for length in lengths:
             await trials.after(length)
         outcomes = [await trials.outcome(each, declared, lengths) for each in declared]
@@ -97,12 +100,17 @@ async def warm_ups(
 def _declared(parts: Parts, most: int) -> tuple[Declared, ...]:
     sets = {named.component.schema: named for named in parts.features}
     lookback = {schema: int(getattr(named.component, "lookback", 0)) for schema, named in sets.items()}
-    features = [Declared(name=sets[schema].name, kind="features", lookback=lookback[schema]) for schema in sets]
+    pace = {schema: int(getattr(named.component, "interval_ns", 0)) for schema, named in sets.items()}
+    finest = parts.interval_ns
+    features = [
+        Declared(name=sets[s].name, kind="features", lookback=lookback[s], interval_ns=pace[s] or finest) for s in sets
+    ]
     models = [
         Declared(
             name=part.name,
             kind="model",
             lookback=lookback.get(part.schema, 0) + int(getattr(part.model, "lookback", 0)) + part.lag,
+            interval_ns=part.interval_ns or finest,
             follows=sets[part.schema].name if part.schema else "",
         )
         for part in parts.models
@@ -111,35 +119,48 @@ def _declared(parts: Parts, most: int) -> tuple[Declared, ...]:
     return (*features, *models, *strategies, Declared(name=parts.optimizer.name, kind="optimizer", lookback=most))
 
 
-def _begun(run: RunFile, feed: Feed, interval: int, most: int, slices: int) -> tuple[RunFile, int, bool]:
-    """The run, begun later where less history comes before it than wanted; the slices of it; whether it was moved."""
+def _begun(run: RunFile, feed: Feed, lookbacks: Mapping[int, int], slices: int) -> tuple[RunFile, dict[int, int], bool]:
+    """The run, begun later where less history comes before it than wanted; slices of it by interval; whether it was."""
     start, end = days(feed, run.session.start, run.session.end)
-    instants = [
-        event.ts for event in feed.events(None, end) if isinstance(event, Bars) and event.interval_ns == interval
-    ]
-    wanted = max(4 * most, most + LEAST)
-    before = int(np.searchsorted(instants, start)) if start is not None else 0
-    if before >= wanted:
-        return run, wanted, False
-    place = min(wanted, len(instants) - slices)
-    if max(place, before) <= most:
-        raise DataError(
-            f"{run.feed.where}: its {len(instants)} slices leave {max(place, before, 0)} of history before {slices} to "
-            f"look at, and {most} are declared to be needed; name a longer history, or fewer slices"
-        )
-    if place <= before:
-        return run, before, False
-    day = dt.datetime.fromtimestamp(instants[place] / 1e9, dt.UTC).date() - dt.timedelta(days=1)
-    while (low := days(feed, day, None)[0]) is not None and low <= instants[place - 1]:
+    found: dict[int, list[int]] = {interval: [] for interval in lookbacks}
+    for event in feed.events(None, end):
+        if isinstance(event, Bars) and event.interval_ns in found:
+            found[event.interval_ns].append(event.ts)
+    instants = {interval: np.array(ts or [0], np.int64) for interval, ts in found.items()}
+    wanted = {interval: max(4 * count, count + LEAST) for interval, count in lookbacks.items()}
+    ready = max(int(ts[min(wanted[interval], len(ts) - 1)]) for interval, ts in instants.items())
+    slowest, finest = instants[max(instants)], instants[min(instants)]
+    begin = min(ready, int(slowest[max(0, len(slowest) - slices)]))
+    if moved := start is None or begin > start:
+        before = int(np.searchsorted(finest, begin)) - 1
+        day, start = _day_after(feed, int(finest[max(before, 0)]))
+        run = replace(run, session=run.session.model_copy(update={"start": day}))
+    longest = {
+        interval: min(wanted[interval], int(np.searchsorted(ts, start or 0))) for interval, ts in instants.items()
+    }
+    for interval, count in longest.items():
+        if count <= lookbacks[interval]:
+            raise DataError(
+                f"{run.feed.where}: its {len(found[interval])} slices of {longer_text(interval)} leave {count} of "
+                f"history before {slices} to look at, and {lookbacks[interval]} are declared to be needed; name a "
+                "longer history, or fewer slices"
+            )
+    return run, longest, moved
+
+
+def _day_after(feed: Feed, ts: int) -> tuple[dt.date, int]:
+    """The first day all of whose bars come after an instant, and where it begins."""
+    day = dt.datetime.fromtimestamp(ts // 10**9, dt.UTC).date() - dt.timedelta(days=1)
+    while (low := days(feed, day, None)[0] or 0) <= ts:
         day += dt.timedelta(days=1)
-    return replace(run, session=run.session.model_copy(update={"start": day})), place, True
+    return day, low
 
 
 class _Trials:
     """The same session after one warm-up or another."""
 
-    def __init__(self, again: Again, interval: int, slices: int, longest: int, tolerance: float) -> None:
-        self._again, self._interval, self._count = again, interval, slices
+    def __init__(self, again: Again, slices: int, longest: Mapping[int, int], tolerance: float) -> None:
+        self._again, self._count = again, slices
         self._longest, self._tolerance = longest, tolerance
         self._begin = again.first.start or 0
         # What a model learned is not what is looked at: it answers from the first slice on.
@@ -153,7 +174,7 @@ class _Trials:
     async def after(self, length: int) -> dict[Key, Drift]:
         """How far everything is off after a warm-up of this length."""
         if self._reference is None:
-            self._reference = await self._run(self._longest)
+            self._reference = await self._run(max(self._longest.values()))
         if length not in self._found:
             self._found[length] = drifts(await self._run(length), self._reference, self.slices, self._tolerance)
         return self._found[length]
@@ -163,9 +184,9 @@ class _Trials:
         parts = self._again.first.session.wiring.parts
         columns = {each.name: tuple(each.component.names) for each in parts.features}
         answers = Answers(columns, len(universe))
-        prepared = self._again.prepared([answers], warmup=length)
-        await prepared.warm_up()
-        counted = Slices(self._interval, self._count)
+        prepared = self._again.prepared([answers])
+        await warm(prepared, {interval: min(length, most) for interval, most in self._longest.items()})
+        counted = Slices(max(self._longest), self._count)
         finest = Slices(self._again.first.feed.interval_ns, 0)
         await drive(prepared, lambda event: counted.goes_on(event) and finest.goes_on(event))
         self.slices = finest.ts
@@ -174,35 +195,34 @@ class _Trials:
         return answers
 
     async def outcome(self, each: Declared, declared: tuple[Declared, ...], lengths: list[int]) -> Outcome:
-        at = await self.after(min(each.lookback, self._longest - 1))
+        most = self._longest[each.interval_ns] if each.interval_ns else max(self._longest.values())
+        tried = [n for n in lengths if n < most]  # after more it is what it is compared with
+        at = await self.after(each.lookback)
         worst = max(_of(each, at), key=lambda drift: drift.max, default=_nothing(each))
         follows = _culprit(each, declared, at)
-        ok = worst.beyond is None
-        enough = None
-        if not follows:
-            enough = await self._enough(each, lengths)
         return Outcome(
             declared=each,
             drift=worst,
-            by_length={length: tuple(_of(each, self._found[length])) for length in lengths},
-            ok=ok,
-            follows="" if ok else follows,
-            enough=enough,
+            by_length={length: tuple(_of(each, self._found[length])) for length in tried},
+            ok=worst.beyond is None,
+            follows=follows,
+            enough=None if follows else await self._enough(each, tried, most),
+            tried=max(3 * most // 4, *tried),
         )
 
-    async def _enough(self, each: Declared, lengths: list[int]) -> int | None:
+    async def _enough(self, each: Declared, tried: list[int], most: int) -> int | None:
         """The shortest warm-up after which it is within the tolerance, sought where the declared one is too short."""
 
         def fine(length: int) -> bool:
             return all(drift.beyond is None for drift in _of(each, self._found[length]))
 
-        high = next((n for n in lengths if all(fine(m) for m in lengths if m >= n)), None)
+        high = next((n for n in tried if all(fine(m) for m in tried if m >= n)), None)
         if high is None:  # so close to the longest that it is hardly another
-            await self.after(last := 3 * self._longest // 4)
+            await self.after(last := max(3 * most // 4, *tried))
             high = last if fine(last) else None
         if high is None or high <= each.lookback:
             return high
-        low = max((n for n in lengths if n < high), default=0)
+        low = max((n for n in tried if n < high), default=0)
         for _ in range(_SEARCHED):
             if high - low <= 1:
                 break

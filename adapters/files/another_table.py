@@ -33,7 +33,7 @@ def another_table(table: Table, after: int, *, gone: bool, seed: int) -> Table:
     rng, rows = np.random.default_rng([seed, after % 2**63]), np.flatnonzero(later)
     columns = {name: column.copy() for name, column in table.columns.items()}
     for column in columns.values():
-        column[rows] = column[rng.permutation(rows)] * rng.uniform(0.5, 2.0, len(rows))
+        column[rows] = column[_moved(rows.tolist(), rng)] * rng.uniform(0.5, 2.0, len(rows))
         column.flags.writeable = False
     return msgspec.structs.replace(table, columns=columns)
 
@@ -135,7 +135,7 @@ def _changed(table: Any, rows: NDArray[np.int64], rng: np.random.Generator) -> A
         if name in stamp or not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
             continue
         order = np.arange(table.num_rows)
-        order[rows] = rng.permutation(rows)
+        order[rows] = _moved(rows.tolist(), rng)
         column = table.column(name).combine_chunks().take(pa.array(order))
         if pa.types.is_floating(kind):
             factor = np.ones(len(order))
@@ -180,18 +180,23 @@ def _change_lines(
     """Other numbers in these lines; what is not a number stays."""
     later = rows.tolist()
     for place in range(len(cells[0])):
-        numbers = {k: _number(cells[k][place]) for k in later}
-        known = [k for k in later if numbers[k] is not None]
+        numbers = {k: value for k in later if (value := _number(cells[k][place])) is not None}
+        known = list(numbers)
         if place == stamp or not known:
             continue
-        places = rng.permutation(known).tolist()
-        for k, other, factor in zip(known, places, rng.uniform(0.5, 2.0, len(known)).tolist(), strict=True):
-            value = numbers[other] or 0.0
-            cells[k][place] = str(int(value)) if value.is_integer() else repr(value * factor)
+        whole = all(value.is_integer() for value in numbers.values())  # codes, flags and ranks stay what they are
+        for k, other, factor in zip(known, _moved(known, rng), rng.uniform(0.5, 2.0, len(known)).tolist(), strict=True):
+            cells[k][place] = str(int(numbers[other])) if whole else repr(numbers[other] * factor)
     for k in later:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(cells[k])
         lines[k] = text.getvalue()
+
+
+def _moved(rows: list[int], rng: np.random.Generator) -> list[int]:
+    """The rows in another order, if there is another."""
+    order: list[int] = rng.permutation(rows).tolist()
+    return order if order != rows else order[1:] + order[:1]
 
 
 def _number(text: str) -> float | None:

@@ -68,12 +68,12 @@ def as_text(run_file: Path, run: "RunFile", found: "Warmups") -> str:
         ("session from", start + (", later than the run file says, for the sake of history" if found.moved else "")),
         ("slices", f"{found.slices}"),
         ("warm-ups", ", ".join(map(str, found.lengths))),
-        ("compared with", f"{found.longest}"),
+        ("compared with", ", ".join(_longest(found).values())),
         ("tolerance", f"{found.tolerance:g}"),
     ]
     lines = [f"{shown_path(str(run_file))}: {head}", table(rows), "", *_summary(found)]
     for outcome in found.too_short:
-        lines += ["", *_told(outcome, found, run)]
+        lines += ["", *_told(outcome, run)]
     return "\n".join(lines)
 
 
@@ -90,18 +90,27 @@ def _summary(found: "Warmups") -> list[str]:
     """One line a component, after the warm-up that it declares."""
     rows = [("component", "lookback", "enough", "max drift", "median", "within from", "")]
     for each in found.outcomes:
-        drift, enough = each.drift, _enough(each, found)
+        drift, enough = each.drift, _enough(each)
         said = "ok" if each.ok else f"follows {each.follows}" if each.follows else "TOO SHORT"
         numbers = (f"{drift.max:.2g}", f"{drift.median:.2g}", _slice(drift.settled))
         rows.append((each.declared.name, str(each.declared.lookback), enough, *numbers, said))
     return [line.rstrip() for line in _columns(rows)]
 
 
-def _enough(each: "Outcome", found: "Warmups") -> str:
+def _longest(found: "Warmups") -> dict[str, str]:
+    """By interval; without its name where there is one only."""
+    from adapters.operators.buckets import longer_text
+
+    if len(found.longest) == 1:
+        return {"": str(*found.longest.values())}
+    return {longer_text(interval): f"{count} of {longer_text(interval)}" for interval, count in found.longest.items()}
+
+
+def _enough(each: "Outcome") -> str:
     if each.follows:
         return "-"
     if each.enough is None:
-        return f"> {max(found.lengths)}"
+        return f"> {each.tried}"
     return f"<= {each.enough}" if each.enough <= each.declared.lookback else str(each.enough)
 
 
@@ -109,13 +118,13 @@ def _slice(k: int | None) -> str:
     return "never" if k is None else str(k)
 
 
-def _told(outcome: "Outcome", found: "Warmups", run: "RunFile") -> list[str]:
+def _told(outcome: "Outcome", run: "RunFile") -> list[str]:
     """How it drifts, by warm-up; which of its features do, or what it is made of."""
     from samewire.altered import all_places
 
     declared = outcome.declared
     would = "would be enough"
-    enough = f"{outcome.enough} {would}" if outcome.enough is not None else f"more than {max(found.lengths)} are needed"
+    enough = f"{outcome.enough} {would}" if outcome.enough is not None else f"more than {outcome.tried} are needed"
     lines = [f"  {declared.kind} {declared.name} declares a lookback of {declared.lookback} slices; {enough}"]
     rows = [("warm-up", "max drift", "median", "within from slice", "furthest off")]
     for length, drifts in outcome.by_length.items():
@@ -144,7 +153,7 @@ def as_json(run_file: Path, run: "RunFile", found: "Warmups") -> dict[str, Any]:
         "start": None if found.start is None else str(found.start),
         "moved": found.moved,
         "warmups": list(found.lengths),
-        "compared_with": found.longest,
+        "compared_with": {str(interval): count for interval, count in found.longest.items()},
         "slices": found.slices,
         "tolerance": found.tolerance,
         "too_short": [outcome.declared.name for outcome in found.too_short],

@@ -40,7 +40,7 @@ async def test_honest_lookbacks_are_long_enough() -> None:
     said = await found(a_run(session=START))
     assert said.too_short == ()
     assert [outcome.declared.name for outcome in said.outcomes] == ["trend", "strategy", "optimizer"]
-    assert (said.lengths[0], 6 in said.lengths, said.longest) == (0, True, 256)
+    assert (said.lengths[0], 6 in said.lengths, list(said.longest.values())) == (0, True, [256])
     assert of(said, "trend").drift.max == 0.0
     assert not of(said, "trend").by_length[0][0].max < np.inf  # the check would have seen it
 
@@ -101,7 +101,7 @@ async def test_a_risk_model_that_declares_too_little_is_found_by_the_orders_of_i
 async def test_a_session_without_history_is_begun_later() -> None:
     said = await found(a_run(session={"name": "warm", "cash": 1_000_000}) | {"session": {"name": "warm", "cash": 1e6}})
     assert said.moved
-    assert said.longest == 256
+    assert list(said.longest.values()) == [256]
     assert said.start is not None
     feed = SampleFeed(symbols=8, years=3)
     begin = feed.bounds(said.start, None)[0]
