@@ -99,6 +99,7 @@ class _Search:
         ends, first = self._again.ends, self._again.first
         for end in sorted(set(ends.values())):
             for gone in (False, True):
+                self._say(end, 0, 0.0)
                 cut = Cut(ts=end - 1, gone=gone, seed=self._seed)
                 await self._learn_again({name for name in ends if ends[name] <= end}, cut)
         span = getattr(first.feed, "span", None)
@@ -177,9 +178,8 @@ class _Search:
         """Runs it over other futures; adds a finding where it leaves the trail."""
         futures = [Cut(ts=ts, gone=gone, seed=self._seed) for ts in self._cuts for gone in (False, True)]
         for k, cut in enumerate(futures):
-            if self._tell is not None:
-                share = (k + 1) / (len(futures) + 1)
-                self._tell(Progress(cut.ts or 0, sum(ts <= (cut.ts or 0) for ts in self._slices), share, 0.0))
+            at = cut.ts or 0
+            self._say(at, sum(ts <= at for ts in self._slices), (k + 1) / (len(futures) + 1))
             try:
                 follower = await self._followed(cut)
             except Exception as error:  # noqa: BLE001 - whatever is raised over another future alone is a finding
@@ -247,6 +247,10 @@ class _Search:
                 repeatable=self._trail.holds(moved.place, moved.event, was),
             )
         )
+
+    def _say(self, ts: int, slices: int, share: float) -> None:
+        if self._tell is not None:
+            self._tell(Progress(ts, slices, share, 0.0))
 
     # ---- findings ----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     follows: str = ""  # what it is handed drifts: the component to look at
     enough: int | None = None  # a lookback that would do, None = more than was tried
     tried: int = 0  # the longest warm-up that says something of it
+    repeatable: bool = True  # False: it differs between two runs after the same warm-up, so it need not be memory
 
 
 class Warmups(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,7 @@ async def warm_ups(
         most, end = max(lookbacks.values()), max(longest.values())
         shares = {0, most // 4, most // 2, most, 2 * most, 4 * most, end // 2}
         lengths = sorted(n for n in shares | {each.lookback for each in declared} if n < end)
+        trials.expected = len(lengths) + 1
         for length in lengths:
             await trials.after(length)
         outcomes = [await trials.outcome(each, declared, lengths) for each in declared]
@@ -167,9 +169,11 @@ class _Trials:
         controls = again.controls
         again.controls = tuple(msgspec.structs.replace(c, ts=min(c.ts, self._begin)) for c in controls)
         self._reference: Answers | None = None
+        self._second: dict[Key, Drift] | None = None
         self._found: dict[int, dict[Key, Drift]] = {}
         self.slices: list[int] = []
         self.tell: _Tell | None = None
+        self.expected, self._done = 1, 0  # runs
 
     async def after(self, length: int) -> dict[Key, Drift]:
         """How far everything is off after a warm-up of this length."""
@@ -178,6 +182,13 @@ class _Trials:
         if length not in self._found:
             self._found[length] = drifts(await self._run(length), self._reference, self.slices, self._tolerance)
         return self._found[length]
+
+    async def _again_as_it_was(self) -> dict[Key, Drift]:
+        """How far two runs after the longest warm-up are apart: not at all, unless one draws without a seed."""
+        if self._second is None:
+            second = await self._run(max(self._longest.values()))
+            self._second = drifts(second, self._reference or second, self.slices, self._tolerance)
+        return self._second
 
     async def _run(self, length: int) -> Answers:
         universe = self._again.first.feed.universe
@@ -191,7 +202,8 @@ class _Trials:
         await drive(prepared, lambda event: counted.goes_on(event) and finest.goes_on(event))
         self.slices = finest.ts
         if self.tell is not None:
-            self.tell(Progress(self._begin, len(self._found) + 1, None, 0.0))
+            self._done += 1
+            self.tell(Progress(self._begin, len(self.slices), min(1.0, self._done / self.expected), 0.0))
         return answers
 
     async def outcome(self, each: Declared, declared: tuple[Declared, ...], lengths: list[int]) -> Outcome:
@@ -200,13 +212,20 @@ class _Trials:
         at = await self.after(each.lookback)
         worst = max(_of(each, at), key=lambda drift: drift.max, default=_nothing(each))
         follows = _culprit(each, declared, at)
+        ok = worst.beyond is None
+        chance = (
+            not ok
+            and not follows
+            and any(drift.beyond is not None for drift in _of(each, await self._again_as_it_was()))
+        )
         return Outcome(
             declared=each,
             drift=worst,
             by_length={length: tuple(_of(each, self._found[length])) for length in tried},
-            ok=worst.beyond is None,
+            ok=ok,
             follows=follows,
-            enough=None if follows else await self._enough(each, tried, most),
+            repeatable=not chance,
+            enough=None if follows or chance else await self._enough(each, tried, most),
             tried=max(3 * most // 4, *tried),
         )
 

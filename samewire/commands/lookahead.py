@@ -37,23 +37,25 @@ def lookahead(
     from engine.clock import SystemClock
     from engine.errors import ConfigError
     from samewire.lookahead import look_ahead
+    from samewire.opened import watching
     from samewire.progress import showing
     from samewire.schema import load_run
 
     for name, value, least in (("--cuts", cuts, 1), ("--seed", seed, 0), ("--slices", slices, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
-    run = load_run(run_file, overrides)
-    with showing(SystemClock(), quiet=output.quiet) as show:
+    with watching() as opened, showing(SystemClock(), quiet=output.quiet) as show:
+        run = load_run(run_file, overrides)
         verdict = asyncio.run(look_ahead(run, cuts=cuts, seed=seed, slices=slices, on_progress=show))
+    unnamed = tuple(path for path in opened.unnamed(run) if Path(path) != run_file.absolute())
     if output.json:
-        say_json(as_json(run_file, run, verdict))
+        say_json(as_json(run_file, run, verdict) | {"opened": list(unnamed)})
     else:
-        say(as_text(run_file, run, verdict))
+        say(as_text(run_file, run, verdict, unnamed))
     return 1 if verdict.findings else 0
 
 
-def as_text(run_file: Path, run: "RunFile", verdict: "Verdict") -> str:
+def as_text(run_file: Path, run: "RunFile", verdict: "Verdict", opened: tuple[str, ...] = ()) -> str:
     from samewire.diagnostics import shown_path
     from samewire.logs import iso
 
@@ -71,7 +73,7 @@ def as_text(run_file: Path, run: "RunFile", verdict: "Verdict") -> str:
     lines = [f"{name}: {head}", table(rows)]
     for finding in verdict.findings:
         lines += ["", *_told(finding, run)]
-    return "\n".join(lines + [f"note: {text}" for text in _notes(verdict)])
+    return "\n".join(lines + [f"note: {text}" for text in _notes(verdict, opened)])
 
 
 def _several(count: int, what: str) -> str:
@@ -106,12 +108,18 @@ def _named(place: str, part: Any) -> str:
     return str(part.name) if place.split("[")[0] in ("features", "models", "strategy") else place
 
 
-def _notes(verdict: "Verdict") -> list[str]:
+def _notes(verdict: "Verdict", opened: tuple[str, ...]) -> list[str]:
     """What the check cannot see."""
+    from samewire.diagnostics import shown_path
+
     notes = [
-        f"nothing tells what is later in {channel.place}: {channel.text}; it was left as it is"
+        f"nothing tells what is later in {channel.place}: {shown_path(channel.text)}; it was left as it is"
         for channel in verdict.channels
         if not channel.covered
+    ]
+    notes += [
+        f"{shown_path(path)} was opened and stands in no option: what it knows of the future was left as it is"
+        for path in opened
     ]
     return notes + [f"the artefact of {name} does not say up to when it learned" for name in verdict.undated]
 

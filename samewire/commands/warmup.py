@@ -107,7 +107,7 @@ def _longest(found: "Warmups") -> dict[str, str]:
 
 
 def _enough(each: "Outcome") -> str:
-    if each.follows:
+    if each.follows or not each.repeatable:
         return "-"
     if each.enough is None:
         return f"> {each.tried}"
@@ -125,6 +125,8 @@ def _told(outcome: "Outcome", run: "RunFile") -> list[str]:
     declared = outcome.declared
     would = "would be enough"
     enough = f"{outcome.enough} {would}" if outcome.enough is not None else f"more than {outcome.tried} are needed"
+    if not outcome.repeatable:
+        enough = "but it differs between two runs after one warm-up too: first find what it draws or reads anew"
     lines = [f"  {declared.kind} {declared.name} declares a lookback of {declared.lookback} slices; {enough}"]
     rows = [("warm-up", "max drift", "median", "within from slice", "furthest off")]
     for length, drifts in outcome.by_length.items():
@@ -170,6 +172,7 @@ def _outcome(outcome: "Outcome") -> dict[str, Any]:
         "ok": outcome.ok,
         "follows": outcome.follows or None,
         "enough": outcome.enough,
+        "repeatable": outcome.repeatable,
         "drift": _drift(outcome.drift),
         "by_warmup": {str(length): [_drift(drift) for drift in row] for length, row in outcome.by_length.items()},
     }

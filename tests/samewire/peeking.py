@@ -63,6 +63,18 @@ class FromFile:
         return _signal(bars, self._name, self._days[self._order[k]] if 0 <= k < len(self._order) else none)
 
 
+class ByHeart:
+    """A model that knows by heart where a file lies: no option names it."""
+
+    lookback = 1
+
+    def __init__(self, *, name: str) -> None:
+        self._name, self._last = name, float(Path("known.csv").read_text().split(",")[-1])
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        return _signal(bars, self._name, bars.close * self._last)
+
+
 class FromFeed:
     """A model that is handed a whole feed and remembers where it ends."""
 

@@ -82,6 +82,19 @@ def test_what_peeks_in_json(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_is_opened_and_stands_in_no_option_is_told(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("date,close\n2018-12-31,17.5\n")
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}
+    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (
+        "note: known.csv was opened and stands in no option: what it knows of the future was left as it is"
+        in ran.stdout
+    )
+    honest = samewire("lookahead", written(tmp_path, HONEST), "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert "note:" not in honest.stdout
+
+
 def test_the_seed_draws_other_cuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from samewire.commands.common import Output
 

@@ -135,7 +135,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tupl
     @cache
     def checked(k: int) -> tuple[RunFile, Verdict, Warmups]:
         run = loaded(k)
-        return run, asyncio.run(look_ahead(run, cuts=2, slices=120)), asyncio.run(warm_ups(run, slices=10))
+        return run, asyncio.run(look_ahead(run, cuts=2, slices=80)), asyncio.run(warm_ups(run, slices=10))
 
     def having(group: str, name: str) -> tuple[RunFile, Verdict, Warmups]:
         for k in range(len(RUNS)):

@@ -91,6 +91,24 @@ async def test_a_model_that_reads_tomorrow_from_a_file_is_named(closes: Path) ->
     assert not (await verdict(a_run(**model("FromFile", path=closes, ahead=0)))).findings
 
 
+@pytest.fixture
+def bar_file(closes: Path, tmp_path: Path) -> Path:
+    """The market as a file of bars."""
+    lines = closes.read_text().splitlines()[1:]
+    rows = [f"{day},{symbol},{c},{c},{c},{c},1000" for day, symbol, c in (line.split(",") for line in lines)]
+    path = tmp_path / "bars.csv"
+    path.write_text("\n".join(["date,symbol,open,high,low,close,volume", *rows]) + "\n")
+    return path
+
+
+async def test_the_file_of_the_feed_is_no_way_round(bar_file: Path) -> None:
+    """A model that is given the very file its session is fed from reads another future in it as well."""
+    feed = {"use": "csv", "path": str(bar_file), "close": "16:00 America/New_York"}
+    (found,) = (await verdict(a_run(feed=feed, **model("FromFile", path=bar_file)))).findings
+    assert found.through is not None
+    assert (found.component, found.through.place) == ("mine", "models[0].path")
+
+
 async def test_a_model_that_is_handed_a_feed_is_named() -> None:
     (found,) = (await verdict(a_run(**model("FromFeed", history=FEED)))).findings
     assert found.component == "mine"

@@ -88,14 +88,20 @@ async def test_what_never_forgets_is_said_to_need_more_than_was_tried() -> None:
     assert outcome.drift.settled is None
 
 
-async def test_a_risk_model_that_declares_too_little_is_found_by_the_orders_of_its_optimizer() -> None:
-    for lookback, short in ((3, ["optimizer"]), (30, [])):
-        risk = {"use": OWN + "ShortRisk", "window": 30, "lookback": lookback}
-        said = await found(
-            a_run(session=START, optimizer={"use": "mean_variance", "risk_model": risk, "max_weight": 0.4})
-        )
-        assert [outcome.declared.name for outcome in said.too_short] == short
-        assert of(said, "strategy").ok or of(said, "strategy").follows == "optimizer"
+@pytest.mark.parametrize(("lookback", "short"), [(3, ["optimizer"]), (30, [])])
+async def test_a_risk_model_that_declares_too_little_is_found_by_the_orders_of_its_optimizer(
+    lookback: int, short: list[str]
+) -> None:
+    risk = {"use": OWN + "ShortRisk", "window": 30, "lookback": lookback}
+    optimizer = {"use": "mean_variance", "risk_model": risk, "max_weight": 0.4}
+    said = await found(a_run(session=START, optimizer=optimizer), slices=4)
+    assert [outcome.declared.name for outcome in said.too_short] == short
+    assert of(said, "strategy").ok or of(said, "strategy").follows == "optimizer"
+
+
+async def test_chance_is_told_from_memory() -> None:
+    (outcome,) = (await found(a_run(session=START, models=[{"name": "mine", "use": OWN + "Dice"}]))).too_short
+    assert (outcome.declared.name, outcome.repeatable, outcome.enough) == ("mine", False, None)
 
 
 async def test_a_session_without_history_is_begun_later() -> None:
