@@ -232,6 +232,7 @@ class _Search:
         component = _said_by(moved.origin or fetcher.origin, event)
         if component in self._findings or event is None:
             return
+        same = self._trail.holds(moved.place, moved.event, was)
         found = difference(was, now, prepared.feed.universe, _columns(prepared.session.wiring.parts.features))
         self._add(
             Finding(
@@ -243,8 +244,8 @@ class _Search:
                 was=found.was,
                 now=found.now,
                 cut=cut,
-                through=await self._through(partial(self._moves, moved, cut)),
-                repeatable=self._trail.holds(moved.place, moved.event, was),
+                through=await self._through(partial(self._moves, moved, cut)) if same else None,
+                repeatable=same,
             )
         )
 

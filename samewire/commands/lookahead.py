@@ -47,7 +47,7 @@ def lookahead(
     with watching() as opened, showing(SystemClock(), quiet=output.quiet) as show:
         run = load_run(run_file, overrides)
         verdict = asyncio.run(look_ahead(run, cuts=cuts, seed=seed, slices=slices, on_progress=show))
-    unnamed = tuple(path for path in opened.unnamed(run) if Path(path) != run_file.absolute())
+    unnamed = opened.unnamed(run_file, run)
     if output.json:
         say_json(as_json(run_file, run, verdict) | {"opened": list(unnamed)})
     else:

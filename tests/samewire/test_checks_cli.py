@@ -10,7 +10,7 @@ import yaml
 from samewire.commands.lookahead import lookahead
 from samewire.commands.warmup import warmup
 from tests.samewire.test_cli import samewire
-from tests.samewire.test_look_ahead import FEED, OWN, a_run
+from tests.samewire.test_other_futures import FEED, OWN, a_run
 
 HONEST = a_run(session={"name": "check", "cash": 1_000_000, "start": "2018-09-04"})
 PEEKS = HONEST | {"models": [{"name": "mine", "use": OWN + "FromFeed", "history": FEED}]}

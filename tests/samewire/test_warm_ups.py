@@ -11,7 +11,7 @@ from engine.events import Bars, Features
 from samewire.drift import Answers, drifts
 from samewire.schema import load_run
 from samewire.warmups import Outcome, Warmups, warm_ups
-from tests.samewire.test_look_ahead import OWN, a_run
+from tests.samewire.test_other_futures import OWN, a_run
 
 FEED = {"use": "sample", "symbols": 8, "years": 3}
 START = {"name": "warm", "cash": 1_000_000, "start": "2020-01-02"}

@@ -200,7 +200,7 @@ async def test_a_component_that_cannot_do_without_the_future_is_named(closes: Pa
 
 async def test_chance_is_told_from_look_ahead() -> None:
     (found,) = (await verdict(a_run(**model("Dice")))).findings
-    assert (found.component, found.repeatable) == ("mine", False)
+    assert (found.component, found.repeatable, found.through) == ("mine", False, None)
 
 
 async def test_of_two_that_peek_the_first_is_named_and_by_its_own_table(closes: Path) -> None:
