@@ -170,10 +170,16 @@ def _option(key: str, value: Any, hints: Mapping[str, Any], place: str, how: Alt
     cut = how.cut if how.only in (None, spot) else Cut()
     if hints.get(key) is Table and isinstance(value, Path):
         table = how.tables.get(str(value))
-        if table is None or cut.ts is None:
-            return value if table is None else table
-        return another_table(table, cut.ts, gone=cut.gone, seed=cut.seed)
+        return value if table is None else _table(table, spot, cut, how)
     return _with_paths(value, lambda path: _copied(path, spot, cut, how))
+
+
+def _table(table: Table, spot: str, cut: Cut, how: Alteration) -> Table:
+    """The table, its path that of a file with the same future: a component may open it once more itself."""
+    path = str(_copied(Path(table.path), spot, cut, how))
+    if cut.ts is not None:
+        table = another_table(table, cut.ts, gone=cut.gone, seed=cut.seed)
+    return msgspec.structs.replace(table, path=path)
 
 
 def _noted(paths: list[Path], path: Path) -> Path:

@@ -9,9 +9,24 @@ import msgspec
 import numpy as np
 
 from components.models.artefact import artefact_of
-from engine.events import DAY_NS, Bars, Book, Features, Signal, Target, TargetKind
+from engine.events import (
+    DAY_NS,
+    Approved,
+    Bars,
+    Book,
+    Children,
+    Control,
+    Features,
+    Legs,
+    Orders,
+    Signal,
+    Target,
+    TargetKind,
+)
 from engine.protocols import Artefact, Conditions, Dataset, Feed, Risk, Table
 from engine.universe import Universe
+
+_LEGS = tuple(name for name in Legs.__struct_fields__ if name != "ts")
 
 
 def _signal(bars: Any, name: str, value: Any) -> Signal:
@@ -39,6 +54,18 @@ class FromTable:
         k = int(np.searchsorted(self._ts, bars.ts)) + self._ahead
         none = np.full(len(bars.close), np.nan)
         return _signal(bars, self._name, self._close[k] / bars.close if 0 <= k < len(self._ts) else none)
+
+
+class FromTableFile:
+    """A model that opens the file of its table once more."""
+
+    lookback = 1
+
+    def __init__(self, *, table: Table, name: str) -> None:
+        self._name, self._last = name, float(Path(table.path).read_text().split()[-1].split(",")[-1])
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        return _signal(bars, self._name, bars.close * self._last)
 
 
 class FromFile:
@@ -194,6 +221,23 @@ class PeekingCost:
 
     def rate(self) -> float:
         return 0.0
+
+
+class PeekingGate:
+    """A gate that lets through what a table will say is dear at its end."""
+
+    def __init__(self, *, universe: Universe, table: Table) -> None:
+        self._last = np.array([table.columns["close"][table.symbol == k][-1] for k in range(len(universe))])
+
+    def on_book(self, book: Book, /) -> None:
+        pass
+
+    def on_control(self, control: Control, /) -> None:
+        pass
+
+    def on_orders(self, orders: Orders | Children, /) -> tuple[Approved, ...]:
+        keep = self._last[orders.symbol] > np.median(self._last)
+        return (Approved(ts=orders.ts, **{name: getattr(orders, name)[keep] for name in _LEGS}),)
 
 
 class Dice:

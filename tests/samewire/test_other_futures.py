@@ -83,6 +83,12 @@ async def test_a_model_that_reads_today_from_its_table_is_not_accused(closes: Pa
         assert not (await verdict(a_run(**model("FromTable", table=closes, ahead=behind)))).findings
 
 
+async def test_a_model_that_opens_the_file_of_its_table_once_more_is_named(closes: Path) -> None:
+    (found,) = (await verdict(a_run(**model("FromTableFile", table=closes)))).findings
+    assert found.through is not None
+    assert (found.component, found.through.place) == ("mine", "models[0].table")
+
+
 async def test_a_model_that_reads_tomorrow_from_a_file_is_named(closes: Path) -> None:
     (found,) = (await verdict(a_run(**model("FromFile", path=closes)))).findings
     assert (found.component, found.event) == ("mine", "Signal")
@@ -189,6 +195,13 @@ async def test_a_peeking_cost_model_is_named_by_its_place_in_the_broker(closes: 
     assert (found.component, found.event, found.field) == ("broker", "Fills", "price")
     assert found.through is not None
     assert found.through.place == "broker.costs.parts[1].table"
+
+
+async def test_a_peeking_gate_is_named(closes: Path) -> None:
+    (found,) = (await verdict(a_run(risk={"use": OWN + "PeekingGate", "table": str(closes)}))).findings
+    assert (found.component, found.event) == ("risk", "Approved")
+    assert found.through is not None
+    assert found.through.place == "risk.table"
 
 
 async def test_a_component_that_cannot_do_without_the_future_is_named(closes: Path) -> None:
