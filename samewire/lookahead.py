@@ -22,7 +22,7 @@ from samewire.first_moved import Fetcher, Follower, Moved, Trail, difference
 from samewire.prepare import Progress
 from samewire.run_file import RunFile
 
-CUTS, SLICES = 4, 500  # unless told otherwise
+CUTS, SLICES = 4, 250  # unless told otherwise
 _Tell = Callable[[Progress], None]
 
 

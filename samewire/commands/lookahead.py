@@ -18,7 +18,7 @@ def lookahead(
     overrides: Overrides = (),
     cuts: int = 4,
     seed: int = 0,
-    slices: int = 500,
+    slices: int = 250,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over other futures and names what knew them: the component and its first event that moved.
