@@ -19,10 +19,8 @@ from samewire.run_file import Component, RunFile, nested_in
 
 _FEED = "adapters.operators.another_future:AnotherFuture"
 _FILES = (".csv", ".parquet", ".pq")  # of a text that may be a path
-_HARMLESS = (
-    "feeds",
-    "sinks",
-)  # groups whose files are no secret door: what a feed reads comes out of it, a sink decides nothing
+# Groups whose files are no side door: what a feed reads comes out of it, and a sink decides nothing.
+_HARMLESS = ("feeds", "sinks")
 
 Change = Callable[[str, Component], Component]
 
@@ -59,8 +57,10 @@ class Alteration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def altered(run: RunFile, how: Alteration) -> RunFile:
-    """The run file over another future, without its sinks. Whatever is not altered passes the same hands all the same,
-    so that two runs differ in nothing but the future."""
+    """The run file over another future, without its sinks.
+
+    Whatever is not altered passes the same hands, so that two runs differ in nothing but the future.
+    """
 
     def change(place: str, component: Component) -> Component:
         cut = how.cut if how.only in (None, place) else Cut()

@@ -60,8 +60,11 @@ def as_text(run_file: Path, run: "RunFile", verdict: "Verdict", opened: tuple[st
     from samewire.logs import iso
 
     name = shown_path(str(run_file))
-    count = len(verdict.findings)
-    head = "nothing knew what was to come" if not count else f"{_several(count, 'component')} knew what was to come"
+    knew = sum(finding.repeatable for finding in verdict.findings)
+    chance = len(verdict.findings) - knew
+    said = [f"{_several(knew, 'component')} knew what was to come"] if knew else []
+    said += [f"{_several(chance, 'component')} said something else when asked twice"] if chance else []
+    head = "; ".join(said) or "nothing knew what was to come"
     checked = [channel.place for channel in verdict.channels if channel.covered]
     rows = [
         ("cuts", f"{len(verdict.cuts)}, {iso(verdict.cuts[0])[:10]} to {iso(verdict.cuts[-1])[:10]}"),

@@ -63,6 +63,8 @@ def as_text(run_file: Path, run: "RunFile", found: "Warmups") -> str:
     head = "every lookback is long enough"
     if count:
         head = f"{count} {'component needs' if count == 1 else 'components need'} more history than declared"
+        if not any(outcome.repeatable for outcome in found.too_short):
+            head = f"{count} {'component' if count == 1 else 'components'} said something else when asked twice"
     start = "the first slice" if found.start is None else str(found.start)
     rows = [
         ("session from", start + (", later than the run file says, for the sake of history" if found.moved else "")),
@@ -92,6 +94,7 @@ def _summary(found: "Warmups") -> list[str]:
     for each in found.outcomes:
         drift, enough = each.drift, _enough(each)
         said = "ok" if each.ok else f"follows {each.follows}" if each.follows else "TOO SHORT"
+        said = said if each.repeatable else "CHANCE"
         numbers = (f"{drift.max:.2g}", f"{drift.median:.2g}", _slice(drift.settled))
         rows.append((each.declared.name, str(each.declared.lookback), enough, *numbers, said))
     return [line.rstrip() for line in _columns(rows)]
@@ -114,6 +117,10 @@ def _enough(each: "Outcome") -> str:
     return f"<= {each.enough}" if each.enough <= each.declared.lookback else str(each.enough)
 
 
+def _slices(count: int) -> str:
+    return f"{count} slice" if count == 1 else f"{count} slices"
+
+
 def _slice(k: int | None) -> str:
     return "never" if k is None else str(k)
 
@@ -127,7 +134,7 @@ def _told(outcome: "Outcome", run: "RunFile") -> list[str]:
     enough = f"{outcome.enough} {would}" if outcome.enough is not None else f"more than {outcome.tried} are needed"
     if not outcome.repeatable:
         enough = "but it differs between two runs after one warm-up too: first find what it draws or reads anew"
-    lines = [f"  {declared.kind} {declared.name} declares a lookback of {declared.lookback} slices; {enough}"]
+    lines = [f"  {declared.kind} {declared.name} declares a lookback of {_slices(declared.lookback)}; {enough}"]
     rows = [("warm-up", "max drift", "median", "within from slice", "furthest off")]
     for length, drifts in outcome.by_length.items():
         if drifts:

@@ -121,3 +121,16 @@ def test_what_declares_too_little_in_json(tmp_path: Path, capsys: pytest.Capture
     mine = next(each for each in said["components"] if each["component"] == "mine")
     assert mine["enough"] > 10
     assert mine["by_warmup"]["0"][0]["max"] > mine["by_warmup"]["2"][0]["max"] > 1e-6
+
+
+def test_chance_is_called_chance_by_both(tmp_path: Path) -> None:
+    path = written(tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "Dice"}]})
+    ran = samewire("lookahead", path, "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("run.yaml: 1 component said something else when asked twice\n")
+    assert "it differs between two runs over one history too" in ran.stdout
+    ran = samewire("warmup", path, "--quiet", "--slices", "5", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("run.yaml: 1 component said something else when asked twice\n")
+    assert "CHANCE" in ran.stdout
+    assert "mine declares a lookback of 1 slice; but it differs" in ran.stdout
