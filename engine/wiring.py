@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.barrier import Barrier, DueModel, Named
-from engine.bus import Route
+from engine.bus import INPUT, Route
 from engine.clock import Timers
 from engine.errors import ConfigError, StateError
 from engine.events import (
@@ -130,7 +130,7 @@ class Wiring:
         )
 
     def _check(self) -> None:
-        names = [named.name for named in self._named()]
+        names = [INPUT, *(named.name for named in self._named())]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise ConfigError(f"wiring: two components are called {twice!r}; give one of them another name")
@@ -232,7 +232,11 @@ class Wiring:
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
         ]
-        return tuple(lines)
+        # Nothing reaches the ledger or the broker but what the gate approved; nobody inside releases what halts it.
+        only: dict[type[Any], tuple[str, ...]] = {Approved: (parts.gate.name,), Control: (INPUT, parts.gate.name)}
+        return tuple(
+            msgspec.structs.replace(line, only_from=only[line.event]) if line.event in only else line for line in lines
+        )
 
     def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
         """The line for one component and one kind of event, if it takes them."""
