@@ -175,7 +175,7 @@ class Wiring:
         """By interval, slices of history after which nothing that is decided depends on anything older."""
         parts, found = self.parts, {self.parts.interval_ns: 0}
         features = {named.component.schema: getattr(named.component, "lookback", 0) for named in parts.features}
-        others = [named.component for named in (*parts.strategies, parts.optimizer)]
+        others = [named.component for named in (*parts.strategies, parts.optimizer, parts.gate)]
         needs = [
             (p.interval_ns, features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag) for p in parts.models
         ]
@@ -187,9 +187,10 @@ class Wiring:
 
     def warm_routes(self) -> tuple[Route, ...]:
         """The routes of history before the session: whoever keeps estimates sees it, nobody decides on it."""
-        delayed = {part.name: part for part in self.parts.models if part.latency_ns}
-        keep = {named.name for named in (*self.parts.features, *self.parts.strategies, self.parts.optimizer)}
-        keep |= {part.name for part in self.parts.models}
+        parts = self.parts
+        delayed = {part.name: part for part in parts.models if part.latency_ns}
+        keep = {named.name for named in (*parts.features, *parts.strategies, parts.optimizer, parts.gate)}
+        keep |= {part.name for part in parts.models}
         warm = []
         for route in self.routes:
             owner = getattr(route.handler, "__self__", None)

@@ -1,0 +1,113 @@
+"""What halts the gate: latches that controls and losses set, and the orders that follow from them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.gates.exposure import sides
+from components.gates.leaving import Desk, adding
+from components.gates.losses import Losses
+from engine.events import Approved, Book, Control, ControlAction, Event, Mode, Note
+from engine.ids import OrderIds
+from engine.latches import Latches
+
+_SLACK = 1.0 + 1e-9  # a loss within rounding of its limit is at the limit
+_ACTIVE = Mode.ACTIVE
+Pending = Sequence[tuple[Any, Any, Any]]  # ids (0 = of a replace), symbols, quantities approved since the book
+
+
+class Halting:
+    """Trips on losses, folds controls, and sees to it that nothing works on which could add to a position.
+
+    A loss sets the latch of its name at once, since orders may be on their way before the Control that says so comes
+    by. While the mode is not ACTIVE each book is looked at: an order that became able to add to a position, because
+    something else closed it, is cancelled too.
+    """
+
+    def __init__(self, *, ids: OrderIds, name: str, losses: Losses | None, asked: Mapping[str, ControlAction]) -> None:
+        self.latches = Latches()
+        self._desk, self._name, self._losses, self._actions = Desk(ids), name, losses, asked
+        self._cancelled: set[int] = set()  # open orders whose cancel was asked for
+
+    @property
+    def watches(self) -> bool:
+        """Whether a book matters."""
+        return self._losses is not None or self.latches.mode is not _ACTIVE
+
+    def on_book(self, book: Book, pending: Pending) -> list[Event]:
+        """Trips what this book has passed, then keeps to what is latched."""
+        flat, said = self.latches.flatten, list[Event]()
+        for loss in () if self._losses is None else self._losses.on_book(book, _SLACK):
+            if loss.name not in self.latches.set:
+                action, reason = self._actions[loss.name], loss.reason
+                control = Control(ts=book.ts, action=action, actor=self._name, reason=reason, latch=loss.name)
+                self.latches.take(control)
+                said.append(control)
+        if self.latches.mode is _ACTIVE:
+            return said
+        begins = self.latches.flatten and not flat
+        return said + (self._leave if begins else self._hold)(book.ts, book, pending)
+
+    def on_control(self, control: Control, book: Book | None, pending: Pending) -> list[Event]:
+        action, latch, latches = control.action, control.latch, self.latches
+        if control.actor == self._name and latches.set.get(latch) is action:
+            return []  # its own, and set since it was said
+        held, said = latch in latches.set, list[Event]()
+        left = latches.take(control)
+        if left:
+            said.append(Note(ts=control.ts, source=self._name, kind="latch", text=f"{action}: {left}"))
+        if held and latch not in latches.set and self._losses is not None:
+            self._losses.restart(latch)
+        if latches.mode is _ACTIVE:
+            self._cancelled.clear()
+            return said
+        if book is None:
+            return said
+        return said + (self._leave if action is ControlAction.FLATTEN else self._hold)(control.ts, book, pending)
+
+    def _leave(self, ts: int, book: Book, pending: Pending) -> list[Event]:
+        """Cancels of all open orders, then legs that close each position."""
+        ids, symbol, _ = _working(book, pending)
+        self._cancelled.update(ids.tolist())
+        return _some(self._desk.legs(ts, ids, symbol, book.qty))
+
+    def _hold(self, ts: int, book: Book, pending: Pending) -> list[Event]:
+        """Cancels of working orders that could add to a position, each asked for once.
+
+        Under `flatten` also legs that close what no working order closes already.
+        """
+        ids, symbol, left = _working(book, pending)
+        self._cancelled.intersection_update(ids.tolist())
+        wrong = np.flatnonzero(adding(symbol, left, book.qty)).tolist()
+        rows = np.array([i for i in wrong if int(ids[i]) not in self._cancelled], np.intp)
+        self._cancelled.update(ids[rows].tolist())
+        close = np.zeros(len(book.qty))
+        if self.latches.flatten:
+            high, low = sides(book, pending)
+            close = np.where(book.qty > 0, np.maximum(low, 0.0), np.minimum(high, 0.0))
+        return _some(self._desk.legs(ts, ids[rows], symbol[rows], close))
+
+    def save(self) -> dict[str, Any]:
+        losses = None if self._losses is None else self._losses.save()
+        cancelled = sorted(self._cancelled)
+        return {"latches": self.latches.save(), "desk": self._desk.save(), "cancelled": cancelled, "losses": losses}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        self.latches.load(saved["latches"])
+        self._desk.load(saved["desk"])
+        self._cancelled = set(saved["cancelled"])
+        if self._losses is not None and saved["losses"] is not None:
+            self._losses.load(saved["losses"])
+
+
+def _some(legs: Approved | None) -> list[Event]:
+    return [] if legs is None else [legs]
+
+
+def _working(book: Book, pending: Pending) -> tuple[Any, Any, Any]:
+    """Ids, symbols and signed shares of all orders that are open, or will be: the oldest first."""
+    rows = [(book.open_orders.ids, book.open_orders.symbol, book.open_orders.left), *pending]
+    ids, symbol, left = (np.concatenate([row[k] for row in rows]) for k in range(3))
+    some = ids != 0
+    return ids[some], symbol[some], left[some]
