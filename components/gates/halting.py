@@ -1,6 +1,7 @@
 """What halts the gate: latches that controls and losses set, and the orders that follow from them."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from engine.latches import Latches
 
 _SLACK = 1.0 + 1e-9  # a loss within rounding of its limit is at the limit
 _ACTIVE = Mode.ACTIVE
-Pending = Sequence[tuple[Any, Any, Any]]  # ids (0 = of a replace), symbols, quantities approved since the book
+Pending = Sequence[tuple[Any, Any, Any]]  # ids of orders, symbols, quantities approved since the book, replaces too
 
 
 class Halting:
@@ -106,8 +107,18 @@ def _some(legs: Approved | None) -> list[Event]:
 
 
 def _working(book: Book, pending: Pending) -> tuple[Any, Any, Any]:
-    """Ids, symbols and signed shares of all orders that are open, or will be: the oldest first."""
+    """Ids, symbols and signed shares of all orders that are open, or will be: the oldest first.
+
+    An order that is being replaced may trade as it was or as it will be: it stands with the larger of both, and with
+    NaN where it changes its side.
+    """
+    orders: dict[int, tuple[int, float]] = {}
     rows = [(book.open_orders.ids, book.open_orders.symbol, book.open_orders.left), *pending]
-    ids, symbol, left = (np.concatenate([row[k] for row in rows]) for k in range(3))
-    some = ids != 0
-    return ids[some], symbol[some], left[some]
+    for columns in rows:
+        for order, symbol, left in zip(*(column.tolist() for column in columns), strict=True):
+            before = orders.get(order, (symbol, left))[1]
+            same = before * left > 0
+            orders[order] = symbol, (max(before, left, key=abs) if same else nan) if order in orders else left
+    ids = np.fromiter(orders, np.uint64, len(orders))
+    symbols = np.array([symbol for symbol, _ in orders.values()], np.int32)
+    return ids, symbols, np.array([left for _, left in orders.values()])

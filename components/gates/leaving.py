@@ -13,7 +13,7 @@ NO_IDS, NO_SYMBOLS = np.empty(0, np.uint64), np.empty(0, np.int32)
 def adding(symbol: Codes, left: Vector, position: Vector) -> Mask:
     """(M,) which of these orders, in their order, would add to a position (N,) if all of them filled.
 
-    Untriggered stops count: of two orders that each close the same position, the second would open one.
+    Untriggered stops count: of two orders that each close the same position, the second would open one. NaN adds.
 
     >>> adding(np.array([0, 0, 0, 1]), np.array([-60.0, -40.0, -1.0, 5.0]), np.array([100.0, 0.0]))
     array([False, False,  True,  True])

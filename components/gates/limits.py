@@ -244,7 +244,7 @@ class Limits:
             self._pending.append((legs.ids, legs.symbol, legs.qty))
             return
         live = (legs.action != LegAction.CANCEL) & ~np.isnan(legs.qty)  # a replace of prices asks for no more shares
-        ids = np.where(legs.action == LegAction.NEW, legs.ids, np.uint64(0))  # a replace is no order of its own
+        ids = np.where(legs.action == LegAction.NEW, legs.ids, legs.ref)  # a replace is no order of its own
         self._pending.append((ids[live], legs.symbol[live], legs.qty[live]))
 
     def _one_by_one(self, orders: Legs) -> tuple[Approved | Refusals, ...]:
