@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from engine.events import Control, ControlAction, Mode
 
 _STRICTNESS = (ControlAction.REDUCE_ONLY, ControlAction.HALT, ControlAction.FLATTEN)
-_MODES = {
+MODES = {
     ControlAction.REDUCE_ONLY: Mode.REDUCE_ONLY,
     ControlAction.HALT: Mode.HALTED,
     ControlAction.FLATTEN: Mode.HALTED,
@@ -41,7 +41,7 @@ class Latches:
         """Sets or releases what the control asks for. Returns what of it could not be done, empty = all was."""
         if control.action is ControlAction.RESUME:
             said = self._release(control)
-        elif control.action in _MODES:
+        elif control.action in MODES:
             said = self._tighten(control)
         else:
             return ""  # speaks of a model
@@ -71,7 +71,7 @@ class Latches:
         return f"{why}; {still}" if why else still
 
     def _derive(self) -> None:
-        self.mode = max((_MODES[action] for action in self.set.values()), default=Mode.ACTIVE)
+        self.mode = max((MODES[action] for action in self.set.values()), default=Mode.ACTIVE)
 
     def save(self) -> dict[str, str]:
         return {name: str(action) for name, action in self.set.items()}
