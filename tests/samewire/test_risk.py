@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.bus import Bus
 from engine.errors import ConfigError
 from engine.events import Approved, Book, Control, ControlAction, Mode, Refusals
 from engine.session import Replay, Session
@@ -13,8 +14,9 @@ from samewire import run
 from samewire.build import Given, construct
 from samewire.cautions import cautions
 from samewire.diagnostics import RunFileErrors
-from samewire.prepare import prepare
+from samewire.prepare import days, prepare
 from samewire.schema import load_run
+from tests.conformance.streams import same
 
 RUN: dict[str, Any] = {
     "schema": 1,
@@ -75,6 +77,32 @@ async def test_an_operator_releases_what_tripped_by_its_name_and_his() -> None:
     later = [event.ts for _, event in rows.events if isinstance(event, Approved) and event.ts > tripped]
     assert len(later) > 10
     assert len(said) == 2 or said[2].ts > tripped + 5 * 86_400 * 10**9  # it may fall as far again, from there
+
+
+@pytest.mark.parametrize("after", [-3, 0, 1, 7])
+async def test_a_latch_survives_a_restart_around_the_slice_in_which_it_was_set(after: int) -> None:
+    """Cut before, at and after the input that trips: the rest of the session is what it was without a stop."""
+    risk = {"max_drawdown": 0.03, "max_daily_loss": 0.02, "max_participation": 0.05, "max_orders_per_minute": 6}
+    prepared = prepare(load_run(RUN | {"risk": risk}))
+    feed, (start, end) = prepared.feed, days(prepared.feed, *prepared_days(prepared))
+    inputs = list(feed.events(start, end))
+    straight = Bus(prepared.session.wiring.routes)
+    whole = [await straight.feed(event) for event in inputs]
+    trip = next(i for i, said in enumerate(whole) if any(isinstance(event, Control) for event in said))
+    cut = trip + 1 + after
+    first, second = (prepare(load_run(RUN | {"risk": risk})).session.wiring for _ in range(2))
+    bus = Bus(first.routes)
+    for event in inputs[:cut]:
+        await bus.feed(event)
+    second.load(first.save())
+    bus = Bus(second.routes)
+    rest = [await bus.feed(event) for event in inputs[cut : cut + 40]]
+    assert same(rest, whole[cut : cut + 40])
+    assert second.ledger.book(0).mode is Mode.REDUCE_ONLY
+
+
+def prepared_days(prepared: Any) -> tuple[Any, Any]:
+    return prepared.run_file.session.start, prepared.run_file.session.end
 
 
 async def test_every_limit_at_once_holds_in_every_book_and_refuses_with_figures() -> None:

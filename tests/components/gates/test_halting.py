@@ -195,6 +195,25 @@ def test_rule_46_a_risk_exit_cancels_what_could_re_enter_and_leaves_exits_at_wor
     assert more.ref.tolist() == [8]
 
 
+REPLACED = [  # shares held, shares of the open order, shares it is replaced by, whether it has to go
+    (20, -10, -15, False),
+    (20, -10, -25, True),  # as it will be it turns the position over
+    (20, -25, -10, True),  # as it was it does
+    (20, 5, -10, True),
+    (20, -10, 5, True),
+]
+
+
+@pytest.mark.parametrize(("held", "was", "becomes", "goes"), REPLACED)
+def test_an_order_that_is_being_replaced_is_judged_as_it_was_and_as_it_will_be(
+    held: float, was: float, becomes: float, goes: bool
+) -> None:
+    made = gate(book(day(0), MARK, qty=[held, 0, 0, 0], **working((7, 0, was))))
+    replace = {"action": np.array([LegAction.REPLACE], np.int32), "ref": np.array([7], np.uint64)}
+    assert ask(made, [0], [becomes], **replace) == ([1], [])
+    assert [sent.ref.tolist() for sent in command(made, HALT)] == ([[7]] if goes else [])
+
+
 def test_after_a_release_orders_are_cancelled_anew_at_the_next_halt() -> None:
     made = gate(book(day(0), MARK, **working((7, 0, 5.0))))
     assert [sent.ref.tolist() for sent in command(made, HALT)] == [[7]]
