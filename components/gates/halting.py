@@ -9,7 +9,7 @@ import numpy as np
 from components.gates.exposure import sides
 from components.gates.leaving import Desk, adding
 from components.gates.losses import Losses
-from engine.events import Approved, Book, Control, ControlAction, Event, Mode, Note
+from engine.events import Approved, Book, Control, ControlAction, Event, Mode, Note, Vector
 from engine.ids import OrderIds
 from engine.latches import Latches
 
@@ -26,9 +26,18 @@ class Halting:
     something else closed it, is cancelled too.
     """
 
-    def __init__(self, *, ids: OrderIds, name: str, losses: Losses | None, asked: Mapping[str, ControlAction]) -> None:
+    def __init__(
+        self,
+        *,
+        ids: OrderIds,
+        name: str,
+        losses: Losses | None,
+        asked: Mapping[str, ControlAction],
+        banned: Vector | None,
+    ) -> None:
         self.latches = Latches()
         self._desk, self._name, self._losses, self._actions = Desk(ids), name, losses, asked
+        self._banned = banned  # (N,) 1 = the symbol may not be traded, not even to leave it
         self._cancelled: set[int] = set()  # open orders whose cancel was asked for
 
     @property
@@ -68,10 +77,20 @@ class Halting:
         return said + (self._leave if action is ControlAction.FLATTEN else self._hold)(control.ts, book, pending)
 
     def _leave(self, ts: int, book: Book, pending: Pending) -> list[Event]:
-        """Cancels of all open orders, then legs that close each position."""
+        """Cancels of all open orders, then legs that close each position that may be traded."""
         ids, symbol, _ = _working(book, pending)
         self._cancelled.update(ids.tolist())
-        return _some(self._desk.legs(ts, ids, symbol, book.qty))
+        said = list[Event]()
+        close = self._allowed(book.qty)
+        kept = np.flatnonzero(book.qty - close)
+        if kept.size:
+            text = f"flatten: {len(kept)} positions of banned symbols stay; lift the ban to close them"
+            stay, rows = book.qty[kept], kept.astype(np.int32)
+            said.append(Note(ts=ts, source=self._name, kind="latch", text=text, symbol=rows, value=stay))
+        return said + _some(self._desk.legs(ts, ids, symbol, close))
+
+    def _allowed(self, position: Vector) -> Vector:
+        return position if self._banned is None else np.where(self._banned > 0, 0.0, position)
 
     def _hold(self, ts: int, book: Book, pending: Pending) -> list[Event]:
         """Cancels of working orders that could add to a position, each asked for once.
@@ -86,7 +105,7 @@ class Halting:
         close = np.zeros(len(book.qty))
         if self.latches.flatten:
             high, low = sides(book, pending)
-            close = np.where(book.qty > 0, np.maximum(low, 0.0), np.minimum(high, 0.0))
+            close = self._allowed(np.where(book.qty > 0, np.maximum(low, 0.0), np.minimum(high, 0.0)))
         return _some(self._desk.legs(ts, ids[rows], symbol[rows], close))
 
     def save(self) -> dict[str, Any]:

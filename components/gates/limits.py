@@ -68,7 +68,8 @@ class Limits:
     `max_daily_loss` and `max_drawdown` trip: the gate says a Control that sets the latch of that name to what
     `on_daily_loss` or `on_drawdown` asks for. `halt` refuses all orders but cancels, `reduce_only` all that do not
     reduce, and both cancel working orders that could add to a position; `flatten` cancels every order, closes every
-    position and halts, closing again after each book what did not fill. The strictest latch holds until a `resume`
+    position but those of banned symbols (a Note tells them) and halts, closing again after each book what did not
+    fill. The strictest latch holds until a `resume`
     names it and who asks. What of a control could not be done is told by a Note `latch`.
     Memory: one book, the orders approved since, those of a minute, and `volume_slices` rows of N volumes.
 
@@ -123,7 +124,7 @@ class Limits:
         self._lists["banned"] = listed(universe, "banned", banned)
         self._limits = chosen(given, self._lists)
         watched = Losses(**losses) if any(value is not None for value in losses.values()) else None
-        self._halting = Halting(ids=ids, name=name, losses=watched, asked=asked)
+        self._halting = Halting(ids=ids, name=name, losses=watched, asked=asked, banned=self._lists["banned"])
         if watched is not None:
             self.on_timer: Callable[[Timer], None] = watched.on_timer
         self._remember_for(frozenset(limit.needs for limit, _ in self._limits if limit.needs), volume_slices)
@@ -293,8 +294,10 @@ class Limits:
         if self._needs:
             check = self._with_needs(check, run, orders, slice(i, i + 1), symbol)
         for limit, threshold in self._limits:
+            if leaves and limit.spares_exits:
+                continue
             value = float(limit.formula(check)[0])
-            if not (value <= threshold * _SLACK or (leaves and limit.spares_exits)):
+            if not value <= threshold * _SLACK:
                 return limit.name, value, threshold
         run.take(int(symbol[0]), float(qty[0]), check, opens=orders.action[i] == LegAction.NEW)
         return None

@@ -91,7 +91,8 @@ def price_gap(prices: tuple[Vector, Vector], mark: Vector, kind: Codes, action: 
     >>> price_gap((limit, stop), np.full(3, 100.0), np.array([1, 2, 0]), none).round(6)
     array([0.05, 0.2 , 0.  ])
     """
-    far = [np.abs(price / mark - 1.0) for price in prices]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a mark of 0 is refused as no price
+        far = [np.abs(price / mark - 1.0) for price in prices]
     given = [~np.isnan(price) for price in prices]
     new = action == LegAction.NEW
     lacks = new & ((np.isin(kind, _NEEDS_LIMIT) & ~given[0]) | (np.isin(kind, _NEEDS_STOP) & ~given[1]))

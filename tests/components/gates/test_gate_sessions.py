@@ -108,6 +108,8 @@ class GateSession(RuleBasedStateMachine):
                 assert self.ask("on_control", event) == []  # set when it was said
                 self.ledger.on_control(event)
             elif isinstance(event, Approved):
+                sent = {NAMES[s] for s, action in zip(event.symbol, event.action, strict=True) if action == 0}
+                assert not sent & set(self.options.get("banned", ()))
                 self.plain.approved(event)
                 self.exchange(event)
 
@@ -213,7 +215,8 @@ class GateSession(RuleBasedStateMachine):
             told = bool(latches)
         else:
             told = True
-        assert any(isinstance(event, Note) for event in said) is told
+        notes = [event.text for event in said if isinstance(event, Note)]
+        assert any("banned symbols stay" not in text for text in notes) is told
         self.hear(said)
 
     @rule(seed=SEEDS, usual=st.booleans())

@@ -235,6 +235,26 @@ def test_flatten_that_trips_leaves_at_once_and_goes_on_until_it_is_flat() -> Non
     assert equity(made, 3, 800.0) == []
 
 
+def test_flatten_does_not_trade_what_is_banned_and_tells_it() -> None:
+    made = gate(book(day(0), MARK, qty=[5, 3, 0, 0]), banned=("B",), max_drawdown=0.1, on_drawdown="flatten")
+    note, legs_ = command(made, FLATTEN)
+    assert (note.text, note.symbol.tolist(), note.value.tolist()) == (
+        "flatten: 1 positions of banned symbols stay; lift the ban to close them",
+        [1],
+        [3.0],
+    )
+    assert (legs_.symbol.tolist(), legs_.qty.tolist()) == ([0], [-5.0])
+    assert said(made.on_book(book(day(1), MARK, qty=[0, 3, 0, 0]))) == []
+
+
+def test_an_exit_passes_whatever_the_equity_is_and_warns_of_no_division() -> None:
+    options = {"max_weight": 0.1, "max_gross": 0.1, "max_sector_net": 0.1, "price_collar": 0.1}
+    where = msgspec.structs.replace(book(day(0), MARK, qty=[5, 0, 0, 0]), equity=0.0)
+    assert ask(gate(where, **options), [0, 1], [-5, 1]) == ([1], ["equity"])
+    where = msgspec.structs.replace(where, mark=np.array([10.0, 0.0, np.inf, NAN]))
+    assert ask(gate(where, **options), [0, 1, 2, 3], [-5, 1, 1, 1]) == ([1], ["price"] * 3)
+
+
 def test_what_adds_to_a_position_is_told_in_the_order_of_the_orders() -> None:
     symbol, left = np.array([0, 0, 0, 1, 1, 2]), np.array([-4.0, -4.0, -2.0, 3.0, 3.0, 1.0])
     assert adding(symbol, left, np.array([6.0, -6.0, 0.0])).tolist() == [False, True, False, False, False, True]
