@@ -51,6 +51,7 @@ class Whole(msgspec.Struct, eq=False, gc=False):
     """
 
     all: Sums
+    asked: bool = False  # whether a limit asks for sectors
     sector: Codes | None = None  # (N,), None = not known or not asked for
     each: Sums | None = None
 
@@ -58,7 +59,9 @@ class Whole(msgspec.Struct, eq=False, gc=False):
         """The columns of a Check: the book after each order and those before it in the batch."""
         grows, money = (np.abs(before + qty) - np.abs(before)) * unit, qty * unit
         side = np.where(qty > 0, self.all.high, self.all.low)
-        found = {"gross": self.all.gross + np.cumsum(grows), "net": side + np.cumsum(money)}
+        found = {"gross": self.all.gross + grows.cumsum(), "net": side + money.cumsum()}
+        if not self.asked:
+            return found
         if self.sector is None or self.each is None:
             return found | {"sector_gross": np.full(len(qty), np.nan), "sector_net": np.full(len(qty), np.nan)}
         code, each = self.sector[symbols], self.each
@@ -79,19 +82,28 @@ class Whole(msgspec.Struct, eq=False, gc=False):
             each.low[code] += money
 
 
-def whole_of(universe: Universe, book: Book, high: Vector, low: Vector, sector: Codes | None) -> Whole:
-    """The sums of the book as it is, working orders at their worst."""
+def whole_of(
+    universe: Universe, book: Book, positions: tuple[Vector, Vector], sector: Codes | None, *, sectors: bool
+) -> Whole:
+    """The sums of the book as it is, working orders at their worst; `positions` are those of `sides`.
+
+    `sectors` says whether they are asked for, `sector` (N,) what is known of them.
+    """
+    high, low = positions
     same = high is low
     rows = high.nonzero()[0] if same else np.flatnonzero((high != 0) | (low != 0))
     unit = unit_of(universe, book, rows)
     upper = high[rows] * unit
     lower = upper if same else low[rows] * unit
     worst = np.abs(upper) if same else np.maximum(np.abs(upper), np.abs(lower))
+    add = np.add.reduce
+    net = float(add(upper))
+    every = Sums(float(add(worst)), net, net if same else float(add(lower)))
     if sector is None:
-        return Whole(Sums(float(worst.sum()), float(upper.sum()), float(lower.sum())))
+        return Whole(every, sectors)
     code, count = sector[rows], int(sector.max()) + 1
     each = [np.bincount(code, weights=money, minlength=count) for money in (worst, upper, lower)]
-    return Whole(Sums(float(worst.sum()), float(upper.sum()), float(lower.sum())), sector, Sums(*each))
+    return Whole(every, sectors, sector, Sums(*each))
 
 
 def _running(code: Codes, amount: Vector) -> Vector:

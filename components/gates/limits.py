@@ -200,7 +200,8 @@ class Limits:
         """What is used up before the first order of a batch."""
         whole = None
         if self._whole:
-            whole = whole_of(self._universe, book, high, low, self._codes)
+            sectors = "sectors" in self._needs
+            whole = whole_of(self._universe, book, (high, low), self._codes, sectors=sectors)
         sent = self._minute.at(ts) if self._counts else 0
         return Batch(book, high, low, whole, sent, book.open_orders.ids.size + self._opened)
 
@@ -218,7 +219,10 @@ class Limits:
             mark, prices = run.book.mark[symbols], (orders.limit[rows], orders.stop[rows])
             more["gap"] = price_gap(prices, mark, orders.kind[rows], orders.action[rows])
         if self._seen is not None:
-            more["volume"], more["age"] = self._seen.mean(symbols), self._seen.age(orders.ts, symbols)
+            if "volume" in needs:
+                more["volume"] = self._seen.mean(symbols)
+            if "age" in needs:
+                more["age"] = self._seen.age(orders.ts, symbols)
         if self._counts:
             place = np.arange(1.0, len(qty) + 1.0)
             opens = orders.action[rows] == LegAction.NEW

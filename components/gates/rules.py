@@ -12,8 +12,6 @@ import numpy as np
 from engine.events import Codes, LegAction, Mask, OrderKind, Vector
 
 _NONE = np.empty(0)
-_NEEDS_LIMIT = (OrderKind.LIMIT, OrderKind.STOP_LIMIT)
-_NEEDS_STOP = (OrderKind.STOP, OrderKind.STOP_LIMIT)
 
 
 class Check(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -91,13 +89,16 @@ def price_gap(prices: tuple[Vector, Vector], mark: Vector, kind: Codes, action: 
     >>> price_gap((limit, stop), np.full(3, 100.0), np.array([1, 2, 0]), none).round(6)
     array([0.05, 0.2 , 0.  ])
     """
+    if not np.count_nonzero(kind) and all(np.count_nonzero(np.isnan(price)) == len(price) for price in prices):
+        return np.zeros(len(mark))  # orders at the market, the usual case
     with np.errstate(divide="ignore", invalid="ignore"):  # a mark of 0 is refused as no price
         far = [np.abs(price / mark - 1.0) for price in prices]
     given = [~np.isnan(price) for price in prices]
     new = action == LegAction.NEW
-    lacks = new & ((np.isin(kind, _NEEDS_LIMIT) & ~given[0]) | (np.isin(kind, _NEEDS_STOP) & ~given[1]))
+    both = kind == OrderKind.STOP_LIMIT
+    lacks = ((kind == OrderKind.LIMIT) | both) & ~given[0] | ((kind == OrderKind.STOP) | both) & ~given[1]
     gap: Vector = np.fmax(*(np.where(has, each, 0.0) for has, each in zip(given, far, strict=True)))
-    return np.where(lacks, np.nan, gap)
+    return np.where(new & lacks, np.nan, gap)
 
 
 def _ratio(one: Vector, other: Vector) -> Vector:
