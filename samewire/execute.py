@@ -17,7 +17,8 @@ from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
-from samewire.build import libraries
+from samewire.build import libraries, machine
+from samewire.places import relative_text
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
 from samewire.run_file import RunFile
@@ -141,9 +142,9 @@ def _conclude(
     write_equity(directory / "equity.parquet", fold.columns())
     write_columns(directory / "ic.parquet", fold.coefficients())
     _write_json(directory / "summary.json", summary)
-    manifest = named | _manifest(prepared, issues, summary["digest"]) | _calendar(prepared, directory)
+    manifest = named | _manifest(prepared, directory, issues, summary["digest"]) | _calendar(prepared, directory)
     _write_json(directory / "manifest.json", manifest)
-    (directory / "run.yaml").write_text(dump_run(prepared.run_file))
+    (directory / "run.yaml").write_text(dump_run(prepared.run_file, directory))
     return Result(directory, summary)
 
 
@@ -169,7 +170,7 @@ def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, str]:
     return {"run_id": run_id or made, "name": run.session.name, "created": created}
 
 
-def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
+def _manifest(prepared: Prepared, directory: Path, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
     """What a rerun needs, and what a reader of the report wants to know."""
     run, feed = prepared.run_file, prepared.feed
     universe = feed.universe
@@ -177,6 +178,7 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
         "digest": digest,
         "config_hash": config_hash(run),
         "config": resolved(run),
+        "folder": relative_text(run.folder, directory.resolve()),
         "seed": run.session.seed,
         "interval_ns": feed.interval_ns,
         "fill": run.broker.options.get("fill"),
@@ -186,8 +188,10 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
             "hashes": feed.hashes(),
             "issues": [msgspec.to_builtins(issue) for issue in issues],
         },
+        "tables": {relative_text(Path(table.path), run.folder): table.hash for table in prepared.tables},
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
         "libraries": libraries(),
+        "machine": machine(),
     }
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where, shown_path
+from samewire.places import joined
 from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
@@ -294,7 +295,7 @@ def _placed(value: Any, node: Node | None) -> Any:
     """The value with its relative paths made absolute from where they were written."""
     if isinstance(value, Path):
         path = value.expanduser()
-        return node.where.origin.folder / path if node is not None and not path.is_absolute() else path
+        return joined(node.where.origin.folder, path) if node is not None else path
     if isinstance(value, list | tuple) and isinstance(node, Items):
         return type(value)(_placed(inner, at) for inner, at in zip(value, node.items, strict=False))
     if isinstance(value, dict) and isinstance(node, Entries):
