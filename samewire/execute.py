@@ -18,6 +18,7 @@ from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
 from samewire.build import libraries, machine
+from samewire.hiding import hider, scrub
 from samewire.places import relative_text
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
@@ -70,9 +71,10 @@ async def execute(
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
-    except BaseException:
+    except BaseException as error:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
+        scrub(error, hider())
         raise
     finally:
         if journal_file is not None:
@@ -135,6 +137,7 @@ def _conclude(
     sessions: Sessions | None = getattr(prepared.feed, "sessions", None)
     run, traded = ran
     summary = summarise(fold, run=run, traded=traded, issues=issues, warnings=warnings, sessions=sessions)
+    summary = hider().inside(summary)
     if directory is None:
         import pyarrow as pa
 
@@ -143,8 +146,8 @@ def _conclude(
     write_columns(directory / "ic.parquet", fold.coefficients())
     _write_json(directory / "summary.json", summary)
     manifest = named | _manifest(prepared, directory, issues, summary["digest"]) | _calendar(prepared, directory)
-    _write_json(directory / "manifest.json", manifest)
-    (directory / "run.yaml").write_text(dump_run(prepared.run_file, directory))
+    _write_json(directory / "manifest.json", hider().inside(manifest))
+    (directory / "run.yaml").write_text(hider()(dump_run(prepared.run_file, directory)))
     return Result(directory, summary)
 
 

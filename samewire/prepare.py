@@ -19,7 +19,9 @@ from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
+from samewire.hiding import hider
 from samewire.run_file import ModelSpec, RunFile
+from samewire.secret_guard import Guard
 from samewire.warming import latest
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -129,7 +131,7 @@ def prepare(
         slower=longer,
     )
     journal = Journal(write)
-    recorders: list[Any] = [journal, fold]
+    recorders: list[Any] = [Guard(hider()), journal, fold] if hider() else [journal, fold]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
     slower: list[int] = []

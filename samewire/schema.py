@@ -14,8 +14,9 @@ from samewire.intervals import with_intervals
 from samewire.places import FOLDER, refuse_override, relative_text, started
 from samewire.plain import run_in_words
 from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
-from samewire.registry import BUILT_IN, choices, resolve
+from samewire.registry import BUILT_IN, checked_allow, choices, resolve
 from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
+from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
 __all__ = [
@@ -51,8 +52,13 @@ _MODEL_KEYS = frozenset(ModelKeys.model_fields)
 _OWN_NAMES = ("feed", "ledger", "optimizer", "execution", "risk", "broker")
 
 
-def load_run(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> RunFile:
+def load_run(
+    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), *, allow: Sequence[str] | None = None
+) -> RunFile:
     """The checked run file; `overrides` are texts such as `strategy.topk=20`, later ones win.
+
+    `allow` names packages and modules whose classes `use:` may name beside the built-ins: () none, None any. Nothing
+    else is imported.
 
     Takes the path of a YAML file, or the same as a mapping of Python values, whose relative paths start from the
     working directory. Raises RunFileErrors with every problem at once.
@@ -71,19 +77,22 @@ def load_run(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()
         if root is None and not problems:
             problems.append(Problem("E100", Where(origin), "", "an empty file", "a run file"))
     if any(problem.code == "E103" for problem in problems):  # what follows would only be said of the same places
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
     if root is not None and not isinstance(root, Entries):
         problems.append(Problem("E107", root.where, "", described(root), "a mapping with " + ", ".join(KEYS)))
     if not isinstance(root, Entries):
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
     folder = root.values.get(FOLDER)
     for expression in overrides:
         root = changes.apply(root, expression, problems)
     refuse_override(root, folder, problems)
+    refuse_addresses(root, problems)
     root, compat = _preset(root, problems)
-    run = _Assembly(root, Reader(problems), origin.folder, compat).run()
+    run = _Assembly(
+        root, Reader(problems, None if allow is None else checked_allow(allow)), origin.folder, compat
+    ).run()
     if run is None or problems:
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
     return run
 
 

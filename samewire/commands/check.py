@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+from samewire.commands.common import NO_OUTPUT, Allow, Output, Overrides, allowed, say, say_json, table
 
 
-def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_OUTPUT) -> int:
+def check(run_file: Path, /, *, overrides: Overrides = (), allow: Allow = (), output: Output = NO_OUTPUT) -> int:
     """Checks a run file and prints all its problems at once, without reading any market data.
 
     Parameters
@@ -17,7 +17,7 @@ def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_O
     from samewire.diagnostics import shown_path
     from samewire.schema import config_hash, load_run
 
-    run = load_run(run_file, overrides)
+    run = load_run(run_file, overrides, allow=allowed(allow))
     parts = [
         ("session", run.session.name),
         ("feed", run.feed.use),

@@ -34,7 +34,26 @@ Overrides = Annotated[
         name="--set", help="PATH=VALUE, e.g. strategy.topk=20; may be given again.", negative="", show_default=False
     ),
 ]
+Allow = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--allow",
+        help="Module or package whose classes the run file may name; may be given again. built-in: none beside ours.",
+        negative="",
+        show_default=False,
+    ),
+]
+BUILT_IN_ONLY = "built-in"  # no module can be called so
 NO_OUTPUT = Output()
+
+
+def allowed(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The modules after --allow, as `load_run` takes them; without the option every module may be imported.
+
+    >>> allowed(()), allowed(("built-in",)), allowed(("built-in", "mine"))
+    (None, (), ('mine',))
+    """
+    return tuple(name for name in names if name != BUILT_IN_ONLY) if names else None
 
 
 def say(text: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json
+from samewire.commands.common import NO_OUTPUT, Allow, Output, Overrides, allowed, say, say_json
 
 if TYPE_CHECKING:
     from samewire.result import Result
@@ -18,6 +18,7 @@ def replay(
     overrides: Overrides = (),
     out: Path | None = None,
     overwrite: bool = False,
+    allow: Allow = (),
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over history and prints the figures.
@@ -33,7 +34,7 @@ def replay(
     """
     from samewire.schema import load_run
 
-    run = load_run(run_file, overrides)
+    run = load_run(run_file, overrides, allow=allowed(allow))
     result = run_with_progress(run, out, overwrite, output)
     if output.json:
         say_json(as_json(result))
