@@ -1,7 +1,6 @@
 """The composition root: from a checked run file to the parts of a session. The only place that sees everything."""
 
 import inspect
-import platform
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -191,17 +190,3 @@ def libraries() -> dict[str, str]:
 
     names = ("samewire", "numpy", "pandas", "pyarrow", "msgspec", "lightgbm", "cvxpy", "piqp", "numba")
     return {name: metadata.version(name) for name in names}
-
-
-def machine() -> dict[str, Any]:
-    """What else may move a last bit: the kind of processor, Python, and what numpy computes with. Names no machine."""
-    built = np.show_config(mode="dicts")
-    blas = built.get("Build Dependencies", {}).get("blas", {})
-    found = built.get("SIMD Extensions", {})
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        "simd": [*found.get("baseline", ()), *found.get("found", ())],
-    }

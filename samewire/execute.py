@@ -17,10 +17,12 @@ from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
-from samewire.build import libraries, machine
+from engine.session import merge
 from samewire.hiding import hider, scrub
+from samewire.pacing import AT_ONCE, Manner, Paced
 from samewire.places import relative_text
 from samewire.prepare import Prepared, Progress, prepare
+from samewire.provenance import provenance
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, dump_run, resolved
@@ -37,12 +39,9 @@ async def execute(
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     clock: Clock,
-    run_id: str = "",
+    manner: Manner = AT_ONCE,
 ) -> Result:
-    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does.
-
-    `run_id` stands in the manifest; one is made when none is given.
-    """
+    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does."""
     wall, cpu = clock.monotonic_ns(), clock.cpu_ns()
     directory = None if out is None else _begin(out, overwrite)
     scratch = Path(tempfile.mkdtemp(prefix="samewire-"))
@@ -51,23 +50,24 @@ async def execute(
         if directory is not None:
             from adapters.files.journal_file import JournalFile
 
-            journal_file = JournalFile(directory / "journal")
+            journal_file = JournalFile(directory / "journal", at_once=False)
         folder = directory or scratch
         prepared = prepare(run, folder, None if journal_file is None else journal_file.write, on_progress)
+        if manner.pace:
+            slowed = Paced(merge(prepared.sources), pace=manner.pace, clock=clock)
+            prepared = msgspec.structs.replace(prepared, sources=(slowed,))
         await prepared.run()
         if not prepared.fold.counts().slices:
             raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
+        prepared.journal.end()
         if journal_file is not None:
             journal_file.close()
-        ran = Run(
-            digest=prepared.journal.digest,
-            wall_s=(clock.monotonic_ns() - wall) / 1e9,
-            cpu_s=(clock.cpu_ns() - cpu) / 1e9,
-        )
+        took = (clock.monotonic_ns() - wall) / 1e9, (clock.cpu_ns() - cpu) / 1e9
+        ran = Run(digest=prepared.journal.digest, wall_s=took[0], cpu_s=took[1])
         bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
         prepared.fold.finish()
         traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
-        result = _conclude(prepared, directory, (ran, traded), _named(run, clock, run_id))
+        result = _conclude(prepared, directory, (ran, traded), _named(run, clock, manner.run_id))
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
@@ -191,11 +191,8 @@ def _manifest(prepared: Prepared, directory: Path, issues: Sequence[Issue], dige
             "hashes": feed.hashes(),
             "issues": [msgspec.to_builtins(issue) for issue in issues],
         },
-        "tables": {relative_text(Path(table.path), run.folder): table.hash for table in prepared.tables},
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
-        "libraries": libraries(),
-        "machine": machine(),
-    }
+    } | provenance(run, prepared.tables)
 
 
 def _calendar(prepared: Prepared, directory: Path) -> dict[str, Any]:

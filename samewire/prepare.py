@@ -1,7 +1,7 @@
 """From a checked run file to a session that is ready: built, trained, its sources in place."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from samewire.cautions import cautions
 from samewire.hiding import hider
 from samewire.run_file import ModelSpec, RunFile
 from samewire.secret_guard import Guard
+from samewire.snapshots import Snapshots
+from samewire.walk import Walk
 from samewire.warming import latest
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -44,13 +46,14 @@ class Prepared(msgspec.Struct, frozen=True):
     session: Session
     journal: Journal
     fold: SessionFold
-    sources: tuple[Replay, ...]
+    sources: tuple[AsyncIterable[Event], ...]
     start: int | None
     artefacts: Mapping[str, Artefact]
     tables: list[Table]  # the user's own
     table_issues: list[Issue]
     warnings: tuple[str, ...]
     slower: list[int]  # instants of the bars of slower intervals, so far
+    walk: Callable[[], Iterator[Event]]  # the feed's events over the session
 
     @property
     def bus(self) -> Bus:
@@ -109,35 +112,33 @@ def prepare(
     directory: Path | None = None,
     write: Callable[[bytes], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    recorded: Mapping[str, Artefact] | None = None,
 ) -> Prepared:
     """Builds a session and trains its models; nothing of it has run yet.
 
-    Without a directory the sinks that write into one are left out; all others are built.
+    Without a directory the sinks that write into one are left out; all others are built. With the artefacts of a
+    `recorded` session nothing is trained: the controls that put them to use are inputs of the record.
     """
     given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
-    learnt = _trained(run, feed, parts, given)
-    wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
-    session = run.session
-    longer = {part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns}
-    fold = SessionFold(
-        universe=feed.universe,
-        cash=session.cash,
-        interval_ns=feed.interval_ns,
-        benchmark=session.benchmark,
-        slower=longer,
-    )
-    journal = Journal(write)
-    recorders: list[Any] = [Guard(hider()), journal, fold] if hider() else [journal, fold]
+    learnt = _trained(run, feed, parts, given) if recorded is None else _Learnt(dict(recorded), (), ())
+    fold = _fold(run, feed, parts)
+    walk = Walk(lambda: feed.events(start, end))
+    journal = _journal(run, feed, walk, write)
+    slower: list[int] = []
+    guards = [Guard(hider())] if hider() else []
+    recorders: list[Any] = [*guards, journal, fold, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
-    slower: list[int] = []
-    if parts.intervals:
-        recorders.append(_Slower(feed.interval_ns, slower))
-    sources = [Replay(lambda: feed.events(start, end))]
+    wiring = _wiring(parts, learnt)
+    every = run.session.snapshot_every
+    if directory is not None and write is not None and every:
+        place = directory / "journal"
+        recorders.append(Snapshots(place, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns))
+    sources = [Replay(walk.events)]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
     return Prepared(
@@ -153,7 +154,41 @@ def prepare(
         table_issues=tables.issues,
         warnings=(*_cautions(run), *learnt.warnings),
         slower=slower,
+        walk=lambda: feed.events(start, end),
     )
+
+
+def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:
+    return SessionFold(
+        universe=feed.universe,
+        cash=run.session.cash,
+        interval_ns=feed.interval_ns,
+        benchmark=run.session.benchmark,
+        slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
+    )
+
+
+def _wiring(parts: Parts, learnt: "_Learnt") -> Wiring:
+    return Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
+
+
+def feed_of(run: RunFile) -> Feed:
+    """The feed of a run file; nothing else is built."""
+    return _feed(run, Given(session=run.session.name, seed=run.session.seed))[0]
+
+
+def walk_of(run: RunFile) -> Callable[[], Iterator[Event]]:
+    """The events of a run file's feed over its session; nothing else is built."""
+    feed, start, end = _feed(run, Given(session=run.session.name, seed=run.session.seed))
+    return lambda: feed.events(start, end)
+
+
+def _journal(run: RunFile, feed: Feed, walk: Walk, write: Callable[[bytes], None] | None) -> Journal:
+    """A journal that keeps of bars what the run file says: their place in hashed files, or their values."""
+    if write is None or run.session.record == "values":
+        return Journal(write)
+    files = feed.hashes()
+    return Journal(write, drawn=walk, files=files) if files else Journal(write)
 
 
 class _Tables:

@@ -4,9 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from samewire.run_file import RunFile
 
 
 @Parameter(name="*")
@@ -43,6 +47,24 @@ Allow = Annotated[
         show_default=False,
     ),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Taken:
+    """How the run file is taken."""
+
+    overrides: Overrides = ()
+    allow: Allow = ()
+
+    def load(self, run_file: Path) -> "RunFile":
+        """The checked run file."""
+        from samewire.schema import load_run
+
+        return load_run(run_file, self.overrides, allow=allowed(self.allow))
+
+
+AS_IT_STANDS = Taken()
 BUILT_IN_ONLY = "built-in"  # no module can be called so
 NO_OUTPUT = Output()
 
