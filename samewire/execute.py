@@ -147,7 +147,7 @@ def _conclude(
     _write_json(directory / "summary.json", summary)
     manifest = named | _manifest(prepared, directory, issues, summary["digest"]) | _calendar(prepared, directory)
     _write_json(directory / "manifest.json", hider().inside(manifest))
-    (directory / "run.yaml").write_text(hider()(dump_run(prepared.run_file, directory)))
+    (directory / "run.yaml").write_text(dump_run(prepared.run_file, directory))
     return Result(directory, summary)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 from engine.secret import HIDDEN
 
+_DIGEST, _DIGEST_LEAST = re.compile(r"[0-9a-f]{16,}\Z"), 16
 _LINE_LEAST = 12  # of a secret of several lines: each line as long as this is hidden by itself
 
 
@@ -34,18 +36,19 @@ class Hider:
         return bool(self._texts)
 
     def __call__(self, text: str) -> str:
+        least = _DIGEST_LEAST if _DIGEST.match(text) else 0  # a short secret may stand in a hash by chance
         for secret in self._texts:
-            text = text.replace(secret, HIDDEN)
+            text = text.replace(secret, HIDDEN) if len(secret) >= least else text
         return text
 
     def inside(self, value: Any) -> Any:
-        """Lists, tuples and mappings with their texts, keys included, without secrets."""
+        """Lists, tuples and mappings with the texts in them without secrets; keys stay, they are names of ours."""
         if not self._texts:
             return value
         if isinstance(value, str):
             return self(value)
         if isinstance(value, dict):
-            return {self.inside(key): self.inside(inner) for key, inner in value.items()}
+            return {key: self.inside(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(self.inside(inner) for inner in value)
         return value

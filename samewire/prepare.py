@@ -21,7 +21,7 @@ from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.hiding import hider
 from samewire.run_file import ModelSpec, RunFile
-from samewire.secret_guard import Guard
+from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
 from samewire.walk import Walk
 from samewire.warming import latest
@@ -129,7 +129,8 @@ def prepare(
     walk = Walk(lambda: feed.events(start, end))
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
-    guards = [Guard(hider())] if hider() else []
+    sinks = sinks_of(run, given)
+    guards = guards_of(run, hider())  # every component has been built, so every secret is known
     recorders: list[Any] = [*guards, journal, fold, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
@@ -144,7 +145,7 @@ def prepare(
     return Prepared(
         run_file=run,
         feed=feed,
-        session=Session(wiring, recorders=recorders, sinks=sinks_of(run, given)),
+        session=Session(wiring, recorders=recorders, sinks=sinks),
         journal=journal,
         fold=fold,
         sources=tuple(sources),

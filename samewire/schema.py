@@ -359,7 +359,8 @@ def dump_run(run: RunFile, beside: Path | None = None) -> str:
     if beside is None:
         return written(run_in_words(run, VERSION, str))
     said = resolved(run)
-    return written({"schema": said.pop("schema"), FOLDER: relative_text(run.folder, beside.resolve())} | said)
+    head = {"schema": said.pop("schema"), FOLDER: relative_text(run.folder, beside.resolve())}
+    return written(head | said)
 
 
 def config_hash(run: RunFile) -> str:

@@ -18,7 +18,7 @@ from engine.secret import Secret
 from samewire.hiding import hider
 
 BYTES_MAX = 65_536  # of a file that holds a secret
-LEAST = 4  # characters: anything shorter could not be hidden without hiding half of every text
+LEAST = 6  # characters: anything shorter could not be hidden without hiding half of every text
 _REFERENCE = re.compile(r"\$\{(env|file):([^{}\n]+)\}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What an option is called whose value must be a Secret.

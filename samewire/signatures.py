@@ -184,7 +184,9 @@ def _readable(kind: type[Any], name: str, hint: Any) -> Any:
     """The type as pydantic reads it from texts; refuses what a run file cannot express."""
     if hint is str and NAMED_SECRET.search(name):
         said = f"{kind.__name__}: its parameter {name} has the name of a secret and is typed as text"
-        raise SignatureError(f"{said}, which would be written into every record; type it samewire.Secret")
+        raise SignatureError(
+            f"{said}, which would be written into every record; type it samewire.Secret or call it otherwise"
+        )
     for known, read_as in _READ_AS:
         if hint is known:
             return read_as

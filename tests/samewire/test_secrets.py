@@ -154,7 +154,7 @@ def test_to_check_a_run_file_no_secret_is_read(project: Path, monkeypatch: pytes
         ({"spare": "${file:nowhere.txt}"}, "nowhere.txt}: No such file or directory; check the path"),
         ({"spare": "${file:keys}"}, "keys}: Is a directory; check the path"),
         ({"spare": "${file:empty.txt}"}, "the file is empty; write the secret into it"),
-        ({"spare": "${file:short.txt}"}, "fewer than 4 characters"),
+        ({"spare": "${file:short.txt}"}, "fewer than 6 characters"),
         ({"spare": "${file:long.txt}"}, "more than 65536 bytes"),
         ({"spare": "${file:odd.txt}"}, "no text in UTF-8"),
     ],
@@ -180,6 +180,19 @@ def test_what_is_no_reference_is_refused_without_being_shown(text: str) -> None:
     with pytest.raises(ValueError, match="not a reference to a secret") as caught:
         referred(text)
     assert text not in str(caught.value)
+
+
+class Quiet:
+    """A sink that logs in and says nothing."""
+
+    def __init__(self, *, password: Secret) -> None:
+        self.password = password
+
+    async def write(self, event: Any, /) -> None:
+        """Nothing."""
+
+    async def aclose(self) -> None:
+        """Nothing."""
 
 
 class Careless:
@@ -299,7 +312,36 @@ def test_it_is_found_however_it_was_quoted_and_line_by_line() -> None:
     for text in (FIRST, repr(FIRST), json.dumps(FIRST), json.dumps(FIRST, ensure_ascii=False), THIRD, repr(THIRD)):
         assert MARK.decode() not in hide(f"before {text} after")
     assert hide(f"   {THIRD.splitlines()[1]}") == f"   {HIDDEN}"
-    assert hide.inside({FIRST: [(FIRST, 1)], "n": None}) == {HIDDEN: [(HIDDEN, 1)], "n": None}
+    assert hide.inside({"a": [(FIRST, 1)], "n": None}) == {"a": [(HIDDEN, 1)], "n": None}
+
+
+def test_a_weak_secret_spoils_no_record(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(project / "run.yaml", out=project / "plain")
+    for weak in ("password", "1000000.0", plain.summary["digest"][3:11]):
+        monkeypatch.setenv("GUARDED_PASSWORD", weak)
+        result = run(project / "run.yaml", out=project / "out", overwrite=True)
+        manifest = json.loads((project / "out" / "manifest.json").read_text())
+        assert manifest["digest"] == result.summary["digest"] == plain.summary["digest"]
+        assert load_run(project / "out" / "run.yaml") == load_run(project / "run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("secret", "path"), [("topk_dropout", "strategy[0].use"), ("random", "models[0].name"), ("guarded", "session.name")]
+)
+def test_a_secret_that_stands_in_the_run_file_besides_is_refused_before_anything_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, secret: str, path: str
+) -> None:
+    monkeypatch.setenv("GUARDED_PASSWORD", secret)
+    said = guarded() | {"models": [{"name": "random-walk", "use": "momentum", "window": 5}]}
+    if secret == "topk_dropout":
+        said["sinks"] = [{"use": "tests.samewire.test_secrets:Quiet", "password": "${env:GUARDED_PASSWORD}"}]
+        said["strategy"] = {"use": "topk_dropout", "topk": 2, "n_drop": 1}
+    (project / "run.yaml").write_text(json.dumps(said))
+    with pytest.raises(ConfigError, match="the value is, or holds, a secret that the run file refers to") as caught:
+        run(project / "run.yaml", out=project / "out")
+    assert path in str(caught.value)
+    assert secret not in str(caught.value)
+    assert not (project / "out").exists()
 
 
 def test_of_two_secrets_that_begin_alike_the_longer_is_hidden_whole() -> None:
