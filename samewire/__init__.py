@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.events import *  # noqa: F403
     from engine.ids import OrderIds as OrderIds
     from engine.protocols import *  # noqa: F403
+    from engine.secret import Secret as Secret
     from engine.state import pack as pack
     from engine.state import unpack as unpack
     from engine.universe import Universe as Universe
@@ -36,6 +37,7 @@ _HOMES = {
     "engine.calendar": ("Sessions",),
     "engine.errors": ("ComponentError", "ConfigError", "DataError", "SamewireError", "StateError"),
     "engine.ids": ("OrderIds",),
+    "engine.secret": ("Secret",),
     "engine.state": ("pack", "unpack"),
     "engine.universe": ("Universe", "universe_of"),
     "engine.events": (

@@ -17,9 +17,11 @@ from engine.ids import OrderIds
 from engine.protocols import CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
+from samewire.hiding import hider
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, built
 from samewire.scalars import duration_text
+from samewire.secret_text import revealed
 
 _REFUSED = (ValueError, TypeError)
 
@@ -44,6 +46,7 @@ def construct(component: Component, given: Given) -> Any:
     for name in inspect.signature(kind).parameters:
         value = component.options.get(name, _ABSENT)
         value = built(value, lambda nested: construct(nested, given))
+        value = revealed(value, f"{component.where}: {component.group} {component.use!r}: {name}")
         if hints.get(name) is Table and isinstance(value, Path):
             value = _table(value, given)
         if value is _ABSENT:
@@ -56,7 +59,8 @@ def construct(component: Component, given: Given) -> Any:
         raise
     except Exception as error:
         kind_text = "" if isinstance(error, _REFUSED) else f"{type(error).__name__}: "
-        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {kind_text}{error}") from error
+        said = hider()(f"{component.where}: {component.group} {component.use!r}: {kind_text}{error}")
+        raise ConfigError(said) from error
 
 
 _ABSENT: Any = inspect.Parameter.empty

@@ -59,6 +59,7 @@ def version() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    from samewire.hiding import hiding
     from samewire.ownership import stranger
 
     said = stranger()
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.append(os.getcwd()) if os.getcwd() not in sys.path else None
     terminated: list[int] = []
     try:
-        with _sigterm(terminated):
+        with _sigterm(terminated), hiding():
             return _called(tokens)
     except KeyboardInterrupt:
         if terminated:
@@ -112,21 +113,27 @@ def _called(tokens: list[str]) -> int:
 
 def _report(error: Any, tokens: list[str]) -> None:
     """The message on stderr; with --format json the same as one JSON object on stdout."""
+    from samewire.hiding import hider
+
+    hide = hider()
     if "--debug" in tokens:
-        traceback.print_exception(error)
+        sys.stderr.write(hide("".join(traceback.format_exception(error))))
     if wants_json(tokens):
         known = error.as_json() if hasattr(error, "as_json") else {"ok": False, "error": type(error).__name__}
-        sys.stdout.write(json.dumps({**known, "message": str(error), "exit_code": error.exit_code}) + "\n")
+        said = hide.inside({**known, "message": str(error), "exit_code": error.exit_code})
+        sys.stdout.write(json.dumps(said) + "\n")
     else:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(hide(f"{error}\n"))
 
 
 def _report_bug(error: Exception, tokens: list[str]) -> None:
     """Type and message of an error that nobody foresaw, in one line."""
-    shown = "--debug" in tokens
+    from samewire.hiding import hider
+
+    hide, shown = hider(), "--debug" in tokens
     if shown:
-        traceback.print_exception(error)
-    told = " ".join(f"{type(error).__name__}: {error}".split())
+        sys.stderr.write(hide("".join(traceback.format_exception(error))))
+    told = hide(" ".join(hide(f"{type(error).__name__}: {error}").split()))
     message = told if shown else f"{told}; run again with --debug for the traceback"
     if wants_json(tokens):
         said = {"ok": False, "error": type(error).__name__, "message": message, "exit_code": EXIT_FAILED}

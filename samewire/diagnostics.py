@@ -1,7 +1,7 @@
 """What is wrong with a run file: where, what was found, what was expected, what may have been meant."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ CODES = {
     "E112": "name stands twice",
     "E113": "contradiction",
     "E114": "unknown schema version",
+    "E115": "a secret is written out",
     "E120": "--set cannot be applied",
 }
 
@@ -71,6 +72,7 @@ class Problem:
     expected: str
     hint: str = ""
     title: str = ""
+    secret: str = field(default="", repr=False)  # what stands there in clear and must not be shown
 
     @property
     def said(self) -> str:

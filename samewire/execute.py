@@ -17,8 +17,12 @@ from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
+from engine.session import merge
 from samewire.auditing import begin_audit, end_audit, open_audit
+from samewire.hiding import hider, scrub
 from samewire.instruments import facts_of
+from samewire.pacing import AT_ONCE, Manner, Paced
+from samewire.places import relative_text
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.provenance import provenance
 from samewire.result import Result
@@ -37,31 +41,28 @@ async def execute(
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     clock: Clock,
-    run_id: str = "",
+    manner: Manner = AT_ONCE,
 ) -> Result:
-    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does.
-
-    `run_id` stands in the manifest; one is made when none is given.
-    """
+    """Runs it to its end. With `out` the session directory appears there, whole; after an error nothing does."""
     wall, cpu = clock.monotonic_ns(), clock.cpu_ns()
     directory = None if out is None else _begin(out, overwrite)
     scratch = Path(tempfile.mkdtemp(prefix="samewire-"))
     journal_file: Any = None
-    named, audit = _named(run, clock, run_id), open_audit(directory)
+    named, audit = _named(run, clock, manner.run_id), open_audit(directory)
     try:
         journal_file = None if directory is None else _journal_file(directory)
         folder = directory or scratch
         write = None if journal_file is None else journal_file.write
         prepared = prepare(run, folder, write, on_progress, recorders=() if audit is None else (audit,))
         begin_audit(audit, prepared, named)
-        await prepared.run()
+        await prepared.run(*_at_pace(prepared, manner, clock))
         if not prepared.fold.counts().slices:
             raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
         prepared.journal.end()
         if journal_file is not None:
             journal_file.close()
-        wall, cpu = clock.monotonic_ns() - wall, clock.cpu_ns() - cpu
-        ran = Run(digest=prepared.journal.digest, wall_s=wall / 1e9, cpu_s=cpu / 1e9)
+        took = (clock.monotonic_ns() - wall) / 1e9, (clock.cpu_ns() - cpu) / 1e9
+        ran = Run(digest=prepared.journal.digest, wall_s=took[0], cpu_s=took[1])
         bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
         prepared.fold.finish()
         traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
@@ -69,14 +70,19 @@ async def execute(
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
-    except BaseException:
+    except BaseException as error:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
+        scrub(error, hider())
         raise
     finally:
         for file in filter(None, (journal_file, audit)):
             file.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _at_pace(prepared: Prepared, manner: Manner, clock: Clock) -> tuple[Paced, ...]:
+    return (Paced(merge(prepared.sources), pace=manner.pace, clock=clock),) if manner.pace else ()
 
 
 def _journal_file(directory: Path) -> Any:
@@ -140,6 +146,7 @@ def _conclude(
     sessions: Sessions | None = getattr(prepared.feed, "sessions", None)
     run, traded = ran
     summary = summarise(fold, run=run, traded=traded, issues=issues, warnings=warnings, sessions=sessions)
+    summary = hider().inside(summary)
     if directory is None:
         import pyarrow as pa
 
@@ -147,9 +154,9 @@ def _conclude(
     write_equity(directory / "equity.parquet", fold.columns())
     write_columns(directory / "ic.parquet", fold.coefficients())
     _write_json(directory / "summary.json", summary)
-    manifest = named | _manifest(prepared, issues, summary["digest"]) | _calendar(prepared, directory)
-    _write_json(directory / "manifest.json", manifest)
-    (directory / "run.yaml").write_text(dump_run(prepared.run_file))
+    manifest = named | _manifest(prepared, directory, issues, summary["digest"]) | _calendar(prepared, directory)
+    _write_json(directory / "manifest.json", hider().inside(manifest))
+    (directory / "run.yaml").write_text(dump_run(prepared.run_file, directory))
     return Result(directory, summary)
 
 
@@ -175,13 +182,14 @@ def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, Any]:
     return {"run_id": run_id or made, "name": run.session.name, "created": created}
 
 
-def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
+def _manifest(prepared: Prepared, directory: Path, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
     """What a rerun needs, and what a reader of the report wants to know."""
     run, feed = prepared.run_file, prepared.feed
     return {
         "digest": digest,
         "config_hash": config_hash(run),
         "config": resolved(run),
+        "folder": relative_text(run.folder, directory.resolve()),
         "seed": run.session.seed,
         "interval_ns": feed.interval_ns,
         "fill": run.broker.options.get("fill"),

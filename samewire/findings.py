@@ -53,13 +53,13 @@ def of_files(recorded: Recorded) -> Iterator[Finding]:
     feed = feed_of(recorded.run)
     yield from _of_hashes(recorded.manifest["feed"]["hashes"], feed.hashes())
     prepared = prepare(recorded.run, recorded={})
-    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(prepared.tables))
+    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
 
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
     """The same of a session that is built already."""
     yield from _of_hashes(recorded.manifest["feed"]["hashes"], prepared.feed.hashes())
-    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(prepared.tables))
+    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
 
 
 def _of_hashes(kept: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:

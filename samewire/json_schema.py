@@ -20,6 +20,7 @@ def json_schema() -> dict[str, Any]:
     strategy = {"$ref": "#/$defs/strategies"}
     section = {
         "schema": {"const": 1, "description": "version of this format"},
+        "folder": {"type": "string", "description": "what relative paths start from, none = the folder of the file"},
         "compat": {"enum": [*PRESETS, None], "description": "preset of options that the file does not say itself"},
         "session": _lifted(SessionSpec.model_json_schema(), definitions),
         "feed": {"$ref": "#/$defs/feeds"},

@@ -18,9 +18,10 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from engine.clock import Clock
+from engine.secret import HIDDEN
+from samewire.hiding import Hider, hider
 
 SIM_TS: contextvars.ContextVar[int] = contextvars.ContextVar("sim_ts", default=0)  # UTC ns, 0 = no session runs
-HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"passw|passphrase|secret|token|api[_-]?key|credential|authorization|private[_-]?key", re.I)
 _SECRET_TEXT = re.compile(
     r"(?i)((?:\b(?:password|passwd|passphrase|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
@@ -59,6 +60,18 @@ def _hidden(key: str, value: Any, depth: int) -> Any:
     return value
 
 
+def _hiding(hide: Hider) -> tuple[Any, Any]:
+    """Two steps that hide what was read as a secret: in the values, before one is quoted again, and in the line."""
+
+    def values(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: hide.inside(value) for key, value in event.items()}
+
+    def line(logger: Any, method: str, text: str) -> str:
+        return hide(text)
+
+    return values, line
+
+
 def configure(
     form: Literal["auto", "console", "json"] = "auto",
     *,
@@ -80,6 +93,7 @@ def configure(
             event["sim_ts"] = iso(SIM_TS.get())
         return event
 
+    in_values, in_line = _hiding(hider())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -87,17 +101,17 @@ def configure(
         stamp,
         structlog.processors.format_exc_info,
         redact,
+        in_values,
     ]
     last: Any = structlog.processors.JSONRenderer(default=str)
     if console:
         last = structlog.dev.ConsoleRenderer(colors=out.isatty() and "NO_COLOR" not in os.environ, timestamp_key="ts")
+
     keep = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    format_with = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[keep, last])
     sink = logging.StreamHandler(out)
-    sink.setFormatter(format_with)
-    root = logging.getLogger()
-    root.handlers[:] = [sink]
-    root.setLevel(number)
+    sink.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[keep, last, in_line]))
+    logging.getLogger().handlers[:] = [sink]
+    logging.getLogger().setLevel(number)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -10,6 +10,7 @@ from typing import Any
 from samewire.reading import NAMED
 from samewire.run_file import Component, ModelSpec, RunFile, nested_in
 from samewire.scalars import duration_text
+from samewire.secret_text import SecretRef
 from samewire.signatures import PARTS, SLOTS
 
 _LISTS = tuple((group, joined) for _, group, _, joined in SLOTS if joined)  # written as the lists that they stand for
@@ -74,6 +75,8 @@ def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
 def _plain(value: Any, path_text: Callable[[Path], str]) -> Any:
     if isinstance(value, Path):
         return path_text(value)
+    if isinstance(value, SecretRef):
+        return value.written(path_text)
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dt.date | dt.time):

@@ -1,7 +1,7 @@
 """From a checked run file to a session that is ready: built, trained, its sources in place."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
+from samewire.hiding import hider
 from samewire.run_file import ModelSpec, RunFile
+from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
 from samewire.walk import Walk
 from samewire.warming import latest
@@ -57,10 +59,13 @@ class Prepared(msgspec.Struct, frozen=True):
     def bus(self) -> Bus:
         return self.session.bus
 
-    async def run(self) -> int:
-        """Warms up whoever keeps estimates, then runs all inputs. Returns how many there were."""
+    async def run(self, *instead: AsyncIterable[Event]) -> int:
+        """Warms up whoever keeps estimates, then runs all inputs. Returns how many there were.
+
+        With `instead`, of these sources in place of its own.
+        """
         await self.warm_up()
-        return await self.session.run(*self.sources)
+        return await self.session.run(*(instead or self.sources))
 
     async def warm_up(self) -> int:
         """Feeds the slices before the start to features, models and risk estimates; nobody decides on them.
@@ -128,21 +133,22 @@ def prepare(
     walk = Walk(lambda: feed.events(start, end))
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
-    told: list[Any] = [journal, fold, *recorders, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
+    sinks = sinks_of(run, given)
+    guards = guards_of(run, hider())  # every component has been built, so every secret is known
+    told: list[Any] = [*guards, journal, fold, *recorders]
+    told += [_Slower(feed.interval_ns, slower)] if parts.intervals else []
     if on_progress is not None:
         told.append(_Watch(fold, on_progress, _span(feed, start, end)))
     wiring = _wiring(parts, learnt)
-    every = run.session.snapshot_every
-    if directory is not None and write is not None and every:
-        place = directory / "journal"
-        told.append(Snapshots(place, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns))
+    if directory is not None and write is not None:
+        told += _snapshots(run, feed, directory / "journal", wiring, journal)
     sources = [Replay(walk.events)]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
     return Prepared(
         run_file=run,
         feed=feed,
-        session=Session(wiring, recorders=told, sinks=sinks_of(run, given)),
+        session=Session(wiring, recorders=told, sinks=sinks),
         journal=journal,
         fold=fold,
         sources=tuple(sources),
@@ -154,6 +160,13 @@ def prepare(
         slower=slower,
         walk=lambda: feed.events(start, end),
     )
+
+
+def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: Journal) -> tuple[Snapshots, ...]:
+    every = run.session.snapshot_every
+    if not every:
+        return ()
+    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns),)
 
 
 def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:

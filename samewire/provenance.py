@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import samewire as own_package
 from engine.protocols import Table
 from samewire.build import libraries
+from samewire.places import relative_text
 from samewire.registry import BUILT_IN
 from samewire.run_file import Component, RunFile, nested_in
 
@@ -21,15 +24,16 @@ def provenance(run: RunFile, tables: Iterable[Table]) -> dict[str, Any]:
     return {
         "code": own_code(),
         "components": {name: code_of(component) for name, component in named(run)},
-        "tables": tables_of(tables),
+        "tables": tables_of(run, tables),
         "libraries": libraries(),
         "python": platform.python_version(),
+        "machine": machine(),
     }
 
 
-def tables_of(tables: Iterable[Table]) -> dict[str, str]:
-    """Hash of each table by the name of its file."""
-    return {Path(table.path).name: table.hash for table in tables}
+def tables_of(run: RunFile, tables: Iterable[Table]) -> dict[str, str]:
+    """Hash of each table by its path as seen from the folder of the run file."""
+    return {relative_text(Path(table.path), run.folder): table.hash for table in tables}
 
 
 def own_code() -> str:
@@ -73,3 +77,16 @@ def code_of(component: Component) -> dict[str, str]:
         return {"use": component.use, "sha256": _hash((file,), file.parent)}
     folder = file.parents[module.__name__.count(".") - (file.name != "__init__.py")]
     return {"use": component.use, "sha256": _hash(sorted(folder.rglob("*.py")), folder)}
+
+
+def machine() -> dict[str, Any]:
+    """What else may move a last bit: the kind of processor, Python, and what numpy computes with. Names no machine."""
+    built = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    found = built.get("SIMD Extensions", {})
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "simd": [*found.get("baseline", ()), *found.get("found", ())],
+    }

@@ -1,17 +1,21 @@
 """From a marked tree to a checked run file: every problem is added to a list, nothing is raised at the first."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.secret import HIDDEN, Secret
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where, shown_path
+from samewire.places import joined
 from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
+from samewire.secret_text import SecretRef, holds_secret
 from samewire.signatures import (
     PARTS,
     Schema,
@@ -92,8 +96,8 @@ class Owner:
 class Reader:
     """Collects problems while it turns nodes into values."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
+    def __init__(self, problems: list[Problem], allow: Sequence[str] | None = None) -> None:
+        self.problems, self._allow = problems, allow
 
     def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
         self.problems.append(Problem(code, where, path, got, expected, hint))
@@ -203,7 +207,7 @@ class Reader:
         named = node.values.get("use", node)
         path = f"{spot.path}.use"
         try:
-            kind = resolve(spot.group, use)
+            kind = resolve(spot.group, use, self._allow)
         except UseError as error:
             hint = f'did you mean "{error.hint}"?' if error.hint else ""
             self.add("E109", named.where, path, error.got, error.expected, hint)
@@ -292,9 +296,11 @@ def _raw(node: Node, hint: Any) -> Any:
 
 def _placed(value: Any, node: Node | None) -> Any:
     """The value with its relative paths made absolute from where they were written."""
+    if isinstance(value, SecretRef):
+        return value.placed(lambda path: _placed(path, node))
     if isinstance(value, Path):
         path = value.expanduser()
-        return node.where.origin.folder / path if node is not None and not path.is_absolute() else path
+        return joined(node.where.origin.folder, path) if node is not None else path
     if isinstance(value, list | tuple) and isinstance(node, Items):
         return type(value)(_placed(inner, at) for inner, at in zip(value, node.items, strict=False))
     if isinstance(value, dict) and isinstance(node, Entries):
@@ -317,6 +323,9 @@ def _hint(hint: Any, key: str | int) -> Any:
     return hint.hints.get(str(key), Any) if isinstance(hint, Schema) else inner_hint(hint, key)
 
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
 def _problem(found: dict[str, Any], node: Entries, hint: Any, path: str, owner: Owner) -> Problem:
     """One error of pydantic as a problem at its place in the tree."""
     at: Node = node
@@ -332,7 +341,7 @@ def _problem(found: dict[str, Any], node: Entries, hint: Any, path: str, owner: 
             at, own, path = at.items[part], _hint(own, part), f"{path}[{part}]"
         elif found["type"].startswith("missing") and part == found["loc"][-1]:
             own, path = _hint(own, part), f"{path}.{part}" if isinstance(part, str) else f"{path}[{part}]"
-    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if found["type"] in _UNKNOWN:
         known = owner.keys if parent[0] is node else known_keys(parent[1])
         near = closest(last, known)
         title = f"unknown key for {owner.said}"
@@ -341,12 +350,21 @@ def _problem(found: dict[str, Any], node: Entries, hint: Any, path: str, owner: 
         return Problem("E104", parent[0].keys[last], path, last, expected, hint_text, title)
     if found["type"].startswith("missing"):
         return Problem("E105", at.where, path, "nothing", type_text(own))
+    if holds_secret(own) and isinstance(at, Text) and at.value:
+        return _no_reference(at, path)
     expected = _expected(found, own, parent[1], last)
     if default is not inspect.Parameter.empty:
         expected += f" (default {_default_text(default)})"
     if found["input"] is None and isinstance(at, Text):
         return Problem("E106", at.where, path, described(at), expected)
     return Problem(_code(found["type"]), at.where, path, described(at), expected)
+
+
+def _no_reference(at: Text, path: str) -> Problem:
+    """What stands where the reference to a secret belongs; shown only where it looks like one."""
+    if at.value.startswith("${"):
+        return Problem("E108", at.where, path, described(at), type_text(Secret))
+    return Problem("E115", at.where, path, HIDDEN, type_text(Secret), secret=at.value)
 
 
 def _code(kind: str) -> str:

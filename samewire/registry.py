@@ -1,6 +1,7 @@
 """The built-in components: names in run files and the classes they stand for. Reading it imports nothing."""
 
 import importlib
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -71,6 +72,9 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
 )
 
 
+_OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())
+
+
 class UseError(ConfigError):
     """What `use:` names is no component. `hint` is the nearest name, if there is one near."""
 
@@ -80,8 +84,10 @@ class UseError(ConfigError):
         self.got, self.expected, self.hint = got, expected, hint
 
 
-def resolve(group: str, use: str) -> type[Any]:
+def resolve(group: str, use: str, allow: Sequence[str] | None = None) -> type[Any]:
     """The class that `use` names in this group: a built-in name, or `package.module:Class`.
+
+    With `allow`, only built-ins and classes of the modules that it names, or lies in, are imported at all.
 
     >>> resolve("costs", "bps").__name__
     'Bps'
@@ -94,6 +100,7 @@ def resolve(group: str, use: str) -> type[Any]:
     module, colon, name = names.get(use, use).partition(":")
     if not (colon and module and name):
         raise UseError(group, use, choices(group), closest(use, names))
+    _check_allowed(group, use, module, allow)
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
@@ -104,7 +111,31 @@ def resolve(group: str, use: str) -> type[Any]:
     if not isinstance(found, type):
         own = [key for key, value in vars(importlib.import_module(module)).items() if isinstance(value, type)]
         raise UseError(group, f"{use}: {module} has no class {name!r}", "a class of that module", closest(name, own))
+    _check_allowed(group, use, found.__module__, allow)  # a module may hold a class that it imported
     return found
+
+
+def checked_allow(allow: Sequence[str]) -> tuple[str, ...]:
+    """A list of modules as it may be given. Raises ConfigError for what names none.
+
+    >>> checked_allow(["my_package", "other.models"])
+    ('my_package', 'other.models')
+    """
+    for name in allow:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"allow: {name!r} names no module; say a package or a module, such as my_package.models")
+    return tuple(allow)
+
+
+def _check_allowed(group: str, use: str, module: str, allow: Sequence[str] | None) -> None:
+    """Raises UseError for a module that is neither built in nor below one that is allowed."""
+    if allow is None or module in _OWN_MODULES or any(f"{module}.".startswith(f"{known}.") for known in allow):
+        return
+    shown = use if use.startswith(f"{module}:") else f"{use}, a class of {module}"
+    known = f"built-in names and classes of {', '.join(allow)}" if allow else "built-in names only"
+    raise UseError(
+        group, f"{shown}, which is not on the list of allowed modules", f"{known}; extend the list by --allow"
+    )
 
 
 def choices(group: str) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from samewire.closest import closest
 from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
 from samewire.intervals import with_intervals
+from samewire.places import FOLDER, refuse_override, relative_text, started
 from samewire.plain import run_in_words
 from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
-from samewire.registry import BUILT_IN, choices, resolve
+from samewire.registry import BUILT_IN, checked_allow, choices, resolve
 from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
+from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 VERSION = 1
 KEYS = (
     "schema",
+    "folder",
     "compat",
     "session",
     "feed",
@@ -51,8 +53,13 @@ _MODEL_KEYS = frozenset(ModelKeys.model_fields)
 _OWN_NAMES = ("feed", "ledger", "optimizer", "execution", "risk", "broker")
 
 
-def load_run(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> RunFile:
+def load_run(
+    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), *, allow: Sequence[str] | None = None
+) -> RunFile:
     """The checked run file; `overrides` are texts such as `strategy.topk=20`, later ones win.
+
+    `allow` names packages and modules whose classes `use:` may name beside the built-ins: () none, None any. Nothing
+    else is imported.
 
     Takes the path of a YAML file, or the same as a mapping of Python values, whose relative paths start from the
     working directory. Raises RunFileErrors with every problem at once.
@@ -61,23 +68,32 @@ def load_run(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()
     if isinstance(path, Mapping):
         origin = Origin("the run", Path.cwd())
         root: Node | None = from_python(path, origin)
+        origin = started(root, origin, problems)
+        root = from_python(path, origin)
     else:
         text, origin = read_text(Path(path))
         root = compose(text, origin, problems)
+        if (there := started(root, origin, problems)) != origin:
+            origin, root = there, compose(text, there, [])
         if root is None and not problems:
             problems.append(Problem("E100", Where(origin), "", "an empty file", "a run file"))
     if any(problem.code == "E103" for problem in problems):  # what follows would only be said of the same places
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
     if root is not None and not isinstance(root, Entries):
         problems.append(Problem("E107", root.where, "", described(root), "a mapping with " + ", ".join(KEYS)))
     if not isinstance(root, Entries):
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
+    folder = root.values.get(FOLDER)
     for expression in overrides:
         root = changes.apply(root, expression, problems)
+    refuse_override(root, folder, problems)
+    refuse_addresses(root, problems)
     root, compat = _preset(root, problems)
-    run = _Assembly(root, Reader(problems), origin.folder, compat).run()
+    run = _Assembly(
+        root, Reader(problems, None if allow is None else checked_allow(allow)), origin.folder, compat
+    ).run()
     if run is None or problems:
-        raise RunFileErrors(origin.name, problems)
+        raise errors_of(origin.name, problems, root)
     return run
 
 
@@ -332,14 +348,21 @@ class _Assembly:
 def resolved(run: RunFile) -> dict[str, Any]:
     """The run file as it would be written with every default filled in: mappings, lists, texts, numbers, None.
 
-    Paths are absolute.
+    Paths are relative to the folder that those of the run file start from.
     """
-    return run_in_words(run, VERSION, str)
+    return run_in_words(run, VERSION, lambda path: relative_text(path, run.folder))
 
 
-def dump_run(run: RunFile) -> str:
-    """The resolved run file as YAML; loading it gives an equal RunFile."""
-    return written(resolved(run))
+def dump_run(run: RunFile, beside: Path | None = None) -> str:
+    """The resolved run file as YAML; loading it gives an equal RunFile.
+
+    With `beside`, the folder in which it will lie, paths are relative and `folder:` says from where; else absolute.
+    """
+    if beside is None:
+        return written(run_in_words(run, VERSION, str))
+    said = resolved(run)
+    head = {"schema": said.pop("schema"), FOLDER: relative_text(run.folder, beside.resolve())}
+    return written(head | said)
 
 
 def config_hash(run: RunFile) -> str:
@@ -347,11 +370,5 @@ def config_hash(run: RunFile) -> str:
 
     The same folder in another place has the same hash. What the files hold is no part of it.
     """
-    folder = run.folder
-
-    def relative(path: Path) -> str:
-        return Path(os.path.relpath(path, folder)).as_posix() if path.is_absolute() else path.as_posix()
-
-    words = run_in_words(run, VERSION, relative)
-    text = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(resolved(run), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

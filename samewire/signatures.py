@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Feed, Financing, RiskModel, Table
+from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
+from samewire.secret_text import NAMED_SECRET, SecretText
 
 # What a parameter's type makes of it: the group of the component, what it is unless said, what a list of them becomes.
 SLOTS: tuple[tuple[Any, str, str, str], ...] = (
@@ -28,6 +30,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)
 _SCALARS = (int, float, str, bool, dt.date, dt.time, Path, Any)
+_READ_AS: tuple[tuple[Any, Any], ...] = ((Table, Path), (Secret, SecretText), (dt.date, Day), (dt.time, DayTime))
 _UNIONS = (Union, types.UnionType)
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -179,12 +182,14 @@ def inner_hint(hint: Any, key: str | int) -> Any:
 
 def _readable(kind: type[Any], name: str, hint: Any) -> Any:
     """The type as pydantic reads it from texts; refuses what a run file cannot express."""
-    if hint is Table:
-        return Path
-    if hint is dt.date:
-        return Day
-    if hint is dt.time:
-        return DayTime
+    if hint is str and NAMED_SECRET.search(name):
+        said = f"{kind.__name__}: its parameter {name} has the name of a secret and is typed as text"
+        raise SignatureError(
+            f"{said}, which would be written into every record; type it samewire.Secret or call it otherwise"
+        )
+    for known, read_as in _READ_AS:
+        if hint is known:
+            return read_as
     if hint in (*_SCALARS, type(None)) or get_origin(hint) is Literal:
         return hint
     origin, args = get_origin(hint), get_args(hint)
@@ -219,6 +224,7 @@ def type_text(hint: Any) -> str:
         dt.time: "a time such as 16:00",
         type(None): "null",
         Table: "a path",
+        Secret: "a reference to a secret: ${env:NAME} or ${file:PATH}",
     }
     if not isinstance(hint, types.UnionType) and hint in names:
         return names[hint]

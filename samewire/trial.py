@@ -17,6 +17,7 @@ from engine.protocols import CostModel
 from engine.universe import Universe, universe_of
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import Component, built, nested_in
+from samewire.secret_text import holds_secret
 from samewire.signatures import Schema, schema_of
 
 _READING = ("feeds", "sinks")
@@ -52,6 +53,8 @@ def _possible(component: Component, schema: Schema) -> bool:
         return False
     built_in = component.use in BUILT_IN[component.group]
     hints = get_type_hints(resolve(component.group, component.use).__init__)
+    if any(holds_secret(hint) for hint in hints.values()):  # nothing secret is read to check a run file
+        return False
     if any(hint is Sessions or (hint is Universe and not built_in) for hint in hints.values()):
         return False
     nested = [part for value in component.options.values() for part in nested_in(value)]

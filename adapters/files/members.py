@@ -92,8 +92,8 @@ def _spans(sheet: Sheet, bounds: Bounds) -> tuple[list[int], list[int]]:
     for row, (begin, end) in enumerate(zip(first, last, strict=True)):
         if begin is not None and end is not None and begin > end:
             raise DataError(f"{sheet.at(row)}: from {begin} lies after to {end}; mend the row")
-    lows = {day: bounds(day, None)[0] for day in {*first}}
-    highs = {day: bounds(None, day)[1] for day in {*last}}
+    lows = {day: bounds(day, None)[0] for day in dict.fromkeys(first)}
+    highs = {day: bounds(None, day)[1] for day in dict.fromkeys(last)}
     low = [_ALWAYS if (found := lows[day]) is None else found for day in first]
     return low, [_END if (found := highs[day]) is None else found for day in last]
 

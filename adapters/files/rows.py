@@ -130,7 +130,7 @@ class Surveyor:
             self._steps[step] = self._steps.get(step, 0) + count
         if len(self._steps) > STEPS_MAX:
             kept = sorted(self._steps, key=lambda step: (-self._steps[step], step))[: STEPS_MAX // 2]
-            self._steps = {step: self._steps[step] for step in {*kept, min(self._steps)}}
+            self._steps = {step: self._steps[step] for step in sorted({*kept, min(self._steps)})}
 
     def survey(self, symbols: Iterable[str], *, dated: bool) -> Survey:
         common = max(self._steps, key=lambda step: (self._steps[step], -step), default=0)

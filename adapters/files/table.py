@@ -137,8 +137,8 @@ def _table(path: Path, columns: tuple[str, ...]) -> Any:
         return pq.read_table(path, use_threads=False)
     with path.open(encoding="utf-8-sig") as file:
         names = [name.strip().strip('"') for name in file.readline().split(",")]
-    texts = {column_of(names, field) for field in ("ts", "date", "symbol")} - {None}
-    kinds = {name: pa.float64() for name in columns} | {name: pa.string() for name in texts}
+    texts = [column_of(names, field) for field in ("ts", "date", "symbol")]
+    kinds = {name: pa.float64() for name in columns} | {name: pa.string() for name in texts if name is not None}
     convert = pc.ConvertOptions(
         column_types=kinds, null_values=_EMPTY, strings_can_be_null=False, quoted_strings_can_be_null=False
     )

@@ -31,13 +31,18 @@ def artefact_of(files: dict[str, bytes]) -> Artefact:
     if not files:
         raise ValueError("an artefact must hold at least one file, got none")
     for name in files:
-        if name in (_MANIFEST, ".", "..", "") or "/" in name or "\\" in name or "\0" in name:
+        if not _plain(name):
             raise ValueError(f"artefact: {name!r} cannot be a file's name; use a plain name other than {_MANIFEST}")
     whole = hashlib.sha256()
     for name in sorted(files):
         whole.update(f"{len(name.encode())}:{name}:{len(files[name])}:".encode())
         whole.update(files[name])
     return Artefact(hash=whole.hexdigest(), files=dict(files))
+
+
+def _plain(name: str) -> bool:
+    """Whether it can only be the name of a file within the folder."""
+    return name not in (_MANIFEST, ".", "..", "") and not any(sign in name for sign in "/\\\0")
 
 
 def checked(artefact: Artefact) -> Artefact:
@@ -88,15 +93,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_artefact(folder: Path) -> Artefact:
-    """The artefact of a folder. Raises StateError when a file is missing or any byte differs from what was written."""
+    """The artefact of a folder. StateError when it is not file by file and byte by byte what was written."""
     try:
         manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise StateError(f"{folder}: no artefact can be read ({error}); name a folder that training wrote") from error
     files: dict[str, bytes] = {}
+    more = sorted({path.name for path in folder.iterdir()} - {*manifest.files, _MANIFEST})
+    if more:
+        raise StateError(f"{folder}: it holds {more[0]}, which its {_MANIFEST} does not name; copy or train it again")
     for name, digest in manifest.files.items():
-        if Path(name).name != name:
+        if not _plain(name):
             raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
+        if (folder / name).is_symlink():
+            raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
         try:
             files[name] = (folder / name).read_bytes()
         except OSError as error:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json, table
 
 
-def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_OUTPUT) -> int:
+def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO_OUTPUT) -> int:
     """Checks a run file and prints all its problems at once, without reading any market data.
 
     Parameters
@@ -15,9 +15,9 @@ def check(run_file: Path, /, *, overrides: Overrides = (), output: Output = NO_O
     """
     from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
-    from samewire.schema import config_hash, load_run
+    from samewire.schema import config_hash
 
-    run = load_run(run_file, overrides)
+    run = taken.load(run_file)
     parts = [
         ("session", run.session.name),
         ("feed", run.feed.use),

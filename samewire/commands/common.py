@@ -4,9 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from samewire.run_file import RunFile
 
 
 @Parameter(name="*")
@@ -34,7 +38,44 @@ Overrides = Annotated[
         name="--set", help="PATH=VALUE, e.g. strategy.topk=20; may be given again.", negative="", show_default=False
     ),
 ]
+Allow = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--allow",
+        help="Module or package whose classes the run file may name; may be given again. built-in: none beside ours.",
+        negative="",
+        show_default=False,
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Taken:
+    """How the run file is taken."""
+
+    overrides: Overrides = ()
+    allow: Allow = ()
+
+    def load(self, run_file: Path) -> "RunFile":
+        """The checked run file."""
+        from samewire.schema import load_run
+
+        return load_run(run_file, self.overrides, allow=allowed(self.allow))
+
+
+AS_IT_STANDS = Taken()
+BUILT_IN_ONLY = "built-in"  # no module can be called so
 NO_OUTPUT = Output()
+
+
+def allowed(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The modules after --allow, as `load_run` takes them; without the option every module may be imported.
+
+    >>> allowed(()), allowed(("built-in",)), allowed(("built-in", "mine"))
+    (None, (), ('mine',))
+    """
+    return tuple(name for name in names if name != BUILT_IN_ONLY) if names else None
 
 
 def say(text: str) -> None:

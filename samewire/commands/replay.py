@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json
+from engine.errors import ConfigError
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json
 
 if TYPE_CHECKING:
     from samewire.result import Result
@@ -15,9 +16,10 @@ def replay(
     run_file: Path,
     /,
     *,
-    overrides: Overrides = (),
+    taken: Taken = AS_IT_STANDS,
     out: Path | None = None,
     overwrite: bool = False,
+    pace: float | None = None,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over history and prints the figures.
@@ -30,11 +32,13 @@ def replay(
         Session directory to write: tables, journal, report. Nothing is written when left out.
     overwrite
         Replace the session directory that is there.
+    pace
+        Seconds of history that pass in one second, e.g. 86400: a day a second. As fast as possible when left out.
     """
-    from samewire.schema import load_run
-
-    run = load_run(run_file, overrides)
-    result = run_with_progress(run, out, overwrite, output)
+    if pace is not None and not 0 < pace < float("inf"):
+        raise ConfigError(f"--pace {pace}: pace must be above 0 and finite, in seconds of history a second")
+    run = taken.load(run_file)
+    result = run_with_progress(run, out, overwrite, output, pace or 0.0)
     if output.json:
         say_json(as_json(result))
         return 0
@@ -51,13 +55,14 @@ def as_json(result: "Result") -> dict[str, Any]:
     return {"ok": True, "directory": directory, "summary": result.summary}
 
 
-def run_with_progress(run: "RunFile", out: Path | None, overwrite: bool, output: Output) -> "Result":
+def run_with_progress(run: "RunFile", out: Path | None, overwrite: bool, output: Output, pace: float = 0.0) -> "Result":
     """Runs to the end with logs and progress on stderr."""
     import structlog
 
     from engine.clock import SystemClock
     from samewire.execute import execute
     from samewire.logs import bound_run, configure
+    from samewire.pacing import Manner
     from samewire.progress import showing
     from samewire.schema import config_hash
 
@@ -66,7 +71,7 @@ def run_with_progress(run: "RunFile", out: Path | None, overwrite: bool, output:
     log = structlog.get_logger("samewire.replay")
     with bound_run(config_hash(run), clock) as run_id, showing(clock, quiet=output.quiet) as show:
         log.info("session.started", name=run.session.name)
-        work = execute(run, out=out, overwrite=overwrite, on_progress=show, clock=clock, run_id=run_id)
+        work = execute(run, out=out, overwrite=overwrite, on_progress=show, clock=clock, manner=Manner(run_id, pace))
         result = asyncio.run(work)
         log.info("session.finished", digest=result.summary.get("digest"), slices=result.summary.get("slices"))
     return result

@@ -1,6 +1,7 @@
 """A user's own components, as a run file may name them: real parts, small enough to see through."""
 
 import datetime as dt
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.events import DAY_NS, Bars, Book, Event, Features, Signal, Target, TargetKind
+from engine.events import DAY_NS, Bars, Book, Event, Features, Note, Signal, Target, TargetKind
 from engine.protocols import Issue, RiskModel, Table
+from engine.secret import Secret
 from engine.universe import Universe, universe_of
 from tests.make import day, market
 
@@ -181,3 +183,48 @@ class Shapeless:
 
 
 first_day = day(0)
+
+
+class Guarded:
+    """A strategy that logs in somewhere: it holds the same share of everything once it has its password."""
+
+    interval_ns = 0
+
+    def __init__(
+        self, *, password: Secret, keys: dict[str, Secret] | None = None, spare: Secret | None = None, fail: str = ""
+    ) -> None:
+        self.given = (password, keys or {}, spare)
+        self._password, self._fail, self._told = password, fail, False
+        if fail == "start":
+            raise ValueError(f"login as {password.reveal()} was refused")
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target:
+        clear = self._password.reveal()
+        if not self._told:
+            self._told = True
+            logging.getLogger("guarded").warning("connected with %s, that is %s", self._password, clear)
+            logging.getLogger("guarded").error("odd answer", extra={"answer": clear})
+            try:
+                raise ConnectionError(f"retry with {clear!r}")
+            except ConnectionError:
+                logging.getLogger("guarded").exception("lost the line")
+        if self._fail == "slice":
+            try:
+                raise LookupError(f"no session for {clear}")
+            except LookupError as error:
+                raise RuntimeError(f"gateway: {clear} expired") from error
+        n = len(book.qty)
+        none = np.full(n, np.nan)
+        return Target(
+            ts=book.ts,
+            source="guarded",
+            kind=TargetKind.WEIGHT,
+            value=np.full(n, 0.5 / n),
+            alpha=none,
+            limit=none,
+            stop=none,
+        )
+
+    def on_bars(self, bars: Bars, /) -> Note:
+        text = self._password.reveal() if self._fail == "note" else f"as {self._password}"
+        return Note(ts=bars.ts, source="guarded", kind="login", text=text)

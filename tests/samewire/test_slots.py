@@ -250,7 +250,7 @@ def test_a_list_is_written_back_as_a_list_and_hashed(written: Path, tmp_path: Pa
     run = load_run(written)
     said = resolved(run)["broker"]
     assert [part["use"] for part in said["costs"]] == ["per_share", "volume_share", "bps"]
-    assert said["financing"][0]["table"] == str(tmp_path / "rates.csv")
+    assert said["financing"][0]["table"] == "rates.csv"
     (tmp_path / "again.yaml").write_text(dump_run(run))
     assert load_run(tmp_path / "again.yaml") == run
     hashes = {config_hash(run), config_hash(load_run(written, ["broker.costs[0].rate=1"]))}
