@@ -43,9 +43,14 @@ class ComponentError(SamewireError):
 
 
 def failure_of(component: str, event: str, ts: int, error: BaseException) -> ComponentError:
-    """What a component raised, with its name and slice; it keeps the exit code of an error of ours."""
+    """What a component raised, with its name and slice; it keeps the exit code of an error of ours.
+
+    A failure that says so already is said again by a new one, which may be raised from it.
+    """
     if isinstance(error, ComponentError):
-        return error
+        failure = ComponentError(error.component, error.event, error.ts, error.cause)
+        failure.exit_code = error.exit_code
+        return failure
     kind = "" if isinstance(error, SamewireError) else f"{error.__class__.__name__}: "
     failure = ComponentError(component, event, ts, f"{kind}{error}")
     failure.exit_code = getattr(error, "exit_code", ComponentError.exit_code)

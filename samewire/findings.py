@@ -40,6 +40,10 @@ def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
     for name in sorted({**manifest.get("libraries", {}), **now["libraries"]}):
         yield from _changed(LIBRARY, name, manifest.get("libraries", {}).get(name), now["libraries"].get(name))
     yield from _changed(LIBRARY, "python", manifest.get("python"), now["python"])
+    for name in sorted({**manifest.get("machine", {}), **now["machine"]}):
+        yield from _changed(
+            LIBRARY, f"machine: {name}", manifest.get("machine", {}).get(name), now["machine"].get(name)
+        )
     kept = manifest.get("components", {})
     for name, component in named(run):
         if name in kept:

@@ -25,6 +25,7 @@ class Recorded:
     universe: Universe
     interval_ns: int  # of the slices
     digest: str
+    allow: tuple[str, ...] | None = None  # modules that its run file may name beside the built-ins, None = any
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -38,7 +39,7 @@ class Recorded:
         if not path.is_file():
             return DataError(f"{self.directory}: the session directory has no run.yaml; restore it")
         try:
-            return load_run(path)
+            return load_run(path, allow=self.allow)
         except SamewireError as error:
             return error
 
@@ -63,14 +64,14 @@ class Recorded:
             return "the session directory has no run.yaml"
         return f"its run.yaml cannot be read here: {str(self._read).splitlines()[0]}"
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, *, bars: bool = True) -> Iterator[Entry]:
         """The records of the journal, checked; bars that stand in the files of the feed are read from there.
 
-        `event` is None for features, and for bars that cannot be read from there any more.
+        `event` is None for features, and for bars that cannot be read from there any more, or are not asked for.
         """
         from adapters.files.journal_file import read_journal
 
-        yield from read_journal(self.directory / "journal", self.digest, _Bars(self))
+        yield from read_journal(self.directory / "journal", self.digest, _Bars(self) if bars else None)
 
 
 class _Bars:
@@ -92,12 +93,12 @@ class _Bars:
         return None if self._found is None else self._found(record)
 
 
-def open_recorded(directory: Path) -> Recorded:
-    """A session directory. Raises DataError where there is none."""
+def open_recorded(directory: Path, allow: tuple[str, ...] | None = None) -> Recorded:
+    """A session directory, whose run file may name classes of these modules only. DataError where there is none."""
     try:
         manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
         universe = universe_from(manifest["universe"])
-        return Recorded(directory, manifest, universe, int(manifest["interval_ns"]), str(manifest["digest"]))
+        return Recorded(directory, manifest, universe, int(manifest["interval_ns"]), str(manifest["digest"]), allow)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{directory}: no session directory ({error}); name one that replay --out or demo wrote"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samewire.commands.common import NO_OUTPUT, Output, say, say_json
+from samewire.commands.common import NO_OUTPUT, Allow, Output, allowed, say, say_json
 
 if TYPE_CHECKING:
     from samewire.findings import Finding
@@ -19,6 +19,7 @@ def rerun(
     out: Path | None = None,
     overwrite: bool = False,
     anyway: bool = False,
+    allow: Allow = (),
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a recorded session again, training included, and compares its digest.
@@ -41,7 +42,7 @@ def rerun(
     from samewire.recorded import open_recorded
     from samewire.rerunning import first_change
 
-    recorded = open_recorded(directory)
+    recorded = open_recorded(directory, allowed(allow))
     change = first_change(recorded)
     if change is not None and not anyway:
         said = f"{change}; mend it, or say --anyway to run all the same"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, say
+from samewire.commands.common import NO_OUTPUT, Allow, Output, allowed, say
 
 
 @Parameter(name="*")
@@ -31,6 +31,7 @@ def tap(
     *,
     directory: Annotated[Path, Parameter(name="--dir")],
     only: Filter = Filter(),
+    allow: Allow = (),
     output: Output = NO_OUTPUT,
 ) -> int:
     """Prints the events of a topic, one row a symbol or order leg; with --format json one JSON object a line.
@@ -49,7 +50,7 @@ def tap(
 
     if topic not in TOPICS:
         raise _wrong(f"tap: no topic is called {topic!r}", ", ".join(TOPICS), closest(topic, TOPICS))
-    recorded = open_recorded(directory)
+    recorded = open_recorded(directory, allowed(allow))
     symbols = recorded.symbols
     place: int | None = None
     if only.symbol:
@@ -57,7 +58,9 @@ def tap(
             raise _wrong(f"tap: {only.symbol!r} is not in the universe", _few(symbols), closest(only.symbol, symbols))
         place = symbols.index(only.symbol)
     printed = _Printer(output.json)
-    for count, row in enumerate(_selected(recorded.entries(), topic, only, (symbols, place))):
+    for count, row in enumerate(
+        _selected(recorded.entries(bars=topic in ("bars", "all")), topic, only, (symbols, place))
+    ):
         if only.limit and count >= only.limit:
             break
         printed.row(row)

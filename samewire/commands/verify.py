@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, say, say_json
+from samewire.commands.common import NO_OUTPUT, Allow, Output, allowed, say, say_json
 
 IDENTICAL, DIFFERENT = 0, 1
 
@@ -16,6 +16,7 @@ def verify(
     /,
     *,
     since: Annotated[str, Parameter(name="--from")] = "",
+    allow: Allow = (),
     output: Output = NO_OUTPUT,
 ) -> int:
     """Feeds the recorded inputs of a session alone through its wiring and compares every event.
@@ -37,7 +38,7 @@ def verify(
     from samewire.verifying import as_json, lines
     from samewire.verifying import verify as check
 
-    recorded = open_recorded(directory)
+    recorded = open_recorded(directory, allowed(allow))
     snapshot = None
     if since:
         snapshot = latest(directory / "journal", None if since == "last" else instant(since))

@@ -5,10 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, say, say_json
+from samewire.commands.common import NO_OUTPUT, Output, allowed, say, say_json
 
 
-def why(order: str, /, *, directory: Annotated[Path, Parameter(name="--dir")], output: Output = NO_OUTPUT) -> int:
+def why(
+    order: str, /, *, directory: Annotated[Path, Parameter(name="--dir")], allow: Allow = (), output: Output = NO_OUTPUT
+) -> int:
     """The chain of an order: bar, features, signal, target, what bound in the optimizer, rounding, gate, order, fills.
 
     Everything is read from the journal. Features are computed again from the recorded bars where the session's
@@ -25,7 +27,7 @@ def why(order: str, /, *, directory: Annotated[Path, Parameter(name="--dir")], o
     from samewire.explain.orders import explain_order
     from samewire.recorded import open_recorded
 
-    found = explain_order(open_recorded(directory), order)
+    found = explain_order(open_recorded(directory, allowed(allow)), order)
     if output.json:
         say_json({"ok": True, **plain(found)})
     else:
@@ -34,7 +36,13 @@ def why(order: str, /, *, directory: Annotated[Path, Parameter(name="--dir")], o
 
 
 def why_not(
-    symbol: str, time: str, /, *, directory: Annotated[Path, Parameter(name="--dir")], output: Output = NO_OUTPUT
+    symbol: str,
+    time: str,
+    /,
+    *,
+    directory: Annotated[Path, Parameter(name="--dir")],
+    allow: Allow = (),
+    output: Output = NO_OUTPUT,
 ) -> int:
     """Why a symbol was not traded at the first slice at or after a time: the first link of the chain that stopped it.
 
@@ -51,7 +59,7 @@ def why_not(
     from samewire.explain.missing import explain_missing
     from samewire.recorded import open_recorded
 
-    found = explain_missing(open_recorded(directory), symbol, time)
+    found = explain_missing(open_recorded(directory, allowed(allow)), symbol, time)
     if output.json:
         say_json({"ok": True, **plain(found)})
     else:

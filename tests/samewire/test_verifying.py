@@ -349,3 +349,12 @@ def test_rerun_names_the_first_hash_that_differs_and_does_not_run(copy: Path) ->
     assert "differs: digest " in anyway.stdout
     model(copy, formula="bars.close - last")
     assert "code: mine (mine:Mine) was" in samewire(copy, "rerun", "out", "--quiet").stdout
+
+
+def test_a_session_of_somebody_else_imports_nothing_that_is_not_allowed(copy: Path) -> None:
+    (copy / "mine.py").write_text("raise SystemExit('imported')")
+    for command in (["verify", "out"], ["rerun", "out"], ["tap", "bars", "--dir", "out"]):
+        done = samewire(copy, *command, "--allow", "built-in", "--quiet")
+        assert "imported" not in done.stdout + done.stderr
+        assert done.returncode == (0 if command[0] == "tap" else 2), done.stderr
+    assert samewire(copy, "tap", "fills", "--dir", "out", "--limit", "1").returncode == 0
