@@ -59,13 +59,14 @@ def version() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    from samewire.hiding import hiding
     from samewire.ownership import stranger
 
     said = stranger()
     if said:
         sys.stderr.write(said + "\n")
         return EXIT_ARGUMENTS
+    from samewire.hiding import hiding  # from here on our own packages are known to be ours
+
     with contextlib.suppress(ValueError):  # a user's modules lie where the command is called; never before our own
         sys.path.append(os.getcwd()) if os.getcwd() not in sys.path else None
     terminated: list[int] = []

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, allowed, say, say_json
+from samewire.commands.common import NO_OUTPUT, Allow, Output, allowed, say, say_json
 
 
 def why(
