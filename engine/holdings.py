@@ -14,6 +14,7 @@ from engine.protocols import Bookkeeping
 from engine.universe import Universe
 
 COLUMNS = ("cash", "qty", "mark", "entry", "best", "opened", "realised", "fees", "income")
+_MOVED = ("qty", "entry", "best", "opened", "realised", "fees")  # of them, by a fill
 _FEW = 48  # fills up to which a loop is faster than arrays
 
 
@@ -48,16 +49,16 @@ class Holdings:
     def _few(self, fills: Fills) -> None:
         """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
         finite, multipliers, currencies = True, self._universe.multiplier, self._universe.currency
-        names = ("qty", "entry", "best", "opened", "realised", "fees")
-        qty, entry, best, opened, realised, paid = (getattr(self, name).copy() for name in names)
+        qty, entry, best, opened, realised, paid = [getattr(self, name).copy() for name in _MOVED]
         money = self.cash.tolist()
         columns = (fills.symbol, fills.qty, fills.price, np.add.reduce(fills.fees, 1), fills.at)
-        for s, dq, price, fee, at in zip(*(column.tolist() for column in columns), strict=True):
-            finite &= isfinite(dq) and isfinite(price) and price > 0
-            before, cost, multiplier = qty.item(s), entry.item(s), multipliers.item(s)
+        for s, dq, price, fee, at in zip(*[column.tolist() for column in columns], strict=True):
+            finite = finite and isfinite(dq) and isfinite(price) and price > 0
+            before, multiplier = qty.item(s), multipliers.item(s)
             after = before + dq
-            reduces = before * dq < 0
-            if reduces:
+            side = before * dq
+            if side < 0:
+                cost = entry.item(s)
                 closed = before if before * after < 0 else -dq
                 realised[s] = realised.item(s) + closed * (price - cost) * multiplier
             if after == 0:
@@ -66,16 +67,16 @@ class Holdings:
             elif before == 0 or before * after < 0:
                 entry[s], opened[s], mark = price, at, self.mark.item(s)
                 best[s] = price if mark != mark or (mark - price) * after < 0 else mark
-            elif not reduces:
-                entry[s] = (before * cost + dq * price) / after
+            elif side > 0:
+                entry[s] = (before * entry.item(s) + dq * price) / after
             qty[s] = after
             paid[s] = paid.item(s) + fee
             money[currencies.item(s)] -= dq * price * multiplier + fee
         if not finite:
             raise _unsound(fills)
         self.cash = np.array(money)
-        for name, array in zip(names, (qty, entry, best, opened, realised, paid), strict=True):
-            setattr(self, name, array)
+        self.qty, self.entry, self.best, self.opened = qty, entry, best, opened
+        self.realised, self.fees = realised, paid
 
     def _many(self, fills: Fills) -> None:
         """The same for many fills, each of another symbol, in arrays.
@@ -215,7 +216,7 @@ def _put(array: Any, rows: Any, values: Any) -> Any:
 
 def frozen(array: Any) -> Any:
     """The array, read-only from now on: a book shares it."""
-    array.flags.writeable = False
+    array.setflags(False)  # by position, and not through `flags`: it is done seven times a slice
     return array
 
 

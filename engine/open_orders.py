@@ -64,20 +64,18 @@ class OpenLegs:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
         if not len(approved.ids):
             return
-        columns: dict[str, Any] = {name: getattr(approved, old) for name, old in _FROM_LEGS.items()}
+        added = _opened(approved)
         if np.count_nonzero(approved.action):
             self._ask(approved)
             new = approved.action == _NEW
             if not new.any():
                 return
-            columns = {name: column[new] for name, column in columns.items()}
+            added = _picked(added, new)
         if self.legs.ids.size:
-            known, sent = self._known(), columns["ids"].tolist()
+            known, sent = self._known(), added.ids.tolist()
             if not known.isdisjoint(sent):  # sent twice is one order
-                fresh = np.array([order not in known for order in sent])
-                columns = {name: column[fresh] for name, column in columns.items()}
+                added = _picked(added, np.array([order not in known for order in sent]))
             known.update(sent)
-        added = OpenOrders(**columns)
         live = np.ones(len(added.ids), bool)
         triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
         if not self.legs.ids.size:
@@ -202,7 +200,7 @@ class OpenLegs:
             rows: Any = slice(count) if youngest else keep
             if self._ids is not None:
                 self._ids.difference_update((self.legs.ids[count:] if youngest else self.legs.ids[~keep]).tolist())
-            self.legs = OpenOrders(**{name: getattr(self.legs, name)[rows] for name in _COLUMNS})
+            self.legs = _picked(self.legs, rows)
             self._triggered = self._triggered[rows]
         self._sum()
 
@@ -213,8 +211,9 @@ class OpenLegs:
     def _sum(self) -> None:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
         live = left if np.count_nonzero(triggered) == len(left) else np.where(triggered, left, 0.0)
-        self.working = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
-        self.working.flags.writeable = False
+        working: Any = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
+        working.setflags(False)  # by position: it is done four times a slice
+        self.working = working
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}
@@ -239,8 +238,21 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one is other or (len(one) == len(other) and 0 not in (one == other).tobytes())
 
 
+def _opened(legs: Approved) -> OpenOrders:
+    """These legs as open orders; the `ref` of a new one is its parent."""
+    return OpenOrders(
+        ids=legs.ids,
+        parent=legs.ref,
+        symbol=legs.symbol,
+        left=legs.qty,
+        kind=legs.kind,
+        limit=legs.limit,
+        stop=legs.stop,
+    )
+
+
+def _picked(legs: OpenOrders, rows: Any) -> OpenOrders:
+    return OpenOrders(**{name: getattr(legs, name)[rows] for name in _COLUMNS})
+
+
 _COLUMNS = OpenOrders.__struct_fields__
-# Where an open order's columns come from; a leg's `ref` is its parent when it is new.
-_FROM_LEGS = {"ids": "ids", "parent": "ref", "symbol": "symbol", "left": "qty"} | {
-    k: k for k in ("kind", "limit", "stop")
-}

@@ -62,19 +62,18 @@ def plain(orders: Approved, standing: Standing) -> bool:
         return False
     if standing.busy is not None:
         return False
-    at = symbol.astype(np.intp)
-    if np.count_nonzero(qty) < len(qty) or (np.count_nonzero(standing.gone) and np.count_nonzero(standing.gone[at])):
+    at, shares = symbol.astype(np.intp), qty.tolist()
+    if 0.0 in shares or (np.count_nonzero(standing.gone) and np.count_nonzero(standing.gone[at])):
         return False
-    lots = qty if standing.single else qty / standing.lot[at]
-    good: Mask = lots == np.rint(lots)
-    shares = qty.tolist()
     if not (min(shares) >= -MOST_SHARES and max(shares) <= MOST_SHARES):  # NaN is no whole number of lots
         return False
-    if standing.free is not None:
-        if len(set(symbols)) < len(symbols):
-            return False
-        good &= np.minimum(qty, 0.0) + standing.free[at] >= -_NEAR_ZERO
-    return every(good)
+    lots = qty if standing.single else qty / standing.lot[at]
+    if not every(lots == np.rint(lots)):
+        return False
+    if standing.free is None:
+        return True
+    after = standing.free[at] + np.minimum(qty, 0.0)
+    return len(set(symbols)) == len(symbols) and min(after.tolist()) >= -_NEAR_ZERO
 
 
 def judge(orders: Approved, rows: Rows, standing: Standing) -> Verdict:

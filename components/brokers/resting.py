@@ -38,6 +38,9 @@ class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     spent: Spent | None = None  # None = none has traded
 
 
+_HANDFUL = 1024
+
+
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
@@ -70,13 +73,28 @@ def constant(length: int, value: int, dtype: type[np.int32] | type[np.int64]) ->
     return column
 
 
+class Same:
+    """One value for every row: a read-only column in the length that is asked for, shared by the handfuls of legs."""
+
+    def __init__(self, value: float, dtype: type[Any]) -> None:
+        self._column = _frozen(np.full(_HANDFUL, value, dtype))
+
+    def __call__(self, length: int) -> NDArray[Any]:
+        column = self._column
+        return column[:length] if length <= _HANDFUL else np.full(length, column[0], column.dtype)
+
+
+_ZERO, _FOREVER, _UNSEEN = Same(0, np.int32), Same(2**63 - 1, np.int64), Same(False, np.bool_)
+
+
 def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
     """These legs, as just accepted; all legs, sharing the arrays of the orders, where no rows are named."""
     columns = (orders.ids, orders.symbol, orders.qty, orders.tif, orders.expires)
     if rows is not None:
         columns = tuple(column[rows] for column in columns)
     ids, symbol, qty, tif, expires = columns
-    zero, until = np.zeros(len(ids), np.int32), constant(len(ids), _FOREVER, np.int64)
+    count = len(ids)
+    zero, until = _ZERO(count), _FOREVER(count)
     if np.count_nonzero(tif):
         until = np.where(tif == TimeInForce.GOOD_TILL_DATE, expires, until)
     return Resting(
@@ -86,10 +104,10 @@ def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
         state=zero,  # OrderState.ACCEPTED
         tif=tif,
         until=until,
-        accepted=constant(len(ids), orders.ts, np.int64),
-        number=np.arange(number, number + len(ids)),
+        accepted=constant(count, orders.ts, np.int64),
+        number=np.arange(number, number + count),
         count=zero,
-        seen=np.zeros(len(ids), bool),
+        seen=_UNSEEN(count),
         terms=_terms_of(orders, rows) if np.count_nonzero(orders.kind) else None,
     )
 
@@ -185,7 +203,6 @@ def row_of(orders: Resting, order_id: int) -> int:
 
 
 COLUMNS = tuple(name for name in Resting.__struct_fields__ if name not in ("terms", "spent"))
-_FOREVER = 2**63 - 1
 
 
 def _by_tif(ends: dict[TimeInForce, OrderState]) -> Codes:
