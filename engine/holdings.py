@@ -123,8 +123,6 @@ class Holdings:
 
     def split(self, s: int, ratio: float) -> None:
         """A split: quantity times ratio, prices over ratio; what is no whole share is paid out at the adjusted mark."""
-        if not (ratio > 0 and np.isfinite(ratio)):
-            raise DataError(f"ledger: split of {self._universe.symbols[s]} has ratio {ratio}; it must be positive")
         row = np.array([s], np.int32)
         exact = self.qty[s] * ratio
         fraction = self._fraction(float(exact), s)
@@ -168,9 +166,6 @@ class Holdings:
 
         What is no whole share is paid out at the adjusted mark, as after a split.
         """
-        if not (ratio > 0 and np.isfinite(ratio)):
-            symbol = self._universe.symbols[old]
-            raise DataError(f"ledger: symbol change of {symbol} has ratio {ratio}; state new shares for one old")
         rows = np.array([old, new], np.int32)
         if np.isnan(self.mark[new]):
             self.mark = _put(self.mark, rows[1:], self.mark[old : old + 1] / ratio)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.actions import check_actions
 from engine.errors import DataError
 from engine.events import (
     ActionKind,
@@ -158,6 +159,7 @@ class Ledger:
         self._derive()
 
     def on_actions(self, actions: Actions, /) -> Book:
+        check_actions("ledger", actions, self._universe)
         self._ts = actions.ts
         for i in range(len(actions.kind)):
             self._act(actions, i)

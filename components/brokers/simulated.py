@@ -16,8 +16,8 @@ from components.brokers.resting import SeenIds, taken
 from components.brokers.settlement import Settlement
 from components.brokers.upkeep import Demand, Upkeep
 from components.brokers.venue import FillTiming, Venue
+from engine.actions import check_actions
 from engine.calendar import Sessions
-from engine.errors import DataError
 from engine.events import (
     SESSION_CLOSED,
     ActionKind,
@@ -320,7 +320,7 @@ class Simulated:
         """A split adjusts quantity and prices of open orders; a delisting or a change of symbol cancels them."""
         out: list[Reports] = []
         blotter = self._dealing.blotter
-        self._check_splits(actions)
+        check_actions(self._name, actions, self._universe)
         for i in range(len(actions.kind)):
             kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
             if kind is ActionKind.CASH_DIVIDEND:
@@ -344,12 +344,6 @@ class Simulated:
                 self._learn(self._unlearnt)
             self._adjusts(actions)
         return tuple(out)
-
-    def _check_splits(self, actions: Actions) -> None:
-        bad = (actions.kind == ActionKind.SPLIT) & ~((actions.ratio > 0) & (actions.ratio < np.inf))
-        for i in np.flatnonzero(bad).tolist():
-            symbol, ratio = self._universe.symbols[int(actions.symbol[i])], float(actions.ratio[i])
-            raise DataError(f"{self._name}: split of {symbol} has ratio {ratio}; it must be positive")
 
     def save(self) -> bytes:
         return pack(
