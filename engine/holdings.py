@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.events import Codes, Fills, Vector
+from engine.open_orders import frozen
 from engine.protocols import Bookkeeping
 from engine.universe import Universe
 
@@ -207,12 +208,6 @@ def _put(array: Any, rows: Any, values: Any) -> Any:
     copy = array.copy()
     copy[rows] = values
     return copy
-
-
-def frozen(array: Any) -> Any:
-    """The array, read-only from now on: a book shares it."""
-    array.setflags(False)  # by position, and not through `flags`: it is done seven times a slice
-    return array
 
 
 def added(array: Vector, rows: Any, values: Vector) -> Vector:

@@ -26,8 +26,8 @@ from engine.events import (
     Reports,
     Stamps,
 )
-from engine.holdings import COLUMNS, Holdings, added, frozen
-from engine.open_orders import OpenLegs
+from engine.holdings import COLUMNS, Holdings, added
+from engine.open_orders import OpenLegs, frozen
 from engine.protocols import Bookkeeping
 from engine.state import check_appended, pack, unpack
 from engine.universe import Universe

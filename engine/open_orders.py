@@ -15,11 +15,18 @@ _REPLACED = int(OrderState.REPLACED)
 _NEW, _REPLACE = int(LegAction.NEW), int(LegAction.REPLACE)
 _VERSION = 2
 _NEAR_TICK = 1e-6  # ticks
+_FEW = 48  # ids up to which a look for each is faster than sorting them
 
 
 def _empty() -> OpenOrders:
     none, ids, codes = np.empty(0), np.empty(0, np.uint64), np.empty(0, np.int32)
     return OpenOrders(ids=ids, parent=ids, symbol=codes, left=none, kind=codes, limit=none, stop=none)
+
+
+def frozen(array: Any) -> Any:
+    """The array, read-only from now on: a book shares it."""
+    array.setflags(False)  # by position, and not through `flags`: it is done seven times a slice
+    return array
 
 
 def split_price(price: Vector, ratio: float, tick: float, up: Mask) -> Vector:
@@ -80,11 +87,14 @@ class OpenLegs:
         triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
         if not self.legs.ids.size:
             self.legs, self._triggered = added, triggered
-        else:
-            both = (self.legs, added)
-            self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
-            self._triggered = np.concatenate([self._triggered, triggered])
-        self._sum()
+            self._sum()
+            return
+        both = (self.legs, added)
+        self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
+        self._triggered = np.concatenate([self._triggered, triggered])
+        working = self.working.copy()  # in the order of the legs, as `_sum` does: not a bit of it differs
+        np.add.at(working, added.symbol, np.where(triggered, added.left, 0.0))
+        self.working = frozen(working)
 
     def _known(self) -> set[int]:
         if self._ids is None:
@@ -130,6 +140,8 @@ class OpenLegs:
         if not found.any():
             return
         rows, state, quantity = rows[found], state[found], reports.left[found]
+        if not np.count_nonzero(state) and _same(legs.left[rows], quantity):
+            return  # accepted, as approved
         ended = state >= _CANCELLED
         left: Vector = self.legs.left.copy()
         left[rows] = np.where(ended, 0.0, quantity)
@@ -175,6 +187,8 @@ class OpenLegs:
             return np.arange(first, len(mine)), np.ones(len(ids), bool)
         if not mine.size or not ids.size or self._known().isdisjoint(ids.tolist()):
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+        if len(ids) <= _FEW:
+            return self._find_each(ids.tolist())
         order = np.argsort(ids, kind="stable")  # the few are sorted, not the many
         place = np.minimum(np.searchsorted(ids, mine, sorter=order), len(ids) - 1)
         rows, found = np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
@@ -189,6 +203,12 @@ class OpenLegs:
             np.maximum.at(row_of, group, rows)
             rows, found = row_of[group], known[group]
         return rows, found
+
+    def _find_each(self, ids: list[int]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        mine, known = self.legs.ids, self._known()
+        rows = [int((mine == order).argmax()) if order in known else -1 for order in ids]
+        places = np.array(rows, np.intp)
+        return np.maximum(places, 0), places >= 0
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
         count = int(np.count_nonzero(keep))
@@ -211,9 +231,7 @@ class OpenLegs:
     def _sum(self) -> None:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
         live = left if np.count_nonzero(triggered) == len(left) else np.where(triggered, left, 0.0)
-        working: Any = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
-        working.setflags(False)  # by position: it is done four times a slice
-        self.working = working
+        self.working = frozen(np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False))
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}

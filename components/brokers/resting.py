@@ -1,7 +1,7 @@
 """Orders that rest at a broker, as columns in the order of acceptance, and the ids it has seen."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -84,7 +84,8 @@ class Same:
         return column[:length] if length <= _HANDFUL else np.full(length, column[0], column.dtype)
 
 
-_ZERO, _FOREVER, _UNSEEN = Same(0, np.int32), Same(2**63 - 1, np.int64), Same(False, np.bool_)
+FOREVER = 2**63 - 1  # the `until` of an order without a date
+_ZERO, _FOREVER, _UNSEEN = Same(0, np.int32), Same(FOREVER, np.int64), Same(False, np.bool_)
 
 
 def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
@@ -145,24 +146,24 @@ def spent_of(orders: Resting, width: int = 0) -> Spent:
     return Spent(filled=np.zeros(count), paid=np.zeros((count, len(FEE_KINDS))), memo=np.zeros((count, width)))
 
 
-def joined(first: Resting, second: Resting) -> Resting:
-    if not first.ids.size:
-        return second
-    if not second.ids.size:
-        return first
-    both = (first, second)
-    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in both]) for name in COLUMNS}
-    if first.terms is not None or second.terms is not None:
-        columns["terms"] = _joined(terms_of(first), terms_of(second))
-    if first.spent is not None or second.spent is not None:
-        width = max(part.spent.memo.shape[1] for part in both if part.spent is not None)
-        columns["spent"] = _joined(spent_of(first, width), spent_of(second, width))
+def joined(*orders: Resting) -> Resting:
+    """All of these, one after the other."""
+    parts = [part for part in orders if part.ids.size]
+    if len(parts) < 2:
+        return parts[0] if parts else _NONE
+    columns = _stacked(parts, COLUMNS)
+    if any(part.terms is not None for part in parts):
+        terms = [terms_of(part) for part in parts]
+        columns["terms"] = Terms(**_stacked(terms, Terms.__struct_fields__))
+    width = max((part.spent.memo.shape[1] for part in parts if part.spent is not None), default=-1)
+    if width >= 0:
+        spent = [spent_of(part, width) for part in parts]
+        columns["spent"] = Spent(**_stacked(spent, Spent.__struct_fields__))
     return Resting(**columns)
 
 
-def _joined(first: Any, second: Any) -> Any:
-    names = first.__struct_fields__
-    return type(first)(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+def _stacked(parts: Sequence[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
 def rows_of(columns: Any, rows: Any) -> Any:
@@ -178,6 +179,14 @@ def taken(orders: Resting, rows: NDArray[Any]) -> Resting:
     if orders.spent is not None:
         columns["spent"] = rows_of(orders.spent, rows)
     return Resting(**columns)
+
+
+def in_order(orders: Resting) -> Resting:
+    """By acceptance; most often they stand so."""
+    number = orders.number
+    if 0 not in (number[:-1] <= number[1:]).tobytes():
+        return orders
+    return taken(orders, np.argsort(number, kind="stable"))
 
 
 def packed(orders: Resting) -> dict[str, Any]:
