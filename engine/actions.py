@@ -9,6 +9,10 @@ from engine.events import ActionKind, Actions, Mask
 from engine.universe import Universe
 
 _KINDS = ", ".join(f"{kind.value} {kind.name.lower()}" for kind in ActionKind)
+_OTHER_MONEY = (
+    "has successor {} of another currency or multiplier, and a position keeps its cost; give it as a delisting at its "
+    "last price, or as a successor of the same"
+)
 _COLUMNS = ("symbol", "ratio", "amount", "pay_at", "successor")
 
 
@@ -16,7 +20,8 @@ def check_actions(by: str, actions: Actions, universe: Universe) -> None:
     """Raises DataError for the first action that cannot be applied, so that none of them is applied by half.
 
     Every kind is known, every symbol in the universe; the ratio of a split or a change of symbol is positive and
-    finite, the successor another symbol of the universe, a dividend a finite amount. Whether a delisting states a
+    finite, the successor another symbol of the universe in the same currency with the same multiplier, a dividend a
+    finite amount. Whether a delisting states a
     price matters only where something is held, and is the ledger's to say.
 
     >>> from engine.universe import universe_of
@@ -39,12 +44,22 @@ def check_actions(by: str, actions: Actions, universe: Universe) -> None:
     renames = kind == ActionKind.SYMBOL_CHANGE
     _refuse(renames & ((heir < 0) | (heir >= n)), heir, (by, actions), f"has successor {{}}; {range_}", universe)
     _refuse(renames & (heir == symbol), heir, (by, actions), "has itself as successor; it must be another", universe)
+    _refuse(_of_other_money(renames, actions, universe), heir, (by, actions), _OTHER_MONEY, universe)
     scales = renames | (kind == ActionKind.SPLIT)
     positive = (actions.ratio > 0) & (actions.ratio < np.inf)
     rule = "has ratio {}; it must be positive and finite"
     _refuse(scales & ~positive, actions.ratio, (by, actions), rule, universe)
     endless = (kind == ActionKind.CASH_DIVIDEND) & ~np.isfinite(actions.amount)
     _refuse(endless, actions.amount, (by, actions), "has amount {}; it must be finite", universe)
+
+
+def _of_other_money(renames: Mask, actions: Actions, universe: Universe) -> Mask:
+    """Changes of symbol after which a price would be counted in other money: cost and prices could not follow."""
+    old, new = actions.symbol, np.where(renames, actions.successor, actions.symbol)
+    mask: Mask = (universe.currency[old] != universe.currency[new]) | (
+        universe.multiplier[old] != universe.multiplier[new]
+    )
+    return mask
 
 
 def _refuse(bad: Mask, value: Any, of: tuple[str, Actions], rule: str, universe: Universe | None = None) -> None:

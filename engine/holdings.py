@@ -134,9 +134,7 @@ class Holdings:
             self._sell_off(row, fraction, self._fraction_price(s))
 
     def _fraction(self, qty: float, s: int) -> float:
-        """What of a quantity is no whole share, or no whole lot where a lot is smaller: an odd lot is kept."""
-        step = min(float(self._universe.lot[s]), 1.0)
-        return qty - float(np.trunc(round(qty / step, 9)) * step)
+        return fraction_of(qty, float(self._universe.lot[s]))
 
     def _fraction_price(self, s: int) -> float:
         """What a fraction of a share is paid out at: the adjusted mark, or nothing where it is lost."""
@@ -197,6 +195,16 @@ class Holdings:
         self.best = _put(self.best, rows, np.array([nan, nan if flat else best]))
         self.opened = _put(self.opened, rows, np.array([0, 0 if flat else opened]))
         self.qty = _put(self.qty, rows, np.array([0.0, total]))
+
+
+def fraction_of(qty: float, lot: float) -> float:
+    """What of a quantity is no whole share, or no whole lot where a lot is smaller: an odd lot is kept.
+
+    >>> fraction_of(155.5, 100.0), fraction_of(-2.5, 1.0), round(fraction_of(0.25, 0.1), 9)
+    (0.5, -0.5, 0.05)
+    """
+    step = min(lot, 1.0)
+    return qty - float(np.trunc(round(qty / step, 9)) * step)
 
 
 def _unsound(fills: Fills) -> DataError:

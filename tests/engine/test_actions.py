@@ -13,7 +13,7 @@ from engine.errors import ComponentError, DataError
 from engine.events import ActionKind, Actions
 from engine.ledger import Ledger
 from engine.session import Replay, Session
-from engine.universe import universe_of
+from engine.universe import Universe, universe_of
 from engine.wiring import Wiring
 from tests.engine.parts import parts
 from tests.make import bars, day
@@ -93,3 +93,26 @@ def test_a_feed_that_makes_them_up_stops_the_session_as_bad_data(own):
     ) as caught:
         asyncio.run(Session(wiring).run(Replay(lambda: iter(events))))
     assert caught.value.exit_code == DataError.exit_code
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "good"), [(0, 1, True), (0, 2, False), (0, 3, False), (3, 0, False), (2, 0, False)]
+)
+def test_a_position_does_not_move_into_other_money(old, new, good):
+    """At a cost in dollars it would be worth yen: profit out of nothing."""
+    of = Universe(
+        symbols=("A", "B", "YEN", "FUTURE"),
+        currencies=("USD", "JPY"),
+        currency=np.array([0, 0, 1, 0], np.int32),
+        multiplier=np.array([1.0, 1.0, 1.0, 10.0]),
+        lot=np.ones(4),
+        tick=np.zeros(4),
+    )
+    change = actions({"kind": CHANGE, "symbol": old, "successor": new, "ratio": 1.0})
+    if good:
+        Ledger(universe=of, cash=1.0).on_actions(change)
+    else:
+        with pytest.raises(
+            DataError, match=f"successor {new} of another currency or multiplier.*; give it as a delisting"
+        ):
+            Ledger(universe=of, cash=1.0).on_actions(change)
