@@ -56,6 +56,11 @@ class Blotter:
         self.hand = joined(self.hand, new)
         return new
 
+    def among(self, ids: list[int]) -> set[int]:
+        """Which of these ids are those of open orders."""
+        found = self._asleep.among(ids)
+        return found.union(set(ids).intersection(self.hand.ids.tolist())) if self.hand.ids.size else found
+
     def sales(self) -> Vector | None:
         """(N,) shares, negative, that resting orders sell without a trigger. None = none."""
         hand, asleep = self.hand, self._asleep.sales()

@@ -1,7 +1,7 @@
 """Orders that rest at a broker, as columns in the order of acceptance, and the ids it has seen."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -255,11 +255,9 @@ class SeenIds:
         self._seen: set[int] = set()
         self._batches: deque[list[int]] = deque(maxlen=size)
 
-    def isdisjoint(self, ids: Iterable[int]) -> bool:
-        return self._seen.isdisjoint(ids)
-
-    def __contains__(self, order_id: int) -> bool:
-        return order_id in self._seen
+    def among(self, ids: list[int]) -> set[int]:
+        """Which of these were seen."""
+        return self._seen.intersection(ids)
 
     def add(self, ids: list[int]) -> None:
         """Takes in a batch; the oldest batches go once `size` ids would remain without them."""

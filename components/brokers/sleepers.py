@@ -157,6 +157,10 @@ class Sleepers:
             self._all = in_order(joined(*parts))
         return self._all
 
+    def among(self, ids: list[int]) -> set[int]:
+        """Which of these ids are those of sleepers."""
+        return {order for order in ids if order in self._handles} if self._handles else set()
+
     def sales(self) -> Vector | None:
         """(N,) shares, negative, that they sell without a trigger. None = none."""
         return self._sales if np.count_nonzero(self._sales) else None

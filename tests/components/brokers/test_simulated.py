@@ -371,6 +371,22 @@ def test_rule_38_an_id_sent_twice_is_one_order():
     assert traded(one.on_bars(bars(day(2), ONE))) == {}
 
 
+@pytest.mark.parametrize("asleep", [False, True])
+def test_rule_38_an_id_sent_twice_is_one_order_as_long_as_it_is_open_however_many_came_since(asleep):
+    one = broker()
+    columns = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([50.0]), "tif": GTC}
+    one.on_orders(approved([0], [5.0], **columns))
+    if asleep:
+        one.on_bars(bars(day(1), ONE))
+    for k in range(100):
+        ids = np.arange(1000 + 200 * k, 1200 + 200 * k, dtype=np.uint64)
+        flood = approved([2] * 200, [1.0] * 200, ids=ids, ts=day(1))
+        one.on_orders(flood)
+    assert one.on_orders(approved([0], [5.0], ts=day(1), **columns)) == ()
+    assert one.on_orders(approved([0], [5.0], ts=day(1))) == ()  # nor as another kind of order
+    assert traded(one.on_bars(bars(day(2), [40.0, np.nan, np.nan]))) == {1: 5.0}
+
+
 def test_an_id_twice_in_one_message_is_one_order():
     one = broker()
     ids = np.array([4, 4], np.uint64)
