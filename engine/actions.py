@@ -44,7 +44,8 @@ def check_actions(by: str, actions: Actions, universe: Universe) -> None:
     renames = kind == ActionKind.SYMBOL_CHANGE
     _refuse(renames & ((heir < 0) | (heir >= n)), heir, (by, actions), f"has successor {{}}; {range_}", universe)
     _refuse(renames & (heir == symbol), heir, (by, actions), "has itself as successor; it must be another", universe)
-    _refuse(_of_other_money(renames, actions, universe), heir, (by, actions), _OTHER_MONEY, universe)
+    other = renames & ~same_money(universe, symbol, np.where(renames, heir, symbol))
+    _refuse(other, heir, (by, actions), _OTHER_MONEY, universe)
     scales = renames | (kind == ActionKind.SPLIT)
     positive = (actions.ratio > 0) & (actions.ratio < np.inf)
     rule = "has ratio {}; it must be positive and finite"
@@ -53,13 +54,10 @@ def check_actions(by: str, actions: Actions, universe: Universe) -> None:
     _refuse(endless, actions.amount, (by, actions), "has amount {}; it must be finite", universe)
 
 
-def _of_other_money(renames: Mask, actions: Actions, universe: Universe) -> Mask:
-    """Changes of symbol after which a price would be counted in other money: cost and prices could not follow."""
-    old, new = actions.symbol, np.where(renames, actions.successor, actions.symbol)
-    mask: Mask = (universe.currency[old] != universe.currency[new]) | (
-        universe.multiplier[old] != universe.multiplier[new]
-    )
-    return mask
+def same_money(universe: Universe, old: Any, new: Any) -> Any:
+    """Whether prices of these symbols count the same money: only then can one take over the cost of the other."""
+    currency, multiplier = universe.currency, universe.multiplier
+    return (currency[old] == currency[new]) & (multiplier[old] == multiplier[new])
 
 
 def _refuse(bad: Mask, value: Any, of: tuple[str, Actions], rule: str, universe: Universe | None = None) -> None:
