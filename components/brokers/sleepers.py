@@ -51,6 +51,7 @@ class Sleepers:
         self._dates: list[tuple[int, int]] = []  # heap of (last instant, handle)
         self._falls, self._rises = np.full(self._n, -np.inf), np.full(self._n, np.inf)
         self._sales = np.zeros(self._n)
+        self._unsummed: set[int] = set()  # symbols of which that is out of date
 
     def __len__(self) -> int:
         return len(self._live)
@@ -128,12 +129,12 @@ class Sleepers:
         return joined(*parts)
 
     def _changed(self, symbols: list[int]) -> None:
-        """The nearest prices of these symbols, and what is sold of them."""
-        self._all, self._sales = None, self._sales.copy()
+        """Finds the nearest prices of these symbols; what is sold of them is summed when somebody asks."""
+        self._all = None
+        self._unsummed.update(symbols)
         for s in dict.fromkeys(symbols):
             self._falls[s] = -self._nearest(self._falling.get(s))
             self._rises[s] = self._nearest(self._rising.get(s))
-            self._sales[s] = -fsum(self._of[s].values())
 
     def _nearest(self, heap: list[tuple[float, int]] | None) -> float:
         while heap and heap[0][1] not in self._live:
@@ -163,6 +164,11 @@ class Sleepers:
 
     def sales(self) -> Vector | None:
         """(N,) shares, negative, that they sell without a trigger. None = none."""
+        if self._unsummed:
+            self._sales = self._sales.copy()
+            for s in self._unsummed:
+                self._sales[s] = -fsum(self._of[s].values())
+            self._unsummed.clear()
         return self._sales if np.count_nonzero(self._sales) else None
 
 
