@@ -143,16 +143,28 @@ class OpenLegs:
         if not np.count_nonzero(state) and _same(legs.left[rows], quantity):
             return  # accepted, as approved
         ended = state >= _CANCELLED
+        if self._asked:
+            self._answered(reports, rows[state == _REPLACED])
+        if 0 not in ended.tobytes():
+            self._drop(rows)
+            return
         left: Vector = self.legs.left.copy()
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
         self._triggered[rows[state == _TRIGGERED]] = True
         self.legs = msgspec.structs.replace(self.legs, left=left)
-        if self._asked:
-            self._reprice(rows[state == _REPLACED])
-            for order in reports.ids[reports.state >= _CANCELLED].tolist():
-                self._asked.pop(order, None)
         self._keep(left != 0)
+
+    def _answered(self, reports: Reports, replaced: NDArray[np.intp]) -> None:
+        """The prices that replaces asked for count now, and what was asked of orders that have ended does not."""
+        self._reprice(replaced)
+        for order in reports.ids[reports.state >= _CANCELLED].tolist():
+            self._asked.pop(order, None)
+
+    def _drop(self, rows: NDArray[np.intp]) -> None:
+        keep = np.ones(len(self.legs.ids), bool)
+        keep[rows] = False
+        self._keep(keep)
 
     def remove(self, ids: Ids) -> None:
         if self._asked:
@@ -161,9 +173,7 @@ class OpenLegs:
             self._asked = {order: asked for order, asked in kept.items() if asked}
         rows, found = self._find(ids)
         if found.any():
-            keep = np.ones(len(self.legs.ids), bool)
-            keep[rows[found]] = False
-            self._keep(keep)
+            self._drop(rows[found])
 
     def split(self, symbol: int, ratio: float, tick: float) -> None:
         """Prices of open orders follow a split, see `split_price`; their quantity waits for the broker's report."""

@@ -232,6 +232,8 @@ class Venue:
         triggered, best = terms.triggered.copy(), terms.best.copy()
         once = _ONCE[orders.tif]
         for way in self._ways(terms.kind, once | (orders.until < self.bars.ts), now):
+            if not np.count_nonzero(way.rows):
+                continue
             meets = way.rows & rules.in_time(way.point, orders.accepted, orders.until)
             rows = np.flatnonzero(meets & np.isnan(reference) & ~(once & chance))
             chance |= meets
