@@ -21,8 +21,7 @@ def check_actions(by: str, actions: Actions, universe: Universe) -> None:
 
     Every kind is known, every symbol in the universe; the ratio of a split or a change of symbol is positive and
     finite, the successor another symbol of the universe in the same currency with the same multiplier, a dividend a
-    finite amount. Whether a delisting states a
-    price matters only where something is held, and is the ledger's to say.
+    finite amount. Whether a delisting states a price matters only where something is held, and is the ledger's to say.
 
     >>> from engine.universe import universe_of
     >>> one = lambda *column: np.array(column)
