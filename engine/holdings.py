@@ -10,10 +10,12 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.events import Codes, Fills, Vector
+from engine.open_orders import frozen
 from engine.protocols import Bookkeeping
 from engine.universe import Universe
 
 COLUMNS = ("cash", "qty", "mark", "entry", "best", "opened", "realised", "fees", "income")
+_MOVED = ("qty", "entry", "best", "opened", "realised", "fees")  # of them, by a fill
 _FEW = 48  # fills up to which a loop is faster than arrays
 
 
@@ -48,16 +50,16 @@ class Holdings:
     def _few(self, fills: Fills) -> None:
         """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
         finite, multipliers, currencies = True, self._universe.multiplier, self._universe.currency
-        names = ("qty", "entry", "best", "opened", "realised", "fees")
-        qty, entry, best, opened, realised, paid = (getattr(self, name).copy() for name in names)
+        qty, entry, best, opened, realised, paid = [getattr(self, name).copy() for name in _MOVED]
         money = self.cash.tolist()
         columns = (fills.symbol, fills.qty, fills.price, np.add.reduce(fills.fees, 1), fills.at)
-        for s, dq, price, fee, at in zip(*(column.tolist() for column in columns), strict=True):
-            finite &= isfinite(dq) and isfinite(price) and price > 0
-            before, cost, multiplier = qty.item(s), entry.item(s), multipliers.item(s)
+        for s, dq, price, fee, at in zip(*[column.tolist() for column in columns], strict=True):
+            finite = finite and isfinite(dq) and isfinite(price) and price > 0
+            before, multiplier = qty.item(s), multipliers.item(s)
             after = before + dq
-            reduces = before * dq < 0
-            if reduces:
+            side = before * dq
+            if side < 0:
+                cost = entry.item(s)
                 closed = before if before * after < 0 else -dq
                 realised[s] = realised.item(s) + closed * (price - cost) * multiplier
             if after == 0:
@@ -66,16 +68,16 @@ class Holdings:
             elif before == 0 or before * after < 0:
                 entry[s], opened[s], mark = price, at, self.mark.item(s)
                 best[s] = price if mark != mark or (mark - price) * after < 0 else mark
-            elif not reduces:
-                entry[s] = (before * cost + dq * price) / after
+            elif side > 0:
+                entry[s] = (before * entry.item(s) + dq * price) / after
             qty[s] = after
             paid[s] = paid.item(s) + fee
             money[currencies.item(s)] -= dq * price * multiplier + fee
         if not finite:
             raise _unsound(fills)
         self.cash = np.array(money)
-        for name, array in zip(names, (qty, entry, best, opened, realised, paid), strict=True):
-            setattr(self, name, array)
+        self.qty, self.entry, self.best, self.opened = qty, entry, best, opened
+        self.realised, self.fees = realised, paid
 
     def _many(self, fills: Fills) -> None:
         """The same for many fills, each of another symbol, in arrays.
@@ -122,8 +124,6 @@ class Holdings:
 
     def split(self, s: int, ratio: float) -> None:
         """A split: quantity times ratio, prices over ratio; what is no whole share is paid out at the adjusted mark."""
-        if not (ratio > 0 and np.isfinite(ratio)):
-            raise DataError(f"ledger: split of {self._universe.symbols[s]} has ratio {ratio}; it must be positive")
         row = np.array([s], np.int32)
         exact = self.qty[s] * ratio
         fraction = self._fraction(float(exact), s)
@@ -134,9 +134,7 @@ class Holdings:
             self._sell_off(row, fraction, self._fraction_price(s))
 
     def _fraction(self, qty: float, s: int) -> float:
-        """What of a quantity is no whole share, or no whole lot where a lot is smaller: an odd lot is kept."""
-        step = min(float(self._universe.lot[s]), 1.0)
-        return qty - float(np.trunc(round(qty / step, 9)) * step)
+        return fraction_of(qty, float(self._universe.lot[s]))
 
     def _fraction_price(self, s: int) -> float:
         """What a fraction of a share is paid out at: the adjusted mark, or nothing where it is lost."""
@@ -167,9 +165,6 @@ class Holdings:
 
         What is no whole share is paid out at the adjusted mark, as after a split.
         """
-        if not (ratio > 0 and np.isfinite(ratio)):
-            symbol = self._universe.symbols[old]
-            raise DataError(f"ledger: symbol change of {symbol} has ratio {ratio}; state new shares for one old")
         rows = np.array([old, new], np.int32)
         if np.isnan(self.mark[new]):
             self.mark = _put(self.mark, rows[1:], self.mark[old : old + 1] / ratio)
@@ -202,6 +197,16 @@ class Holdings:
         self.qty = _put(self.qty, rows, np.array([0.0, total]))
 
 
+def fraction_of(qty: float, lot: float) -> float:
+    """What of a quantity is no whole share, or no whole lot where a lot is smaller: an odd lot is kept.
+
+    >>> fraction_of(155.5, 100.0), fraction_of(-2.5, 1.0), round(fraction_of(0.25, 0.1), 9)
+    (0.5, -0.5, 0.05)
+    """
+    step = min(lot, 1.0)
+    return qty - float(np.trunc(round(qty / step, 9)) * step)
+
+
 def _unsound(fills: Fills) -> DataError:
     said = f"{fills.qty.tolist()} at {fills.price.tolist()}"
     return DataError(f"ledger: fills of {fills.ts}: {said}; quantity and price must be finite, the price positive")
@@ -211,12 +216,6 @@ def _put(array: Any, rows: Any, values: Any) -> Any:
     copy = array.copy()
     copy[rows] = values
     return copy
-
-
-def frozen(array: Any) -> Any:
-    """The array, read-only from now on: a book shares it."""
-    array.flags.writeable = False
-    return array
 
 
 def added(array: Vector, rows: Any, values: Vector) -> Vector:

@@ -11,6 +11,7 @@ _GOLDEN = np.array(0x9E3779B97F4A7C15, np.uint64)
 _STEPS = np.arange(1, 4097, dtype=np.uint64) * _GOLDEN
 _STEPS.flags.writeable = False
 _MIX_A, _MIX_B = np.array(0xBF58476D1CE4E5B9, np.uint64), np.array(0x94D049BB133111EB, np.uint64)
+_SEED = np.dtype("<u8")
 _BY_30, _BY_27, _BY_31 = (np.array(bits, np.uint64) for bits in (30, 27, 31))
 
 
@@ -31,14 +32,16 @@ class OrderIds:
         self._prefix = f"{session}\x1f{component}\x1f".encode()
 
     def __call__(self, *, ts: int, count: int, first: int = 0, attempt: int = 0) -> Ids:
-        seed = hashlib.blake2b(self._prefix + str(ts).encode(), digest_size=8).digest()
+        seed = hashlib.blake2b(self._prefix + b"%d" % ts, digest_size=8).digest()
         if attempt == 0 and first + count <= len(_STEPS):
             steps = _STEPS[first : first + count]
         else:
             steps = (np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(attempt << 32)) * _GOLDEN
-        z: Ids = steps + np.frombuffer(seed, "<u8")
-        z = (z ^ (z >> _BY_30)) * _MIX_A
-        z = (z ^ (z >> _BY_27)) * _MIX_B
+        z: Ids = steps + np.frombuffer(seed, _SEED)
+        z ^= z >> _BY_30
+        z *= _MIX_A
+        z ^= z >> _BY_27
+        z *= _MIX_B
         z ^= z >> _BY_31
         if np.count_nonzero(z) < count:
             z[z == 0] = _GOLDEN

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.actions import check_actions
 from engine.errors import DataError
 from engine.events import (
     ActionKind,
@@ -23,9 +24,9 @@ from engine.events import (
     Reports,
     Stamps,
 )
-from engine.holdings import COLUMNS, Holdings, added, frozen
+from engine.holdings import COLUMNS, Holdings, added
 from engine.latches import Latches
-from engine.open_orders import OpenLegs
+from engine.open_orders import OpenLegs, frozen
 from engine.protocols import Bookkeeping
 from engine.state import check_appended, pack, unpack
 from engine.universe import Universe
@@ -66,10 +67,10 @@ class Ledger:
         """What follows from positions and rates, worked out only when those change. A book shares these columns."""
         has = self._has
         for column in (has.cash, has.qty, has.entry, has.best, has.opened, has.realised, has.fees):
-            column.flags.writeable = False
-        universe, qty = self._universe, self._has.qty
+            frozen(column)
+        universe, qty = self._universe, has.qty
         self._held = held = qty.nonzero()[0]
-        self._money = float((self._has.cash + self._receivable).dot(self._rate))
+        self._money = float((has.cash + self._receivable).dot(self._rate))
         self._exposure = qty[held] * universe.multiplier[held]
         if len(self._rate) > 1:  # the base currency's own rate is 1
             self._exposure *= self._rate[universe.currency[held]]
@@ -82,7 +83,7 @@ class Ledger:
         if np.count_nonzero(bars.status):
             fresh = bars.status == 0
             mark = np.where(fresh, close, self._has.mark)
-            mark.flags.writeable = False
+            frozen(mark)
             close = np.where(fresh, close, 0.0)
         if len(mark) != len(self._has.qty) or not isfinite(self._ones.dot(close)):
             raise DataError(
@@ -90,12 +91,13 @@ class Ledger:
             )
         self._has.mark, self._ts = mark, bars.ts
         if len(self._held):
+            best = self._has.best
             if self._shorts:
                 side = self._side
-                self._has.best = side * np.fmax(side * self._has.best, side * mark)
+                best = side * np.fmax(side * best, side * mark)
             else:
-                self._has.best = np.maximum(self._has.best, mark)  # NaN where flat, and NaN stays
-            self._has.best.flags.writeable = False
+                best = np.maximum(best, mark)  # NaN where flat, and NaN stays
+            self._has.best = frozen(best)
         if self._due and self._due[0][0] <= bars.ts:
             self._pay(bars.ts)
         if self._settling and self._settling[0][0] <= bars.ts:
@@ -150,6 +152,7 @@ class Ledger:
         self._derive()
 
     def on_actions(self, actions: Actions, /) -> Book:
+        check_actions("ledger", actions, self._universe)
         self._ts = actions.ts
         for i in range(len(actions.kind)):
             self._act(actions, i)
@@ -203,25 +206,25 @@ class Ledger:
 
     def book(self, ts: int) -> Book:
         """The snapshot as of now."""
-        held, mark = self._held, self._has.mark
-        equity = self._money
+        has, held, equity = self._has, self._held, self._money
+        mark = has.mark
         if len(held):
             equity += float(self._exposure.dot(mark[held]))
         return Book(
             ts=ts,
-            cash=self._has.cash,
+            cash=has.cash,
             unsettled=self._unsettled,
             rate=self._rate,
-            qty=self._has.qty,
+            qty=has.qty,
             working=self._orders.working,
             open_orders=self._orders.legs,
             mark=mark,
-            entry=self._has.entry,
-            best=self._has.best,
-            opened=self._has.opened,
-            realised=self._has.realised,
-            fees=self._has.fees,
-            income=self._has.income,
+            entry=has.entry,
+            best=has.best,
+            opened=has.opened,
+            realised=has.realised,
+            fees=has.fees,
+            income=has.income,
             interest=self._interest,
             equity=equity,
             translation=self._translation,

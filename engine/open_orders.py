@@ -15,11 +15,18 @@ _REPLACED = int(OrderState.REPLACED)
 _NEW, _REPLACE = int(LegAction.NEW), int(LegAction.REPLACE)
 _VERSION = 2
 _NEAR_TICK = 1e-6  # ticks
+_FEW = 48  # ids up to which a look for each is faster than sorting them
 
 
 def _empty() -> OpenOrders:
     none, ids, codes = np.empty(0), np.empty(0, np.uint64), np.empty(0, np.int32)
     return OpenOrders(ids=ids, parent=ids, symbol=codes, left=none, kind=codes, limit=none, stop=none)
+
+
+def frozen(array: Any) -> Any:
+    """The array, read-only from now on: a book shares it."""
+    array.setflags(False)  # by position, and not through `flags`: it is done seven times a slice
+    return array
 
 
 def split_price(price: Vector, ratio: float, tick: float, up: Mask) -> Vector:
@@ -64,29 +71,30 @@ class OpenLegs:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
         if not len(approved.ids):
             return
-        columns: dict[str, Any] = {name: getattr(approved, old) for name, old in _FROM_LEGS.items()}
+        added = _opened(approved)
         if np.count_nonzero(approved.action):
             self._ask(approved)
             new = approved.action == _NEW
             if not new.any():
                 return
-            columns = {name: column[new] for name, column in columns.items()}
+            added = _picked(added, new)
         if self.legs.ids.size:
-            known, sent = self._known(), columns["ids"].tolist()
+            known, sent = self._known(), added.ids.tolist()
             if not known.isdisjoint(sent):  # sent twice is one order
-                fresh = np.array([order not in known for order in sent])
-                columns = {name: column[fresh] for name, column in columns.items()}
+                added = _picked(added, np.array([order not in known for order in sent]))
             known.update(sent)
-        added = OpenOrders(**columns)
         live = np.ones(len(added.ids), bool)
         triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
         if not self.legs.ids.size:
             self.legs, self._triggered = added, triggered
-        else:
-            both = (self.legs, added)
-            self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
-            self._triggered = np.concatenate([self._triggered, triggered])
-        self._sum()
+            self._sum()
+            return
+        both = (self.legs, added)
+        self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
+        self._triggered = np.concatenate([self._triggered, triggered])
+        working = self.working.copy()  # in the order of the legs, as `_sum` does: not a bit of it differs
+        np.add.at(working, added.symbol, np.where(triggered, added.left, 0.0))
+        self.working = frozen(working)
 
     def _known(self) -> set[int]:
         if self._ids is None:
@@ -132,17 +140,31 @@ class OpenLegs:
         if not found.any():
             return
         rows, state, quantity = rows[found], state[found], reports.left[found]
+        if not np.count_nonzero(state) and _same(legs.left[rows], quantity):
+            return  # accepted, as approved
         ended = state >= _CANCELLED
+        if self._asked:
+            self._answered(reports, rows[state == _REPLACED])
+        if 0 not in ended.tobytes():
+            self._drop(rows)
+            return
         left: Vector = self.legs.left.copy()
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
         self._triggered[rows[state == _TRIGGERED]] = True
         self.legs = msgspec.structs.replace(self.legs, left=left)
-        if self._asked:
-            self._reprice(rows[state == _REPLACED])
-            for order in reports.ids[reports.state >= _CANCELLED].tolist():
-                self._asked.pop(order, None)
         self._keep(left != 0)
+
+    def _answered(self, reports: Reports, replaced: NDArray[np.intp]) -> None:
+        """The prices that replaces asked for count now, and what was asked of orders that have ended does not."""
+        self._reprice(replaced)
+        for order in reports.ids[reports.state >= _CANCELLED].tolist():
+            self._asked.pop(order, None)
+
+    def _drop(self, rows: NDArray[np.intp]) -> None:
+        keep = np.ones(len(self.legs.ids), bool)
+        keep[rows] = False
+        self._keep(keep)
 
     def remove(self, ids: Ids) -> None:
         if self._asked:
@@ -151,9 +173,7 @@ class OpenLegs:
             self._asked = {order: asked for order, asked in kept.items() if asked}
         rows, found = self._find(ids)
         if found.any():
-            keep = np.ones(len(self.legs.ids), bool)
-            keep[rows[found]] = False
-            self._keep(keep)
+            self._drop(rows[found])
 
     def split(self, symbol: int, ratio: float, tick: float) -> None:
         """Prices of open orders follow a split, see `split_price`; their quantity waits for the broker's report."""
@@ -177,6 +197,8 @@ class OpenLegs:
             return np.arange(first, len(mine)), np.ones(len(ids), bool)
         if not mine.size or not ids.size or self._known().isdisjoint(ids.tolist()):
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+        if len(ids) <= _FEW:
+            return self._find_each(ids.tolist())
         order = np.argsort(ids, kind="stable")  # the few are sorted, not the many
         place = np.minimum(np.searchsorted(ids, mine, sorter=order), len(ids) - 1)
         rows, found = np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
@@ -192,6 +214,12 @@ class OpenLegs:
             rows, found = row_of[group], known[group]
         return rows, found
 
+    def _find_each(self, ids: list[int]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        mine, known = self.legs.ids, self._known()
+        rows = [int((mine == order).argmax()) if order in known else -1 for order in ids]
+        places = np.array(rows, np.intp)
+        return np.maximum(places, 0), places >= 0
+
     def _keep(self, keep: NDArray[np.bool_]) -> None:
         count = int(np.count_nonzero(keep))
         if not count:
@@ -202,7 +230,7 @@ class OpenLegs:
             rows: Any = slice(count) if youngest else keep
             if self._ids is not None:
                 self._ids.difference_update((self.legs.ids[count:] if youngest else self.legs.ids[~keep]).tolist())
-            self.legs = OpenOrders(**{name: getattr(self.legs, name)[rows] for name in _COLUMNS})
+            self.legs = _picked(self.legs, rows)
             self._triggered = self._triggered[rows]
         self._sum()
 
@@ -213,8 +241,7 @@ class OpenLegs:
     def _sum(self) -> None:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
         live = left if np.count_nonzero(triggered) == len(left) else np.where(triggered, left, 0.0)
-        self.working = np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False)
-        self.working.flags.writeable = False
+        self.working = frozen(np.bincount(symbol, weights=live, minlength=self._n).astype(np.float64, copy=False))
 
     def save(self) -> bytes:
         columns = {name: getattr(self.legs, name) for name in _COLUMNS}
@@ -239,8 +266,21 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one is other or (len(one) == len(other) and 0 not in (one == other).tobytes())
 
 
+def _opened(legs: Approved) -> OpenOrders:
+    """These legs as open orders; the `ref` of a new one is its parent."""
+    return OpenOrders(
+        ids=legs.ids,
+        parent=legs.ref,
+        symbol=legs.symbol,
+        left=legs.qty,
+        kind=legs.kind,
+        limit=legs.limit,
+        stop=legs.stop,
+    )
+
+
+def _picked(legs: OpenOrders, rows: Any) -> OpenOrders:
+    return OpenOrders(**{name: getattr(legs, name)[rows] for name in _COLUMNS})
+
+
 _COLUMNS = OpenOrders.__struct_fields__
-# Where an open order's columns come from; a leg's `ref` is its parent when it is new.
-_FROM_LEGS = {"ids": "ids", "parent": "ref", "symbol": "symbol", "left": "qty"} | {
-    k: k for k in ("kind", "limit", "stop")
-}

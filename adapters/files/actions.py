@@ -8,9 +8,11 @@ import numpy as np
 
 from adapters.files.sheet import NEVER, Sheet
 from adapters.files.trading_days import TradingDays
+from engine.actions import same_money
 from engine.errors import DataError
 from engine.events import ActionKind
 from engine.protocols import Issue
+from engine.universe import Universe
 
 KINDS = {
     "split": ActionKind.SPLIT,
@@ -46,7 +48,7 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_actions(
-    path: Path, universe: tuple[str, ...], known: frozenset[str], days: TradingDays, *, strict: bool
+    path: Path, universe: Universe, known: frozenset[str], days: TradingDays, *, strict: bool
 ) -> tuple[tuple[Leg, ...], tuple[Issue, ...]]:
     """The actions of a universe in the order in which they take effect, those of one instant in that of the file.
 
@@ -64,11 +66,11 @@ def read_actions(
 
 
 class _Reader:
-    def __init__(self, path: Path, universe: tuple[str, ...], days: TradingDays) -> None:
+    def __init__(self, path: Path, universe: Universe, days: TradingDays) -> None:
         self._sheet = sheet = Sheet(path, ("symbol", "kind"), _OTHERS)
         self.symbols, self._kinds = sheet.required("symbol"), sheet.texts("kind")
         self._universe = universe
-        self._place = {symbol: k for k, symbol in enumerate(universe)}
+        self._place = {symbol: k for k, symbol in enumerate(universe.symbols)}
         field = "ts" if sheet.has("ts") else "ex_date"
         if not sheet.has(field):
             raise DataError(f"{path}: it has no column ex_date or ts; it has {', '.join(sheet.names)}")
@@ -158,6 +160,11 @@ class _Reader:
             )
         if heir == name:
             raise DataError(f"{self._at(row)}: its successor is the symbol itself; name the new one")
+        if not same_money(self._universe, self._place[name], self._place[heir]):
+            raise DataError(
+                f"{self._at(row)}: its successor {heir!r} has another currency or multiplier, and a position keeps its "
+                "cost; write it as a delisting at its last price"
+            )
         return self._place[heir]
 
     def _at(self, row: int) -> str:

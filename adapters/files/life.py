@@ -96,7 +96,7 @@ class Life:
         self._members: Members | None = None
         found: tuple[Issue, ...] = ()
         if beside.actions is not None:
-            self._legs, found = read_actions(beside.actions, universe.symbols, known, days, strict=strict)
+            self._legs, found = read_actions(beside.actions, universe, known, days, strict=strict)
         self._found = found
         self._splits: dict[int, list[int]] = {}
         for leg in self._legs:

@@ -8,10 +8,12 @@ import msgspec
 from adapters.files.when import instant_text, parse_close
 from adapters.operators.buckets import Bucket, Grid, grids_for, longer_text, parse_longer
 from adapters.operators.longer_bars import Rule, adjusted, combined, rule_for
+from engine.actions import check_actions
 from engine.calendar import Sessions
 from engine.errors import DataError
 from engine.events import INPUT_ORDER, Actions, Bars, Event, Reference, Status
 from engine.protocols import Feed, Issue
+from engine.universe import Universe
 
 _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 _BARS_RANK = _RANK[Bars]
@@ -59,7 +61,7 @@ class Aggregate:
         self._outside = _Outside()
         low = start if start is None else min((grid.begin_for(start) for grid in self._grids), default=start) + 1
         low = low if low is None or start is None else min(low, start)
-        walk = _Walk(self._grids, self.universe.extra, self._outside, start)
+        walk = _Walk(self._grids, self.universe, self._outside, start)
         walk.first = self._first(start)
         inner = self._of.events(low, end)
         found = _with_longer(inner, walk, last=self._last(end), trusted=self.sessions is not None)
@@ -188,10 +190,10 @@ def _across(bars: Bars, begin: int, length: int) -> DataError:
 class _Walk:
     """The open buckets of one walk over a feed, shortest first."""
 
-    def __init__(self, grids: tuple[Grid, ...], extra: tuple[str, ...], outside: _Outside, start: int | None) -> None:
-        rules = tuple(rule_for(name) for name in extra)
+    def __init__(self, grids: tuple[Grid, ...], universe: Universe, outside: _Outside, start: int | None) -> None:
+        rules = tuple(rule_for(name) for name in universe.extra)
         self._open = tuple(_Open(grid, rules) for grid in grids)
-        self._extra, self._outside, self._start = extra, outside, start
+        self._universe, self._outside, self._start = universe, outside, start
         self.first: int | None = None  # the first slice of the data; None = that of this walk
         self._begun = False
 
@@ -220,8 +222,9 @@ class _Walk:
                 self._outside.partial(each.interval_ns, begin)
 
     def act(self, actions: Actions) -> None:
+        check_actions("aggregate", actions, self._universe)
         for each in self._open:
-            each.act(actions, self._extra)
+            each.act(actions, self._universe.extra)
 
 
 def _with_longer(inner: Iterable[Event], walk: _Walk, *, last: int | None, trusted: bool) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from components.brokers import fill_rules as rules
 from components.brokers.blotter import Blotter
-from components.brokers.judging import MOST_SHARES, Asked, Standing, price_rules
+from components.brokers.judging import MOST_SHARES, Asked, Standing, fits_lots, price_rules
 from components.brokers.kinds import TAKES, WAITS
 from components.brokers.resting import Resting, terms_of
 from engine.events import Approved, LegAction, OrderState
@@ -64,7 +64,7 @@ def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Stand
     | rule               | refused                                                    | value, threshold            |
     | ------------------ | ---------------------------------------------------------- | --------------------------- |
     | `quantity`         | more than 2^53 shares, or infinitely many                  | quantity, 2^53              |
-    | `replace_quantity` | nothing asked for, zero, the other side, no whole lots     | quantity, what is left now  |
+    | `replace_quantity` | nothing asked for, zero, the other side, or as rule `lot`  | quantity, what is left now  |
     | `order_kind`       | a price that its kind does not have                        | price, NaN                  |
     | `triggered`        | a trigger of an order that has been triggered              | price, NaN                  |
     | `limit_price` ...  | a price asked for that breaks a rule for new orders        | price, as for new orders    |
@@ -101,10 +101,10 @@ def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Stand
 def _quantity(wanted: float, before: float, s: int, standing: Standing) -> Refused | None:
     if abs(wanted) > MOST_SHARES:
         return Refused(rule="quantity", value=wanted, threshold=MOST_SHARES)
-    whole = bool(rules.whole_lots(np.array([wanted]), standing.lot[s : s + 1])[0]) if math.isfinite(wanted) else False
-    closes = wanted == -standing.held.item(s)
-    if math.isfinite(wanted) and wanted * before > 0 and (whole or closes or wanted == before):
-        return None
+    if math.isfinite(wanted) and wanted * before > 0:
+        one = slice(s, s + 1)
+        if wanted == before or fits_lots(np.array([wanted]), standing.held[one], standing.lot[one])[0]:
+            return None
     return Refused(rule="replace_quantity", value=wanted, threshold=before)
 
 

@@ -13,6 +13,7 @@ from components.brokers.order_states import check_steps
 from components.brokers.resting import (
     Resting,
     Spent,
+    in_order,
     joined,
     no_orders,
     packed,
@@ -22,6 +23,7 @@ from components.brokers.resting import (
     terms_of,
     unpacked,
 )
+from components.brokers.sleepers import Sleepers
 from engine.events import Approved, Bars, Mask, OrderKind, OrderState, Reports, TimeInForce, Vector
 from engine.open_orders import split_price
 from engine.universe import Universe
@@ -31,42 +33,21 @@ _SLEEPS = np.array([kind in _SLEEPY for kind in OrderKind])
 _SLEEPS.flags.writeable = False
 _LASTS = np.array([tif in (TimeInForce.GOOD_TILL_CANCELLED, TimeInForce.GOOD_TILL_DATE) for tif in TimeInForce])
 _LASTS.flags.writeable = False
-_FOREVER = 2**63 - 1
 
 
 class Blotter:
-    """Open orders as columns, `hand` in the order of acceptance and `asleep`.
+    """Open orders as columns, `hand` in the order of acceptance, and those that sleep.
 
-    An order with a price that lasts longer than a session falls asleep after its first bar. Asleep it costs nothing:
-    of each symbol the blotter knows the highest price that wakes an order when the market falls to it and the lowest
-    one when it rises, so that a slice is two comparisons of (N,) arrays, however many orders there are.
+    An order with a price that lasts longer than a session falls asleep after its first bar, and wakes with the bar that
+    may meet its price. Asleep it costs nothing.
     """
 
     def __init__(self, n: int) -> None:
         self._n, self._accepted = n, 0
-        self.hand = no_orders()
-        self._sleep(no_orders())
+        self.hand, self._asleep = no_orders(), Sleepers(n)
 
     def __len__(self) -> int:
-        return len(self.hand.ids) + len(self._asleep.ids)
-
-    def _sleep(self, orders: Resting) -> None:
-        self._asleep, self._soonest = orders, _FOREVER
-        self._falls: Vector | None = None
-        self._sales: Vector | None = None
-        if not orders.ids.size:
-            return
-        terms, symbol, buys = terms_of(orders), orders.symbol, orders.left > 0
-        waits = WAITS[terms.kind] & ~terms.triggered
-        level = np.where(waits, terms.stop, terms.limit)
-        falls = buys != waits  # a limit purchase and a stop sale wait for the market to fall
-        self._falls, self._rises = np.full(self._n, -np.inf), np.full(self._n, np.inf)
-        np.maximum.at(self._falls, symbol[falls], level[falls])
-        np.minimum.at(self._rises, symbol[~falls], level[~falls])
-        self._soonest = int(orders.until.min())
-        sales = np.where(waits, 0.0, np.minimum(orders.left, 0.0))
-        if np.count_nonzero(sales):
-            self._sales = np.bincount(symbol, weights=sales, minlength=self._n).astype(np.float64)
+        return len(self.hand.ids) + len(self._asleep)
 
     def accept(self, orders: Approved, rows: Any = None) -> Resting:
         """Takes in these legs, all of them where no rows are named, and gives them back as orders."""
@@ -75,47 +56,39 @@ class Blotter:
         self.hand = joined(self.hand, new)
         return new
 
+    def among(self, ids: list[int]) -> set[int]:
+        """Which of these ids are those of open orders."""
+        found = self._asleep.among(ids)
+        return found.union(set(ids).intersection(self.hand.ids.tolist())) if self.hand.ids.size else found
+
     def sales(self) -> Vector | None:
         """(N,) shares, negative, that resting orders sell without a trigger. None = none."""
-        hand = self.hand
+        hand, asleep = self.hand, self._asleep.sales()
         if not hand.ids.size:
-            return self._sales
+            return asleep
         left = np.minimum(hand.left, 0.0)
         if hand.terms is not None:
             left = np.where(WAITS[hand.terms.kind] & ~hand.terms.triggered, 0.0, left)
         own: Vector = np.bincount(hand.symbol, weights=left, minlength=self._n).astype(np.float64)
-        return own if self._sales is None else own + self._sales
+        return own if asleep is None else own + asleep
 
     # ---- sleep -------------------------------------------------------------------------------------------------------
 
     def wake(self, bars: Bars) -> None:
         """Wakes every order whose price this bar may have met, and those whose date has passed."""
-        if self._falls is None:
-            return
-        low = np.fmin(np.fmin(bars.low, bars.open), np.fmin(bars.close, bars.vwap))
-        high = np.fmax(np.fmax(bars.high, bars.open), np.fmax(bars.close, bars.vwap))
-        met = (low <= self._falls) | (high >= self._rises)
-        dated = self._soonest < bars.ts
-        if np.count_nonzero(met) or dated:
-            asleep = self._asleep
-            self._wake(met[asleep.symbol] | (asleep.until < bars.ts))
+        if len(self._asleep):
+            self._take(self._asleep.met(bars))
 
     def wake_ids(self, ids: Any) -> None:
         """Wakes the orders of these ids."""
-        if self._falls is not None:
-            self._wake(np.isin(self._asleep.ids, ids))
+        self._take(self._asleep.of_ids(ids.tolist()))
 
     def wake_symbol(self, symbol: int) -> None:
-        if self._falls is not None:
-            self._wake(self._asleep.symbol == symbol)
+        self._take(self._asleep.of_symbol(symbol))
 
-    def _wake(self, rows: Mask) -> None:
-        if not np.count_nonzero(rows):
-            return
-        hand = joined(taken(self._asleep, rows), self.hand)
-        self.hand = taken(hand, np.argsort(hand.number, kind="stable"))
-        keep = ~rows
-        self._sleep(taken(self._asleep, keep) if np.count_nonzero(keep) else no_orders())
+    def _take(self, woken: Resting) -> None:
+        if woken.ids.size:
+            self.hand = in_order(joined(woken, self.hand))
 
     def rest(self) -> None:
         """Puts to sleep what may: orders with a price, seen by a bar, that outlast their session."""
@@ -126,7 +99,7 @@ class Blotter:
         market = (kind == OrderKind.STOP) & hand.terms.triggered
         rows = _SLEEPS[kind] & ~market & _LASTS[hand.tif] & hand.seen
         if np.count_nonzero(rows):
-            self._sleep(joined(self._asleep, taken(hand, rows)))
+            self._asleep.add(taken(hand, rows))
             self._keep(~rows)
 
     # ---- changes -----------------------------------------------------------------------------------------------------
@@ -190,8 +163,10 @@ class Blotter:
 
     def all(self) -> Resting:
         """Every open order, in the order of acceptance."""
-        both = joined(self._asleep, self.hand)
-        return both if both is self.hand else taken(both, np.argsort(both.number, kind="stable"))
+        asleep = self._asleep.all()
+        if not asleep.ids.size:
+            return self.hand
+        return in_order(joined(asleep, self.hand))
 
     def rows_of(self, ids: Iterable[int]) -> list[int]:
         """The row at hand of each id, -1 when there is none."""
@@ -201,11 +176,13 @@ class Blotter:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        return {"hand": packed(self.hand), "asleep": packed(self._asleep), "accepted": self._accepted}
+        return {"hand": packed(self.hand), "asleep": packed(self._asleep.all()), "accepted": self._accepted}
 
     def load(self, fields: dict[str, Any]) -> None:
         self.hand, self._accepted = unpacked(fields["hand"]), fields["accepted"]
-        self._sleep(unpacked(fields["asleep"]))
+        self._asleep, asleep = Sleepers(self._n), unpacked(fields["asleep"])
+        if asleep.ids.size:
+            self._asleep.add(asleep)
 
 
 def _placed(column: Any, rows: Any, values: Any) -> Any:

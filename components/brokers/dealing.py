@@ -12,13 +12,14 @@ from components.brokers.account import Account
 from components.brokers.answers import fills_of, no_fills, report_of
 from components.brokers.blotter import Blotter
 from components.brokers.order_states import check_steps
-from components.brokers.resting import Resting, after_bar, after_cut, constant, no_orders, taken
+from components.brokers.resting import Resting, Same, after_bar, after_cut, no_orders, taken
 from components.brokers.venue import Match, Venue
 from engine.events import FEE_KINDS, Codes, Fills, Mask, Matrix, OrderState, Refusals, Reports, TimeInForce, Vector
 from engine.protocols import CostModel
 from engine.universe import Universe
 
-_FINISHED, _TRIGGERED = int(OrderState.FINISHED), int(OrderState.TRIGGERED)
+_TRIGGERED = int(OrderState.TRIGGERED)
+_ALL_FINISHED, _NOTHING = Same(int(OrderState.FINISHED), np.int32), Same(0.0, np.float64)
 
 
 class _Dealt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -104,7 +105,7 @@ class Dealing:
 
     def _trade(self, orders: Resting, some: Any, match: Match) -> tuple[_Dealt | None, Fills, tuple[Refusals, ...]]:
         """Trades these rows as far as volume, position and money go. None = all orders traded whole."""
-        index = self._sequence(orders, some, match.phase)
+        index = self._sequence(orders.left, some, match)
         part = orders if index is None else taken(orders, index)
         qty, bare = self._rationed(part, _at(match.volume, index))
         if bare is None:
@@ -158,7 +159,7 @@ class Dealing:
     def _stage(self, part: Resting, index: Any, match: Match, qty: Vector, bare: bool = False) -> _Paid:
         """Trades these rows as far as the money goes, and as far as there are shares where some may be `bare`."""
         account, venue = self._account, self._venue
-        symbol, volume = part.symbol.astype(np.intp), _at(match.volume, index)
+        symbol, volume = _at(match.symbol, index), _at(match.volume, index)
         limit = None if part.terms is None else part.terms.limit
         when, phase, in_turn, first = match.at, None, False, None
         known = when = when if isinstance(when, int) else _at(when, index)
@@ -207,12 +208,10 @@ class Dealing:
             threshold=threshold[rows],
         )
 
-    def _sequence(self, orders: Resting, some: Any, phase: Codes | None) -> Any:
+    def _sequence(self, left: Vector, some: Any, match: Match) -> Any:
         """The rows that trade in the order in which they do, None = all as they stand."""
-        left, symbol = orders.left, orders.symbol
-        if some is not None:
-            left, symbol, phase = left[some], symbol[some], None if phase is None else phase[some]
-        order = rules.sequence(left, self._account.qty[symbol.astype(np.intp)], phase)
+        symbol, phase = _at(match.symbol, some), _at(match.phase, some)
+        order = rules.sequence(_at(left, some), self._account.qty[symbol], phase)
         if order is None:
             return some
         return order if some is None else some[order]
@@ -239,10 +238,11 @@ class Dealing:
         """All orders at hand traded whole."""
         orders = self.blotter.hand
         self.blotter.hand = no_orders()
-        state = constant(len(orders.ids), _FINISHED, np.int32)
+        count = len(orders.ids)
+        state = _ALL_FINISHED(count)
         if np.count_nonzero(orders.state):  # what was only accepted may always finish
             check_steps(orders.state, state)
-        return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=state, left=np.zeros(len(state)))
+        return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=state, left=_NOTHING(count))
 
     def _triggers(self, orders: Resting, rows: Any, match: Match) -> tuple[Reports, ...]:
         """Orders at hand that this bar triggered, before anything of them trades."""

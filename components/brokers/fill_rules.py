@@ -14,7 +14,8 @@ from engine.events import Bars, Codes, Ids, Mask, OrderKind, Stamps, Vector
 
 Rows: TypeAlias = NDArray[np.intp]
 
-_EXEC_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the fills of one order never share an id
+_EXEC_STEP = np.array(0x9E3779B97F4A7C15, np.uint64)  # odd, so that the fills of one order never share an id
+_LAST_FIRST = bytes((True, False))
 
 
 def every(mask: Mask) -> bool:
@@ -314,10 +315,10 @@ def sequence(qty: Vector, held: Vector, phase: Codes | None = None) -> Rows | No
     if len(qty) == 1:
         return None
     later = qty * held >= 0.0
-    rank = later if phase is None else 2 * phase + later
-    if every(rank[:-1] <= rank[1:]):
-        return None
-    return np.argsort(rank, kind="stable")
+    if phase is None:
+        return None if _LAST_FIRST not in later.tobytes() else np.argsort(later, kind="stable")
+    rank = 2 * phase + later
+    return None if every(rank[:-1] <= rank[1:]) else np.argsort(rank, kind="stable")
 
 
 def repeats(symbol: Codes | Rows) -> bool:

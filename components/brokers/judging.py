@@ -62,19 +62,18 @@ def plain(orders: Approved, standing: Standing) -> bool:
         return False
     if standing.busy is not None:
         return False
-    at = symbol.astype(np.intp)
-    if np.count_nonzero(qty) < len(qty) or (np.count_nonzero(standing.gone) and np.count_nonzero(standing.gone[at])):
+    at, shares = symbol.astype(np.intp), qty.tolist()
+    if 0.0 in shares or (np.count_nonzero(standing.gone) and np.count_nonzero(standing.gone[at])):
         return False
-    lots = qty if standing.single else qty / standing.lot[at]
-    good: Mask = lots == np.rint(lots)
-    shares = qty.tolist()
     if not (min(shares) >= -MOST_SHARES and max(shares) <= MOST_SHARES):  # NaN is no whole number of lots
         return False
-    if standing.free is not None:
-        if len(set(symbols)) < len(symbols):
-            return False
-        good &= np.minimum(qty, 0.0) + standing.free[at] >= -_NEAR_ZERO
-    return every(good)
+    lots = qty if standing.single else qty / standing.lot[at]
+    if not every(lots == np.rint(lots)):
+        return False
+    if standing.free is None:
+        return True
+    after = standing.free[at] + np.minimum(qty, 0.0)
+    return len(set(symbols)) == len(symbols) and min(after.tolist()) >= -_NEAR_ZERO
 
 
 def judge(orders: Approved, rows: Rows, standing: Standing) -> Verdict:
@@ -128,7 +127,6 @@ def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
     counted = (shares > 0) & (shares <= MOST_SHARES)  # NaN is neither
     lot, held = standing.lot[at], standing.held[at]
     size = np.where(counted, qty, lot)
-    turns = (size * held < 0) & (np.abs(size) > np.abs(held))  # an odd lot is closed exactly, the rest is whole lots
     expires = orders.expires[rows]
     dated = tif == TimeInForce.GOOD_TILL_DATE
     no_time = (tif < 0) | (tif >= len(TimeInForce))
@@ -140,7 +138,7 @@ def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
     return [
         ("unknown_symbol", ~known, symbol.astype(float), np.full(len(rows), n - 1.0)),
         ("quantity", ~counted, qty, np.where(shares > MOST_SHARES, MOST_SHARES, 0.0)),
-        ("lot", ~whole_lots(size, lot) & (size != -held) & ~(turns & whole_lots(size + held, lot)), qty, lot),
+        ("lot", ~fits_lots(size, held, lot), qty, lot),
         ("delisted", standing.gone[at], none, none),
         ("order_kind", no_kind, kind.astype(float), np.full(len(rows), len(OrderKind) - 1.0)),
         ("auction", AUCTIONS[of] & (not standing.auctions), none, none),
@@ -149,6 +147,19 @@ def _broken(orders: Approved, rows: Rows, standing: Standing) -> list[Line]:
         ("time_in_force", passed, (orders.ts - expires) / 1e9, np.zeros(len(rows))),
         ("broker_order", known & (standing.busy is not None and standing.busy[at]), none, none),
     ]
+
+
+def fits_lots(qty: Vector, held: Vector, lot: Vector) -> Mask:
+    """Which quantities can be traded from these positions: whole lots, or what closes an odd one exactly.
+
+    One that turns a position over closes it exactly and opens whole lots on the other side.
+
+    >>> fits_lots(np.array([-100.0, -50.0, -150.0, -250.0, -200.0]), np.full(5, 150.0), np.full(5, 100.0))
+    array([ True, False,  True,  True,  True])
+    """
+    turns = (qty * held < 0) & (np.abs(qty) > np.abs(held))
+    mask: Mask = whole_lots(qty, lot) | (qty == -held) | (turns & whole_lots(qty + held, lot))
+    return mask
 
 
 class Asked(NamedTuple):

@@ -58,11 +58,13 @@ def reductions(qty: Vector, unit: Vector, lot: Vector, excess: float) -> Vector:
     for i in np.argsort(-value, kind="stable").tolist():
         if not (excess > 0 and value[i] > 0):
             break
-        size = abs(qty.item(i))
-        if excess < value[i]:
+        size, last = abs(qty.item(i)), bool(excess < value[i])
+        if last:
             step = lot.item(i)
             size = min(size, float(np.ceil(excess / unit.item(i) / step - _NEAR)) * step)
-        out[i] = -size if qty[i] > 0 else size
+        out[i] = np.copysign(size, -qty[i]) if size else 0.0
+        if last:  # what a division leaves of the excess is no reason to sell another
+            break
         excess -= size * unit.item(i)
     return out
 

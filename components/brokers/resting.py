@@ -1,7 +1,7 @@
 """Orders that rest at a broker, as columns in the order of acceptance, and the ids it has seen."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,9 @@ class Resting(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     spent: Spent | None = None  # None = none has traded
 
 
+_HANDFUL = 1024
+
+
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
@@ -70,13 +73,29 @@ def constant(length: int, value: int, dtype: type[np.int32] | type[np.int64]) ->
     return column
 
 
+class Same:
+    """One value for every row: a read-only column in the length that is asked for, shared by the handfuls of legs."""
+
+    def __init__(self, value: float, dtype: type[Any]) -> None:
+        self._column = _frozen(np.full(_HANDFUL, value, dtype))
+
+    def __call__(self, length: int) -> NDArray[Any]:
+        column = self._column
+        return column[:length] if length <= _HANDFUL else np.full(length, column[0], column.dtype)
+
+
+FOREVER = 2**63 - 1  # the `until` of an order without a date
+_ZERO, _FOREVER, _UNSEEN = Same(0, np.int32), Same(FOREVER, np.int64), Same(False, np.bool_)
+
+
 def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
     """These legs, as just accepted; all legs, sharing the arrays of the orders, where no rows are named."""
     columns = (orders.ids, orders.symbol, orders.qty, orders.tif, orders.expires)
     if rows is not None:
         columns = tuple(column[rows] for column in columns)
     ids, symbol, qty, tif, expires = columns
-    zero, until = np.zeros(len(ids), np.int32), constant(len(ids), _FOREVER, np.int64)
+    count = len(ids)
+    zero, until = _ZERO(count), _FOREVER(count)
     if np.count_nonzero(tif):
         until = np.where(tif == TimeInForce.GOOD_TILL_DATE, expires, until)
     return Resting(
@@ -86,10 +105,10 @@ def resting_of(orders: Approved, number: int, rows: Any = None) -> Resting:
         state=zero,  # OrderState.ACCEPTED
         tif=tif,
         until=until,
-        accepted=constant(len(ids), orders.ts, np.int64),
-        number=np.arange(number, number + len(ids)),
+        accepted=constant(count, orders.ts, np.int64),
+        number=np.arange(number, number + count),
         count=zero,
-        seen=np.zeros(len(ids), bool),
+        seen=_UNSEEN(count),
         terms=_terms_of(orders, rows) if np.count_nonzero(orders.kind) else None,
     )
 
@@ -127,24 +146,24 @@ def spent_of(orders: Resting, width: int = 0) -> Spent:
     return Spent(filled=np.zeros(count), paid=np.zeros((count, len(FEE_KINDS))), memo=np.zeros((count, width)))
 
 
-def joined(first: Resting, second: Resting) -> Resting:
-    if not first.ids.size:
-        return second
-    if not second.ids.size:
-        return first
-    both = (first, second)
-    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in both]) for name in COLUMNS}
-    if first.terms is not None or second.terms is not None:
-        columns["terms"] = _joined(terms_of(first), terms_of(second))
-    if first.spent is not None or second.spent is not None:
-        width = max(part.spent.memo.shape[1] for part in both if part.spent is not None)
-        columns["spent"] = _joined(spent_of(first, width), spent_of(second, width))
+def joined(*orders: Resting) -> Resting:
+    """All of these, one after the other."""
+    parts = [part for part in orders if part.ids.size]
+    if len(parts) < 2:
+        return parts[0] if parts else _NONE
+    columns = _stacked(parts, COLUMNS)
+    if any(part.terms is not None for part in parts):
+        terms = [terms_of(part) for part in parts]
+        columns["terms"] = Terms(**_stacked(terms, Terms.__struct_fields__))
+    width = max((part.spent.memo.shape[1] for part in parts if part.spent is not None), default=-1)
+    if width >= 0:
+        spent = [spent_of(part, width) for part in parts]
+        columns["spent"] = Spent(**_stacked(spent, Spent.__struct_fields__))
     return Resting(**columns)
 
 
-def _joined(first: Any, second: Any) -> Any:
-    names = first.__struct_fields__
-    return type(first)(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+def _stacked(parts: Sequence[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
 def rows_of(columns: Any, rows: Any) -> Any:
@@ -160,6 +179,14 @@ def taken(orders: Resting, rows: NDArray[Any]) -> Resting:
     if orders.spent is not None:
         columns["spent"] = rows_of(orders.spent, rows)
     return Resting(**columns)
+
+
+def in_order(orders: Resting) -> Resting:
+    """By acceptance; most often they stand so."""
+    number = orders.number
+    if 0 not in (number[:-1] <= number[1:]).tobytes():
+        return orders
+    return taken(orders, np.argsort(number, kind="stable"))
 
 
 def packed(orders: Resting) -> dict[str, Any]:
@@ -185,7 +212,6 @@ def row_of(orders: Resting, order_id: int) -> int:
 
 
 COLUMNS = tuple(name for name in Resting.__struct_fields__ if name not in ("terms", "spent"))
-_FOREVER = 2**63 - 1
 
 
 def _by_tif(ends: dict[TimeInForce, OrderState]) -> Codes:
@@ -229,11 +255,9 @@ class SeenIds:
         self._seen: set[int] = set()
         self._batches: deque[list[int]] = deque(maxlen=size)
 
-    def isdisjoint(self, ids: Iterable[int]) -> bool:
-        return self._seen.isdisjoint(ids)
-
-    def __contains__(self, order_id: int) -> bool:
-        return order_id in self._seen
+    def among(self, ids: list[int]) -> set[int]:
+        """Which of these were seen."""
+        return self._seen.intersection(ids)
 
     def add(self, ids: list[int]) -> None:
         """Takes in a batch; the oldest batches go once `size` ids would remain without them."""

@@ -16,8 +16,8 @@ from components.brokers.resting import SeenIds, taken
 from components.brokers.settlement import Settlement
 from components.brokers.upkeep import Demand, Upkeep
 from components.brokers.venue import FillTiming, Venue
+from engine.actions import check_actions
 from engine.calendar import Sessions
-from engine.errors import DataError
 from engine.events import (
     SESSION_CLOSED,
     ActionKind,
@@ -167,7 +167,7 @@ class Simulated:
 
     def on_orders(self, orders: Approved, /) -> tuple[Reports | Refusals | Fills, ...]:
         ids: list[int] = orders.ids.tolist()
-        if plain(orders, self._standing()) and len(set(ids)) == len(ids) and self._seen.isdisjoint(ids):
+        if plain(orders, self._standing()) and len(set(ids)) == len(ids) and not self._known(ids):
             out = self._accept(orders, None, ids)
         else:
             # Cancels and replaces come first: they free what new orders may sell.
@@ -177,6 +177,10 @@ class Simulated:
             if self._settlement.days:
                 out = self._settlement.stamped(out, self._venue.bars.interval_ns)
         return out
+
+    def _known(self, ids: list[int]) -> set[int]:
+        """Which of these ids were accepted before: the latest ones, and all whose order is open."""
+        return self._seen.among(ids) | self._dealing.blotter.among(ids)
 
     def _accept(self, orders: Approved, rows: Any, ids: list[int]) -> tuple[Reports | Refusals | Fills, ...]:
         if not ids:
@@ -188,9 +192,10 @@ class Simulated:
     def _accept_some(self, orders: Approved) -> tuple[Reports | Refusals | Fills, ...]:
         """Each new leg on its own. An id that was accepted before is passed over: sent twice is one order."""
         fresh: dict[int, int] = {}
+        known = self._known(orders.ids.tolist())
         for i in np.flatnonzero(orders.action == LegAction.NEW).tolist():
             order_id = int(orders.ids[i])
-            if order_id not in self._seen:
+            if order_id not in known:
                 fresh.setdefault(order_id, i)
         rows = np.array(list(fresh.values()), np.intp)
         verdict = judge(orders, rows, self._standing())
@@ -320,7 +325,7 @@ class Simulated:
         """A split adjusts quantity and prices of open orders; a delisting or a change of symbol cancels them."""
         out: list[Reports] = []
         blotter = self._dealing.blotter
-        self._check_splits(actions)
+        check_actions(self._name, actions, self._universe)
         for i in range(len(actions.kind)):
             kind, s = ActionKind(int(actions.kind[i])), int(actions.symbol[i])
             if kind is ActionKind.CASH_DIVIDEND:
@@ -344,12 +349,6 @@ class Simulated:
                 self._learn(self._unlearnt)
             self._adjusts(actions)
         return tuple(out)
-
-    def _check_splits(self, actions: Actions) -> None:
-        bad = (actions.kind == ActionKind.SPLIT) & ~((actions.ratio > 0) & (actions.ratio < np.inf))
-        for i in np.flatnonzero(bad).tolist():
-            symbol, ratio = self._universe.symbols[int(actions.symbol[i])], float(actions.ratio[i])
-            raise DataError(f"{self._name}: split of {symbol} has ratio {ratio}; it must be positive")
 
     def save(self) -> bytes:
         return pack(

@@ -31,6 +31,7 @@ _FILLS = {"status": int(Status.MISSING), "member": 0}
 class Match(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What the orders meet in a bar, as columns (L,). None = the same for all, or nothing to say."""
 
+    symbol: rules.Rows  # positions in the universe
     reference: Vector  # the market's price, NaN = it does not trade
     chance: Mask  # it met a price point early enough
     at: int | Stamps  # the instant of each trade
@@ -213,24 +214,26 @@ class Venue:
 
     def match(self, orders: Resting, *, now: bool = False) -> Match:
         """What this bar does to these orders; `now` for orders that were decided at its close."""
+        bars, s = self.bars, orders.symbol.astype(np.intp)  # indexing by it is several times as fast
         if orders.terms is None and self._plain and self._bounds is None:
-            point = rules.point_of(self.bars, self.fill)
-            reference = rules.offered(point, self.bars.status, orders.symbol.astype(np.intp))
+            point = rules.point_of(bars, self.fill)
+            reference = rules.offered(point, bars.status, s)
             chance = rules.in_time(point, orders.accepted, orders.until)
             if not rules.every(chance):
                 reference = np.where(chance, reference, np.nan)
-            return Match(reference=reference, chance=chance, at=point.at)
-        return self._one_by_one(orders, now)
+            return Match(symbol=s, reference=reference, chance=chance, at=point.at)
+        return self._one_by_one(orders, s, now)
 
-    def _one_by_one(self, orders: Resting, now: bool) -> Match:
+    def _one_by_one(self, orders: Resting, s: rules.Rows, now: bool) -> Match:
         """Every way of trading in its turn; an order trades in the first that takes it."""
-        count, s = len(orders.ids), orders.symbol.astype(np.intp)
-        terms = terms_of(orders)
+        count, terms = len(orders.ids), terms_of(orders)
         reference, chance = np.full(count, np.nan), np.zeros(count, bool)
         at, phase, volume = np.zeros(count, np.int64), np.zeros(count, np.int32), np.zeros(count, np.int32)
         triggered, best = terms.triggered.copy(), terms.best.copy()
         once = _ONCE[orders.tif]
         for way in self._ways(terms.kind, once | (orders.until < self.bars.ts), now):
+            if not np.count_nonzero(way.rows):
+                continue
             meets = way.rows & rules.in_time(way.point, orders.accepted, orders.until)
             rows = np.flatnonzero(meets & np.isnan(reference) & ~(once & chance))
             chance |= meets
@@ -246,7 +249,7 @@ class Venue:
             at[rows] = np.where(inside, self.bars.ts, way.point.at)
             phase[rows], volume[rows] = np.where(inside, got.phase, way.phase), way.volume
         after = msgspec.structs.replace(terms, triggered=triggered, best=best) if orders.terms is not None else None
-        return Match(reference=reference, chance=chance, at=at, phase=phase, volume=volume, terms=after)
+        return Match(symbol=s, reference=reference, chance=chance, at=at, phase=phase, volume=volume, terms=after)
 
     def _ways(self, kind: Codes, once: Mask, now: bool) -> list[_Way]:
         """How this bar trades, in the order of time; `once` are orders that do not last beyond its open."""

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from engine.events import ActionKind, Stamps, Vector
+from engine.holdings import fraction_of
 from engine.protocols import Bookkeeping
 from engine.universe import Universe
 
@@ -133,8 +134,7 @@ class RoundTrips:
         trip = self._open.get(s)
         if trip is None:
             return
-        lot = self._lot[s]
-        fraction = trip.qty - float(np.trunc(np.round(trip.qty, 9) / lot) * lot)  # to the bit as the ledger rounds
+        fraction = fraction_of(trip.qty, self._lot[s])
         if fraction:
             self._leave(ts, s, fraction, price if self._keeping.fractions else 0.0)
 

@@ -32,7 +32,13 @@ def _frozen(array: Rows) -> Rows:
     return array
 
 
-NO_ROWS, _NANS = _frozen(np.empty(0, np.int32)), _frozen(np.full(1024, np.nan))
+NO_ROWS = _frozen(np.empty(0, np.int32))
+# Columns that orders share: their first rows, as many as there are legs.
+_NONE, _ZERO, _NEVER = (
+    _frozen(np.full(1024, np.nan)),
+    _frozen(np.zeros(1024, np.int32)),
+    _frozen(np.zeros(1024, np.int64)),
+)
 
 
 def wanted_shares(targets: tuple[Target, ...], book: Book, universe: Universe) -> Vector:
@@ -192,9 +198,9 @@ def _every(mask: Mask) -> bool:
     return 0 not in mask.tobytes()
 
 
-def _nans(count: int) -> Vector:
-    """Read-only: orders without a price share one column."""
-    return _NANS[:count] if count <= len(_NANS) else np.full(count, np.nan)
+def _first(count: int, column: Rows) -> Rows:
+    """So many rows of a column that is the same throughout."""
+    return column[:count] if count <= len(column) else np.full(count, column[0])
 
 
 def note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> Note:
@@ -214,8 +220,8 @@ def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
     new, gone = len(order), len(cancels)
     count = new + gone
     symbol, qty = trades.symbol[order].astype(np.int32), trades.qty[order]
-    zero, zeros, none = np.zeros(count, np.int32), np.zeros(count, np.int64), _nans(count)
-    action, ref = zero, zeros.view(np.uint64)
+    zero, never, none = _first(count, _ZERO), _first(count, _NEVER), _first(count, _NONE)
+    action, ref = zero, never.view(np.uint64)
     if gone:
         action = np.repeat(np.array([LegAction.CANCEL, LegAction.NEW], np.int32), [gone, new])
         ref = np.concatenate([book.open_orders.ids[cancels], np.zeros(new, np.uint64)])
@@ -233,7 +239,7 @@ def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
         stop=none,
         trail=none,
         tif=zero if sizing.time_in_force == "day" else np.full(count, TIFS[sizing.time_in_force], np.int32),
-        expires=zeros,
+        expires=never,
     )
 
 

@@ -96,11 +96,11 @@ class TopkDropout:
             return None
         held = position.nonzero()[0]
         today = self._candidates(score, finite, held)
-        sold = self._sales(score, held, today, book)
+        sold = self._sales(score, finite, held, today, book)
         count = self._topk - len(held) + len(sold)
         if self._undecided(score, finite, held, today, count):
             today = held[:0]
-            sold = self._sales(score, held, today, book)
+            sold = self._sales(score, finite, held, today, book)
         value = position
         value[sold] = 0.0
         if count > 0 and today.size:
@@ -141,15 +141,14 @@ class TopkDropout:
         able[held] = False
         return bool(np.count_nonzero(able) > slots)
 
-    def _sales(self, score: Vector, held: Rows, today: Rows, book: Book) -> Rows:
+    def _sales(self, score: Vector, finite: Mask, held: Rows, today: Rows, book: Book) -> Rows:
         """The holdings to be sold: outranked, FRESH and held for long enough."""
         ranks = len(held) + len(today)
         first = max(self._topk, ranks - self._n_drop)
         if first >= ranks or not held.size:
             return held[:0]
         both = np.concatenate([held, today])
-        key = -score[both]
-        key[~np.isfinite(key)] = np.inf
+        key = np.where(finite[both], -score[both], np.inf)
         last = key.argsort(kind="stable")[first:]
         last.sort()
         planned: Rows = held[last[: last.searchsorted(len(held))]]

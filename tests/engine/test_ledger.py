@@ -261,7 +261,7 @@ def test_rule_24_a_symbol_change_keeps_money_and_the_identity(old: int, new: int
 
 
 def test_a_symbol_change_without_a_ratio_is_refused() -> None:
-    with pytest.raises(DataError, match="symbol change of A has ratio nan; state new shares for one old"):
+    with pytest.raises(DataError, match="symbol change of A has ratio nan; it must be positive"):
         started().on_actions(action(day(0) + 1, ActionKind.SYMBOL_CHANGE, 0, successor=3))
 
 

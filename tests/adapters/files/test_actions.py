@@ -355,6 +355,17 @@ def test_a_change_of_symbol_names_its_successor_in_the_universe(tmp_path: Path) 
     assert (change.successor.tolist(), change.ratio.tolist()) == ([1], [1.0])
 
 
+@pytest.mark.parametrize("instruments", ["symbol,currency\nB,EUR\n", "symbol,multiplier\nB,10\n"])
+def test_a_change_of_symbol_into_other_money_is_refused_before_the_run(tmp_path: Path, instruments: str) -> None:
+    (tmp_path / "i.csv").write_text(instruments)
+    (tmp_path / "r.csv").write_text("date,currency,rate\n2018-03-01,EUR,1.2\n")
+    more = {"instruments": tmp_path / "i.csv", "rates": tmp_path / "r.csv"}
+    with pytest.raises(
+        DataError, match=r"actions\.csv.*successor 'B' has another currency or multiplier.* a delisting"
+    ):
+        feed(tmp_path, TWO, "symbol,ex_date,kind,successor\nA,2018-03-09,symbol_change,B\n", **more)
+
+
 def test_delist_after_below_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="delist_after must be at least 1 slice, got 0"):
         feed(tmp_path, TWO, delist_after=0)

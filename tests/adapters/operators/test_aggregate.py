@@ -153,6 +153,15 @@ def test_a_bar_that_lies_across_a_boundary_is_an_error_that_says_where() -> None
         list(aggregate([odd], "10min").events())
 
 
+def test_an_action_of_no_symbol_is_told_as_bad_data() -> None:
+    wrong = action(minute("2018-03-05T09:31", [10.0]).ts + 1, ActionKind.SPLIT, 7, ratio=2.0)
+    events = [minute("2018-03-05T09:31", [10.0]), wrong, minute("2018-03-05T09:32", [10.0])]
+    with pytest.raises(
+        DataError, match="aggregate: action 0 of .* is of symbol 7; positions in the universe go from 0 to"
+    ):
+        list(aggregate(events, "5min").events())
+
+
 def test_the_first_hour_of_a_session_may_begin_before_it() -> None:
     """Hours of a clock: what is stamped 09:00 holds what traded from 09:30."""
     hours = [bars(at(f"2018-07-02 {h}:00"), [float(h)], interval_ns=HOUR_NS, opened=at(f"2018-07-02 {h}:00") - HOUR_NS)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.brokers.margin_call import Margin, covers, reductions
@@ -15,6 +15,7 @@ positions = st.lists(
 
 
 @given(rows=positions, share=st.floats(0, 1.2))
+@example(rows=[(1, 1.0, 1.0), (21, 48.0, 1.0)], share=1e-12)
 def test_reductions_match_a_plain_loop_that_sells_lot_by_lot(rows, share):
     qty, unit, lot = (np.array(column, float) for column in zip(*rows, strict=True))
     excess = share * float((np.abs(qty) * unit).sum())

@@ -339,6 +339,29 @@ def test_rule_35_an_odd_lot_may_be_sold_when_it_closes_the_position():
     assert refused(one.on_orders(approved([0], [-150.0]))) == {}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "rule"),
+    [
+        (-100.0, None),  # whole lots
+        (-150.0, None),  # closes the position, odd as it is
+        (-250.0, None),  # closes it and opens a lot on the other side
+        (-300.0, None),
+        (-200.0, None),
+        (-50.0, "replace_quantity"),  # between two lots, and closes nothing
+        (-230.0, "replace_quantity"),  # turns it over into a part of a lot
+    ],
+)
+def test_rule_35_a_replace_may_ask_for_what_a_new_order_may(wanted, rule):
+    one = broker(qty=[150.0], universe=universe(1, lot=100.0), short=True)
+    kind = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([120.0])}
+    assert refused(one.on_orders(approved([0], [-400.0], **kind))) == {}
+    assert refused(one.on_orders(replace(1, wanted))) == ({} if rule is None else {999: rule})
+    out = one.on_bars(bars(day(1), [130.0]))
+    assert traded(out) == {1: -400.0 if rule else wanted}
+    fresh = broker(qty=[150.0], universe=universe(1, lot=100.0), short=True)
+    assert (refused(fresh.on_orders(approved([0], [wanted]))) == {}) is (rule is None)
+
+
 def test_rule_38_an_id_sent_twice_is_one_order():
     one = broker()
     one.on_orders(approved([0], [5.0]))
@@ -346,6 +369,22 @@ def test_rule_38_an_id_sent_twice_is_one_order():
     assert traded(one.on_bars(bars(day(1), ONE))) == {1: 5.0}
     assert one.on_orders(approved([0], [5.0], ts=day(1))) == ()  # and still after it has ended
     assert traded(one.on_bars(bars(day(2), ONE))) == {}
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_rule_38_an_id_sent_twice_is_one_order_as_long_as_it_is_open_however_many_came_since(asleep):
+    one = broker()
+    columns = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([50.0]), "tif": GTC}
+    one.on_orders(approved([0], [5.0], **columns))
+    if asleep:
+        one.on_bars(bars(day(1), ONE))
+    for k in range(100):
+        ids = np.arange(1000 + 200 * k, 1200 + 200 * k, dtype=np.uint64)
+        flood = approved([2] * 200, [1.0] * 200, ids=ids, ts=day(1))
+        one.on_orders(flood)
+    assert one.on_orders(approved([0], [5.0], ts=day(1), **columns)) == ()
+    assert one.on_orders(approved([0], [5.0], ts=day(1))) == ()  # nor as another kind of order
+    assert traded(one.on_bars(bars(day(2), [40.0, np.nan, np.nan]))) == {1: 5.0}
 
 
 def test_an_id_twice_in_one_message_is_one_order():

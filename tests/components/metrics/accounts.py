@@ -58,13 +58,13 @@ def action(ts: int, kind: int, symbol: int, *, ratio: float = 1.0, amount: float
 
 
 def markets(currencies: int = 1) -> Universe:
-    """Five names: lots of one and of a tenth, one with a multiplier, spread over the currencies."""
+    """Five names: lots of one, of fifty and of a tenth, one with a multiplier, spread over the currencies."""
     return Universe(
         symbols=tuple("ABCDE"),
         currencies=("USD", "EUR", "JPY")[:currencies],
         currency=(np.arange(5) % currencies).astype(np.int32),
         multiplier=np.array([1.0, 1.0, 10.0, 1.0, 1.0]),
-        lot=np.array([1.0, 1.0, 1.0, 0.1, 1.0]),
+        lot=np.array([1.0, 50.0, 1.0, 0.1, 1.0]),
         tick=np.zeros(5),
     )
 

@@ -313,6 +313,15 @@ def test_rule_25_the_fraction_that_a_split_leaves_is_an_exit() -> None:
     assert trade.gross == pytest.approx(0.5 * 20 + 2 * 22 - 50)
 
 
+def test_rule_25_an_odd_lot_that_a_split_leaves_stays_in_the_trade_as_it_stays_in_the_book() -> None:
+    trips = walked((100, 10.0), universe=universe_of(("AAA", "BBB"), lot=100.0))
+    trips.act(day(0) + 1, SPLIT, (0, 0), 1.555, 0.0, 6.0)  # 155.5 shares: half a share is paid out, 55 are kept
+    trips.fill(day(1), 0, -155.0, 7.0, 0.0, day(1))
+    (trade,) = trips.closed
+    assert trade.gross == pytest.approx(0.5 * 6 + 155 * 7 - 1000)
+    assert trips.still_open(np.array([7.0, 7.0])) == []
+
+
 def test_rule_23_a_delisting_ends_a_trade_at_its_stated_price() -> None:
     trips = walked((10, 10.0))
     trips.act(day(0) + 1, DELISTING, (0, 0), 1.0, 4.0, 4.0)
