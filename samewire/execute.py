@@ -17,8 +17,8 @@ from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
-from samewire.build import libraries
 from samewire.prepare import Prepared, Progress, prepare
+from samewire.provenance import provenance
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, dump_run, resolved
@@ -49,12 +49,13 @@ async def execute(
         if directory is not None:
             from adapters.files.journal_file import JournalFile
 
-            journal_file = JournalFile(directory / "journal")
+            journal_file = JournalFile(directory / "journal", at_once=False)
         folder = directory or scratch
         prepared = prepare(run, folder, None if journal_file is None else journal_file.write, on_progress)
         await prepared.run()
         if not prepared.fold.counts().slices:
             raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
+        prepared.journal.end()
         if journal_file is not None:
             journal_file.close()
         ran = Run(
@@ -187,8 +188,7 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
             "issues": [msgspec.to_builtins(issue) for issue in issues],
         },
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
-        "libraries": libraries(),
-    }
+    } | provenance(run, prepared.tables)
 
 
 def _calendar(prepared: Prepared, directory: Path) -> dict[str, Any]:

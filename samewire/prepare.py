@@ -20,6 +20,7 @@ from engine.wiring import ModelPart, Parts, Wiring
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.run_file import ModelSpec, RunFile
+from samewire.walk import Walk
 from samewire.warming import latest
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -49,6 +50,7 @@ class Prepared(msgspec.Struct, frozen=True):
     table_issues: list[Issue]
     warnings: tuple[str, ...]
     slower: list[int]  # instants of the bars of slower intervals, so far
+    walk: Callable[[], Iterator[Event]]  # the feed's events over the session
 
     @property
     def bus(self) -> Bus:
@@ -107,41 +109,40 @@ def prepare(
     directory: Path | None = None,
     write: Callable[[bytes], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    recorded: Mapping[str, Artefact] | None = None,
 ) -> Prepared:
     """Builds a session and trains its models; nothing of it has run yet.
 
-    Without a directory the sinks that write into one are left out; all others are built.
+    Without a directory the sinks that write into one are left out; all others are built. With the artefacts of a
+    `recorded` session nothing is trained: the controls that put them to use are inputs of the record.
     """
     given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
-    learnt = _trained(run, feed, parts, given)
-    wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
-    session = run.session
+    learnt = _trained(run, feed, parts, given) if recorded is None else _Learnt(dict(recorded), (), ())
     longer = {part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns}
     fold = SessionFold(
         universe=feed.universe,
-        cash=session.cash,
+        cash=run.session.cash,
         interval_ns=feed.interval_ns,
-        benchmark=session.benchmark,
+        benchmark=run.session.benchmark,
         slower=longer,
     )
-    journal = Journal(write)
-    recorders: list[Any] = [journal, fold]
+    walk = Walk(lambda: feed.events(start, end))
+    journal = _journal(run, feed, walk, write)
+    slower: list[int] = []
+    recorders: list[Any] = [journal, fold, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
-    slower: list[int] = []
-    if parts.intervals:
-        recorders.append(_Slower(feed.interval_ns, slower))
-    sources = [Replay(lambda: feed.events(start, end))]
+    sources = [Replay(walk.events)]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
     return Prepared(
         run_file=run,
         feed=feed,
-        session=Session(wiring, recorders=recorders, sinks=sinks_of(run, given)),
+        session=Session(_wiring(parts, learnt), recorders=recorders, sinks=sinks_of(run, given)),
         journal=journal,
         fold=fold,
         sources=tuple(sources),
@@ -151,7 +152,26 @@ def prepare(
         table_issues=tables.issues,
         warnings=(*_cautions(run), *learnt.warnings),
         slower=slower,
+        walk=lambda: feed.events(start, end),
     )
+
+
+def _wiring(parts: Parts, learnt: "_Learnt") -> Wiring:
+    return Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
+
+
+def walk_of(run: RunFile) -> Callable[[], Iterator[Event]]:
+    """The events of a run file's feed over its session; nothing else is built."""
+    feed, start, end = _feed(run, Given(session=run.session.name, seed=run.session.seed))
+    return lambda: feed.events(start, end)
+
+
+def _journal(run: RunFile, feed: Feed, walk: Walk, write: Callable[[bytes], None] | None) -> Journal:
+    """A journal that keeps of bars what the run file says: their place in hashed files, or their values."""
+    if write is None or run.session.record == "values":
+        return Journal(write)
+    files = feed.hashes()
+    return Journal(write, drawn=walk, files=files) if files else Journal(write)
 
 
 class _Tables:

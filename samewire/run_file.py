@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,9 @@ class SessionSpec(BaseModel):
     cash: float = Field(gt=0, description="starting cash in the base currency")
     seed: int = Field(default=0, ge=0, lt=2**63, description="of all random numbers")
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3,5}$", description="a currency such as USD")
+    record: Literal["places", "values"] = Field(
+        default="places", description="what the journal keeps of bars: places in hashed files, or values"
+    )
     benchmark: str = Field(default="equal_weight", min_length=1, description="equal_weight, a symbol, or none")
 
 

@@ -1,68 +1,100 @@
-"""The journal on disk: blocks, each with its length and checksum, appended one after the other."""
+"""The journal on disk: blocks, each with its length and checksums, appended one after the other."""
 
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError, StateError
-from engine.journal import Entry, entries, read_runs
+from engine.events import Event
+from engine.journal_reading import Entry, Reader, Record, entries, read_runs
 
-_MAGIC = b"samewire journal 1\n"
-_HEAD = 12  # 4 bytes each: stored length, length once unpacked, CRC-32 of what is stored
+_MAGIC = b"samewire journal 2\n"
+_HEAD = 12  # 4 bytes each: length, CRC-32 of the length, CRC-32 of the block
+_WAITING_MAX = 1 << 18  # bytes
 FILE = "events.swj"
 
 
 class JournalFile:
-    """Appends blocks, packed by zstd level 1, to one file. `write` may be handed to a Journal."""
+    """Appends blocks to one file. `write` may be handed to a Journal.
 
-    def __init__(self, folder: Path) -> None:
-        import pyarrow
+    It can be read while the session runs. With `at_once` each block is handed to the operating system as it comes, so
+    that a killed process loses none; else at most 256 kB wait for the next. `resume` goes on with a file that is there,
+    behind its last whole block; `position` says where that is.
+    """
 
+    def __init__(self, folder: Path, *, at_once: bool = True, resume: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._codec: Any = pyarrow.Codec("zstd", compression_level=1)
-        self._file = (folder / FILE).open("xb")
-        self._file.write(_MAGIC)
+        waiting = 0 if at_once else _WAITING_MAX
+        self._waits = not at_once
+        path = folder / FILE
+        self.position = Reader()
+        if resume and path.is_file():
+            end = _whole(path, self.position)
+            self._file: Any = path.open("r+b", buffering=waiting)
+            self._file.truncate(end)
+            self._file.seek(end)
+        else:
+            self._file = path.open("xb", buffering=waiting)
+            self._file.write(_MAGIC)
 
     def write(self, block: bytes) -> None:
-        packed: bytes = self._codec.compress(block, asbytes=True)
-        head = len(packed).to_bytes(4, "little") + len(block).to_bytes(4, "little")
-        check = zlib.crc32(packed, zlib.crc32(head))
-        self._file.write(head + check.to_bytes(4, "little") + packed)
+        length = len(block).to_bytes(4, "little")
+        checks = zlib.crc32(length).to_bytes(4, "little") + zlib.crc32(block).to_bytes(4, "little")
+        for piece in (length + checks, block) if self._waits else (length + checks + block,):
+            done: int = self._file.write(piece)
+            while done < len(piece):  # a disk that is nearly full takes a part, then says so
+                done += self._file.write(piece[done:])
+
+    def sync(self) -> None:
+        """Returns once what was written would survive a power cut."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
 
 
+def _whole(path: Path, position: Reader) -> int:
+    """Where the last whole block of a journal ends; `position` reads up to there."""
+    end = len(_MAGIC)
+    for block in read_blocks(path.parent):
+        position.read(block)
+        end += _HEAD + len(block)
+    return end
+
+
 def read_blocks(folder: Path) -> Iterator[bytes]:
     """The whole blocks of a journal. What a kill left half-written at the end is not one of them."""
-    import pyarrow
-
     path = folder / FILE
     if not path.is_file():
         raise DataError(f"{folder}: it holds no journal; name the `journal` folder of a session directory")
-    codec = pyarrow.Codec("zstd")
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise StateError(f"{path}: not a journal of this version; read it with the version that wrote it")
         while len(head := file.read(_HEAD)) == _HEAD:
-            stored, whole, check = (int.from_bytes(head[i : i + 4], "little") for i in (0, 4, 8))
-            packed = file.read(stored)
-            if len(packed) < stored:
+            length, sound, check = (int.from_bytes(head[i : i + 4], "little") for i in (0, 4, 8))
+            at = file.tell() - _HEAD
+            if zlib.crc32(head[:4]) != sound:
+                raise StateError(f"{path}: the block at byte {at} is damaged; restore the file")
+            block = file.read(length)
+            if len(block) < length:
                 return
-            if zlib.crc32(packed, zlib.crc32(head[:8])) != check:
-                raise StateError(f"{path}: the block that ends at byte {file.tell()} is damaged; restore the file")
-            yield codec.decompress(packed, whole, asbytes=True)
+            if zlib.crc32(block) != check:
+                raise StateError(f"{path}: the block at byte {at} is damaged; restore the file")
+            yield block
 
 
-def read_journal(folder: Path, expect: str = "") -> Iterator[Entry]:
+def read_journal(
+    folder: Path, expect: str = "", drawn: Callable[[Record], Event | None] | None = None
+) -> Iterator[Entry]:
     """The records of a session's journal, checked against the running digest as they are read.
 
-    With the digest that the session's manifest states, a journal that ends early is told at its end.
+    `drawn` finds the events whose columns are not in the journal but in the files of its feed. With the digest that
+    the session's manifest states, a journal that ends early is told at its end.
     """
-    digest = b""
-    for run in read_runs(read_blocks(folder)):
-        digest = run.digest
-        yield from entries(iter((run,)))
-    if expect and digest.hex() != expect:
+    reader = Reader()
+    yield from entries(read_runs(read_blocks(folder), reader), drawn)
+    if expect and reader.digest.hex() != expect:
         raise StateError(f"{folder}: the journal ends before its session did; it was cut, restore the file")

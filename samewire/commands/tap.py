@@ -43,20 +43,21 @@ def tap(
     directory
         The session directory.
     """
-    from adapters.files.journal_file import read_journal
     from samewire.closest import closest
     from samewire.event_rows import TOPICS
+    from samewire.recorded import open_recorded
 
     if topic not in TOPICS:
         raise _wrong(f"tap: no topic is called {topic!r}", ", ".join(TOPICS), closest(topic, TOPICS))
-    symbols, digest = _session(directory)
+    recorded = open_recorded(directory)
+    symbols = recorded.symbols
     place: int | None = None
     if only.symbol:
         if only.symbol not in symbols:
             raise _wrong(f"tap: {only.symbol!r} is not in the universe", _few(symbols), closest(only.symbol, symbols))
         place = symbols.index(only.symbol)
     printed = _Printer(output.json)
-    for count, row in enumerate(_selected(read_journal(directory / "journal", digest), topic, only, (symbols, place))):
+    for count, row in enumerate(_selected(recorded.entries(), topic, only, (symbols, place))):
         if only.limit and count >= only.limit:
             break
         printed.row(row)
@@ -73,19 +74,6 @@ def _few(symbols: Sequence[str]) -> str:
     from samewire.closest import listed
 
     return listed(symbols)
-
-
-def _session(directory: Path) -> tuple[tuple[str, ...], str]:
-    """Symbols and digest of a session, from its manifest."""
-    from engine.errors import DataError
-
-    try:
-        manifest = json.loads((directory / "manifest.json").read_text())
-        return tuple(manifest["universe"]["symbols"]), str(manifest["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{directory}: no session directory ({error}); name one that replay --out or demo wrote"
-        ) from None
 
 
 def _selected(

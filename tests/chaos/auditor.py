@@ -157,11 +157,11 @@ class Auditor:
 
     def _on_reference(self, reference: Reference) -> None:
         if reference.name == "rates":
-            before = self._equity()
+            before = self.equity()
             self._rate = np.array(reference.value[:, 0])
-            self._translation += self._equity() - before
+            self._translation += self.equity() - before
 
-    def _equity(self) -> float:
+    def equity(self) -> float:
         held = np.flatnonzero(self._qty)
         money = self._cash.copy()
         for _, currency, amount in self._owed:
@@ -180,7 +180,7 @@ class Auditor:
             for s, (a, b) in enumerate(zip(own.tolist(), getattr(book, name).tolist(), strict=True)):
                 check(near(a, b, scale), f"{name} of {s} is {b!r}, not {a!r}, {at}")
         check(np.array_equal(self._mark, book.mark, equal_nan=True) or _alike(self._mark, book.mark), f"marks {at}")
-        check(near(self._equity(), book.equity, scale), f"equity is {book.equity!r}, not {self._equity()!r}, {at}")
+        check(near(self.equity(), book.equity, scale), f"equity is {book.equity!r}, not {self.equity()!r}, {at}")
         check(near(self._decomposed(book), book.equity, scale), f"P&L does not add up to equity {at}")
         check(near(self._translation, book.translation, scale), f"translation is {book.translation!r} {at}")
         check(bool((book.unsettled >= -_NEAR * scale).all()), f"unsettled is negative {at}")

@@ -33,7 +33,8 @@ from engine.events import (
 )
 from engine.held import Delayed, Lagged
 from engine.ids import OrderIds
-from engine.journal import read_runs
+from engine.journal import Journal
+from engine.journal_reading import read_runs
 from engine.ledger import Ledger
 from engine.open_orders import OpenLegs
 from engine.session import Replay, Session
@@ -437,9 +438,23 @@ def test_held_signals_are_saved_bounded_and_checked() -> None:
 def test_blocks_that_are_no_runs_or_were_moved_are_refused() -> None:
     with pytest.raises(StateError, match="is not a run of this version"):
         list(read_runs(iter([b"\x81"])))
-    block = msgspec.msgpack.encode([5, [], b"x" * 16])
+    with pytest.raises(StateError, match="its first block is missing"):
+        list(read_runs(iter([msgspec.msgpack.encode([5, b"\x90", [], b"x" * 16])])))
+    blocks: list[bytes] = []
+    journal = Journal(blocks.append)
+    for ts in (1, 2, 3):
+        journal.append(["input"], [Timer(ts=ts, name="a", due=ts)])
+    journal.end()
+    opening, *rest = blocks
     with pytest.raises(StateError, match="does not match its digest"):
-        list(read_runs(iter([block])))
+        list(read_runs(iter([opening, rest[0], rest[2]])))
+    with pytest.raises(StateError, match="does not follow from it"):
+        list(read_runs(iter([opening, rest[0], opening])))
+    with pytest.raises(StateError, match="does not follow from it"):
+        list(read_runs(iter([opening, rest[0], rest[-1]])))
+    with pytest.raises(StateError, match="a block follows its end"):
+        list(read_runs(iter([*blocks, rest[-1]])))
+    assert len(list(read_runs(iter(blocks)))) == 3
 
 
 def test_state_knows_scalars_and_no_other_extensions() -> None:

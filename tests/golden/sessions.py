@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.files.journal_file import read_journal
 from engine.events import Book, Fills, Refusals, Signal
 from samewire import run
+from samewire.recorded import open_recorded
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
@@ -32,7 +32,7 @@ def told(name: str, folder: Path) -> dict[str, Any]:
     config, overrides = SESSIONS[name]
     run(CONFIGS / config, overrides=overrides, out=folder)
     kept: dict[str, Any] = {"events": {}, "books": [], "fills": [], "refusals": [], "signals": []}
-    for entry in read_journal(folder / "journal"):
+    for entry in open_recorded(folder).entries():
         event = entry.event
         kind = "Features" if event is None else type(event).__name__  # of which only a digest is stored
         kept["events"][kind] = kept["events"].get(kind, 0) + 1

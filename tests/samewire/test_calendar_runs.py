@@ -12,13 +12,13 @@ import pytest
 
 from adapters.calendars.compiled import sessions_of
 from adapters.calendars.record import facts
-from adapters.files.journal_file import read_journal
 from engine.calendar import Sessions
 from engine.errors import ConfigError
 from engine.events import DAY_NS, Bars, Signal, Timer
 from engine.universe import Universe
 from samewire import Result, run
 from samewire.diagnostics import RunFileErrors
+from samewire.recorded import open_recorded
 from tests.adapters.files.made import intraday, parquet
 from tests.samewire.own import Walk
 
@@ -72,7 +72,7 @@ def test_rule_11_the_sessions_of_a_run_are_recorded_beside_its_manifest(tmp_path
     assert [row["label"].isoformat() for row in table] == DATES[1:-2]
     assert [row["closes"].isoformat()[:16] for row in table[:2]] == ["2018-07-03T17:00", "2018-07-05T20:00"]
     assert {row["break_from"] for row in table} == {None}
-    bars = [e.event.ts for e in read_journal(tmp_path / "out" / "journal") if isinstance(e.event, Bars)]
+    bars = [e.event.ts for e in open_recorded(tmp_path / "out").entries() if isinstance(e.event, Bars)]
     assert bars == part.closes.tolist()
 
 
@@ -163,7 +163,7 @@ def test_rule_12_the_end_of_a_half_day_is_an_event_of_its_own_behind_its_last_ba
     path = intraday(tmp_path / "bars.parquet", stamps, ("AAA", "BBB"))
     feed = {"use": "parquet", "path": str(path), "calendar": "XNYS", "stamped": "close"}
     run(spec(feed), out=tmp_path / "out")
-    inputs = [e.event for e in read_journal(tmp_path / "out" / "journal") if isinstance(e.event, Bars | Timer)]
+    inputs = [e.event for e in open_recorded(tmp_path / "out").entries() if isinstance(e.event, Bars | Timer)]
     closed = [k for k, event in enumerate(inputs) if isinstance(event, Timer) and event.name == "session_closed"]
     assert [str(np.datetime64(inputs[k].ts, "ns"))[:16] for k in closed] == [
         *("2018-07-02T20:00", "2018-07-03T17:00", "2018-07-05T20:00"),

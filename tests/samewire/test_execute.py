@@ -15,6 +15,7 @@ from adapters.files.journal_file import read_journal
 from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import Bars, Book, Signal
 from samewire import Result, arun, open_session, run
+from samewire.recorded import open_recorded
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -102,7 +103,7 @@ def test_the_session_directory_holds_what_the_contract_says(tmp_path: Path) -> N
 
 def test_the_journal_of_a_session_reads_back_and_its_last_book_is_the_final_equity(tmp_path: Path) -> None:
     result = run(small(), out=tmp_path / "run")
-    entries = list(read_journal(tmp_path / "run" / "journal"))
+    entries = list(open_recorded(tmp_path / "run").entries())
     kinds = [type(entry.event) for entry in entries if entry.event is not None]
     assert kinds.count(Bars) == result.summary["slices"]
     books = [entry.event for entry in entries if isinstance(entry.event, Book)]

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.files.journal_file import read_journal
 from adapters.files.parquet import ParquetFeed
 from components.features.rolling import Rolling
 from components.training.panel import walk
@@ -24,6 +23,7 @@ from engine.events import Actions, Bars, Book, Signal, Target, TargetKind, Vecto
 from engine.state import encode_hook
 from engine.universe import Universe
 from samewire import run
+from samewire.recorded import open_recorded
 from tests.adapters.files.made import CLOSE
 
 NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE")
@@ -464,7 +464,7 @@ def test_rule_27_an_action_of_the_future_changes_nothing_that_came_before_it(tmp
     journals = [
         [
             msgspec.msgpack.encode(event, enc_hook=encode_hook)
-            for entry in read_journal(tmp_path / folder / "out" / "journal")
+            for entry in open_recorded(tmp_path / folder / "out").entries()
             if (event := entry.event) is not None and event.ts <= upto
         ]
         for folder in ("all", "known")

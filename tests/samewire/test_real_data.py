@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.files.journal_file import read_journal
 from engine.events import Bars, Book, Signal
 from samewire import run
+from samewire.recorded import open_recorded
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.data
@@ -41,7 +41,7 @@ def test_it_runs_end_to_end_and_says_what_was_wrong_with_the_rows(session: Path,
 
 def test_no_nan_reaches_the_ledger_and_no_purchase_overdraws_the_cash(session: Path) -> None:
     first_known = None
-    for entry in read_journal(session / "journal"):
+    for entry in open_recorded(session).entries():
         event = entry.event
         if isinstance(event, Bars):
             fresh = event.status == 0

@@ -1,0 +1,70 @@
+"""What a session was made from, by hash: code, components, tables, libraries. Two sessions are compared by it."""
+
+import hashlib
+import importlib
+import platform
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import samewire as own_package
+from engine.protocols import Table
+from samewire.build import libraries
+from samewire.registry import BUILT_IN
+from samewire.run_file import Component, RunFile, nested_in
+
+_OWN = ("engine", "components", "adapters", "samewire")
+
+
+def provenance(run: RunFile, tables: Iterable[Table]) -> dict[str, Any]:
+    """The hashes of a manifest: `code` of this package, of each component's module, of the user's own tables."""
+    return {
+        "code": own_code(),
+        "components": {name: code_of(component) for name, component in named(run)},
+        "tables": {Path(table.path).name: table.hash for table in tables},
+        "libraries": libraries(),
+        "python": platform.python_version(),
+    }
+
+
+def own_code() -> str:
+    """SHA-256 of every module of this package, in the order of their names."""
+    home = Path(next(iter(own_package.__path__))).resolve().parent
+    files = sorted(path for package in _OWN for path in (home / package).rglob("*.py"))
+    return _hash(files, home)
+
+
+def _hash(files: Iterable[Path], home: Path) -> str:
+    whole = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        whole.update(f"{path.relative_to(home).as_posix()}:{len(content)}:".encode())
+        whole.update(content)
+    return whole.hexdigest()
+
+
+def named(run: RunFile) -> Iterator[tuple[str, Component]]:
+    """Every component of a run file by the name it has in the session, nested ones as `outer.option`."""
+    models = tuple(spec.component for spec in run.models)
+    single = (run.feed, *run.features, *models, *run.strategies, run.optimizer, run.risk, run.broker)
+    for component in (*single, *(() if run.execution is None else (run.execution,))):
+        yield from _with_nested(component.name or component.group, component)
+
+
+def _with_nested(name: str, component: Component) -> Iterator[tuple[str, Component]]:
+    yield name, component
+    for option, value in component.options.items():
+        for nested in nested_in(value):
+            yield from _with_nested(f"{name}.{option}", nested)
+
+
+def code_of(component: Component) -> dict[str, str]:
+    """What a component is and the SHA-256 of its code: its module, or the package that a user's module is part of."""
+    place = BUILT_IN[component.group].get(component.use, component.use)
+    module = importlib.import_module(place.partition(":")[0])
+    file = Path(str(module.__file__)).resolve()
+    top = module.__name__.partition(".")[0]
+    if top in _OWN or top == module.__name__:
+        return {"use": component.use, "sha256": _hash((file,), file.parent)}
+    folder = file.parents[module.__name__.count(".") - (file.name != "__init__.py")]
+    return {"use": component.use, "sha256": _hash(sorted(folder.rglob("*.py")), folder)}
