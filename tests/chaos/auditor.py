@@ -308,8 +308,11 @@ class OrderLives:
         for order, s, left in zip(*(column.tolist() for column in columns), strict=True):
             if order in self._waiting:
                 continue
-            mine = self._left.get(order, 0.0) if order not in self._ending or lot is not None else 0.0
-            known = order in self._left and (order not in self._ending or lot is not None)
+            if lot is not None and order in self._ending:  # the split left less than a lot, which ended it
+                check(abs(left) < lot[s], f"order {order} has {left} left in the book of {book.ts}, and it ended")
+                continue
+            known = order in self._left and order not in self._ending
             check(known, f"order {order} is open in the book of {book.ts} and not at the broker")
-            fits = near(left, mine, left) if lot is None else abs(left - mine) <= lot[s]
+            mine = self._left[order]
+            fits = near(left, mine, left) if lot is None else abs(left - mine) < lot[s]
             check(fits, f"order {order} has {left} left in the book of {book.ts}, not {mine}")
