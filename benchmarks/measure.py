@@ -6,7 +6,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,15 @@ def best_and_median(work: Callable[[], Any], rounds: int) -> tuple[float, float]
     """CPU seconds of the best and of the median round. The best is the code, the rest is the machine."""
     seconds = sorted(cpu_seconds(work) for _ in range(rounds))
     return seconds[0], seconds[len(seconds) // 2]
+
+
+def in_turn(works: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of each work, ascending, one round of all after another: what the machine does meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(cpu_seconds(work))
+    return {name: sorted(found) for name, found in seconds.items()}
 
 
 def peak_mb() -> float:

@@ -110,7 +110,8 @@ def _plan(kind: type[Any]) -> Plan:
             tail = name
         elif hint is OpenOrders:
             inner = get_type_hints(OpenOrders)
-            columns += [(f"{name}.{each}", _known(inner[each])) for each in OpenOrders.__struct_fields__]
+            found = [(f"{name}.{each}", _array_type(inner[each])) for each in OpenOrders.__struct_fields__]
+            columns += [(each, dtype) for each, dtype in found if dtype is not None]
         elif (dtype := _array_type(hint)) is not None:
             columns.append((name, dtype))
             optional = type(None) in get_args(hint)
@@ -137,13 +138,6 @@ def _plan(kind: type[Any]) -> Plan:
 
 def _no_columns(event: Event) -> tuple[()]:
     return ()
-
-
-def _known(hint: Any) -> np.dtype[Any]:
-    dtype = _array_type(hint)
-    if dtype is None:
-        raise TypeError(f"open orders: {hint} is no array; a journal keeps columns of arrays only")
-    return dtype
 
 
 PLANS: MappingProxyType[type[Any], Plan] = MappingProxyType({kind: _plan(kind) for kind in EVENT_TYPES})

@@ -21,9 +21,9 @@ from engine.state import encode_hook
 VERSION = 2
 DIGEST_BYTES = 16
 GENESIS = bytes(DIGEST_BYTES)  # what the digest of the first run follows
-DIGESTED = ("Features", "Bars")  # enter by a digest of their own, so that it does not matter whether they are stored
+_DIGESTED = (Features, Bars)  # may not be stored
 _WORD = 8  # bytes
-_SHORT = 2048  # bytes of content that are written whole without a look at what changed
+_SHORT = 2048  # bytes of columns that enter the digest themselves, and are written without a look at what changed
 _PATIENCE_MAX = 64  # records that are written whole without a look once the last ones changed everywhere
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 
@@ -95,6 +95,14 @@ class Stream:
         self.shapes, self.spelled = shapes, _encoder.encode(shapes)
 
 
+def summed(kind: type[Any], columns: bytes) -> bytes:
+    """What of an event's columns enters the digest: themselves, or their own digest.
+
+    The latter for what may not be stored, so that it makes no difference whether it is, and for what is long.
+    """
+    return digest_of((columns,)) if kind in _DIGESTED or len(columns) >= _SHORT else columns
+
+
 def digest_of(parts: Sequence[bytes]) -> bytes:
     """BLAKE3, 16 bytes: on 50 kB a quarter of what SHA-256 costs."""
     return blake3(b"".join(parts)).digest(length=DIGEST_BYTES)
@@ -105,9 +113,9 @@ class Journal:
 
         digest_k = BLAKE3(digest_{k-1}, plain values, then origin, kind, shapes and columns of each record of run k)
 
-    Bars and Features enter by a digest of their own columns. So the digest says what was decided and on what, and
-    nothing of how it was stored. `files` and `drawn` name the feed whose bars are not stored. After a restart,
-    `digest` and `events` go on where the journal stood. Memory: the latest content of each stream.
+    Bars, Features and whatever has 2 kB of columns enter by a digest of those. So the digest says what was decided and
+    on what, and nothing of how it was stored. `files` and `drawn` name the feed whose bars are not stored. After a
+    restart, `digest` and `events` go on where the journal stood. Memory: the latest content of each stream.
     """
 
     def __init__(
@@ -161,14 +169,12 @@ class Journal:
                 shapes = None
             else:
                 stream.shape(shapes)  # type: ignore[arg-type]
-            parts += (stream.key, stream.spelled)
-            if plan.name in DIGESTED:
-                content = self._by_content(stream, event, arrays, parts)
-            else:
-                whole = _joined(arrays)
-                parts.append(whole)
-                content = _content(stream, whole) if stored else None
-            records.append((name, shapes, content))
+            whole = _joined(arrays)
+            own = summed(event.__class__, whole)
+            parts += (stream.key, stream.spelled, own)
+            if stored:
+                content = self._kept(event, whole, own) if event.__class__ in _DIGESTED else None
+                records.append((name, shapes, content or _content(stream, whole)))
         self._finish(plain, records, parts)
 
     def _finish(self, plain: list[Any], records: list[Any], parts: list[Any]) -> None:
@@ -184,19 +190,12 @@ class Journal:
         if self._write is not None:
             self._write(_encoder.encode(Ending(ended=self.events, digest=self._digest)))
 
-    def _by_content(self, stream: Stream, event: Event, arrays: Sequence[Any], parts: list[Any]) -> Any:
-        """An event that enters the digest by one of its own; what is written of it."""
-        whole = _joined(arrays)
-        own = digest_of((whole,))
-        parts.append(own)
-        if self._write is None:
-            return None
+    def _kept(self, event: Event, whole: bytes, own: bytes) -> Kept | None:
+        """What is written of an event that is not stored; None where it is stored all the same."""
         if event.__class__ is Features:
             return Kept(own)
         at = -1 if self._drawn is None else self._drawn.place(event)
-        if at >= 0 and isinstance(event, Bars):
-            return Kept(own, at, *row_checks(whole, len(event.close)))
-        return _content(stream, whole)
+        return Kept(own, at, *row_checks(whole, len(event.close))) if at >= 0 else None  # type: ignore[union-attr]
 
 
 def content_of(plan: Plan, event: Event) -> bytes:
@@ -207,7 +206,7 @@ def content_of(plan: Plan, event: Event) -> bytes:
 def _joined(arrays: Sequence[Any]) -> bytes:
     try:
         return b"".join(arrays)
-    except (BufferError, ValueError):  # an array that is not contiguous
+    except (BufferError, TypeError, ValueError):  # an array that is not contiguous
         return b"".join([array.tobytes() for array in arrays])
 
 

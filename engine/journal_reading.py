@@ -9,7 +9,7 @@ import numpy as np
 from engine.errors import StateError
 from engine.event_columns import BY_NAME, arrays_of
 from engine.events import Event
-from engine.journal import DIGEST_BYTES, DIGESTED, GENESIS, VERSION, Block, Ending, Kept, Opening, Stream, digest_of
+from engine.journal import DIGEST_BYTES, GENESIS, VERSION, Block, Ending, Kept, Opening, Stream, digest_of, summed
 
 _WRONG = (msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, OverflowError)
 _WORD = 8  # bytes
@@ -133,7 +133,7 @@ class Reader:
         if kept is not None and len(kept.digest) != DIGEST_BYTES:
             raise ValueError(f"a digest of {len(kept.digest)} bytes")
         kind = stream.plan.name
-        parts.append(whole if kind not in DIGESTED else kept.digest if kept is not None else digest_of((whole,)))
+        parts.append(summed(stream.plan.kind, whole) if kept is None else kept.digest)
         fields, columns = self._fields(kind)
         named = dict(zip(fields, values, strict=True))
         if kept is not None:

@@ -129,6 +129,11 @@ class Wiring:
             parts.gate,
         )
 
+    @property
+    def components(self) -> tuple[Named, ...]:
+        """Every component in wiring order, the ledger among them."""
+        return self._named()
+
     def _check(self) -> None:
         names = [named.name for named in self._named()]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)

@@ -15,6 +15,8 @@ COMMANDS = (
     ("demo", "samewire.commands.demo:demo", "A backtest of a generated market: finds the planted signal, or says not."),
     ("check", "samewire.commands.check:check", "All problems of a run file at once."),
     ("replay", "samewire.commands.replay:replay", "A backtest of a run file."),
+    ("verify", "samewire.commands.verify:verify", "Whether a recorded session would be decided the same again."),
+    ("rerun", "samewire.commands.rerun:rerun", "A recorded session again, once all its hashes are as they were."),
     ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
 )
@@ -58,10 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_ARGUMENTS
     with contextlib.suppress(ValueError):  # a user's modules lie where the command is called; never before our own
         sys.path.append(os.getcwd()) if os.getcwd() not in sys.path else None
+    terminated: list[int] = []
     try:
-        with _sigterm():
+        with _sigterm(terminated):
             return _called(tokens)
     except KeyboardInterrupt:
+        if terminated:
+            return EXIT_TERMINATED
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPT
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
@@ -134,11 +139,12 @@ def wants_json(tokens: Sequence[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """SIGTERM ends the command the way Control-C does, so that what it began is cleaned up; the exit code is 143."""
+def _sigterm(terminated: list[int]) -> Iterator[None]:
+    """SIGTERM ends the command the way Control-C does, so that what it began is cleaned up; `terminated` notes it."""
 
     def terminate(number: int, frame: object) -> None:
-        raise SystemExit(EXIT_TERMINATED)
+        terminated.append(number)
+        raise KeyboardInterrupt  # a SystemExit could be taken for that of the component that runs just now
 
     try:
         before = signal.signal(signal.SIGTERM, terminate)

@@ -20,6 +20,7 @@ from engine.wiring import ModelPart, Parts, Wiring
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.run_file import ModelSpec, RunFile
+from samewire.snapshots import Snapshots
 from samewire.walk import Walk
 from samewire.warming import latest
 
@@ -122,27 +123,25 @@ def prepare(
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
     learnt = _trained(run, feed, parts, given) if recorded is None else _Learnt(dict(recorded), (), ())
-    longer = {part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns}
-    fold = SessionFold(
-        universe=feed.universe,
-        cash=run.session.cash,
-        interval_ns=feed.interval_ns,
-        benchmark=run.session.benchmark,
-        slower=longer,
-    )
+    fold = _fold(run, feed, parts)
     walk = Walk(lambda: feed.events(start, end))
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
     recorders: list[Any] = [journal, fold, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
     if on_progress is not None:
         recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
+    wiring = _wiring(parts, learnt)
+    every = run.session.snapshot_every
+    if directory is not None and write is not None and every:
+        place = directory / "journal"
+        recorders.append(Snapshots(place, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns))
     sources = [Replay(walk.events)]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
     return Prepared(
         run_file=run,
         feed=feed,
-        session=Session(_wiring(parts, learnt), recorders=recorders, sinks=sinks_of(run, given)),
+        session=Session(wiring, recorders=recorders, sinks=sinks_of(run, given)),
         journal=journal,
         fold=fold,
         sources=tuple(sources),
@@ -156,8 +155,23 @@ def prepare(
     )
 
 
+def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:
+    return SessionFold(
+        universe=feed.universe,
+        cash=run.session.cash,
+        interval_ns=feed.interval_ns,
+        benchmark=run.session.benchmark,
+        slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
+    )
+
+
 def _wiring(parts: Parts, learnt: "_Learnt") -> Wiring:
     return Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
+
+
+def feed_of(run: RunFile) -> Feed:
+    """The feed of a run file; nothing else is built."""
+    return _feed(run, Given(session=run.session.name, seed=run.session.seed))[0]
 
 
 def walk_of(run: RunFile) -> Callable[[], Iterator[Event]]:

@@ -21,10 +21,15 @@ def provenance(run: RunFile, tables: Iterable[Table]) -> dict[str, Any]:
     return {
         "code": own_code(),
         "components": {name: code_of(component) for name, component in named(run)},
-        "tables": {Path(table.path).name: table.hash for table in tables},
+        "tables": tables_of(tables),
         "libraries": libraries(),
         "python": platform.python_version(),
     }
+
+
+def tables_of(tables: Iterable[Table]) -> dict[str, str]:
+    """Hash of each table by the name of its file."""
+    return {Path(table.path).name: table.hash for table in tables}
 
 
 def own_code() -> str:

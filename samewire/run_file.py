@@ -28,6 +28,9 @@ class SessionSpec(BaseModel):
     record: Literal["places", "values"] = Field(
         default="places", description="what the journal keeps of bars: places in hashed files, or values"
     )
+    snapshot_every: int | None = Field(
+        default=None, ge=1, description="slices from one snapshot of all state to the next, none = no snapshots"
+    )
     benchmark: str = Field(default="equal_weight", min_length=1, description="equal_weight, a symbol, or none")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from adapters.files.journal_file import FILE, JournalFile, read_journal
 from engine import events
-from engine.errors import DataError, StateError
-from engine.events import EVENT_TYPES, Event, Features, Note, Timer
+from engine.errors import ComponentError, DataError, StateError
+from engine.events import EVENT_TYPES, Control, ControlAction, Event, Features, Note, Signal, Timer
 from engine.journal import Journal
+from engine.journal_reading import entries, read_runs
 from tests.make import bars, book, day, legs, signal, target
 
 SAMPLES: dict[str, Any] = {
@@ -152,3 +154,215 @@ def test_a_journal_is_never_written_over(tmp_path: Path) -> None:
     written(tmp_path, [])
     with pytest.raises(FileExistsError):
         JournalFile(tmp_path)
+
+
+def long_runs(count: int, n: int = 400) -> list[list[Event]]:
+    """Books in which little changes, signals in which everything does, legs of which there are few."""
+    rng = np.random.default_rng(3)
+    qty, runs = np.zeros(n), []
+    for k in range(count):
+        qty = qty.copy()
+        qty[rng.integers(0, n, 5)] += 100.0
+        close = rng.uniform(1.0, 2.0, n)
+        runs.append(
+            [
+                bars(day(k), close),
+                book(day(k), close, qty=qty),
+                signal(day(k), rng.normal(size=n)),
+                legs(ts=day(k), symbol=[k % n], qty=[5.0]),
+            ]
+        )
+    return runs
+
+
+def test_little_is_written_of_what_hardly_changes_and_all_of_it_comes_back(tmp_path: Path) -> None:
+    runs = long_runs(40)
+    written(tmp_path, runs)
+    back = [entry.event for entry in read_journal(tmp_path)]
+    assert all(map(same, back, [event for run in runs for event in run]))
+    whole = sum(getattr(e, n).nbytes for run in runs for e in run for n in e.__struct_fields__ if _is_array(e, n))
+    assert (tmp_path / FILE).stat().st_size < 0.65 * whole  # bars and signals are new in every slice
+
+
+def _is_array(event: Any, name: str) -> bool:
+    return isinstance(getattr(event, name), np.ndarray)
+
+
+def test_the_digest_does_not_depend_on_what_is_stored_or_on_a_restart(tmp_path: Path) -> None:
+    class Counted:
+        at = -1
+
+        def place(self, event: Event, /) -> int:
+            self.at += 1
+            return self.at
+
+    runs = long_runs(12)
+    whole = written(tmp_path / "whole", runs)
+    by_place, plain = Journal(lambda block: None, drawn=Counted(), files={"bars": "hash"}), Journal()
+    file = JournalFile(tmp_path / "parts")
+    first = Journal(file.write)
+    for run in runs[:5]:
+        first.append(["x"] * len(run), run)
+    file.close()
+    again = JournalFile(tmp_path / "parts", resume=True)
+    assert (again.position.events, again.position.digest) == (first.events, first.position)
+    second = Journal(again.write, digest=again.position.digest, events=again.position.events)
+    for k, run in enumerate(runs):
+        names = [f"c{i}" for i in range(len(run))]
+        by_place.append(names, run)
+        plain.append(names, run)
+        if k >= 5:
+            second.append(["x"] * len(run), run)
+    second.end()
+    again.close()
+    assert by_place.digest == plain.digest == whole.digest
+    assert all(map(same, [e.event for e in read_journal(tmp_path / "parts")], [e for run in runs for e in run]))
+    unbroken = Journal()
+    for run in runs:
+        unbroken.append(["x"] * len(run), run)
+    assert second.digest == unbroken.digest
+
+
+def test_a_file_that_goes_on_loses_its_torn_tail_and_nothing_before(tmp_path: Path) -> None:
+    runs = long_runs(6)
+    written(tmp_path, runs)
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[:-5])
+    file = JournalFile(tmp_path, resume=True)
+    assert file.position.events == 5 * len(runs[0])
+    journal = Journal(file.write, digest=file.position.digest, events=file.position.events)
+    journal.append([f"c{i}" for i in range(len(runs[5]))], runs[5])
+    file.sync()
+    file.close()
+    assert all(map(same, [e.event for e in read_journal(tmp_path)], [e for run in runs for e in run]))
+
+
+def test_arrays_of_any_kind_of_number_and_any_layout_come_back(tmp_path: Path) -> None:
+    values: list[Any] = [
+        np.arange(6.0)[::2],
+        np.array([1, 2, 3], np.float32),
+        np.array([[1.0, 2.0], [3.0, 4.0]]).T,
+        np.array([], ">i2"),
+        np.array([np.nan, -0.0, 5e-324]),
+    ]
+    odd = [Signal(ts=k, asof=k, source="s", value=value, horizon_ns=0) for k, value in enumerate(values)]
+    written(tmp_path, [[event] for event in odd])
+    for event, entry in zip(odd, read_journal(tmp_path), strict=True):
+        kept = entry.event
+        assert isinstance(kept, Signal)
+        assert kept.value.dtype == event.value.dtype
+        assert kept.value.shape == event.value.shape
+        assert kept.value.tobytes() == event.value.tobytes()
+        assert not kept.value.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [([1.0, 2.0], "its value is a list"), (np.array(["a", None]), "its value is an array of object")],
+)
+def test_a_column_that_is_no_array_of_numbers_is_named(value: Any, said: str) -> None:
+    told = Signal(ts=1, asof=1, source="mom", value=value, horizon_ns=0)
+    with pytest.raises(ComponentError, match=f"mom: failed on Signal .*{said}; events carry numpy arrays of numbers"):
+        Journal().append(["input", "x"], [Timer(ts=0, name="a", due=0), told])
+
+
+def test_fields_that_were_added_since_take_their_default_and_unknown_ones_are_left_out() -> None:
+    blocks: list[bytes] = []
+    Journal(blocks.append).append(["input"], [Control(ts=1, action=ControlAction.HALT, reason="r", latch="loss")])
+    opening = msgspec.msgpack.decode(blocks[0])
+    plain, columns = opening["kinds"]["Control"]
+    opening["kinds"]["Control"] = [["of_another_version" if name == "latch" else name for name in plain], columns]
+    (run,) = read_runs([msgspec.msgpack.encode(opening), blocks[1]])
+    event = run.records[0].event
+    assert isinstance(event, Control)
+    assert (event.latch, event.reason, event.action) == ("", "r", ControlAction.HALT)
+
+
+def test_a_journal_of_another_version_or_with_events_that_are_not_known_is_refused() -> None:
+    blocks: list[bytes] = []
+    Journal(blocks.append).append(["input"], [Timer(ts=1, name="a", due=1)])
+    opening = msgspec.msgpack.decode(blocks[0])
+    with pytest.raises(StateError, match="it is of version 9, this code reads 2"):
+        list(read_runs([msgspec.msgpack.encode(opening | {"version": 9})]))
+    run = msgspec.msgpack.decode(blocks[1])
+    run[2][0][0] = ["input", "Rumour"]
+    with pytest.raises(StateError, match="it holds a Rumour, which this version does not know"):
+        list(read_runs([blocks[0], msgspec.msgpack.encode(run)]))
+    del opening["kinds"]["Timer"]
+    with pytest.raises(StateError, match="its opening does not say what a Timer is"):
+        list(read_runs([msgspec.msgpack.encode(opening), blocks[1]]))
+
+
+def tampered(change: Any, *, with_columns: bool = True) -> list[bytes]:
+    """A journal of one run, decoded, changed and encoded again."""
+    blocks: list[bytes] = []
+    event = signal(day(0), [1.0, 2.0, 3.0]) if with_columns else Timer(ts=1, name="a", due=1)
+    features = Features(ts=day(0), schema="s", value=np.ones((3, 2)))
+    Journal(blocks.append).append(["input", "x", "f"], [Timer(ts=0, name="t", due=0), event, features])
+    run = msgspec.msgpack.decode(blocks[1])
+    change(run)
+    return [blocks[0], msgspec.msgpack.encode(run)]
+
+
+def _set(place: tuple[int, ...], value: Any) -> Any:
+    def change(run: Any) -> None:
+        for step in place[:-1]:
+            run = run[step]
+        run[place[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set((2,), []),  # no record
+        _set((2, 1, 0), -1),  # a stream before the first
+        _set((2, 1, 0), 99),
+        _set((2, 1, 1), [[-1]]),  # shapes that cannot be
+        _set((2, 1, 1), [[7]]),
+        _set((2, 1, 1), [["|O", 3]]),
+        _set((2, 1, 1), [["nonsense", 3]]),
+        _set((2, 1, 1), []),
+        _set((2, 1, 2), b"short"),
+        _set((2, 1, 2), [b"\x05\x00", b"12345678"]),  # a word behind the end of nothing
+        _set((2, 2, 2, 0), b"no digest"),
+        _set((1,), b"\x90"),  # no plain values
+        _set((1,), b"\xc1"),
+        _set((3,), b"another"),
+        _set((0,), 7),
+    ],
+)
+def test_a_block_that_cannot_be_is_one_clear_error(change: Any) -> None:
+    assert len(list(read_runs(tampered(lambda run: None)))) == 1
+    with pytest.raises(StateError, match="journal: "):
+        list(read_runs(tampered(change)))
+
+
+def test_an_event_that_lacks_a_field_without_a_default_is_told() -> None:
+    blocks: list[bytes] = []
+    Journal(blocks.append).append(["input"], [Timer(ts=1, name="a", due=1)])
+    opening = msgspec.msgpack.decode(blocks[0])
+    opening["kinds"]["Timer"] = [["ts", "name", "other"], []]
+    (run,) = read_runs([msgspec.msgpack.encode(opening), blocks[1]])
+    with pytest.raises(StateError, match="a Timer lacks a field: .*due"):
+        _ = run.records[0].event
+
+
+def test_what_is_not_stored_is_asked_for_where_somebody_knows_it() -> None:
+    class First:
+        def place(self, event: Event, /) -> int:
+            return 4
+
+    blocks: list[bytes] = []
+    sent = bars(day(0), [1.0, 2.0])
+    Journal(blocks.append, drawn=First(), files={"f": "h"}).append(["input"], [sent])
+    (unknown,) = entries(read_runs(blocks))
+    assert unknown.event is None
+    (known,) = entries(read_runs(blocks), lambda record: sent if record.kept and record.kept.at == 4 else None)
+    assert known.event is sent
+
+
+def test_a_value_that_has_no_written_form_is_named() -> None:
+    with pytest.raises(TypeError, match="object cannot be written"):
+        Journal().append(["input"], [Timer(ts=1, name=object(), due=1)])  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""What is otherwise than a session's manifest says: run file, data, models, code, libraries."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import SamewireError
+from samewire.prepare import Prepared, feed_of, prepare
+from samewire.provenance import code_of, named, own_code, provenance, tables_of
+from samewire.recorded import Recorded
+
+CONFIGURATION, DATA, MODEL, CODE, LIBRARY = "configuration", "data revision", "model file", "code", "library"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that changed since the session was recorded: its class, what it is, and both values."""
+
+    cause: str
+    what: str
+    recorded: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.what} was {_short(self.recorded)}, is {_short(self.found)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 40 else f"{text[:16]}..."
+
+
+def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
+    """What can be told from the run file and the code alone, in the order in which a rerun would meet it."""
+    from samewire.schema import resolved
+
+    run, manifest = recorded.run, recorded.manifest
+    yield from _changes(manifest.get("config", {}), resolved(run), "")
+    now = provenance(run, ())
+    for name in sorted({**manifest.get("libraries", {}), **now["libraries"]}):
+        yield from _changed(LIBRARY, name, manifest.get("libraries", {}).get(name), now["libraries"].get(name))
+    yield from _changed(LIBRARY, "python", manifest.get("python"), now["python"])
+    kept = manifest.get("components", {})
+    for name, component in named(run):
+        if name in kept:
+            code = code_of(component)
+            yield from _changed(CODE, f"{name} ({component.use})", kept[name].get("sha256"), code["sha256"])
+    yield from _changed(CODE, "samewire", manifest.get("code"), own_code())
+
+
+def of_files(recorded: Recorded) -> Iterator[Finding]:
+    """The files of its feed against the hashes of the manifest, then those that its components read."""
+    feed = feed_of(recorded.run)
+    yield from _of_hashes(recorded.manifest["feed"]["hashes"], feed.hashes())
+    prepared = prepare(recorded.run, recorded={})
+    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(prepared.tables))
+
+
+def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
+    """The same of a session that is built already."""
+    yield from _of_hashes(recorded.manifest["feed"]["hashes"], prepared.feed.hashes())
+    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(prepared.tables))
+
+
+def _of_hashes(kept: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:
+    for name in sorted({**kept, **now}):
+        yield from _changed(DATA, name, kept.get(name), now.get(name))
+
+
+def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
+    """The artefacts of a session by model, and those that are not what the manifest says, which are not loaded."""
+    from components.models.artefact import read_artefact
+
+    artefacts: dict[str, Any] = {}
+    found: list[Finding] = []
+    for name, value in recorded.manifest.get("models", {}).items():
+        try:
+            artefact = read_artefact(recorded.directory / "models" / name)
+        except SamewireError as error:
+            found.append(Finding(MODEL, name, value, str(error)))
+            continue
+        changed = list(_changed(MODEL, name, value, artefact.hash))
+        found += changed
+        if not changed:
+            artefacts[name] = artefact
+    return artefacts, found
+
+
+def _changed(cause: str, what: str, recorded: Any, found: Any) -> Iterator[Finding]:
+    if recorded != found:
+        yield Finding(cause, what, recorded, found)
+
+
+def _changes(recorded: Any, found: Any, path: str) -> Iterator[Finding]:
+    """Every value of two resolved run files that differs, by its path."""
+    if isinstance(recorded, Mapping) and isinstance(found, Mapping):
+        for key in sorted({*recorded, *found}):
+            yield from _changes(recorded.get(key), found.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
+        for i, (a, b) in enumerate(zip(recorded, found, strict=True)):
+            yield from _changes(a, b, f"{path}[{i}]")
+    else:
+        yield from _changed(CONFIGURATION, path, recorded, found)

@@ -1,0 +1,236 @@
+"""Whether a recorded session would be decided the same again: its inputs alone through the wiring of its manifest."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.bus import Bus
+from engine.errors import SamewireError
+from engine.events import Control, ControlAction, Event
+from engine.journal import Journal
+from engine.journal_reading import Reader, Record, Run, read_runs
+from engine.wiring import Wiring
+from samewire.differences import NOT_KEPT, Difference, Pair, first_difference
+from samewire.findings import CODE, CONFIGURATION, DATA, LIBRARY, MODEL, Finding, before_it_runs, of_data, of_models
+from samewire.prepare import Prepared, prepare
+from samewire.recorded import Recorded
+from samewire.snapshots import Snapshot
+from samewire.walk import Found
+
+LATE, CLOCK = "late bar", "clock"
+_ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verification found. `events` were the same; `ended`: the recorded session came to its end."""
+
+    events: int
+    digest: str
+    ended: bool
+    difference: Difference | None = None
+    cause: str = ""
+    findings: tuple[Finding, ...] = ()
+    since: int = 0  # the first record that was compared
+
+    @property
+    def identical(self) -> bool:
+        return self.difference is None
+
+
+async def verify(
+    recorded: Recorded, *, snapshot: Snapshot | None = None, tell: Callable[[int], None] | None = None
+) -> Verdict:
+    """Runs the recorded inputs through a fresh wiring and compares every event, up to the first that differs.
+
+    Nothing is trained: the artefacts of the session directory are put to use by the recorded controls, and one whose
+    hash is not the recorded one is not loaded. With a `snapshot` it begins behind it. `tell` hears the records done.
+    """
+    artefacts, wrong = of_models(recorded)
+    findings = [*wrong, *before_it_runs(recorded)]
+    prepared = prepare(recorded.run, recorded=artefacts)
+    findings += of_data(recorded, prepared)
+    wiring = prepared.session.wiring
+    if snapshot is None:
+        await prepared.warm_up()
+    else:
+        wiring.load(snapshot.wiring)
+    check = _Check(recorded, prepared, snapshot)
+    difference = await check.run(tell)
+    reader = check.reader
+    cause = "" if difference is None else _cause(difference, findings, check.late)
+    return Verdict(
+        events=reader.events if difference is None else difference.seq,
+        digest=reader.digest.hex(),
+        ended=reader.ended,
+        difference=difference,
+        cause=cause,
+        findings=tuple(findings),
+        since=check.since,
+    )
+
+
+class _Check:
+    """One pass over a journal."""
+
+    def __init__(self, recorded: Recorded, prepared: Prepared, snapshot: Snapshot | None) -> None:
+        self._symbols = recorded.symbols
+        self._folder = recorded.directory / "journal"
+        self._wiring: Wiring = prepared.session.wiring
+        self._found = Found(prepared.walk)
+        self._log: tuple[Sequence[str], Sequence[Event]] = ((), ())
+        self._bus = Bus(self._wiring.routes, recorders=(self,))
+        self.reader = Reader()
+        self.since = 0 if snapshot is None else snapshot.events
+        self._journal = Journal() if snapshot is None else Journal(digest=snapshot.digest, events=snapshot.events)
+        self.late: set[int] = set()  # slices of which bars came late
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        self._log = (tuple(origins), tuple(events))
+
+    async def run(self, tell: Callable[[int], None] | None) -> Difference | None:
+        from adapters.files.journal_file import read_blocks
+
+        difference: Difference | None = None
+        try:
+            for run in read_runs(read_blocks(self._folder), self.reader):
+                if run.records[0].kind == "Late":
+                    self.late.add(int(run.records[0].plain["slice_ts"]))
+                if run.first < self.since or difference is not None:
+                    continue  # what came late is told after its slice
+                difference = self._clock(run.records[0]) or await self._same(run)
+                if tell is not None:
+                    tell(self.reader.events)
+        finally:
+            await self._bus.aclose()
+        return difference
+
+    def _clock(self, record: Record) -> Difference | None:
+        """Timers that the wiring asked for enter where they were recorded, and no others do."""
+        pending = self._wiring.timers.heap
+        ts = int(record.plain["ts"])
+        if not pending:
+            return None
+        due, _, name = pending[0]
+        if record.kind == "Timer" and (due, name) == (record.plain["due"], record.plain["name"]):
+            self._wiring.timers.due(ts, after_bars=True)
+            return None
+        if due < ts:
+            found = f"Timer {name} of {due}"
+            return Difference(record.seq, ts, "timers", "Timer", "", "", f"{record.kind} of {ts}", found)
+        return None
+
+    async def _same(self, run: Run) -> Difference | None:
+        record = run.records[0]
+        event = self._found.at(record.kept.at) if record.kept is not None else record.event
+        if event is None or (record.kept is not None and event.__class__.__name__ != record.kind):
+            kind = "nothing" if event is None else event.__class__.__name__
+            return _whole(record, f"{record.kind} at place {record.kept.at if record.kept else 0} of the feed", kind)
+        entered = first_difference(Pair(record, record.origin, event), self._symbols)
+        if entered is not None:
+            return _known_close(entered, run, self._symbols)
+        swap = isinstance(event, Control) and event.action is ControlAction.SWAP_MODEL
+        try:
+            await self._bus.feed(event)
+        except SamewireError as error:
+            if swap:
+                return Difference(
+                    record.seq, event.ts, record.plain["component"], "Control", "artefact", "",
+                    record.plain["artefact"], str(error),
+                )  # fmt: skip
+            return _raised(run, error)
+        self._journal.append(*self._log)
+        return None if self._journal.position == run.digest else self._first(run)
+
+    def _first(self, run: Run) -> Difference:
+        origins, events = self._log
+        for place, record in enumerate(run.records):
+            if place >= len(events):
+                return _whole(record, record.kind, "nothing")
+            event = events[place]
+            said = getattr(event, "source", origins[place]) if place else origins[place]
+            difference = first_difference(Pair(record, said, event), self._symbols)
+            if difference is not None:
+                return difference
+        last, extra = run.records[-1], events[len(run.records) :]
+        if extra:
+            kind, said = extra[0].__class__.__name__, getattr(extra[0], "source", origins[len(run.records)])
+            return Difference(last.seq + 1, extra[0].ts, said, kind, "", "", "nothing", kind)
+        return _whole(last, "the digest", "another, of equal events")
+
+
+def _whole(record: Record, recorded: str, found: str) -> Difference:
+    return Difference(record.seq, int(record.plain["ts"]), record.origin, record.kind, "", "", recorded, found)
+
+
+def _raised(run: Run, error: SamewireError) -> Difference:
+    """A component that answered when the session was recorded, and raises now."""
+    ts, name = int(run.records[0].plain["ts"]), getattr(error, "component", "")
+    record = next((r for r in run.records[1:] if r.origin == name), run.records[0])
+    return Difference(record.seq, ts, name or record.origin, record.kind, "", "", "answered", str(error))
+
+
+def _known_close(difference: Difference, run: Run, symbols: Sequence[str]) -> Difference:
+    """The recorded close of bars that are not kept, from the book that was marked at it."""
+    if difference.recorded != NOT_KEPT or difference.field != "close":
+        return difference
+    for record in run.records:
+        mark = record.columns.get("mark")
+        if record.kind == "Book" and mark is not None:
+            recorded = float(mark[symbols.index(difference.symbol)])
+            kept = {name: getattr(difference, name) for name in difference.__dataclass_fields__}
+            return Difference(**(kept | {"recorded": recorded}))
+    return difference
+
+
+def _cause(difference: Difference, findings: Sequence[Finding], late: set[int]) -> str:
+    """The class of what made the difference: by what differs first, then by what is known to have changed."""
+    causes = {finding.cause for finding in findings}
+    if difference.event == "Bars" and difference.seq >= 0 and difference.component == "input":
+        return LATE if difference.ts in late else DATA
+    if difference.field == "artefact" or (difference.field == "model_hash" and MODEL in causes):
+        return MODEL
+    if difference.event == "Timer":
+        return CLOCK
+    own = [f for f in findings if f.cause == CODE and f.what.split(" ")[0].partition(".")[0] == difference.component]
+    if own:
+        return CODE
+    # Nothing that is recorded has changed: the component read a clock, a random source or the world outside.
+    return next((cause for cause in _ORDER if cause in causes), CLOCK)
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as numbers and text."""
+    return {
+        "ok": verdict.identical,
+        "identical": verdict.identical,
+        "events": verdict.events,
+        "since": verdict.since,
+        "digest": verdict.digest,
+        "ended": verdict.ended,
+        "cause": verdict.cause or None,
+        "difference": None if verdict.difference is None else msgspec.to_builtins(verdict.difference),
+        "findings": [msgspec.to_builtins(finding) for finding in verdict.findings],
+    }
+
+
+def lines(verdict: Verdict, at: Callable[[int], str]) -> Iterator[str]:
+    """The verdict in words; `at` writes an instant."""
+    count = verdict.events - verdict.since
+    if verdict.difference is None:
+        begun = f" since event {verdict.since:,}" if verdict.since else ""
+        yield f"identical, {count:,} events{begun}, digest {verdict.digest}"
+        if not verdict.ended:
+            yield "  the session did not come to its end: it was stopped, or it is still running"
+    else:
+        first = verdict.difference
+        yield f"differs at event {first.seq:,}, after {count:,} that are the same"
+        rows = [("slice", at(first.ts)), ("component", first.component), ("event", first.event)]
+        rows += [("field", first.field), ("symbol", first.symbol)]
+        rows += [("recorded", str(first.recorded)), ("found", str(first.found)), ("cause", verdict.cause)]
+        yield from (f"  {name:<10} {value}" for name, value in rows if value)
+    if verdict.findings:
+        yield "changed since it was recorded:"
+        yield from (f"  {finding}" for finding in verdict.findings)
