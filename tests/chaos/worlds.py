@@ -202,7 +202,7 @@ def _longer(rows: dict[tuple[int, int], Bar], spans: Any, interval: int, ends: E
 
 def _others(rng: np.random.Generator, universe: Universe, stamps: list[int]) -> tuple[Any, ...]:
     """Corporate actions, exchange rates, what can be borrowed, and an operator's commands."""
-    n, found = len(universe), []
+    n, found, halted = len(universe), list[Any](), False
     for ts in stamps:
         if rng.random() < 0.05:
             found.append(_action(rng, ts, n))
@@ -214,8 +214,11 @@ def _others(rng: np.random.Generator, universe: Universe, stamps: list[int]) -> 
             found.append(Reference(ts=ts, name="shortable", rows="symbol", value=shares))
         if rng.random() < 0.06:
             odds = {ControlAction.HALT: 0.15, ControlAction.REDUCE_ONLY: 0.2, ControlAction.RESUME: 0.5}
-            action = rng.choice([*odds, ControlAction.FLATTEN], p=[*odds.values(), 0.15])
-            found.append(Control(ts=ts, action=ControlAction(str(action)), actor="operator", reason="chaos"))
+            action = ControlAction(str(rng.choice([*odds, ControlAction.FLATTEN], p=[*odds.values(), 0.15])))
+            if halted and action is ControlAction.REDUCE_ONLY:  # nothing looser than what holds, without a resume
+                action = ControlAction.RESUME
+            halted = action in (ControlAction.HALT, ControlAction.FLATTEN)
+            found.append(Control(ts=ts, action=action, actor="operator", reason="chaos"))
     rank = {Control: 0, Reference: 1, Actions: 4}
     return tuple(sorted(found, key=lambda event: (event.ts, rank[type(event)])))
 

@@ -142,7 +142,7 @@ class Sessions(RuleBasedStateMachine):
         self.options = {"fill": fill, "short": short, "participation": participation, "fractions": fractions}
         self.options |= {"leverage": 2.0, "maintenance": 0.3} if short else {}
         self.k, self.acted, self.close = 0, 0, np.array([50.0, 20.0, 5.0])
-        self.desk = Desk()
+        self.desk, self.halted = Desk(), False
         self.wiring = _wiring(self.desk, self.options)
         world = World(
             seed=0,
@@ -211,6 +211,9 @@ class Sessions(RuleBasedStateMachine):
         )
     )
     def command(self, action: ControlAction) -> None:
+        if self.halted and action is ControlAction.REDUCE_ONLY:  # nothing looser than what holds, without a resume
+            action = ControlAction.RESUME
+        self.halted = action in (ControlAction.HALT, ControlAction.FLATTEN)
         self.feed(Control(ts=day(self.k) + self.acted, action=action, actor="operator", reason="property"))
 
     @rule()
