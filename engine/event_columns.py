@@ -81,8 +81,10 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             fields |= {name: convert(fields[name]) for name, convert in self.convert if name in fields}
             fields |= {name: OpenOrders(**columns) for name, columns in nested.items()}
             made: Event = self.kind(**fields)
-        except (TypeError, ValueError) as error:
-            raise StateError(f"journal: a {self.name} has no such fields: {error}; read it with its version") from error
+        except TypeError as error:
+            raise StateError(f"journal: a {self.name} lacks a field: {error}; read it with its version") from error
+        except ValueError as error:
+            raise StateError(f"journal: a {self.name} cannot be read: {error}; read it with its version") from error
         return made
 
 

@@ -14,6 +14,8 @@ from engine.bus import Bus
 from engine.cuts import Counts
 from engine.errors import ComponentError
 from engine.events import Bars, Fills, Late, Status
+from engine.journal import Journal
+from engine.journal_reading import Reader, entries, read_runs
 from engine.session import Session
 from tests.chaos.auditor import Auditor, ViolationError, check
 from tests.chaos.transport import LiveSource, arrivals, bytes_of
@@ -31,6 +33,7 @@ class Tape:
         self.runs: list[tuple[tuple[str, ...], tuple[bytes, ...]]] = []
         self.inputs: list[Any] = []
         self.events: list[Any] = []
+        self.blocks: list[bytes] = []  # of a journal
         self.snapshots: dict[int, tuple[bytes, bytes]] = {}  # runs so far -> wiring, source
         self._stop = stop
 
@@ -104,8 +107,10 @@ async def _checked(drawn: World) -> dict[str, Any]:
 
 async def _live(drawn: World, rows: Any) -> tuple[Tape, Auditor, LiveSource]:
     wiring, source, tape = drawn.wiring(), LiveSource(drawn, rows), Tape()
+    journal = Journal(tape.blocks.append)
     auditor = Auditor(drawn, fractions=drawn.facts["broker"]["fractions"])
-    await Session(wiring, recorders=(auditor, tape)).run(source)
+    await Session(wiring, recorders=(auditor, tape, journal)).run(source)
+    journal.end()
     return tape, auditor, source
 
 
@@ -144,13 +149,18 @@ async def _again(drawn: World, rows: Any, tape: Tape) -> None:
 
 
 async def _from_the_record(drawn: World, tape: Tape) -> None:
-    """The recorded inputs alone, in a fresh wiring, bring every event again."""
-    again = Tape()
-    bus = Bus(drawn.wiring().routes, recorders=(again,))
-    for event in tape.inputs:
-        await bus.feed(event)
+    """The inputs that the journal holds alone, in a fresh wiring, bring every event and the same digest again."""
+    again, journal, reader = Tape(), Journal(), Reader()
+    bus = Bus(drawn.wiring().routes, recorders=(again, journal))
+    read = 0
+    for entry in entries(read_runs(tape.blocks, reader)):
+        read += 1
+        if entry.input and entry.event is not None:
+            await bus.feed(entry.event)
     await bus.aclose()
     _same(tape.runs, again.runs, "the run from its recorded inputs")
+    check(reader.ended and read == len(tape.events), f"the journal has {read} records, not {len(tape.events)}")
+    check(journal.position == reader.digest, "the digest of the run from its recorded inputs is another one")
 
 
 async def _killed(drawn: World, rows: Any, tape: Tape, rng: np.random.Generator) -> int:
