@@ -19,6 +19,8 @@ COMMANDS = (
     ("rerun", "samewire.commands.rerun:rerun", "A recorded session again, once all its hashes are as they were."),
     ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+    ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
+    ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),
 )
 
 
@@ -40,6 +42,9 @@ def build_app() -> Any:
     config = App(name="config", help="What a run file may say.")
     config.command("samewire.commands.config:schema", name="schema", help="The JSON Schema of run files, for editors.")
     app.command(config)
+    audit = App(name="audit", help="The hash-chained log of controls, configurations and orders.")
+    audit.command("samewire.commands.audit:verify", name="verify", help="Whether an audit log is as it was written.")
+    app.command(audit)
     return app
 
 

@@ -17,6 +17,8 @@ from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
+from samewire.auditing import begin_audit, end_audit, open_audit
+from samewire.instruments import facts_of
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.provenance import provenance
 from samewire.result import Result
@@ -45,28 +47,25 @@ async def execute(
     directory = None if out is None else _begin(out, overwrite)
     scratch = Path(tempfile.mkdtemp(prefix="samewire-"))
     journal_file: Any = None
+    named, audit = _named(run, clock, run_id), open_audit(directory)
     try:
-        if directory is not None:
-            from adapters.files.journal_file import JournalFile
-
-            journal_file = JournalFile(directory / "journal", at_once=False)
+        journal_file = None if directory is None else _journal_file(directory)
         folder = directory or scratch
-        prepared = prepare(run, folder, None if journal_file is None else journal_file.write, on_progress)
+        write = None if journal_file is None else journal_file.write
+        prepared = prepare(run, folder, write, on_progress, recorders=() if audit is None else (audit,))
+        begin_audit(audit, prepared, named)
         await prepared.run()
         if not prepared.fold.counts().slices:
             raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
         prepared.journal.end()
         if journal_file is not None:
             journal_file.close()
-        ran = Run(
-            digest=prepared.journal.digest,
-            wall_s=(clock.monotonic_ns() - wall) / 1e9,
-            cpu_s=(clock.cpu_ns() - cpu) / 1e9,
-        )
+        wall, cpu = clock.monotonic_ns() - wall, clock.cpu_ns() - cpu
+        ran = Run(digest=prepared.journal.digest, wall_s=wall / 1e9, cpu_s=cpu / 1e9)
         bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
         prepared.fold.finish()
         traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
-        result = _conclude(prepared, directory, (ran, traded), _named(run, clock, run_id))
+        result = _conclude(prepared, directory, (ran, traded), named | end_audit(audit, prepared))
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
@@ -75,9 +74,15 @@ async def execute(
             shutil.rmtree(directory, ignore_errors=True)
         raise
     finally:
-        if journal_file is not None:
-            journal_file.close()
+        for file in filter(None, (journal_file, audit)):
+            file.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _journal_file(directory: Path) -> Any:
+    from adapters.files.journal_file import JournalFile
+
+    return JournalFile(directory / "journal", at_once=False)
 
 
 def _tables(folder: Path) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def _finish(result: Result, work: Path, out: Path, overwrite: bool) -> Result:
 
 
 def _conclude(
-    prepared: Prepared, directory: Path | None, ran: tuple[Run, Traded | None], named: dict[str, str]
+    prepared: Prepared, directory: Path | None, ran: tuple[Run, Traded | None], named: dict[str, Any]
 ) -> Result:
     from adapters.files.session_dir import write_columns, write_equity
 
@@ -162,7 +167,7 @@ def _unmet(table: Table, prepared: Prepared) -> str:
     return f"{rows} of {Path(table.path).name} not used: of instants that are no slice of the session."
 
 
-def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, str]:
+def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, Any]:
     """What tells this run from another of the same inputs."""
     now = clock.now_ns()
     made = hashlib.blake2b(f"{config_hash(run)}{now}{os.getpid()}".encode(), digest_size=8).hexdigest()
@@ -173,7 +178,6 @@ def _named(run: RunFile, clock: Clock, run_id: str) -> dict[str, str]:
 def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[str, Any]:
     """What a rerun needs, and what a reader of the report wants to know."""
     run, feed = prepared.run_file, prepared.feed
-    universe = feed.universe
     return {
         "digest": digest,
         "config_hash": config_hash(run),
@@ -181,7 +185,7 @@ def _manifest(prepared: Prepared, issues: Sequence[Issue], digest: str) -> dict[
         "seed": run.session.seed,
         "interval_ns": feed.interval_ns,
         "fill": run.broker.options.get("fill"),
-        "universe": {"symbols": list(universe.symbols), "currencies": list(universe.currencies)},
+        "universe": facts_of(feed.universe),
         "feed": {
             "use": run.feed.use,
             "hashes": feed.hashes(),

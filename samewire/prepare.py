@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from components.metrics.fold import SessionFold
-from engine.bus import Bus
+from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, Bars, Control, ControlAction, Event
@@ -111,6 +111,7 @@ def prepare(
     write: Callable[[bytes], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     recorded: Mapping[str, Artefact] | None = None,
+    recorders: Sequence[Recorder] = (),
 ) -> Prepared:
     """Builds a session and trains its models; nothing of it has run yet.
 
@@ -127,21 +128,21 @@ def prepare(
     walk = Walk(lambda: feed.events(start, end))
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
-    recorders: list[Any] = [journal, fold, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
+    told: list[Any] = [journal, fold, *recorders, *([_Slower(feed.interval_ns, slower)] if parts.intervals else [])]
     if on_progress is not None:
-        recorders.append(_Watch(fold, on_progress, _span(feed, start, end)))
+        told.append(_Watch(fold, on_progress, _span(feed, start, end)))
     wiring = _wiring(parts, learnt)
     every = run.session.snapshot_every
     if directory is not None and write is not None and every:
         place = directory / "journal"
-        recorders.append(Snapshots(place, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns))
+        told.append(Snapshots(place, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns))
     sources = [Replay(walk.events)]
     if learnt.controls:
         sources.append(Replay(lambda: iter(learnt.controls)))
     return Prepared(
         run_file=run,
         feed=feed,
-        session=Session(wiring, recorders=recorders, sinks=sinks_of(run, given)),
+        session=Session(wiring, recorders=told, sinks=sinks_of(run, given)),
         journal=journal,
         fold=fold,
         sources=tuple(sources),

@@ -1,4 +1,4 @@
-"""A session directory as it was recorded: manifest, run file, journal."""
+"""A session directory as it was recorded: manifest, universe, run file, journal."""
 
 import json
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DataError
+from engine.errors import DataError, SamewireError
 from engine.events import Event
 from engine.journal_reading import Entry, Record
+from engine.universe import Universe
+from samewire.instruments import universe_from
 from samewire.run_file import RunFile
 from samewire.walk import Found
 
@@ -20,56 +22,83 @@ class Recorded:
 
     directory: Path
     manifest: dict[str, Any]
+    universe: Universe
+    interval_ns: int  # of the slices
+    digest: str
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        return tuple(self.manifest["universe"]["symbols"])
-
-    @property
-    def digest(self) -> str:
-        return str(self.manifest["digest"])
+        return self.universe.symbols
 
     @cached_property
-    def run(self) -> RunFile:
-        """The run file, every default filled in. Raises ConfigError where it does not hold together."""
+    def _read(self) -> RunFile | SamewireError:
         from samewire.schema import load_run
 
-        return load_run(self.directory / "run.yaml")
+        path = self.directory / "run.yaml"
+        if not path.is_file():
+            return DataError(f"{self.directory}: the session directory has no run.yaml; restore it")
+        try:
+            return load_run(path)
+        except SamewireError as error:
+            return error
+
+    @property
+    def run(self) -> RunFile:
+        """The run file, every default filled in. Raises what is wrong with it: a class that is not here, a value."""
+        if isinstance(self._read, SamewireError):
+            raise self._read
+        return self._read
+
+    @property
+    def readable(self) -> RunFile | None:
+        """The run file, or None; `unread` says why then."""
+        return None if isinstance(self._read, SamewireError) else self._read
+
+    @property
+    def unread(self) -> str:
+        """Why the run file cannot be read here; empty where it can."""
+        if not isinstance(self._read, SamewireError):
+            return ""
+        if not (self.directory / "run.yaml").is_file():
+            return "the session directory has no run.yaml"
+        return f"its run.yaml cannot be read here: {str(self._read).splitlines()[0]}"
 
     def entries(self) -> Iterator[Entry]:
         """The records of the journal, checked; bars that stand in the files of the feed are read from there.
 
-        `event` is None for features, and for bars that the files do not hold any more.
+        `event` is None for features, and for bars that cannot be read from there any more.
         """
         from adapters.files.journal_file import read_journal
 
-        yield from read_journal(self.directory / "journal", self.digest, Bars(self))
+        yield from read_journal(self.directory / "journal", self.digest, _Bars(self))
 
 
-class Bars:
+class _Bars:
     """Finds the bars of a recorded session; the feed is opened when the first is asked for."""
 
     def __init__(self, recorded: Recorded) -> None:
         self._recorded = recorded
         self._found: Found | None = None
+        self._lost = False
 
     def __call__(self, record: Record, /) -> Event | None:
-        if self._found is None:
+        if self._found is None and not self._lost:
             from samewire.prepare import walk_of
 
-            self._found = Found(walk_of(self._recorded.run))
-        return self._found(record)
+            try:
+                self._found = Found(walk_of(self._recorded.run))
+            except SamewireError:  # the run file cannot be read here, or the files have gone
+                self._lost = True
+        return None if self._found is None else self._found(record)
 
 
 def open_recorded(directory: Path) -> Recorded:
     """A session directory. Raises DataError where there is none."""
     try:
-        manifest = json.loads((directory / "manifest.json").read_text())
-        found = Recorded(directory, manifest)
-        if not (found.symbols and found.digest):
-            raise ValueError("its manifest names no symbols")
+        manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+        universe = universe_from(manifest["universe"])
+        return Recorded(directory, manifest, universe, int(manifest["interval_ns"]), str(manifest["digest"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{directory}: no session directory ({error}); name one that replay --out or demo wrote"
         ) from None
-    return found

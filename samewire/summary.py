@@ -227,8 +227,9 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
 def _why_not(counts: Counts) -> str:
     """What was said on the way to no fill."""
     said = f" Refused: {_listed(counts.refused_by)}." if counts.refusals else ""
-    if counts.notes:
-        said += f" Notes: {_listed(counts.notes)}; `samewire tap notes` shows of which symbols."
+    notes = {name: count for name, count in counts.notes.items() if not name.endswith(".weights")}
+    if notes:
+        said += f" Notes: {_listed(notes)}; `samewire tap notes` shows of which symbols."
     return said
 
 

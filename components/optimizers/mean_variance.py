@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from components.optimizers.binding import Limits, Solved, notes_of
 from components.optimizers.latest import Latest, restored, rows_by_name, unseen
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName, unit_value
 from components.optimizers.priced import orders_toward, prices_of
@@ -43,6 +44,8 @@ class MeanVariance:
     count so far. Weights become orders as in `Direct`, so cash, lots and FRESH bars are respected after the solve, and
     a target's limit or stop price is that of its order. Weights of more than all equity need a `max_invest` above 1
     and `leverage`, in a run file the broker's unless said.
+
+    What it solved is told by a Note `weights`, and what binds there by Notes with shadow prices (`binding.notes_of`).
 
     The problem is compiled once a size (powers of two) and solved cold each time, so that no earlier solve shows in an
     answer. `lookback`, the slices of history it wants before it decides, is its risk model's, or 0 where that has none.
@@ -120,39 +123,40 @@ class MeanVariance:
         alpha = alpha_of(targets)
         place = _place(wanted, book, self._latest.status, self._sizing.universe)
         shares = np.where(wanted <= 0, 0.0, np.nan)  # exits sold whole; the rest as solved, or held
-        reason = self._solve(place, alpha, shares)
+        reason, solved = self._solve(place, alpha, shares)
         orders = orders_toward(self._sizing, shares, alpha, book, self._latest, prices_of(targets))
         orders, self._below = told_once(orders, self._below)
         if reason is None:
-            return (*notes, *orders)
+            return (*notes, *solved, *orders)
         self._fallbacks += 1
         text = f"{reason}; positions are held, exits are sold ({self._fallbacks} times so far)"
         count = np.array([float(self._fallbacks)])
         fallback = Note(ts=book.ts, source=self._sizing.name, kind="fallback", text=text, value=count)
         return (*notes, fallback, *orders)
 
-    def _solve(self, place: "_Place", alpha: Vector, shares: Vector) -> str | None:
-        """Writes the shares of the free names; returns the reason when they are left to be held."""
+    def _solve(self, place: "_Place", alpha: Vector, shares: Vector) -> tuple[str | None, tuple[Note, ...]]:
+        """Writes the shares of the free names. Returns why they are left to be held, or what to say of the answer."""
         if not place.free.size:
-            return None
+            return None, ()
         risk = self._risk_model.risk()
         if risk is None:
-            return "the risk model has too little history"
+            return "the risk model has too little history", ()
         if not (np.isfinite(place.equity) and place.equity > 0):
-            return f"equity is {place.equity}"
+            return f"equity is {place.equity}", ()
         from components.optimizers.quadratic import root
 
         R = root(risk.factors, risk.covariance)
         expected = self._expected(alpha, R, risk, place.free)
         if expected is None:
-            return "fewer than two different alphas"
+            return "fewer than two different alphas", ()
         problem = self._wish.problem(place, expected, R, risk)
         answer = self._program(len(place.free), problem.L.shape[1]).solve(problem)
         if answer.weights is None:
-            return str(answer.status)
+            return str(answer.status), ()
         weights = np.where(answer.weights < _DUST, 0.0, answer.weights)
         shares[place.free] = weights * place.equity / place.unit[place.free]
-        return None
+        solved = Solved(self._sizing.name, place.ts, place.free, np.isfinite(expected), self._wish.limits(place))
+        return None, notes_of(solved, problem, weights)
 
     def _expected(self, alpha: Vector, R: Vector, risk: Risk, free: Rows) -> Vector | None:
         """(n,) expected return of the free names over one slice, NaN = no opinion."""
@@ -197,6 +201,7 @@ class MeanVariance:
 class _Place:
     """Where the book stands: weights w0 (N,) of filled and working shares, and which names may move."""
 
+    ts: int
     equity: float
     unit: Vector
     w0: Vector
@@ -215,7 +220,7 @@ def _place(wanted: Vector, book: Book, status: Codes, universe: Universe) -> _Pl
     free = tradable & (wanted > 0)
     pinned = (position != 0) & ~free & ~(tradable & (wanted <= 0))
     invest = float((wanted * unit)[priced & (wanted > 0)].sum()) / equity
-    return _Place(book.equity, unit, w0, np.flatnonzero(free), pinned, invest)
+    return _Place(book.ts, book.equity, unit, w0, np.flatnonzero(free), pinned, invest)
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,10 @@ class _Wish:
     max_weight: float
     max_invest: float
     fully_invested: bool
+
+    def limits(self, place: _Place) -> Limits:
+        """What the limits of the problem are called and where they stand."""
+        return Limits(self.max_weight, self.cost, min(place.invest, self.max_invest), place.invest > self.max_invest)
 
     def problem(self, place: _Place, expected: Vector, R: Vector, risk: Risk) -> Any:
         """The numbers of the solve over the free names; pinned ones enter through their risk and the budget."""

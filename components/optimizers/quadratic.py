@@ -73,14 +73,21 @@ class Quadratic:
         n = len(problem.a)
         if problem.L.shape[1] > self.columns or n > self.slots:
             raise ValueError(f"quadratic: {n} names, {problem.L.shape[1]} factors exceed {self.slots}, {self.columns}")
-        self._a.value = _padded(problem.a * _SCALE, self.slots)
-        self._w0.value = _padded(problem.w0, self.slots)
-        self._ub.value = _padded(problem.ub, self.slots)
-        self._d.value = _padded(problem.d, self.slots)
         L = np.zeros((self.slots, self.columns))
         L[:n, : problem.L.shape[1]] = problem.L
-        self._L.value = L
-        self._c.value, self._lo.value, self._hi.value = problem.c * _SCALE, problem.lo, problem.hi
+        n = self.slots
+        given: tuple[tuple[cp.Parameter, Vector | Matrix], ...] = (
+            (self._a, _padded(problem.a * _SCALE, n)),
+            (self._w0, _padded(problem.w0, n)),
+            (self._ub, _padded(problem.ub, n)),
+            (self._d, _padded(problem.d, n)),
+            (self._L, L),
+            (self._c, np.asarray(problem.c * _SCALE)),
+            (self._lo, np.asarray(problem.lo)),
+            (self._hi, np.asarray(problem.hi)),
+        )
+        for parameter, value in given:
+            parameter.save_value(value)  # as .value = without its checks: the shapes are ours, and a tenth of the time
         try:
             self._problem.solve(solver=self._solver, warm_start=False)
         except cp.error.SolverError as error:

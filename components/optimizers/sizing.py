@@ -202,7 +202,7 @@ def note(sizing: Sizing, book: Book, kind: str, symbol: Rows, qty: Vector) -> No
         ts=book.ts,
         source=sizing.name,
         kind=kind,
-        text=_WHY[kind].format(count=len(symbol)),
+        text=_WHY[kind].format(count=len(symbol), least=max(sizing.min_order_value, sizing.band * book.equity)),
         symbol=symbol.astype(np.int32),
         value=qty,
     )
@@ -241,7 +241,7 @@ _WHY = {
     "untradable": "{count} wanted trades have no FRESH bar or no price: no order",
     "infinite": "{count} targets are infinite: left alone",
     "lot": "{count} wanted positions are less than a lot: no order",
-    "small": "{count} trades are below min_order_value or band: no order",
+    "small": "{count} trades are below {least:,.2f}, by min_order_value or band: no order",
     "price": "{count} wanted trades have no positive, finite limit or stop price on the tick: no order",
     "cut": "{count} purchases were cut to the cash at hand and the proceeds of sales: shares not bought",
 }

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -39,19 +40,21 @@ def steps(text: str) -> list[tuple[str, str]]:
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-def test_transcripts_of_the_command_line_are_what_happens(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text(blocks("cli.md", "yaml")[0])
+@pytest.mark.parametrize("page", ["cli.md", "why.md", "verify.md"])
+def test_transcripts_of_the_command_line_are_what_happens(page: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(blocks(page, "yaml")[0])
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environ = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "TERM": "dumb"}
     code = 0
-    for command, expected in [step for text in blocks("cli.md", "console") for step in steps(text)]:
+    for command, expected in [step for text in blocks(page, "console") for step in steps(text)]:
         if command == "echo $?":
             assert expected == f"{code}\n"
             continue
-        program, *arguments = command.split()
-        assert program == "samewire"
+        program, *arguments = shlex.split(command)
+        assert program in ("samewire", "sed")
+        called = [sys.executable, "-m", "samewire"] if program == "samewire" else [program]
         ran = subprocess.run(
-            [sys.executable, "-m", "samewire", *arguments],
+            [*called, *arguments],
             cwd=tmp_path,
             env=environ,
             stdout=subprocess.PIPE,
