@@ -15,6 +15,8 @@ COMMANDS = (
     ("demo", "samewire.commands.demo:demo", "A backtest of a generated market: finds the planted signal, or says not."),
     ("check", "samewire.commands.check:check", "All problems of a run file at once."),
     ("replay", "samewire.commands.replay:replay", "A backtest of a run file."),
+    ("lookahead", "samewire.commands.lookahead:lookahead", "Names what in a run file knows what is still to come."),
+    ("warmup", "samewire.commands.warmup:warmup", "Names what in a run file needs more history than it declares."),
     ("verify", "samewire.commands.verify:verify", "Whether a recorded session would be decided the same again."),
     ("rerun", "samewire.commands.rerun:rerun", "A recorded session again, once all its hashes are as they were."),
     ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),

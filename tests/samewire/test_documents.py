@@ -40,31 +40,43 @@ def steps(text: str) -> list[tuple[str, str]]:
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-@pytest.mark.parametrize("page", ["cli.md", "why.md", "verify.md"])
-def test_transcripts_of_the_command_line_are_what_happens(page: str, tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text(blocks(page, "yaml")[0])
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    environ = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "TERM": "dumb"}
+@pytest.mark.parametrize("page", ["cli.md", "lookahead.md", "verify.md", "why.md"])
+def test_transcripts_of_the_documents_are_what_happens(page: str, tmp_path: Path) -> None:
+    """From top to bottom: files that begin with their name are written, commands are typed."""
+    if page != "lookahead.md":
+        (tmp_path / "run.yaml").write_text(blocks(page, "yaml")[0])
     code = 0
-    for command, expected in [step for text in blocks(page, "console") for step in steps(text)]:
-        if command == "echo $?":
-            assert expected == f"{code}\n"
-            continue
-        program, *arguments = shlex.split(command)
-        assert program in ("samewire", "sed")
-        called = [sys.executable, "-m", "samewire"] if program == "samewire" else [program]
-        ran = subprocess.run(
-            [*called, *arguments],
-            cwd=tmp_path,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        code = ran.returncode
-        pattern = re.escape(expected).replace(r"\.\.\.", r"(?s:.*)")
-        assert re.fullmatch(pattern, ran.stdout), f"{command}:\n{ran.stdout}"
+    for language, text in FENCE.findall((DOCS / page).read_text()):
+        named = re.match(r"# (\w+\.(py|yaml))\n", text)
+        if named:
+            (tmp_path / named[1]).write_text(text)
+        for command, expected in steps(text) if language == "console" else []:
+            if command == "echo $?":
+                assert expected == f"{code}\n"
+                continue
+            code, said = typed(command, tmp_path)
+            pattern = re.escape(expected).replace(r"\.\.\.", r"(?s:.*)")
+            assert re.fullmatch(pattern, said), f"{command}:\n{said}"
+
+
+def typed(command: str, folder: Path) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # A file that is written twice in a second must not be read from its old byte code.
+    environ = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+    program, *arguments = shlex.split(command)
+    assert program in ("samewire", "sed")
+    called = [sys.executable, "-m", "samewire"] if program == "samewire" else [program]
+    ran = subprocess.run(
+        [*called, *arguments],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stdout
 
 
 def test_the_index_of_errors_names_each_code_as_it_is_shown() -> None:

@@ -1,0 +1,151 @@
+"""`samewire lookahead`: does anything in this run know what is still to come?"""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+
+if TYPE_CHECKING:
+    from samewire.lookahead import Finding, Verdict
+    from samewire.run_file import RunFile
+
+
+def lookahead(
+    run_file: Path,
+    /,
+    *,
+    overrides: Overrides = (),
+    cuts: int = 4,
+    seed: int = 0,
+    slices: int = 250,
+    output: Output = NO_OUTPUT,
+) -> int:
+    """Runs a run file over other futures and names what knew them: the component and its first event that moved.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file.
+    cuts
+        Instants after which the future is changed, and taken away.
+    seed
+        What cuts and changes are drawn from.
+    slices
+        Slices of the session that are looked at, 0 = all of it.
+    """
+    from engine.clock import SystemClock
+    from engine.errors import ConfigError
+    from samewire.lookahead import look_ahead
+    from samewire.opened import watching
+    from samewire.progress import showing
+    from samewire.schema import load_run
+
+    for name, value, least in (("--cuts", cuts, 1), ("--seed", seed, 0), ("--slices", slices, 0)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+    with watching() as opened, showing(SystemClock(), quiet=output.quiet) as show:
+        run = load_run(run_file, overrides)
+        verdict = asyncio.run(look_ahead(run, cuts=cuts, seed=seed, slices=slices, on_progress=show))
+    unnamed = opened.unnamed(run_file, run)
+    if output.json:
+        say_json(as_json(run_file, run, verdict) | {"opened": list(unnamed)})
+    else:
+        say(as_text(run_file, run, verdict, unnamed))
+    return 1 if verdict.findings else 0
+
+
+def as_text(run_file: Path, run: "RunFile", verdict: "Verdict", opened: tuple[str, ...] = ()) -> str:
+    from samewire.diagnostics import shown_path
+    from samewire.logs import iso
+
+    name = shown_path(str(run_file))
+    knew = sum(finding.repeatable for finding in verdict.findings)
+    chance = len(verdict.findings) - knew
+    said = [f"{_several(knew, 'component')} knew what was to come"] if knew else []
+    said += [f"{_several(chance, 'component')} said something else when asked twice"] if chance else []
+    head = "; ".join(said) or "nothing knew what was to come"
+    checked = [channel.place for channel in verdict.channels if channel.covered]
+    rows = [
+        ("cuts", f"{len(verdict.cuts)}, {iso(verdict.cuts[0])[:10]} to {iso(verdict.cuts[-1])[:10]}"),
+        ("slices", f"{verdict.slices:,}"),
+        ("events compared", f"{verdict.events:,}"),
+        ("changed, and gone", ", ".join(checked)),
+    ]
+    rows += [(f"{model} trained again", f"up to {iso(end - 1)[:10]}") for model, end in verdict.ends.items()]
+    lines = [f"{name}: {head}", table(rows)]
+    for finding in verdict.findings:
+        lines += ["", *_told(finding, run)]
+    return "\n".join(lines + [f"note: {text}" for text in _notes(verdict, opened)])
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _told(finding: "Finding", run: "RunFile") -> list[str]:
+    from samewire.altered import parts_by_place
+    from samewire.diagnostics import shown_path
+    from samewire.logs import iso
+
+    owner = next(
+        (f" ({k}, {part.use})" for k, part in parts_by_place(run).items() if _named(k, part) == finding.component), ""
+    )
+    field = finding.field + (f" of {finding.symbol}" if finding.symbol else "")
+    rows = [("component", f"{finding.component}{owner}")]
+    if finding.error:
+        rows += [("raised", finding.error)]
+    else:
+        rows += [("first moved", f"{finding.event} of {iso(finding.ts)[:19]}Z, {field}")]
+        rows += [("as it is", finding.was), ("another future", finding.now)]
+    rows += [("cut", f"{iso(finding.cut.ts or 0)[:19]}Z, {finding.cut.said} (seed {finding.cut.seed})")]
+    if finding.through is not None:
+        rows += [("known by", f"{finding.through.place}: {shown_path(finding.through.text)}")]
+    if not finding.repeatable:
+        rows += [("but", "it differs between two runs over one history too: first find what it draws or reads anew")]
+    width = max(len(left) for left, _ in rows)
+    return [f"  {left:<{width}}  {right}" for left, right in rows]
+
+
+def _named(place: str, part: Any) -> str:
+    return str(part.name) if place.split("[")[0] in ("features", "models", "strategy") else place
+
+
+def _notes(verdict: "Verdict", opened: tuple[str, ...]) -> list[str]:
+    """What the check cannot see."""
+    from samewire.diagnostics import shown_path
+
+    notes = [
+        f"nothing tells what is later in {channel.place}: {shown_path(channel.text)}; it was left as it is"
+        for channel in verdict.channels
+        if not channel.covered
+    ]
+    notes += [
+        f"{shown_path(path)} was opened and stands in no option: what it knows of the future was left as it is"
+        for path in opened
+    ]
+    return notes + [f"the artefact of {name} does not say up to when it learned" for name in verdict.undated]
+
+
+def as_json(run_file: Path, run: "RunFile", verdict: "Verdict") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    from samewire.logs import iso
+
+    findings = []
+    for finding in verdict.findings:
+        said = to_builtins(finding) | {"ts": iso(finding.ts)}
+        said["cut"] |= {"ts": iso(finding.cut.ts or 0)}
+        findings.append(said)
+    return {
+        "ok": not findings,
+        "file": str(run_file),
+        "name": run.session.name,
+        "cuts": [iso(ts) for ts in verdict.cuts],
+        "slices": verdict.slices,
+        "events": verdict.events,
+        "trained_until": {model: iso(end - 1) for model, end in verdict.ends.items()},
+        "undated": list(verdict.undated),
+        "channels": to_builtins(verdict.channels),
+        "findings": findings,
+    }

@@ -1,0 +1,158 @@
+"""Two runs side by side: the first event that differs, and in it the first value."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.events import Event, Features
+from engine.ids import id_text
+from engine.state import encode_hook
+from engine.universe import Universe
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
+_IDS = ("ids", "ref", "parent", "exec_ids", "order_ids")
+_PER_CURRENCY = ("cash", "unsettled", "rate", "interest")  # of a book
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Where a run left the one it follows: the `event`-th event of what follows from the `place`-th input."""
+
+    place: int
+    event: int
+    origin: str  # the component that said it, empty = the event never came
+    now: Event | None  # None = the event never came
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The first value in which two events differ, as text."""
+
+    field: str
+    symbol: str  # empty = of no symbol
+    was: str
+    now: str
+
+
+def digest(event: Event) -> bytes:
+    """Of type and every byte of an event."""
+    return hashlib.blake2b(_encoder.encode(event), digest_size=16).digest()
+
+
+class Trail:
+    """A recorder that keeps a digest of each event. Memory: about 60 bytes an event."""
+
+    def __init__(self) -> None:
+        self.inputs: list[int] = []  # ts of each
+        self.runs: list[tuple[bytes, ...]] = []  # of each input, and of what followed from it
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        del origins
+        self.inputs.append(events[0].ts)
+        self.runs.append(tuple(digest(event) for event in events))
+
+    def holds(self, place: int, event: int, said: Event | None) -> bool:
+        """Whether this, or nothing, stood at this place."""
+        known = self.runs[place] if place < len(self.runs) else ()
+        return said is None if event >= len(known) else said is not None and digest(said) == known[event]
+
+
+class Follower:
+    """A recorder that compares a run with the trail of another, up to the first event that differs."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self.count = self.events = 0  # inputs, and events that are the same
+        self.moved: Moved | None = None
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        if self.moved is not None:
+            return
+        place, runs = self.count, self._trail.runs
+        known = runs[place] if place < len(runs) else ()
+        self.count += 1
+        for k, event in enumerate(events):
+            if k >= len(known) or digest(event) != known[k]:
+                self.moved = Moved(place, k, origins[k], event)
+                return
+        self.events += len(events)
+        if len(known) > len(events):
+            self.moved = Moved(place, len(events), "", None)
+
+
+class Fetcher:
+    """A recorder that keeps one event of a run, None until it came and where there is none."""
+
+    def __init__(self, place: int, event: int) -> None:
+        self._place, self._event, self._count = place, event, 0
+        self.found: Event | None = None
+        self.origin = ""
+
+    @property
+    def done(self) -> bool:
+        return self._count > self._place
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        if self._count == self._place and self._event < len(events):
+            self.found, self.origin = events[self._event], origins[self._event]
+        self._count += 1
+
+
+def difference(
+    was: Event | None, now: Event | None, universe: Universe, columns: Mapping[str, tuple[str, ...]]
+) -> Difference:
+    """The first field, symbol and values in which two events differ; `columns` names features by their schema."""
+    if was is None or now is None or was.__class__ is not now.__class__:
+        return Difference(field="event", symbol="", was=_kind(was), now=_kind(now))
+    for field in was.__struct_fields__:
+        found = _in_field(field, getattr(was, field), getattr(now, field))
+        if found is None:
+            continue
+        field, row, column, one, two = found
+        if isinstance(was, Features) and column >= 0:
+            names = columns.get(was.schema, ())
+            field = names[column] if column < len(names) else field
+        symbol = _symbol(was, field, row, universe)
+        return Difference(field=field, symbol=symbol, was=_text(field, one), now=_text(field, two))
+    return Difference(field="encoding", symbol="", was="", now="")
+
+
+def _in_field(field: str, one: Any, two: Any) -> tuple[str, int, int, Any, Any] | None:
+    """Name, row, column (-1 = none) and the two values."""
+    if isinstance(one, msgspec.Struct) and one.__class__ is two.__class__:
+        inner = (_in_field(name, getattr(one, name), getattr(two, name)) for name in one.__struct_fields__)
+        found = next((each for each in inner if each is not None), None)
+        return None if found is None else (f"{field}.{found[0]}", *found[1:])
+    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
+        inner = (_in_field(f"{field}[{k}]", *pair) for k, pair in enumerate(zip(one, two, strict=True)))
+        return next((each for each in inner if each is not None), None)
+    if not (isinstance(one, np.ndarray) and isinstance(two, np.ndarray)):
+        return None if _encoder.encode(one) == _encoder.encode(two) else (field, -1, -1, one, two)
+    if one.shape != two.shape:
+        return field, -1, -1, f"shape {one.shape}", f"shape {two.shape}"
+    same = one == two
+    if one.dtype.kind == "f":
+        same |= np.isnan(one) & np.isnan(two)
+    if same.all():
+        return None
+    at = tuple(int(k) for k in np.argwhere(~same)[0])
+    return field, at[0] if at else -1, at[1] if len(at) > 1 else -1, one[at], two[at]
+
+
+def _symbol(event: Event, field: str, row: int, universe: Universe) -> str:
+    if row < 0 or field in _PER_CURRENCY or field.startswith("open_orders."):
+        return ""
+    legs = getattr(event, "symbol", None)
+    place = int(legs[row]) if isinstance(legs, np.ndarray) and row < len(legs) else row
+    return universe.symbols[place] if 0 <= place < len(universe) else ""
+
+
+def _text(field: str, value: Any) -> str:
+    if field.split(".")[-1] in _IDS and isinstance(value, np.integer):
+        return id_text(int(value))
+    return str(value.item() if isinstance(value, np.generic) else value)
+
+
+def _kind(event: Event | None) -> str:
+    return "no event" if event is None else event.__class__.__name__

@@ -1,0 +1,136 @@
+"""`samewire lookahead` and `samewire warmup` as a user meets them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from samewire.commands.lookahead import lookahead
+from samewire.commands.warmup import warmup
+from tests.samewire.test_cli import samewire
+from tests.samewire.test_other_futures import FEED, OWN, a_run
+
+HONEST = a_run(session={"name": "check", "cash": 1_000_000, "start": "2018-09-04"})
+PEEKS = HONEST | {"models": [{"name": "mine", "use": OWN + "FromFeed", "history": FEED}]}
+SHORT = HONEST | {"models": [{"name": "mine", "use": OWN + "Average", "span": 5, "lookback": 2}]}
+
+
+def written(folder: Path, run: dict[str, Any]) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(run))
+    return path
+
+
+def called(command: Any, path: Path, capsys: pytest.CaptureFixture[str], **options: Any) -> tuple[int, str, str]:
+    code = command(path, **options)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.mark.parametrize("command", ["lookahead", "warmup"])
+def test_an_honest_run_exits_with_zero_and_progress_is_on_stderr(command: str, tmp_path: Path) -> None:
+    ran = samewire(command, written(tmp_path, HONEST), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("run.yaml: ")
+    assert "Traceback" not in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+@pytest.mark.parametrize("command", ["lookahead", "warmup"])
+def test_a_bad_run_file_exits_with_two(command: str, tmp_path: Path) -> None:
+    ran = samewire(command, written(tmp_path, HONEST), "--set", "strategy.topk=0", "--format", "json")
+    assert (ran.returncode, json.loads(ran.stdout)["exit_code"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lookahead", "--cuts", "0"), "--cuts must be at least 1, got 0"),
+        (("lookahead", "--slices=-1"), "--slices must be at least 0, got -1"),
+        (("warmup", "--slices", "0"), "--slices must be at least 1, got 0"),
+        (("warmup", "--tolerance", "nan"), "--tolerance must be at least 0, got nan"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_exits_with_two(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    ran = samewire(arguments[0], written(tmp_path, HONEST), *arguments[1:])
+    assert (ran.returncode, ran.stderr) == (2, said + "\n")
+
+
+def test_what_peeks_exits_with_one_and_is_told_in_words(tmp_path: Path) -> None:
+    ran = samewire("lookahead", written(tmp_path, PEEKS), "--quiet", "--cuts", "2", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    head, *lines = ran.stdout.splitlines()
+    assert head == "run.yaml: 1 component knew what was to come"
+    said = dict(line.split(None, 1) for line in lines if line.startswith("  component"))
+    assert said == {"component": f"mine (models[0], {OWN}FromFeed)"}
+    assert "first moved     Signal of 2018-" in ran.stdout
+    assert "known by        models[0].history: sample" in ran.stdout
+
+
+def test_what_peeks_in_json(tmp_path: Path) -> None:
+    ran = samewire("lookahead", written(tmp_path, PEEKS), "--format", "json", "--quiet", "--cuts", "1")
+    said = json.loads(ran.stdout)
+    assert (ran.returncode, said["ok"], len(said["cuts"])) == (1, False, 1)
+    (found,) = said["findings"]
+    assert (found["component"], found["event"], found["field"]) == ("mine", "Signal", "value")
+    assert (found["through"]["place"], found["cut"]["ts"], found["repeatable"]) == (
+        "models[0].history",
+        said["cuts"][0],
+        True,
+    )
+
+
+def test_a_file_that_is_opened_and_stands_in_no_option_is_told(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("date,close\n2018-12-31,17.5\n")
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}
+    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (
+        "note: known.csv was opened and stands in no option: what it knows of the future was left as it is"
+        in ran.stdout
+    )
+    honest = samewire("lookahead", written(tmp_path, HONEST), "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert "note:" not in honest.stdout
+
+
+def test_the_seed_draws_other_cuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from samewire.commands.common import Output
+
+    output, path = Output(format="json", quiet=True), written(tmp_path, HONEST)
+    drawn = [json.loads(called(lookahead, path, capsys, seed=seed, output=output)[1])["cuts"] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_what_declares_too_little_exits_with_one_and_is_told_in_words(tmp_path: Path) -> None:
+    ran = samewire("warmup", written(tmp_path, SHORT), "--quiet", "--slices", "10", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("run.yaml: 1 component needs more history than declared\n")
+    assert "TOO SHORT" in ran.stdout
+    assert "model mine declares a lookback of 2 slices; " in ran.stdout
+    assert "would be enough" in ran.stdout
+
+
+def test_what_declares_too_little_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from samewire.commands.common import Output
+
+    code, out, err = called(warmup, written(tmp_path, SHORT), capsys, output=Output(format="json", quiet=True))
+    said = json.loads(out)
+    assert (code, err, said["ok"], said["too_short"]) == (1, "", False, ["mine"])
+    mine = next(each for each in said["components"] if each["component"] == "mine")
+    assert mine["enough"] > 10
+    assert mine["by_warmup"]["0"][0]["max"] > mine["by_warmup"]["2"][0]["max"] > 1e-6
+
+
+def test_chance_is_called_chance_by_both(tmp_path: Path) -> None:
+    path = written(tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "Dice"}]})
+    ran = samewire("lookahead", path, "--quiet", "--cuts", "1", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("run.yaml: 1 component said something else when asked twice\n")
+    assert "it differs between two runs over one history too" in ran.stdout
+    ran = samewire("warmup", path, "--quiet", "--slices", "5", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("run.yaml: 1 component said something else when asked twice\n")
+    assert "CHANCE" in ran.stdout
+    assert "mine declares a lookback of 1 slice; but it differs" in ran.stdout

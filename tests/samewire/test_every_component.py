@@ -1,0 +1,171 @@
+"""Every component of the registry is run over other futures and after other warm-ups; a new one fails until it is."""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters.files.sample import SampleFeed
+from engine.events import Bars
+from samewire.altered import all_places
+from samewire.lookahead import Verdict, look_ahead
+from samewire.registry import BUILT_IN
+from samewire.run_file import RunFile
+from samewire.schema import load_run
+from samewire.warmups import Warmups, warm_ups
+from tests.adapters.files.made import CLOSE, by_symbol, market_rows, parquet, qlib
+
+SAMPLE = {"use": "sample", "symbols": 8, "years": 2}
+COSTS: list[dict[str, Any]] = [
+    {"use": "bps", "commission_bps": 1},
+    {"use": "by_side", "sell_bps": 2},
+    {"use": "per_share", "rate": 0.001},
+    {"use": "tiered"},
+    {"use": "dated", "rates": [{"since": "2017-01-01", "bps_sell": 1}, {"since": "2018-06-01", "bps_sell": 2}]},
+    {"use": "fixed_slippage", "amount": 0.01},
+    {"use": "bps_slippage", "bps": 1},
+    {"use": "volume_share"},
+    {"use": "half_spread", "bps": 1},
+    {"use": "square_root", "fallback_bps": 1},
+    {"use": "quadratic_impact", "impact": 0.01},
+]
+FINANCING = [{"use": "borrow_fee", "annual_bps": 50}, {"use": "margin_interest", "annual_bps": 500}]
+
+
+def a_run(**parts: Any) -> dict[str, Any]:
+    plain = {
+        "schema": 1,
+        "session": {"name": "every", "cash": 1_000_000},
+        "feed": SAMPLE,
+        "models": [{"name": "trend", "use": "momentum", "window": 5}],
+        "strategy": {"use": "sign", "signal": "trend"},
+        "optimizer": "direct",
+        "risk": {"use": "limits", "max_weight": 0.6, "max_gross": 2.0},
+        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 5}},
+    }
+    return plain | parts
+
+
+def learned(folder: Path) -> dict[str, Any]:
+    """Features, trees, top-k and mean-variance, with every cost model at once."""
+    gbdt = {"name": "gbdt", "use": "lightgbm", "features": "rolling", "num_boost_round": 5, "min_data_in_leaf": 20}
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=[{"use": "rolling", "windows": [5, 10]}],
+        models=[gbdt | {"train": {"until": "2018-12-31"}}],
+        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1},
+        optimizer={"use": "mean_variance", "risk_model": {"use": "ledoit_wolf", "window": 30, "min_slices": 10}},
+        broker={"use": "simulated", "fill": "next_open", "costs": COSTS},
+    )
+
+
+def ruled(folder: Path) -> dict[str, Any]:
+    """Models that learn nothing, long and short on margin, financed."""
+    feed = SampleFeed(symbols=8, years=2)
+    slices = [event.ts for event in feed.events() if isinstance(event, Bars)][::15]
+    rows = [
+        f"{np.datetime64(ts, 'ns')}Z,{symbol},{(ts // 10**9 * (k + 3)) % 17}"
+        for ts in slices
+        for k, symbol in enumerate(feed.universe.symbols)
+    ]
+    (folder / "scores.csv").write_text("\n".join(["ts,symbol,score", *rows]) + "\n")
+    return a_run(
+        models=[
+            {"name": "trend", "use": "momentum", "window": 5},
+            {"name": "cross", "use": "ema_cross", "fast": 2, "slow": 6},
+            {"name": "mine", "use": "scores", "table": str(folder / "scores.csv"), "stale": 20},
+        ],
+        strategy=[
+            {"name": "a", "use": "sign", "signal": "trend", "short": True},
+            {"name": "b", "use": "topk_dropout", "topk": 2, "n_drop": 1, "signal": "mine"},
+            {"name": "c", "use": "sign", "signal": "cross"},
+        ],
+        broker={
+            "use": "simulated",
+            "fill": "next_open",
+            "short": True,
+            "leverage": 2,
+            "costs": {"commission_bps": 5},
+            "financing": [*FINANCING, {"use": "cash_interest", "annual_bps": 100}],
+        },
+    )
+
+
+def longer(folder: Path) -> dict[str, Any]:
+    model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
+    return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
+
+
+ROWS = market_rows(120)
+
+
+def of_parquet(folder: Path) -> dict[str, Any]:
+    return a_run(feed={"use": "parquet", "path": str(parquet(folder / "a.parquet", by_symbol(ROWS))), "close": CLOSE})
+
+
+def of_csv(folder: Path) -> dict[str, Any]:
+    lines = [",".join(map(str, row)) for row in ROWS]
+    (folder / "a.csv").write_text("\n".join(["date,symbol,open,high,low,close,volume", *lines]))
+    return a_run(feed={"use": "csv", "path": str(folder / "a.csv"), "close": CLOSE})
+
+
+def of_qlib(folder: Path) -> dict[str, Any]:
+    feed = {"use": "qlib", "path": str(qlib(folder / "q", ROWS)), "close": CLOSE, "currency": "USD"}
+    return a_run(feed=feed)
+
+
+# A new component is tried once it stands in one of these.
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, ruled, longer, of_parquet, of_csv, of_qlib)
+# Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
+COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[RunFile, Verdict, Warmups]]:
+    """The run that has a component, and what both checks say of it."""
+
+    @cache
+    def loaded(k: int) -> RunFile:
+        return load_run(RUNS[k](tmp_path_factory.mktemp("every")))
+
+    @cache
+    def checked(k: int) -> tuple[RunFile, Verdict, Warmups]:
+        run = loaded(k)
+        return run, asyncio.run(look_ahead(run, cuts=2, slices=80)), asyncio.run(warm_ups(run, slices=10))
+
+    def having(group: str, name: str) -> tuple[RunFile, Verdict, Warmups]:
+        for k in range(len(RUNS)):
+            if any((part.group, part.use) == (group, name) for part in all_places(loaded(k)).values()):
+                return checked(k)
+        raise AssertionError(f"no run of this file has {name} of {group}: add it to one")
+
+    return having
+
+
+@pytest.mark.parametrize(("group", "name"), COMPONENTS)
+def test_it_knows_nothing_of_the_future(
+    group: str, name: str, tried: Callable[[str, str], tuple[RunFile, Verdict, Warmups]]
+) -> None:
+    _, verdict, _ = tried(group, name)
+    assert verdict.findings == ()
+    assert (len(verdict.cuts), verdict.events > 500) == (2, True)
+
+
+@pytest.mark.parametrize(("group", "name"), COMPONENTS)
+def test_it_remembers_no_more_than_it_declares(
+    group: str, name: str, tried: Callable[[str, str], tuple[RunFile, Verdict, Warmups]]
+) -> None:
+    _, _, warmups = tried(group, name)
+    assert warmups.too_short == ()
+    assert any(drift.max > 0 for outcome in warmups.outcomes for row in outcome.by_length.values() for drift in row)
+
+
+def test_a_component_that_no_run_has_fails_by_name(
+    tried: Callable[[str, str], tuple[RunFile, Verdict, Warmups]],
+) -> None:
+    with pytest.raises(AssertionError, match="no run of this file has teleport of costs: add it to one"):
+        tried("costs", "teleport")
