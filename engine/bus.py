@@ -17,13 +17,18 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from engine.errors import ComponentError, ConfigError, failure_of
-from engine.events import EVENT_TYPES, Event
+from engine.events import EVENT_TYPES, Approved, Control, Event
 from engine.protocols import Sink
 
 _RUN_MAX = 100_000  # events that may follow from one input: more is a loop in the wiring
 _TURN_EVERY = 256  # inputs between two turns of the event loop when nobody is watching
 _WORKERS = 4  # threads for slow handlers
-_INPUT = "input"
+INPUT = "input"  # the origin of what enters from outside
+# What a component that may not say such an event does instead.
+_INSTEAD: dict[type[Any], str] = {
+    Approved: "return Orders, which the gate approves or refuses",
+    Control: "a component has no command of the session",
+}
 E_co = TypeVar("E_co", covariant=True)
 
 
@@ -47,6 +52,22 @@ class Route(msgspec.Struct, frozen=True):
     slow: bool = False  # run in a worker thread; a coroutine function is awaited instead
     where: tuple[str, Any] | None = None  # only events whose field has this value, e.g. ("interval_ns", DAY_NS)
     calls: bool = False  # the handler may answer with Calls
+    only_from: tuple[str, ...] = ()  # the components that alone may say such an event, INPUT is one; empty = all
+
+
+class Guarded(msgspec.Struct, frozen=True):
+    """The routes of an event that may wait, or that not everybody may say: looked at once for each such event."""
+
+    event: type[Any]
+    only_from: tuple[str, ...]
+    entries: tuple[tuple[str, Callable[[Any], Any]], ...] | None  # None = some of them may wait
+
+    def checked(self, origin: str, ts: int) -> tuple[tuple[str, Callable[[Any], Any]], ...] | None:
+        if self.only_from and origin not in self.only_from:
+            kind, who = self.event.__name__, " or ".join(self.only_from)
+            cause = f"it said {kind}, which only {who} may say; {_INSTEAD.get(self.event, 'leave it out')}"
+            raise ComponentError(origin, kind, ts, cause)
+        return self.entries
 
 
 class Recorder(Protocol):
@@ -123,10 +144,7 @@ class Bus:
                 )
             self._routes[route.event] += (route,)
         # What may wait is known from the routes, so that everything else runs without looking.
-        self._table = {
-            kind: None if any(map(_waits, routes)) else tuple((r.component, _entry(r)) for r in routes)
-            for kind, routes in self._routes.items()
-        }
+        self._table = {kind: _entries(kind, routes) for kind, routes in self._routes.items()}
         self._workers: ThreadPoolExecutor | None = None
 
     def tap(self, *types: type[E_co], size: int = 1024, gaps: bool = False) -> Tap[E_co]:
@@ -143,7 +161,7 @@ class Bus:
         count, watched, advance = 0, bool(self._recorders or self._sinks), self._advance
         async for event in inputs:
             log: list[Any] = [event]
-            origins = [_INPUT]
+            origins = [INPUT]
             at = advance(log, origins, 0)
             if at >= 0:
                 await self._finish(log, origins, at)
@@ -157,7 +175,7 @@ class Bus:
     async def feed(self, event: Event) -> list[Event]:
         """Runs one input to completion. Returns it and what followed, in bus order."""
         log: list[Any] = [event]
-        origins = [_INPUT]
+        origins = [INPUT]
         at = self._advance(log, origins, 0)
         if at >= 0:
             await self._finish(log, origins, at)
@@ -185,7 +203,7 @@ class Bus:
         try:
             for at, event in enumerate(islice(log, start, None), start):  # sees what it appends
                 routes = table[event.__class__]
-                if routes is None:
+                if routes.__class__ is not tuple and (routes := routes.checked(origins[at], event.ts)) is None:
                     return at
                 for component, handler in routes:
                     out = handler(event)
@@ -296,6 +314,13 @@ class Bus:
 def _runaway(log: list[Any]) -> RuntimeError:
     kinds = sorted({event.__class__.__name__ for event in log[-100:]})
     return RuntimeError(f"more than {_RUN_MAX} events follow from one input: {', '.join(kinds)} go in a circle")
+
+
+def _entries(kind: type[Any], routes: Sequence[Route]) -> Any:
+    """What `_advance` needs of these routes: (component, handler) each, Guarded where there is more to look at."""
+    entries = None if any(map(_waits, routes)) else tuple((route.component, _entry(route)) for route in routes)
+    only_from = next((route.only_from for route in routes if route.only_from), ())
+    return Guarded(kind, only_from, entries) if only_from or entries is None else entries
 
 
 def _waits(route: Route) -> bool:

@@ -17,27 +17,20 @@ from engine.events import (
     Book,
     Charges,
     Control,
-    ControlAction,
     Fills,
-    Mode,
     Reference,
     Refusals,
     Reports,
     Stamps,
 )
 from engine.holdings import COLUMNS, Holdings, added, frozen
+from engine.latches import Latches
 from engine.open_orders import OpenLegs
 from engine.protocols import Bookkeeping
 from engine.state import check_appended, pack, unpack
 from engine.universe import Universe
 
-_MODES = {
-    ControlAction.HALT: Mode.HALTED,
-    ControlAction.FLATTEN: Mode.HALTED,
-    ControlAction.REDUCE_ONLY: Mode.REDUCE_ONLY,
-    ControlAction.RESUME: Mode.ACTIVE,
-}
-_VERSION = 2
+_VERSION = 3
 _PAID = Bookkeeping()
 
 
@@ -64,7 +57,7 @@ class Ledger:
         self._settling: list[tuple[int, int, float]] = []  # (instant, currency, amount), in order of the instant
         self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
         self._orders = OpenLegs(n)
-        self._mode = Mode.ACTIVE
+        self._latches = Latches()
         self._ts = 0
         self._ones = np.ones(n)
         self._derive()
@@ -206,7 +199,7 @@ class Ledger:
             self._translation += self.book(reference.ts).equity - before
 
     def on_control(self, control: Control, /) -> None:
-        self._mode = _MODES.get(control.action, self._mode)
+        self._latches.take(control)  # the gate tells what of it could not be done
 
     def book(self, ts: int) -> Book:
         """The snapshot as of now."""
@@ -232,7 +225,7 @@ class Ledger:
             interest=self._interest,
             equity=equity,
             translation=self._translation,
-            mode=self._mode,
+            mode=self._latches.mode,
         )
 
     _ARRAYS = ("rate", "receivable", "unsettled", "interest")
@@ -240,7 +233,7 @@ class Ledger:
     def save(self) -> bytes:
         arrays = {name: getattr(self, f"_{name}") for name in self._ARRAYS}
         arrays |= {name: getattr(self._has, name) for name in COLUMNS}
-        rest = {"due": self._due, "mode": int(self._mode), "ts": self._ts, "orders": self._orders.save()}
+        rest = {"due": self._due, "latches": self._latches.save(), "ts": self._ts, "orders": self._orders.save()}
         rest |= {"settling": self._settling, "translation": self._translation}
         return pack("ledger", _VERSION, symbols=list(self._universe.symbols), **arrays, **rest)
 
@@ -255,7 +248,8 @@ class Ledger:
             setattr(self._has, name, _placed(getattr(self._has, name), fields[name]))
         self._due = [(pay_at, currency, amount) for pay_at, currency, amount in fields["due"]]
         self._settling = [(at, currency, amount) for at, currency, amount in fields["settling"]]
-        self._mode, self._ts, self._translation = Mode(fields["mode"]), fields["ts"], fields["translation"]
+        self._latches.load(fields["latches"])
+        self._ts, self._translation = fields["ts"], fields["translation"]
         self._orders.load(fields["orders"], place)
         self._derive()
 

@@ -125,7 +125,7 @@ class Execution(Protocol):
 
 
 class Gate(Protocol):
-    """The risk gate that every order passes."""
+    """The risk gate that every order passes. Of all components it alone may say `Approved` and `Control`."""
 
     def on_book(self, book: Book, /) -> Out: ...
     def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]: ...

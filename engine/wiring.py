@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.barrier import Barrier, DueModel, Named
-from engine.bus import Route
+from engine.bus import INPUT, Route
 from engine.clock import Timers
 from engine.errors import ConfigError, StateError
 from engine.events import (
@@ -135,7 +135,7 @@ class Wiring:
         return self._named()
 
     def _check(self) -> None:
-        names = [named.name for named in self._named()]
+        names = [INPUT, *(named.name for named in self._named())]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise ConfigError(f"wiring: two components are called {twice!r}; give one of them another name")
@@ -180,7 +180,7 @@ class Wiring:
         """By interval, slices of history after which nothing that is decided depends on anything older."""
         parts, found = self.parts, {self.parts.interval_ns: 0}
         features = {named.component.schema: getattr(named.component, "lookback", 0) for named in parts.features}
-        others = [named.component for named in (*parts.strategies, parts.optimizer)]
+        others = [named.component for named in (*parts.strategies, parts.optimizer, parts.gate)]
         needs = [
             (p.interval_ns, features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag) for p in parts.models
         ]
@@ -192,9 +192,10 @@ class Wiring:
 
     def warm_routes(self) -> tuple[Route, ...]:
         """The routes of history before the session: whoever keeps estimates sees it, nobody decides on it."""
-        delayed = {part.name: part for part in self.parts.models if part.latency_ns}
-        keep = {named.name for named in (*self.parts.features, *self.parts.strategies, self.parts.optimizer)}
-        keep |= {part.name for part in self.parts.models}
+        parts = self.parts
+        delayed = {part.name: part for part in parts.models if part.latency_ns}
+        keep = {named.name for named in (*parts.features, *parts.strategies, parts.optimizer, parts.gate)}
+        keep |= {part.name for part in parts.models}
         warm = []
         for route in self.routes:
             owner = getattr(route.handler, "__self__", None)
@@ -237,7 +238,11 @@ class Wiring:
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
         ]
-        return tuple(lines)
+        # Nothing reaches the ledger or the broker but what the gate approved; nobody inside releases what halts it.
+        only: dict[type[Any], tuple[str, ...]] = {Approved: (parts.gate.name,), Control: (INPUT, parts.gate.name)}
+        return tuple(
+            msgspec.structs.replace(line, only_from=only[line.event]) if line.event in only else line for line in lines
+        )
 
     def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
         """The line for one component and one kind of event, if it takes them."""

@@ -33,7 +33,7 @@ class Caution:
 
 def cautions(run: RunFile) -> tuple[Caution, ...]:
     """All warnings of a checked run file. None of them keeps it from being run."""
-    found = (_weight(run), _order_value(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
+    found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
     others = (*_untrained(run), *_unheard(run))
     return (*(caution for caution in found if caution is not None), *others)
 
@@ -102,6 +102,17 @@ def _order_value(run: RunFile) -> Caution | None:
         f"larger orders are refused whole; raise risk.max_order_value to {largest} or lower the weight"
     )
     return Caution(run.risk.where, "risk.max_order_value", text)
+
+
+def _sectors(run: RunFile) -> Caution | None:
+    """A limit by sector where nothing tells the sectors: all that is not an exit is refused."""
+    limits = [key for key in ("max_sector_gross", "max_sector_net") if _number(run.risk, key) is not None]
+    read = [part for part in _within((run.feed,)) if part.use in ("parquet", "csv", "qlib")]
+    told = any(part.options.get("sectors") or part.options.get("instruments") for part in read)
+    if not limits or not read or told:
+        return None
+    text = "the feed tells no sectors, so that every order that is no exit is refused; set feed.sectors"
+    return Caution(run.risk.where, f"risk.{limits[0]}", text)
 
 
 def _proceeds(run: RunFile) -> Caution | None:

@@ -2,19 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from engine.events import Event, Features
-from engine.ids import id_text
 from engine.state import encode_hook
 from engine.universe import Universe
+from samewire.first_value import first_value
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
-_IDS = ("ids", "ref", "parent", "exec_ids", "order_ids")
-_PER_CURRENCY = ("cash", "unsettled", "rate", "interest")  # of a book
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -105,53 +101,12 @@ def difference(
     """The first field, symbol and values in which two events differ; `columns` names features by their schema."""
     if was is None or now is None or was.__class__ is not now.__class__:
         return Difference(field="event", symbol="", was=_kind(was), now=_kind(now))
-    for field in was.__struct_fields__:
-        found = _in_field(field, getattr(was, field), getattr(now, field))
-        if found is None:
-            continue
-        field, row, column, one, two = found
-        if isinstance(was, Features) and column >= 0:
-            names = columns.get(was.schema, ())
-            field = names[column] if column < len(names) else field
-        symbol = _symbol(was, field, row, universe)
-        return Difference(field=field, symbol=symbol, was=_text(field, one), now=_text(field, two))
-    return Difference(field="encoding", symbol="", was="", now="")
-
-
-def _in_field(field: str, one: Any, two: Any) -> tuple[str, int, int, Any, Any] | None:
-    """Name, row, column (-1 = none) and the two values."""
-    if isinstance(one, msgspec.Struct) and one.__class__ is two.__class__:
-        inner = (_in_field(name, getattr(one, name), getattr(two, name)) for name in one.__struct_fields__)
-        found = next((each for each in inner if each is not None), None)
-        return None if found is None else (f"{field}.{found[0]}", *found[1:])
-    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
-        inner = (_in_field(f"{field}[{k}]", *pair) for k, pair in enumerate(zip(one, two, strict=True)))
-        return next((each for each in inner if each is not None), None)
-    if not (isinstance(one, np.ndarray) and isinstance(two, np.ndarray)):
-        return None if _encoder.encode(one) == _encoder.encode(two) else (field, -1, -1, one, two)
-    if one.shape != two.shape:
-        return field, -1, -1, f"shape {one.shape}", f"shape {two.shape}"
-    same = one == two
-    if one.dtype.kind == "f":
-        same |= np.isnan(one) & np.isnan(two)
-    if same.all():
-        return None
-    at = tuple(int(k) for k in np.argwhere(~same)[0])
-    return field, at[0] if at else -1, at[1] if len(at) > 1 else -1, one[at], two[at]
-
-
-def _symbol(event: Event, field: str, row: int, universe: Universe) -> str:
-    if row < 0 or field in _PER_CURRENCY or field.startswith("open_orders."):
-        return ""
-    legs = getattr(event, "symbol", None)
-    place = int(legs[row]) if isinstance(legs, np.ndarray) and row < len(legs) else row
-    return universe.symbols[place] if 0 <= place < len(universe) else ""
-
-
-def _text(field: str, value: Any) -> str:
-    if field.split(".")[-1] in _IDS and isinstance(value, np.integer):
-        return id_text(int(value))
-    return str(value.item() if isinstance(value, np.generic) else value)
+    found = first_value(was, now, universe.symbols)
+    if found is None:
+        return Difference(field="encoding", symbol="", was="", now="")
+    names = columns.get(was.schema, ()) if isinstance(was, Features) else ()
+    field = names[found.column] if 0 <= found.column < len(names) else found.field
+    return Difference(field=field, symbol=found.symbol, was=str(found.one), now=str(found.two))
 
 
 def _kind(event: Event | None) -> str:

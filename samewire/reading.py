@@ -371,4 +371,6 @@ def _expected(found: dict[str, Any], hint: Any, parent: Any, key: str) -> str:
 
 
 def _default_text(value: Any) -> str:
+    if value == ():
+        return "[]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,6 +16,7 @@ from samewire.plain import run_in_words
 from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
 from samewire.registry import BUILT_IN, choices, resolve
 from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
+from samewire.symbols import unknown_symbols
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
 __all__ = [
@@ -136,6 +137,7 @@ class _Assembly:
             compat=self._compat,
             folder=self._folder,
         )
+        reader.problems += unknown_symbols(run, root)
         return with_intervals(run, reader.problems.append)
 
     def _said(self, key: str) -> bool:

@@ -15,7 +15,7 @@ from components.metrics.returns import Performance, performance, periods_per_yea
 from components.metrics.signal import coefficient
 from components.metrics.trades import trade_figures
 from engine.calendar import Sessions
-from engine.events import DAY_NS, Vector
+from engine.events import DAY_NS, Book, Mode, Vector
 from engine.protocols import Issue
 from samewire.trade_tables import Traded
 
@@ -194,10 +194,8 @@ def _first_model(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
-    said = []
     book = fold.book
-    if book is not None and book.equity <= 0:
-        said.append(f"The account was ruined: equity ended at {book.equity:,.0f}.")
+    said = _ended(book)
     if not counts.fills:
         said.append(f"Nothing was traded: {_many(counts.orders, 'order')}, no fill.{_why_not(counts)}")
     elif 0 < net.years < _SHORT_YEARS:
@@ -221,6 +219,16 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
         )
     if halted:
         said.append(f"{halted} bars of {int(np.count_nonzero(counts.halted))} members were halted.")
+    return said
+
+
+def _ended(book: Book | None) -> list[str]:
+    """What the last book says that a reader must know first."""
+    said = []
+    if book is not None and book.equity <= 0:
+        said.append(f"The account was ruined: equity ended at {book.equity:,.0f}.")
+    if book is not None and book.mode is not Mode.ACTIVE:
+        said.append(f"The session ended {book.mode.name}: `samewire tap controls` says since when, and why.")
     return said
 
 

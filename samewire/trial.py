@@ -82,6 +82,7 @@ def _made(component: Component) -> Any:
 
 def _made_up(component: Component) -> Universe:
     """Two symbols, and whatever its options give by name: which symbols and currencies there are shows in a session."""
-    named = [key for value in component.options.values() if isinstance(value, dict) for key in map(str, value)]
+    values = [value for value in component.options.values() if isinstance(value, dict | list | tuple)]
+    named = [key for value in values for key in value if isinstance(key, str) and key]
     made = universe_of(tuple(dict.fromkeys(("AAA", "BBB", *named))))
     return msgspec.structs.replace(made, currencies=tuple(dict.fromkeys((*made.currencies, *named))))

@@ -1,40 +1,50 @@
 """The risk gate: every order passes here last, after rounding, and only what passes reaches a broker."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 
-from components.gates.rules import LIMITS, Check, exits
+from components.gates.batch import Batch, Why, distinct, every, refusals, unsound
+from components.gates.exposure import sector_codes, sides, unit_of, whole_of
+from components.gates.halting import Halting
+from components.gates.losses import Losses
+from components.gates.options import checked, chosen, listed, seconds, trip
+from components.gates.rules import Check, exits, price_gap
+from components.gates.seen import LastMinute, Seen
 from engine.events import (
+    Actions,
     Approved,
+    Bars,
     Book,
     Children,
+    Codes,
     Control,
-    ControlAction,
+    Event,
     LegAction,
     Legs,
-    Mask,
     Mode,
     OpenOrders,
     Orders,
+    Out,
+    Reference,
     Refusals,
+    Timer,
     Vector,
 )
 from engine.ids import OrderIds
 from engine.state import check_appended, pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "limits", 2
+Trip: TypeAlias = Literal["reduce_only", "halt", "flatten"]
+
+_KIND, _VERSION = "limits", 3
 _SLACK = 1.0 + 1e-9  # a value within rounding of its limit is at the limit
-_MODES = {
-    ControlAction.HALT: Mode.HALTED,
-    ControlAction.FLATTEN: Mode.HALTED,
-    ControlAction.REDUCE_ONLY: Mode.REDUCE_ONLY,
-    ControlAction.RESUME: Mode.ACTIVE,
-}
 _ACTIVE = Mode.ACTIVE
+_ALL = slice(None)
+_NO_BOOK: Why = ("no_book", np.nan, 0.0)
 _ORDERS = OpenOrders.__struct_fields__
 _BOOK = tuple(name for name in Book.__struct_fields__ if name not in ("open_orders", "mode"))
 # Columns of a book by symbol, with what a name has that was never in one.
@@ -46,21 +56,22 @@ _COLD = dict.fromkeys(("qty", "working", "opened", "realised", "fees", "income")
 class Limits:
     """Approves or refuses each order leg against the latest book, in the order the legs come.
 
-        max_order_value   |qty| * unit, base money
-        max_weight        |position after the order| * unit / equity
-        max_gross         sum over symbols of |position| * unit / equity, after the order and those before it
-        max_net           |sum over symbols of position * unit| / equity, likewise
-
-    Position is the worst case: filled shares and every working order of the order's own side. Sales that are working
-    already free no room until they fill; those approved earlier in the same batch do. `None` sets no limit. A value at
-    its limit passes. An order that only reduces a position passes all of these, so that a position can always be left.
+    Each limit is a line of the table in `rules.py`; the page on risk has them all with formula and unit. `None` sets
+    none and costs nothing. A value at its limit passes. Position is the worst case: filled shares and every working
+    order of the order's own side. Sales that are working already free no room until they fill; those approved earlier
+    in the same batch do. An order that only reduces a position passes all limits but `price_collar` (the price is
+    wrong whoever sends it) and `banned`, so that a position can always be left.
 
     Without a book, without a finite positive mark of the symbol, or (when it would add risk) without positive equity,
     an order is refused: the gate fails closed. A refused leg says nothing about the others. Cancels always pass.
 
-    Control `halt` refuses all orders but cancels, `reduce_only` all that do not reduce; `flatten` cancels every order,
-    closes every position and halts, closing again after each book what did not fill; all hold until `resume`.
-    Memory: one book and the orders approved since.
+    `max_daily_loss` and `max_drawdown` trip: the gate says a Control that sets the latch of that name to what
+    `on_daily_loss` or `on_drawdown` asks for. `halt` refuses all orders but cancels, `reduce_only` all that do not
+    reduce, and both cancel working orders that could add to a position; `flatten` cancels every order, closes every
+    position but those of banned symbols (a Note tells them) and halts, closing again after each book what did not
+    fill. The strictest latch holds until a `resume`
+    names it and who asks. What of a control could not be done is told by a Note `latch`.
+    Memory: one book, the orders approved since, those of a minute, and `volume_slices` rows of N volumes.
 
     >>> from engine.universe import universe_of
     >>> from engine.ids import OrderIds
@@ -77,189 +88,231 @@ class Limits:
         ids: OrderIds,
         name: str,
         max_order_value: float | None = None,
+        max_order_qty: float | None = None,
+        price_collar: float | None = None,
+        max_position: float | None = None,
         max_weight: float | None = None,
         max_gross: float | None = None,
         max_net: float | None = None,
+        max_sector_gross: float | None = None,
+        max_sector_net: float | None = None,
+        max_participation: float | None = None,
+        volume_slices: int = 20,
+        max_orders_per_minute: int | None = None,
+        max_open_orders: int | None = None,
+        max_bar_age: str | None = None,
+        max_daily_loss: float | None = None,
+        on_daily_loss: Trip = "reduce_only",
+        max_drawdown: float | None = None,
+        on_drawdown: Trip = "reduce_only",
+        restricted: tuple[str, ...] = (),
+        banned: tuple[str, ...] = (),
     ) -> None:
-        given = {
-            "max_order_value": max_order_value,
-            "max_weight": max_weight,
-            "max_gross": max_gross,
-            "max_net": max_net,
+        given = {"max_order_value": max_order_value, "max_order_qty": max_order_qty, "price_collar": price_collar}
+        given |= {"max_position": max_position, "max_weight": max_weight, "max_gross": max_gross, "max_net": max_net}
+        given |= {"max_sector_gross": max_sector_gross, "max_sector_net": max_sector_net}
+        given |= {"max_participation": max_participation, "max_bar_age": seconds("max_bar_age", max_bar_age)}
+        given |= {"max_orders_per_minute": max_orders_per_minute, "max_open_orders": max_open_orders}
+        losses = {"max_daily_loss": max_daily_loss, "max_drawdown": max_drawdown}
+        checked(given | losses | {"volume_slices": volume_slices})
+        self._universe, self._name = universe, name
+        asked = {
+            "max_daily_loss": trip("on_daily_loss", on_daily_loss),
+            "max_drawdown": trip("on_drawdown", on_drawdown),
         }
-        for key, value in given.items():
-            if value is not None and not 0 < value < np.inf:
-                raise ValueError(f"{key} must be above 0, got {value}; leave it out for no limit")
-        self._limits = tuple((limit, value) for limit in LIMITS if (value := given[limit.name]) is not None)
-        self._whole = max_gross is not None or max_net is not None
-        self._universe, self._ids, self._name = universe, ids, name
-        self._book: Book | None = None
-        self._mode = Mode.ACTIVE
-        self._flatten = False
-        self._pending: list[tuple[Any, Any, Any]] = []  # ids, symbols, quantities approved since the book
-        self._sent = (0, 0)  # slice, own legs sent in it
+        self._lists = {"restricted": listed(universe, "restricted", restricted)}
+        self._lists["banned"] = listed(universe, "banned", banned)
+        self._limits = chosen(given, self._lists)
+        watched = Losses(**losses) if any(value is not None for value in losses.values()) else None
+        self._halting = Halting(ids=ids, name=name, losses=watched, asked=asked, banned=self._lists["banned"])
+        if watched is not None:
+            self.on_timer: Callable[[Timer], None] = watched.on_timer
+        self._remember_for(frozenset(limit.needs for limit, _ in self._limits if limit.needs), volume_slices)
 
-    def on_book(self, book: Book, /) -> Approved | None:
+    def _remember_for(self, needs: frozenset[str], slices: int) -> None:
+        """What these limits have to know. The handlers of what none of them needs are not there to be routed to."""
+        self._needs, self._whole = needs, bool(needs & {"whole", "sectors"})
+        self._counts = bool(needs & {"sent", "open"})
+        self._book: Book | None = None
+        self._pending: list[tuple[Any, Any, Any]] = []  # ids, symbols, quantities approved since the book
+        self._opened = 0  # new orders among them
+        self._sectors: Vector | None = None  # (N,) as the feed gives them
+        self._codes: Codes | None = None
+        self._minute = LastMinute()
+        self.lookback = slices if "volume" in needs else 0
+        self._seen: Seen | None = None
+        if needs & {"volume", "age"}:
+            self._seen = Seen(n=len(self._universe), slices=slices if "volume" in needs else 1)
+            self.on_bars: Callable[[Bars], None] = self._seen.on_bars
+            self.on_actions: Callable[[Actions], None] = self._seen.on_actions
+        if "sectors" in needs:
+            self.on_reference: Callable[[Reference], None] = self._take_sectors
+
+    def _take_sectors(self, reference: Reference) -> None:
+        if reference.name == "sectors":
+            self._sectors = np.array(reference.value[:, 0])
+            self._codes = sector_codes(self._sectors)
+
+    # ---- books and controls ------------------------------------------------------------------------------------------
+
+    def on_book(self, book: Book, /) -> Out:
         self._book = book
         if self._pending:
-            self._pending = []
-        return self._close(book) if self._flatten and book.qty.any() else None
+            self._pending, self._opened = [], 0
+        if not self._halting.watches:
+            return None
+        return self._say(self._halting.on_book(book, self._pending))
 
-    def on_control(self, control: Control, /) -> Approved | None:
-        if control.action not in _MODES:
-            return None
-        self._mode = _MODES[control.action]
-        if control.action is ControlAction.RESUME:
-            self._flatten = False
-        if control.action is not ControlAction.FLATTEN:
-            return None
-        self._flatten = True
-        return None if self._book is None else self._leave(control.ts, self._book)
+    def on_control(self, control: Control, /) -> Out:
+        return self._say(self._halting.on_control(control, self._book, self._pending))
+
+    def _say(self, events: list[Event]) -> Out:
+        for event in events:
+            if event.__class__ is Approved:
+                self._remember(event)
+        return None if not events else events[0] if len(events) == 1 else tuple(events)
+
+    # ---- orders ------------------------------------------------------------------------------------------------------
 
     def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]:
         book = self._book
-        if book is None or self._mode is not _ACTIVE or np.count_nonzero(orders.action):
+        if book is None or self._halting.latches.mode is not _ACTIVE or np.count_nonzero(orders.action):
             return self._one_by_one(orders)
-        if not _distinct(orders.symbol.tolist(), len(book.qty)):
+        if not distinct(orders.symbol.tolist(), len(book.qty)):
             return self._one_by_one(orders)
         if self._whole and not isfinite(np.add.reduce(orders.qty)):
             return self._one_by_one(orders)
         symbols = orders.symbol.astype(np.intp)  # indexing by it is several times as fast
-        high, low = self._sides(book)
+        high, low = sides(book, self._pending)
         before = book.qty[symbols] if high is low else np.where(orders.qty > 0, high[symbols], low[symbols])
-        check = self._check(book, symbols, orders.qty, before, self._totals(book, high, low))
+        check = self._plain_check(book, symbols, orders.qty, before)
+        if self._needs:
+            check = self._with_needs(check, self._run(book, high, low, orders.ts), orders, _ALL, symbols)
         # Values are not negative, so that their sum is finite only where each is.
-        if not (isfinite(np.add.reduce(check.value)) and _every(check.unit > 0.0) and book.equity > 0):
+        if not (isfinite(np.add.reduce(check.value)) and every(check.unit > 0.0) and book.equity > 0):
             return self._one_by_one(orders)
         for limit, threshold in self._limits:
-            if not _every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused
+            if not every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused
                 return self._one_by_one(orders)
         return (self._approve(orders),)
 
-    def _totals(self, book: Book, high: Vector, low: Vector) -> tuple[float, float]:
-        """Gross (worst case) and net value of the whole book, worked out only for the limits that need them."""
-        if not self._whole:
-            return 0.0, 0.0
-        if high is low and not np.count_nonzero(book.working):
-            rows = high.nonzero()[0]
-            value = high[rows] * self._unit(book, rows)
-            return float(np.abs(value).sum()), float(value.sum())
-        rows = np.flatnonzero((high != 0) | (low != 0))
-        unit = self._unit(book, rows)
-        net = book.qty[rows] + book.working[rows]
-        return float(np.maximum(np.abs(high[rows]), np.abs(low[rows])) @ unit), float(net @ unit)
-
-    def _unit(self, book: Book, rows: Any) -> Vector:
-        """Base money for one share."""
-        universe = self._universe
-        unit: Vector = book.mark[rows] * universe.multiplier[rows]
-        return unit if len(book.rate) == 1 else unit * book.rate[universe.currency[rows]]
-
-    def _sides(self, book: Book) -> tuple[Vector, Vector]:
-        """(N,) position if all working purchases fill, and if all working sales do; the same array if none work."""
-        waiting = [(book.open_orders.symbol, book.open_orders.left)] if book.open_orders.ids.size else []
-        waiting += [(symbol, qty) for _, symbol, qty in self._pending]
-        if not waiting:
-            return book.qty, book.qty
-        high, low = book.qty, book.qty
-        for symbol, left in waiting:  # sums by symbol: orders that rest may be many
-            high = high + np.bincount(symbol, weights=np.maximum(left, 0.0), minlength=len(high))
-            low = low + np.bincount(symbol, weights=np.minimum(left, 0.0), minlength=len(low))
-        return high, low
-
-    def _check(self, book: Book, symbols: Any, qty: Vector, before: Vector, totals: tuple[float, float]) -> Check:
-        unit = self._unit(book, symbols)
-        after = before + qty
-        gross = net = unit
+    def _run(self, book: Book, high: Vector, low: Vector, ts: int) -> Batch:
+        """What is used up before the first order of a batch."""
+        whole = None
         if self._whole:
-            gross = totals[0] + np.cumsum((np.abs(after) - np.abs(before)) * unit)
-            net = totals[1] + np.cumsum(qty * unit)
-        return Check(np.abs(qty) * unit, unit, before, after, gross, net, book.equity)
+            sectors = "sectors" in self._needs
+            whole = whole_of(self._universe, book, (high, low), self._codes, sectors=sectors)
+        sent = self._minute.at(ts) if self._counts else 0
+        return Batch(book, high, low, whole, sent, book.open_orders.ids.size + self._opened)
+
+    def _plain_check(self, book: Book, symbols: Any, qty: Vector, before: Vector) -> Check:
+        unit = unit_of(self._universe, book, symbols)
+        return Check(np.abs(qty) * unit, unit, before, before + qty, book.equity, qty)
+
+    def _with_needs(self, check: Check, run: Batch, orders: Legs, rows: slice, symbols: Any) -> Check:
+        """The check with what else the limits have to know of these rows of the orders."""
+        needs, qty = self._needs, check.qty
+        more: dict[str, Any] = {}
+        if run.whole is not None:
+            more |= run.whole.after(symbols, qty, check.before, check.unit)
+        if "gap" in needs:
+            mark, prices = run.book.mark[symbols], (orders.limit[rows], orders.stop[rows])
+            more["gap"] = price_gap(prices, mark, orders.kind[rows], orders.action[rows])
+        if self._seen is not None:
+            if "volume" in needs:
+                more["volume"] = self._seen.mean(symbols)
+            if "age" in needs:
+                more["age"] = self._seen.age(orders.ts, symbols)
+        if self._counts:
+            place = np.arange(1.0, len(qty) + 1.0)
+            opens = orders.action[rows] == LegAction.NEW
+            more["sent"], more["open"] = run.sent + place, np.where(opens, run.open + place, 0.0)
+        if "lists" in needs:
+            none = np.zeros(len(qty))
+            more |= {name: none if mask is None else mask[symbols] for name, mask in self._lists.items()}
+        return msgspec.structs.replace(check, **more)
 
     def _approve(self, orders: Legs, rows: Any = None) -> Approved:
         """The legs of these rows; all legs, sharing the arrays of the orders, where none are named."""
         columns = {name: getattr(orders, name) for name in _LEGS}
         if rows is not None:
             columns = {name: column[rows] for name, column in columns.items()}
-        self._remember(columns["ids"], columns["symbol"], columns["qty"])
-        return Approved(ts=orders.ts, **columns)
+        approved = Approved(ts=orders.ts, **columns)
+        self._remember(approved)
+        if self._counts:
+            self._opened += int(np.count_nonzero(approved.action == LegAction.NEW))
+            self._minute.add(approved.ts, int(np.count_nonzero(approved.action != LegAction.CANCEL)))
+        return approved
 
-    def _remember(self, ids: Any, symbol: Any, qty: Any) -> None:
-        if np.count_nonzero(qty) == len(qty):
-            self._pending.append((ids, symbol, qty))
-        else:  # cancels ask for nothing
-            live = qty != 0
-            self._pending.append((ids[live], symbol[live], qty[live]))
+    def _remember(self, legs: Approved) -> None:
+        if not np.count_nonzero(legs.action):
+            self._pending.append((legs.ids, legs.symbol, legs.qty))
+            return
+        live = (legs.action != LegAction.CANCEL) & ~np.isnan(legs.qty)  # a replace of prices asks for no more shares
+        ids = np.where(legs.action == LegAction.NEW, legs.ids, legs.ref)  # a replace is no order of its own
+        self._pending.append((ids[live], legs.symbol[live], legs.qty[live]))
 
     def _one_by_one(self, orders: Legs) -> tuple[Approved | Refusals, ...]:
         """The same rules leg by leg, each seeing what was approved before it."""
         passed: list[int] = []
-        refused: list[tuple[int, str, float, float]] = []
-        book = self._book
-        run = None if book is None else self._start(book)
+        refused: list[tuple[int, Why]] = []
+        run = None
+        if self._book is not None:
+            high, low = sides(self._book, self._pending)
+            run = self._run(self._book, np.array(high), np.array(low), orders.ts)
         for i in range(len(orders.ids)):
             if orders.action[i] == LegAction.CANCEL:
                 passed.append(i)
                 continue
-            why = ("no_book", np.nan, 0.0) if run is None else self._refusal(run, orders, i)
+            why = _NO_BOOK if run is None else self._refusal(run, orders, i)
             if why is None:
                 passed.append(i)
             else:
-                refused.append((i, *why))
+                refused.append((i, why))
         answer: list[Approved | Refusals] = []
         if passed:
             answer.append(self._approve(orders, np.array(passed) if refused else None))
-            ids, symbol, qty = self._pending[-1]
-            known = ~np.isnan(qty)  # a replace that keeps its quantity asks for nothing more
-            self._pending[-1] = (ids[known], symbol[known], qty[known])
         if refused:
-            answer.append(_refusals(orders, refused, self._name))
+            answer.append(refusals(orders, refused, self._name))
         return tuple(answer)
 
-    def _start(self, book: Book) -> "_Run":
-        high, low = self._sides(book)
-        gross, net = self._totals(book, high, low)
-        return _Run(book, np.array(high), np.array(low), gross, net)
-
-    def _refusal(self, run: "_Run", orders: Legs, i: int) -> tuple[str, float, float] | None:
+    def _refusal(self, run: Batch, orders: Legs, i: int) -> Why | None:
         """Rule, value and threshold that refuse leg i; None when it passes, and then it counts for later legs."""
         symbol, qty = orders.symbol[i : i + 1], orders.qty[i : i + 1]
         if not 0 <= symbol[0] < len(run.book.qty):
             return "unknown_symbol", float(symbol[0]), len(run.book.qty) - 1.0
-        if orders.action[i] == LegAction.REPLACE and np.isnan(qty[0]):  # the quantity stays as it is
-            qty = np.array([self._left(run.book, int(orders.ref[i]))])
-            if not qty[0]:
-                return None  # not open: the broker says so
+        replaced = 0.0
+        if orders.action[i] == LegAction.REPLACE:
+            replaced = self._left(run.book, int(orders.ref[i]))
+            if np.isnan(qty[0]):  # the quantity stays as it is; 0 = not open: the broker says so
+                qty = np.array([replaced])
         if not np.isfinite(qty[0]):
             return "quantity", float(qty[0]), 0.0
         side = run.high if qty[0] > 0 else run.low
-        before = side[symbol]
-        if orders.action[i] == LegAction.REPLACE:
-            before = before - self._replaced(run.book, int(orders.ref[i]), float(qty[0]))
+        before = side[symbol] - (replaced if replaced * qty[0] > 0 else 0.0)
         leaves = bool(exits(before, qty)[0])
-        check = self._check(run.book, symbol, qty, before, (run.gross, run.net))
-        why = self._mode_refuses(leaves) or _unsound(check, leaves)
+        check = self._plain_check(run.book, symbol, qty, before)
+        why = self._mode_refuses(leaves) or unsound(check, leaves)
         if why is not None:
             return why
+        if self._needs:
+            check = self._with_needs(check, run, orders, slice(i, i + 1), symbol)
         for limit, threshold in self._limits:
+            if leaves and limit.spares_exits:
+                continue
             value = float(limit.formula(check)[0])
-            if not (value <= threshold * _SLACK or (leaves and limit.spares_exits)):
+            if not value <= threshold * _SLACK:
                 return limit.name, value, threshold
-        side[symbol] = check.after
-        run.gross, run.net = float(check.gross[0]), float(check.net[0])
+        run.take(int(symbol[0]), float(qty[0]), check, opens=orders.action[i] == LegAction.NEW)
         return None
 
-    def _mode_refuses(self, leaves: bool) -> tuple[str, float, float] | None:
-        if self._mode is Mode.HALTED:
-            return "halted", float(self._mode), 0.0
-        if self._mode is Mode.REDUCE_ONLY and not leaves:
-            return "reduce_only", float(self._mode), 0.0
+    def _mode_refuses(self, leaves: bool) -> Why | None:
+        mode = self._halting.latches.mode
+        if mode is Mode.HALTED:
+            return "halted", float(mode), 0.0
+        if mode is Mode.REDUCE_ONLY and not leaves:
+            return "reduce_only", float(mode), 0.0
         return None
-
-    def _replaced(self, book: Book, ref: int, qty: float) -> float:
-        """Working shares of the order to be replaced where it is of the same side; unknown orders take up nothing."""
-        left = self._left(book, ref)
-        return left if left * qty > 0 else 0.0
 
     def _left(self, book: Book, ref: int) -> float:
         """Signed shares that an open or just approved order may still trade; 0 = there is none."""
@@ -270,63 +323,30 @@ class Limits:
                 return float(left[found[0]])
         return 0.0
 
-    def _leave(self, ts: int, book: Book) -> Approved | None:
-        """Cancels of all open orders, then legs that close each position: sales first."""
-        ids = np.concatenate([book.open_orders.ids, *(ids for ids, _, _ in self._pending)])
-        symbol = np.concatenate([book.open_orders.symbol, *(symbol for _, symbol, _ in self._pending)])
-        return self._closing(ts, ids, symbol, book.qty)
-
-    def _close(self, book: Book) -> Approved | None:
-        """Closing legs for what no working order closes already."""
-        high, low = self._sides(book)
-        left = np.where(book.qty > 0, np.maximum(low, 0.0), np.minimum(high, 0.0))
-        return self._closing(book.ts, _NO_IDS, _NO_SYMBOLS, left)
-
-    def _closing(self, ts: int, ref: Any, cancelled: Any, position: Vector) -> Approved | None:
-        rows = np.flatnonzero(position)
-        rows = rows[np.argsort(-position[rows] > 0, kind="stable")]
-        gone, new = len(ref), len(rows)
-        if not gone + new:
-            return None
-        first = self._sent[1] if self._sent[0] == ts else 0
-        self._sent = (ts, first + gone + new)
-        none, zero = np.full(gone + new, np.nan), np.zeros(gone + new, np.int32)
-        legs = Approved(
-            ts=ts,
-            action=np.repeat(np.array([LegAction.CANCEL, LegAction.NEW], np.int32), [gone, new]),
-            ids=self._ids(ts=ts, count=gone + new, first=first),
-            ref=np.concatenate([ref, np.zeros(new, np.uint64)]),
-            symbol=np.concatenate([cancelled, rows]).astype(np.int32),
-            qty=np.concatenate([np.zeros(gone), -position[rows]]),
-            kind=zero,  # OrderKind.MARKET
-            limit=none,
-            stop=none,
-            trail=none,
-            tif=zero,  # TimeInForce.DAY
-            expires=np.zeros(gone + new, np.int64),
-        )
-        self._remember(legs.ids, legs.symbol, legs.qty)
-        return legs
+    # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> bytes:
         book = self._book
-        columns = None if book is None else {name: getattr(book, name) for name in _BOOK}
-        orders = None if book is None else {name: getattr(book.open_orders, name) for name in _ORDERS}
         return pack(
             _KIND,
             _VERSION,
             symbols=self._universe.symbols,
-            book=columns,
-            orders=orders,
+            book=None if book is None else {name: getattr(book, name) for name in _BOOK},
+            orders=None if book is None else {name: getattr(book.open_orders, name) for name in _ORDERS},
             book_mode=0 if book is None else int(book.mode),
-            mode=int(self._mode),
-            flatten=self._flatten,
+            halting=self._halting.save(),
             pending=self._pending,
-            sent=self._sent,
+            opened=self._opened,
+            minute=self._minute.save(),
+            sectors=self._sectors,
+            seen=None if self._seen is None else self._seen.save(),
         )
 
     def load(self, state: bytes, /) -> None:
-        """Restores by symbol: names appended to the universe since are flat and without a price."""
+        """Restores by symbol: names appended to the universe since are flat and without a price.
+
+        A limit that was not set when the state was saved begins anew.
+        """
         fields = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
         check_appended(before, now)
@@ -335,55 +355,15 @@ class Limits:
             cold = {name: placed(fields["book"][name], before, now, fill) for name, fill in _COLD.items()}
             orders = OpenOrders(**fields["orders"])
             self._book = Book(**(fields["book"] | cold), open_orders=orders, mode=Mode(fields["book_mode"]))
-        self._mode, self._flatten = Mode(fields["mode"]), fields["flatten"]
+        self._halting.load(fields["halting"])
         self._pending = [(ids, symbol, qty) for ids, symbol, qty in fields["pending"]]
-        self._sent = (fields["sent"][0], fields["sent"][1])
+        self._opened = fields["opened"]
+        self._minute.load(fields["minute"])
+        if fields["sectors"] is not None:
+            self._sectors = placed(fields["sectors"], before, now, np.nan)
+            self._codes = sector_codes(self._sectors)
+        if self._seen is not None and fields["seen"] is not None:
+            self._seen.load(fields["seen"], before, now)
 
 
 _LEGS = tuple(name for name in Legs.__struct_fields__ if name != "ts")
-_NO_IDS, _NO_SYMBOLS = np.empty(0, np.uint64), np.empty(0, np.int32)
-
-
-@dataclass
-class _Run:
-    """What one batch has used up so far."""
-
-    book: Book
-    high: Vector
-    low: Vector
-    gross: float
-    net: float
-
-
-def _unsound(check: Check, leaves: bool) -> tuple[str, float, float] | None:
-    """What is wrong with the figures themselves: the gate fails closed."""
-    unit = float(check.unit[0])
-    if not (np.isfinite(check.value[0]) and unit > 0):
-        return "price", unit, 0.0
-    if not (leaves or (np.isfinite(check.equity) and check.equity > 0)):
-        return "equity", check.equity, 0.0
-    return None
-
-
-def _every(mask: Mask) -> bool:
-    """mask.all(), for a handful of legs at a tenth of its cost."""
-    return 0 not in mask.tobytes()
-
-
-def _distinct(symbols: list[int], n: int) -> bool:
-    """Whether each is one of n symbols, and stands once."""
-    return not symbols or (len(set(symbols)) == len(symbols) and min(symbols) >= 0 and max(symbols) < n)
-
-
-def _refusals(orders: Legs, refused: list[tuple[int, str, float, float]], name: str) -> Refusals:
-    rows = np.array([row for row, _, _, _ in refused])
-    return Refusals(
-        ts=orders.ts,
-        by=name,
-        ids=orders.ids[rows],
-        symbol=orders.symbol[rows],
-        qty=orders.qty[rows],
-        rule=tuple(rule for _, rule, _, _ in refused),
-        value=np.array([value for _, _, value, _ in refused]),
-        threshold=np.array([threshold for _, _, _, threshold in refused]),
-    )

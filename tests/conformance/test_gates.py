@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from components.gates.limits import Limits
-from engine.events import Approved, Control, ControlAction, LegAction, Refusals
+from engine.events import (
+    SESSION_OPENED,
+    Approved,
+    Control,
+    ControlAction,
+    LegAction,
+    Reference,
+    Refusals,
+    Timer,
+)
 from engine.ids import OrderIds
 from engine.universe import Universe
 from tests.conformance.streams import N, arrays, grown_after, moved, refuses_moved, same, session, universe
@@ -19,16 +28,49 @@ CASES: dict[str, Callable[[Universe], Any]] = {
         universe=u, ids=OrderIds("s", "g"), name="g", max_weight=0.3, max_order_value=2e4, max_gross=0.9, max_net=0.8
     ),
     "limits_open": lambda u: Limits(universe=u, ids=OrderIds("s", "g"), name="g"),
+    "limits_all": lambda u: Limits(
+        universe=u,
+        ids=OrderIds("s", "g"),
+        name="g",
+        max_order_value=6e5,
+        max_order_qty=3000.0,
+        price_collar=0.2,
+        max_position=1_500.0,
+        max_weight=0.4,
+        max_gross=1.3,
+        max_net=0.8,
+        max_sector_gross=0.5,
+        max_sector_net=0.5,
+        max_participation=0.004,
+        volume_slices=3,
+        max_orders_per_minute=6,
+        max_open_orders=5,
+        max_bar_age="40h",
+        max_daily_loss=0.35,
+        max_drawdown=0.479,
+        on_drawdown="flatten",
+        restricted=("S0",),
+    ),
 }
-pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 Make = Callable[[Universe], Any]
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def make(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 CONTROLS = {
     8: ControlAction.REDUCE_ONLY,
     12: ControlAction.RESUME,
     18: ControlAction.FLATTEN,
     22: ControlAction.RESUME,
     26: ControlAction.HALT,
+    28: ControlAction.RESUME,
 }
+RELEASED = {5: "max_daily_loss", 11: "max_drawdown", 20: "max_drawdown", 24: "max_drawdown"}
+
+SECTORS = np.array([0.0, 0.0, 1.0, 1.0, np.nan, 0.0])
 
 
 def orders(k: int, ts: int) -> Any:
@@ -43,11 +85,33 @@ def orders(k: int, ts: int) -> Any:
 def step(gate: Any, k: int, row: Any, batch: Any = None) -> list[Any]:
     """All answers of one slice, in order."""
     said = []
+    bars, ts = row[0], row[2].ts
+    n = len(bars.close)
+    sectors = np.where(np.arange(n) < N, SECTORS[np.arange(n) % N], np.nan)[:, None]
+    for method, event in (
+        ("on_reference", Reference(ts=ts, name="sectors", rows="symbol", value=sectors)),
+        ("on_bars", bars),
+        ("on_timer", Timer(ts=ts, name=SESSION_OPENED, due=ts)),
+    ):
+        if hasattr(gate, method) and (k % 5 == 0 or method == "on_bars"):
+            assert getattr(gate, method)(event) is None
     if k in CONTROLS:
-        said.append(gate.on_control(Control(ts=row[2].ts, action=CONTROLS[k])))
+        said.append(gate.on_control(Control(ts=ts, action=CONTROLS[k])))
+    if k in RELEASED:
+        said.append(gate.on_control(Control(ts=ts, action=ControlAction.RESUME, latch=RELEASED[k], actor="jo")))
     said.append(gate.on_book(row[2]))
     said.extend(gate.on_orders(orders(k, row[2].ts) if batch is None else batch))
-    return [event for event in said if event is not None]
+    return [each for event in said for each in (event if isinstance(event, tuple) else (event,)) if each is not None]
+
+
+def test_a_session_of_this_battery_trips_and_is_released() -> None:
+    gate = CASES["limits_all"](universe())
+    said = [event for k, row in enumerate(session()) for event in step(gate, k, row)]
+    tripped = [event.latch for event in said if isinstance(event, Control)]
+    assert set(tripped) == {"max_daily_loss", "max_drawdown"}
+    assert sum(isinstance(event, Approved) for event in said) > 10
+    rules = {rule for event in said if isinstance(event, Refusals) for rule in event.rule}
+    assert len(rules) >= 7
 
 
 def test_every_leg_is_approved_or_refused_once(make: Make) -> None:
@@ -73,7 +137,7 @@ def test_a_name_never_seen_is_always_refused(make: Make) -> None:
     for _, _, book in session():
         gate.on_book(msgspec.structs.replace(book, mark=np.where(np.arange(N) == 2, np.nan, book.mark)))
         (answer,) = gate.on_orders(legs(ts=book.ts, symbol=[2], qty=[1]))
-        assert answer.rule == ("price",)
+        assert answer.rule in (("price",), ("halted",), ("reduce_only",))  # one may have tripped
 
 
 def test_a_cancel_always_passes(make: Make) -> None:
@@ -139,6 +203,40 @@ def test_prefix_property(make: Make, cut: int) -> None:
     changed = session()[:cut] + session(seed=99)[cut:]
     before = [step(one, k, row) for k, row in enumerate(session())][:cut]
     assert same(before, [step(two, k, row) for k, row in enumerate(changed)][:cut])
+
+
+def test_rule_46_an_exit_at_the_market_passes_every_gate_that_is_not_halted(make: Make) -> None:
+    gate = make(universe())
+    left = 0
+    for k, row in enumerate(session()):
+        where = row[2]
+        step(gate, k, row, legs(ts=where.ts, symbol=[], qty=[]))
+        fresh = make(universe())
+        fresh.load(gate.save())
+        fresh.on_control(Control(ts=where.ts, action=ControlAction.RESUME))  # of the operator; a trip stays
+        fresh.on_book(where)  # what flatten sent is over
+        for symbol in np.flatnonzero(where.qty).tolist():
+            answer = fresh.on_orders(
+                legs(ts=where.ts, symbol=[symbol], qty=[-where.qty[symbol]], ids=np.array([k], np.uint64))
+            )
+            rules = [rule for event in answer if isinstance(event, Refusals) for rule in event.rule]
+            assert rules in ([], ["halted"])
+            left += not rules
+    assert left > 10
+
+
+def test_refusals_carry_finite_figures_wherever_there_is_one(make: Make) -> None:
+    gate = make(universe())
+    for k, row in enumerate(session()):
+        for event in step(gate, k, row):
+            if isinstance(event, Refusals):
+                for rule, value in zip(event.rule, event.value, strict=True):
+                    assert np.isfinite(value) or rule in UNKNOWN
+                assert np.isfinite(event.threshold).all()
+
+
+# What there may be no figure of: no mark, no equity, no volume yet, no bar yet.
+UNKNOWN = {"no_book", "price", "equity", "max_participation", "max_bar_age"}
 
 
 def test_permuting_symbols_permutes_the_verdicts(make: Make) -> None:

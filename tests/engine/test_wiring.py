@@ -13,6 +13,7 @@ from engine.events import (
     HOUR_NS,
     ActionKind,
     Actions,
+    Approved,
     Bars,
     Book,
     Control,
@@ -36,6 +37,7 @@ from engine.wiring import ModelPart, Wiring
 from tests.engine.parts import (
     BarLevel,
     FeatureLevel,
+    Open,
     Proportional,
     SlowFeatureLevel,
     SlowProportional,
@@ -43,7 +45,7 @@ from tests.engine.parts import (
     Whole,
     parts,
 )
-from tests.make import bars, day, market, target
+from tests.make import bars, day, legs, market, target
 
 
 class Log:
@@ -407,3 +409,60 @@ def test_rule_24_a_kept_target_follows_a_change_of_symbol(
     then = followed(wish, change)
     np.testing.assert_allclose(then.value, [0.0, after])
     assert then.limit[1] == 20.0
+
+
+class Forger(Proportional):
+    """Says beside its target what is not its to say."""
+
+    def __init__(self, name: str, forged: Event) -> None:
+        super().__init__(name)
+        self._forged = forged
+
+    def on_control(self, control: Control, /) -> Event:
+        return self._forged
+
+    def on_fills(self, fills: Fills, /) -> Event:
+        return self._forged
+
+
+FORGED: list[Event] = [
+    legs(Approved, day(0), symbol=[0], qty=[1.0]),
+    Control(ts=day(0), action=ControlAction.RESUME, latch="max_drawdown", actor="operator"),
+]
+
+
+@pytest.mark.parametrize("slow", ["", "model", "gate"])
+@pytest.mark.parametrize("forged", FORGED, ids=lambda event: type(event).__name__)
+async def test_rule_46_only_the_gate_approves_and_nobody_inside_commands(forged: Event, slow: str) -> None:
+    """Rule 46: nothing can bypass the gate, whatever else of the wiring may wait."""
+
+    class SlowOpen(Open):
+        slow_handlers = ("on_orders", "on_control")
+
+    given: dict[str, Any] = {"strategies": (Named("forger", Forger("forger", forged)),)}
+    if slow == "model":
+        given["models"] = (ModelPart(name="a", model=SlowFeatureLevel("a"), schema="closes"),)
+    if slow == "gate":
+        given["gate"] = Named("gate", SlowOpen())
+    wiring = Wiring(parts(**given))
+    kind = type(forged).__name__
+    with pytest.raises(ComponentError, match=f"forger: failed on {kind} .* it said {kind}, which only .*gate may say"):
+        await ran(wiring, two_slices())
+    assert wiring.ledger.book(day(0)).open_orders.ids.size == 0
+
+
+async def test_rule_46_an_approval_from_outside_is_refused_and_a_control_from_outside_is_not() -> None:
+    for kept in (FORGED[1], Control(ts=day(0), action=ControlAction.HALT)):
+        await ran(Wiring(parts()), [kept])
+    with pytest.raises(ComponentError, match="input: failed on Approved .* which only gate may say; return Orders"):
+        await ran(Wiring(parts()), [FORGED[0]])
+
+
+def test_rule_46_the_wiring_lets_approved_come_from_the_gate_alone_and_a_broker_hear_nothing_else() -> None:
+    for route in Wiring(parts()).routes:
+        allowed = {Approved: ("gate",), Control: ("input", "gate")}
+        assert route.only_from == allowed.get(route.event, ()), route
+        takes_orders = getattr(route.handler, "__name__", "") == "on_orders"
+        assert route.event is Approved or not (route.component == "broker" and takes_orders)
+    with pytest.raises(ConfigError, match="two components are called 'input'"):
+        Wiring(parts(gate=Named("input", Open())))

@@ -10,10 +10,23 @@ from hypothesis import strategies as st
 
 from components.gates.limits import Limits
 from components.gates.rules import LIMITS, exits
-from engine.events import Approved, Book, Control, ControlAction, LegAction, OpenOrders, Refusals
+from engine.events import (
+    HOUR_NS,
+    ActionKind,
+    Actions,
+    Approved,
+    Book,
+    Control,
+    ControlAction,
+    LegAction,
+    OpenOrders,
+    Reference,
+    Refusals,
+    Status,
+)
 from engine.ids import OrderIds
 from engine.universe import universe_of
-from tests.make import book, day, legs
+from tests.make import bars, book, day, legs
 
 NAN = np.nan
 MARK = [10.0, 20.0, 50.0, 100.0]
@@ -109,6 +122,176 @@ def test_rule_46_limits_by_table(
     passed, refused = ask(gate(book(day(0), MARK, **columns), **options), symbol, qty)
     assert refused == rules
     assert len(passed) == len(symbol) - len(rules)
+
+
+def full(**options: Any) -> Limits:
+    """A gate of four names of two sectors (D has none) that saw one slice, all of them fresh but D."""
+    made = gate(**options)
+    seen = bars(ts=day(0), close=[10, 20, 50, NAN], volume=[1000, 1000, 1000, NAN])
+    sectors = Reference(ts=day(0), name="sectors", rows="symbol", value=np.array([[0.0], [0.0], [1.0], [NAN]]))
+    for method, event in (("on_bars", seen), ("on_reference", sectors)):
+        if hasattr(made, method):
+            getattr(made, method)(event)
+    return made
+
+
+MORE = [  # options, book columns, columns of the orders, symbol, qty, rule, value, threshold; an empty rule passes
+    ({"max_order_qty": 50}, {}, {}, 0, 50, "", 0, 0),
+    ({"max_order_qty": 50}, {}, {}, 0, -51, "max_order_qty", 51, 50),
+    ({"max_order_qty": 50}, {"qty": [90, 0, 0, 0]}, {}, 0, -90, "", 0, 0),  # an exit
+    ({"price_collar": 0.1}, {}, {}, 0, 1, "", 0, 0),  # no price
+    ({"price_collar": 0.1}, {}, {"kind": 1, "limit": 11.0}, 0, 1, "", 0, 0),
+    ({"price_collar": 0.1}, {}, {"kind": 1, "limit": 11.5}, 0, 1, "price_collar", 0.15, 0.1),
+    ({"price_collar": 0.1}, {}, {"kind": 1, "limit": 8.5}, 0, 1, "price_collar", 0.15, 0.1),
+    ({"price_collar": 0.1}, {"qty": [9, 0, 0, 0]}, {"kind": 1, "limit": 1.0}, 0, -9, "price_collar", 0.9, 0.1),
+    ({"price_collar": 0.1}, {"qty": [9, 0, 0, 0]}, {}, 0, -9, "", 0, 0),  # it leaves at the market
+    ({"price_collar": 0.1}, {}, {"kind": 2, "stop": 12.0}, 0, 1, "price_collar", 0.2, 0.1),
+    ({"price_collar": 0.1}, {}, {"kind": 3, "stop": 10.5, "limit": 12.0}, 0, 1, "price_collar", 0.2, 0.1),
+    ({"price_collar": 0.1}, {}, {"kind": 1}, 0, 1, "price_collar", NAN, 0.1),  # a limit order without one
+    ({"price_collar": 0.1}, {}, {"kind": 3, "limit": 10.0}, 0, 1, "price_collar", NAN, 0.1),
+    ({"price_collar": 0.1}, {}, {"kind": 1, "limit": np.inf}, 0, 1, "price_collar", np.inf, 0.1),
+    ({"max_position": 50}, {"qty": [20, 0, 0, 0]}, {}, 0, 30, "", 0, 0),
+    ({"max_position": 50}, {"qty": [20, 0, 0, 0]}, {}, 0, 31, "max_position", 51, 50),
+    ({"max_position": 50}, {"qty": [20, 0, 0, 0]}, {}, 0, -71, "max_position", 51, 50),
+    ({"max_position": 50}, {"qty": [90, 0, 0, 0]}, {}, 0, -10, "", 0, 0),
+    ({"max_participation": 0.05}, {}, {}, 0, 50, "", 0, 0),
+    ({"max_participation": 0.05}, {}, {}, 0, 51, "max_participation", 0.051, 0.05),
+    ({"max_participation": 0.05}, {}, {}, 3, 1, "max_participation", NAN, 0.05),  # its volume is not known
+    ({"max_participation": 0.05}, {"qty": [0, 0, 0, 9]}, {}, 3, -9, "", 0, 0),
+    ({"max_open_orders": 1}, {}, {}, 0, 1, "", 0, 0),
+    ({"max_open_orders": 1}, "working", {}, 0, 1, "max_open_orders", 2, 1),
+    ({"max_open_orders": 1}, "working", {"action": 2, "ref": 7}, 0, 1, "", 0, 0),  # a replace opens none
+    ({"max_bar_age": "1h"}, {}, {}, 0, 1, "", 0, 0),
+    ({"max_bar_age": "1h"}, {}, {"ts": day(0) + HOUR_NS}, 0, 1, "", 0, 0),
+    ({"max_bar_age": "1h"}, {}, {"ts": day(0) + 2 * HOUR_NS}, 0, 1, "max_bar_age", 7200, 3600),
+    ({"max_bar_age": "1h"}, {"qty": [9, 0, 0, 0]}, {"ts": day(1)}, 0, -9, "", 0, 0),
+    ({"max_bar_age": "1h"}, {}, {}, 3, 1, "max_bar_age", NAN, 3600),  # it never had a fresh bar
+    ({"restricted": ("A",)}, {}, {}, 0, 5, "restricted", 5, 0),
+    ({"restricted": ("A",)}, {}, {}, 1, 5, "", 0, 0),
+    ({"restricted": ("A",)}, {"qty": [9, 0, 0, 0]}, {}, 0, -9, "", 0, 0),
+    ({"restricted": ("A",)}, {"qty": [9, 0, 0, 0]}, {}, 0, -10, "restricted", 10, 0),
+    ({"banned": ("A",)}, {"qty": [9, 0, 0, 0]}, {}, 0, -9, "banned", 9, 0),
+    ({"max_sector_gross": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, 15, "", 0, 0),
+    ({"max_sector_gross": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, 16, "max_sector_gross", 0.52, 0.5),
+    ({"max_sector_gross": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, -16, "max_sector_gross", 0.52, 0.5),
+    ({"max_sector_gross": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 2, 10, "", 0, 0),  # another sector
+    ({"max_sector_gross": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 3, 6, "max_sector_gross", 0.6, 0.5),
+    ({"max_sector_net": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, 16, "max_sector_net", 0.52, 0.5),
+    ({"max_sector_net": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, -16, "", 0, 0),
+    ({"max_sector_net": 0.5}, {"cash": 800, "qty": [20, 0, 0, 0]}, {}, 1, -36, "max_sector_net", 0.52, 0.5),
+]
+
+
+@pytest.mark.parametrize(("options", "columns", "given", "symbol", "qty", "rule", "value", "threshold"), MORE)
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "among_others"])
+def test_rule_46_a_refusal_tells_value_and_threshold_of_each_limit(
+    options: Any,
+    columns: Any,
+    given: Any,
+    symbol: int,
+    qty: float,
+    rule: str,
+    value: float,
+    threshold: float,
+    alone: bool,
+) -> None:
+    """Rule 46: by the whole batch at once or leg by leg, each limit judges alike."""
+    made = full(**options)
+    made.on_book(book(day(0), MARK, **({"cash": 1e3} | (working((7, 1, 1.0)) if columns == "working" else columns))))
+    types = {"kind": np.int32, "action": np.int32, "ref": np.uint64, "limit": float, "stop": float}
+    count = 1 if alone else 2  # a cancel in the batch has each leg judged on its own
+    rows = {name: np.full(count, kind(given[name]), kind) for name, kind in types.items() if name in given}
+    if not alone:
+        rows["action"] = np.array([given.get("action", 0), LegAction.CANCEL], np.int32)
+    orders = legs(ts=given.get("ts", day(0)), symbol=[symbol] * count, qty=[float(qty), 0.0][:count], **rows)
+    refused = [event for event in made.on_orders(orders) if isinstance(event, Refusals)]
+    found = [(e.rule[0], e.value[0], e.threshold[0]) for e in refused]
+    assert [r for r, _, _ in found] == ([rule] if rule else [])
+    if rule:
+        np.testing.assert_allclose(found[0][1:], (value, threshold))
+
+
+def test_a_sector_limit_without_sectors_lets_only_exits_pass() -> None:
+    made = gate(book(day(0), MARK, qty=[9, 0, 0, 0]), max_sector_gross=0.9)
+    assert ask(made, [0, 1], [-9, 1]) == ([1], ["max_sector_gross"])
+
+
+def test_orders_a_minute_are_counted_in_event_time() -> None:
+    made = gate(book(day(0), MARK, qty=[50, 0, 0, 0]), max_orders_per_minute=3)
+
+    def rules(after_s: float, count: int, side: int = 1) -> list[str]:
+        orders = legs(ts=day(0) + int(after_s * 10**9), symbol=[0] * count, qty=[side * 1.0] * count)
+        return [rule for e in made.on_orders(orders) if isinstance(e, Refusals) for rule in e.rule]
+
+    assert rules(0, 2) == []
+    assert rules(30, 2) == ["max_orders_per_minute"]  # the second is the fourth
+    assert rules(59.9, 1) == ["max_orders_per_minute"]
+    assert rules(60, 2) == []  # the two of the beginning are a minute old
+    assert rules(61, 2, side=-1) == []  # exits pass, and count
+    assert rules(89, 1) == ["max_orders_per_minute"]
+    fresh = gate(max_orders_per_minute=3)
+    fresh.load(made.save())
+    made = fresh
+    assert rules(122, 3) == []
+
+
+def test_a_replace_counts_as_an_order_of_the_minute_and_a_cancel_does_not() -> None:
+    made = gate(book(day(0), MARK, **working((7, 0, 5.0))), max_orders_per_minute=2)
+    action = np.array([LegAction.CANCEL, LegAction.REPLACE, LegAction.REPLACE, LegAction.REPLACE], np.int32)
+    passed, refused = ask(made, [0] * 4, [0, 6, NAN, NAN], action=action, ref=np.full(4, 7, np.uint64))
+    assert (passed, refused) == ([1, 2, 3], ["max_orders_per_minute"])
+
+
+def test_orders_approved_since_the_book_are_open_too() -> None:
+    made = gate(book(day(0), MARK, **working((7, 0, 5.0))), max_open_orders=3)
+    assert ask(made, [0, 1], [1, 1]) == ([1, 2], [])
+    assert ask(made, [2], [1]) == ([], ["max_open_orders"])
+    made.on_book(book(day(1), MARK))
+    assert ask(made, [0, 1, 2, 3], [1] * 4) == ([1, 2, 3], ["max_open_orders"])
+
+
+def test_rule_45_the_net_limit_takes_the_working_orders_of_the_orders_own_side() -> None:
+    """Rule 45: a working sale gives a purchase no room, and what was approved before the book came counts."""
+    made = gate(book(day(0), MARK, cash=1e3, **working((7, 1, -25.0))), max_net=0.5)
+    assert ask(made, [0], [51]) == ([], ["max_net"])
+    assert ask(made, [0], [50]) == ([1], [])
+    assert ask(made, [2], [1]) == ([], ["max_net"])
+
+
+def test_rule_45_a_sector_takes_working_orders_at_their_worst() -> None:
+    """Rule 45: by sector as for the whole book."""
+    made = full(max_sector_gross=0.5, max_sector_net=0.5)
+    made.on_book(book(day(0), MARK, cash=1e3, **working((7, 1, -10.0))))
+    assert ask(made, [0], [31]) == ([], ["max_sector_gross"])
+    assert ask(made, [0, 2], [30, 11]) == ([1], ["max_sector_gross"])
+
+
+def test_volumes_follow_splits_and_changes_of_symbol_and_age_does_not_count_halts() -> None:
+    made = gate(max_participation=0.1, volume_slices=2, max_bar_age="30h")
+    rows = ([100, 100, 100, 100], [300, NAN, 100, 0])
+    for k, volume in enumerate(rows):
+        made.on_bars(bars(ts=day(k), close=[10, NAN if k else 20, 50, 100], volume=volume))
+    made.on_book(book(day(1), MARK, cash=1e6))
+    assert ask(made, [0, 1, 2, 3], [20, 10, 10, 5]) == ([1, 2, 3, 4], [])  # means 200, 100, 100, 50
+    split = Actions(
+        ts=day(1),
+        kind=np.array([ActionKind.SPLIT, ActionKind.SYMBOL_CHANGE], np.int32),
+        symbol=np.array([0, 2], np.int32),
+        ratio=np.array([2.0, 1.0]),
+        amount=np.zeros(2),
+        pay_at=np.zeros(2, np.int64),
+        successor=np.array([-1, 1], np.int32),
+    )
+    made.on_actions(split)
+    made.on_book(book(day(1), MARK, cash=1e6))
+    assert ask(made, [0, 0], [40, 41]) == ([1], ["max_participation"])
+    fresh = gate(max_participation=0.1, volume_slices=1, max_bar_age="30h")  # keeps the latest slice only
+    fresh.load(made.save())
+    assert ask(fresh, [3, 0], [1, 60]) == ([2], ["max_participation"])
+    fresh.on_bars(bars(ts=day(2), close=[NAN] * 4, status=[Status.HALTED] * 4, volume=[9.0] * 4))
+    late = legs(ts=day(2) + 7 * HOUR_NS, symbol=[0], qty=[1])
+    (answer,) = fresh.on_orders(late)
+    assert (answer.rule, answer.value.tolist()) == (("max_bar_age",), [31 * 3600.0])
 
 
 def test_two_legs_of_one_symbol_are_added_up() -> None:
@@ -293,12 +476,37 @@ def test_currency_and_multiplier_enter_the_value() -> None:
     assert ask(made, [1, 1, 2, 2], [25, 26, 2, 2.1]) == ([1, 3], ["max_order_value", "max_order_value"])
 
 
-def test_every_limit_of_the_table_is_an_option() -> None:
-    for limit in LIMITS:
-        gate(**{limit.name: 1.0})
-        for value in (0.0, -1.0, NAN, np.inf):
-            with pytest.raises(ValueError, match=f"{limit.name} must be above 0"):
-                gate(**{limit.name: value})
+NUMBERS = [limit.name for limit in LIMITS if limit.name not in ("banned", "restricted", "max_bar_age")]
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "max_daily_loss", "max_drawdown", "volume_slices"])
+def test_every_limit_of_the_table_is_an_option_above_zero(name: str) -> None:
+    gate(**{name: 1})
+    for value in (0.0, -1.0, NAN, np.inf):
+        with pytest.raises(ValueError, match=f"{name} must be above 0"):
+            gate(**{name: value})
+
+
+def test_options_that_are_no_numbers_are_checked_too() -> None:
+    gate(max_bar_age="36h", restricted=("A",), banned=("B", "C"))
+    with pytest.raises(ValueError, match="max_bar_age must be a duration such as 2min or 30s, got 'long'"):
+        gate(max_bar_age="long")
+    with pytest.raises(ValueError, match="max_bar_age must be above 0"):
+        gate(max_bar_age="0")
+    with pytest.raises(ValueError, match="on_drawdown must be reduce_only, halt or flatten, got 'resume'"):
+        gate(on_drawdown="resume")
+    for option in ("restricted", "banned"):
+        with pytest.raises(ValueError, match=f"{option} names 'a', which is no symbol of the universe"):
+            gate(**{option: ("A", "a")})
+
+
+def test_unused_limits_leave_no_handler_to_be_routed_to() -> None:
+    handlers = ("on_bars", "on_actions", "on_reference", "on_timer")
+    assert [name for name in handlers if hasattr(gate(max_weight=0.1, max_gross=1.0, max_net=1.0), name)] == []
+    assert hasattr(gate(max_participation=0.1), "on_bars")
+    assert hasattr(gate(max_sector_net=0.1), "on_reference")
+    assert hasattr(gate(max_drawdown=0.1), "on_timer")
+    assert (gate(max_weight=0.1).lookback, gate(max_participation=0.1, volume_slices=9).lookback) == (0, 9)
 
 
 @pytest.mark.parametrize(
