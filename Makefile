@@ -14,12 +14,13 @@ UV_VERSION := 0.13.9
 UV := $(PY) -m uv
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
-.PHONY: help demo setup peers test test-fast lint types imports ci bench docs lock clean doctor-libgomp
+.PHONY: help demo setup peers fuzz test test-fast lint types imports ci bench docs lock clean doctor-libgomp
 help:
 	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
 	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
 	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
 	@echo "make peers      installs the engines that fills are compared with: their tests skip without them"
+	@echo "make fuzz       installs what benchmarks/fuzz.py needs"
 	@echo "make setup      installs everything else; make lint types imports ci bench docs lock clean"
 
 demo: .venv/base.stamp doctor-libgomp
@@ -28,6 +29,8 @@ demo: .venv/base.stamp doctor-libgomp
 setup: .venv/dev.stamp
 
 peers: .venv/peers.stamp
+
+fuzz: .venv/fuzz.stamp
 
 test: .venv/dev.stamp doctor-libgomp
 	$(PY) -m pytest
@@ -63,6 +66,8 @@ lock: .venv/base.stamp
 	  -c requirements/base.txt -q --custom-compile-command "make lock" pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group peers \
 	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/peers.txt
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group fuzz \
+	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/fuzz.txt
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
@@ -89,4 +94,8 @@ doctor-libgomp: .venv/base.stamp
 
 .venv/peers.stamp: .venv/dev.stamp requirements/peers.txt
 	$(INSTALL) -r requirements/peers.txt
+	@touch $@
+
+.venv/fuzz.stamp: .venv/dev.stamp requirements/fuzz.txt
+	$(INSTALL) -r requirements/fuzz.txt
 	@touch $@

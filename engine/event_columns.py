@@ -67,9 +67,6 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     def event(self, values: dict[str, Any], arrays: dict[str, Any], tail: tuple[Any, ...]) -> Event:
         """The event of these values by name; what is not named takes its default, unknown names are left out."""
         fields = {name: values[name] for name in self.plain if name in values}
-        for name, convert in self.convert:
-            if name in fields:
-                fields[name] = convert(fields[name])
         nested: dict[str, Any] = {}
         for name in self.columns:
             if name in arrays:
@@ -78,13 +75,16 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                     nested.setdefault(outer, {})[inner] = arrays[name]
                 else:
                     fields[name] = arrays[name]
-        fields |= {name: OpenOrders(**columns) for name, columns in nested.items()}
         if self.tail:
             fields[self.tail] = tail
         try:
+            fields |= {name: convert(fields[name]) for name, convert in self.convert if name in fields}
+            fields |= {name: OpenOrders(**columns) for name, columns in nested.items()}
             made: Event = self.kind(**fields)
         except TypeError as error:
             raise StateError(f"journal: a {self.name} lacks a field: {error}; read it with its version") from error
+        except ValueError as error:
+            raise StateError(f"journal: a {self.name} cannot be read: {error}; read it with its version") from error
         return made
 
 

@@ -30,6 +30,13 @@ class OrderIds:
 
     def __init__(self, session: str, component: str) -> None:
         self._prefix = f"{session}\x1f{component}\x1f".encode()
+        self.sent = (0, 0)  # slice of the latest `following`, legs sent in it; what a component that uses it saves
+
+    def following(self, *, ts: int, count: int) -> Ids:
+        """Ids behind those of the same slice so far: strategies of several intervals may decide at one instant."""
+        first = self.sent[1] if self.sent[0] == ts else 0
+        self.sent = (ts, first + count)
+        return self(ts=ts, count=count, first=first)
 
     def __call__(self, *, ts: int, count: int, first: int = 0, attempt: int = 0) -> Ids:
         seed = hashlib.blake2b(self._prefix + b"%d" % ts, digest_size=8).digest()

@@ -176,14 +176,20 @@ class OpenLegs:
             self._drop(rows[found])
 
     def split(self, symbol: int, ratio: float, tick: float) -> None:
-        """Prices of open orders follow a split, see `split_price`; their quantity waits for the broker's report."""
+        """Quantity and prices of open orders follow a split, see `split_price`.
+
+        The book of the actions is made before the broker's report, which then says what is left in whole lots.
+        """
         mine = np.flatnonzero(self.legs.symbol == symbol)
         if not mine.size:
             return
         limit, stop, buys = self.legs.limit.copy(), self.legs.stop.copy(), self.legs.left[mine] > 0
         limit[mine] = split_price(limit[mine], ratio, tick, ~buys)
         stop[mine] = split_price(stop[mine], ratio, tick, buys)
-        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
+        left = self.legs.left.copy()
+        left[mine] *= ratio
+        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop, left=left)
+        self._sum()
 
     def drop_symbol(self, symbol: int) -> None:
         if self.legs.ids.size:

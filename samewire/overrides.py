@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from samewire.diagnostics import Origin, Problem, Where
-from samewire.yaml_text import Entries, Items, Node, Text, compose
+from samewire.yaml_text import DEPTH_MAX, Entries, Items, Node, Text, compose
 
-_PART = re.compile(r"\.?([^.\[\]=]+)|\[(\d+)\]")
+_PART = re.compile(r"\.?([^.\[\]=]+)|\[([0-9]{1,9})\]")
 LIST_KEYS = ("costs", "financing", "parts")  # slots in which one component may be written without a list
 SLOT_KEYS = ("feed", "strategy", "optimizer", "execution", "risk", "broker", "risk_model", "of", *LIST_KEYS)
 
@@ -18,7 +18,7 @@ def apply(root: Entries, expression: str, problems: list[Problem]) -> Entries:
     origin = Origin("--set " + shown(expression), Path.cwd(), (expression,))
     where = Where(origin, 1, 1, max(len(path), 1))
     parts = _parts(path)
-    if not equals or parts is None:
+    if not equals or parts is None or len(parts) > DEPTH_MAX:
         problems.append(Problem("E120", where, "", expression, "PATH=VALUE, e.g. models[0].num_leaves=63"))
         return root
     shifted = Origin(origin.name, origin.folder, (expression,))

@@ -63,6 +63,7 @@ def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Stand
 
     | rule               | refused                                                    | value, threshold            |
     | ------------------ | ---------------------------------------------------------- | --------------------------- |
+    | `replace_symbol`   | another symbol than that of the order: the gate judged it  | symbol asked for, its own   |
     | `quantity`         | more than 2^53 shares, or infinitely many                  | quantity, 2^53              |
     | `replace_quantity` | nothing asked for, zero, the other side, or as rule `lot`  | quantity, what is left now  |
     | `order_kind`       | a price that its kind does not have                        | price, NaN                  |
@@ -74,6 +75,8 @@ def amended(orders: Approved, leg: int, hand: Resting, row: int, standing: Stand
     fills it. Prices that stay as they are, are not looked at: a split may have left one between two ticks.
     """
     before, s = hand.left.item(row), hand.symbol.item(row)
+    if orders.symbol.item(leg) != s:
+        return Refused(rule="replace_symbol", value=float(orders.symbol.item(leg)), threshold=float(s))
     terms = terms_of(hand)
     new = {name: getattr(orders, name).item(leg) for name in _PRICES}
     asked = {name: price for name, price in new.items() if not math.isnan(price)}

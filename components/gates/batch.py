@@ -24,8 +24,11 @@ class Batch(msgspec.Struct, eq=False, gc=False):
 
     def take(self, symbol: int, qty: float, check: Check, *, opens: bool) -> None:
         """Counts an order that was approved."""
-        side = self.high if qty > 0 else self.low
-        side[symbol] = check.after[0]
+        # A replace that asks for less frees nothing before the broker has agreed to it.
+        if qty > 0:
+            self.high[symbol] = max(self.high[symbol], check.after[0])
+        else:
+            self.low[symbol] = min(self.low[symbol], check.after[0])
         if self.whole is not None:
             self.whole.take(symbol, qty, float(check.before[0]), float(check.unit[0]))
         self.sent += 1

@@ -10,7 +10,7 @@ from engine.protocols import CostModel
 from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "direct", 4
+_KIND, _VERSION = "direct", 5
 _QUANTITY = TargetKind.QUANTITY
 
 
@@ -99,12 +99,12 @@ class Direct:
 
     def save(self) -> bytes:
         symbols, latest = self._universe.symbols, self._latest
-        return pack(
-            _KIND, _VERSION, symbols=symbols, status=latest.status, volume=latest.volume, below=self._below.tolist()
-        )
+        fields = {"status": latest.status, "volume": latest.volume, "below": self._below.tolist()}
+        return pack(_KIND, _VERSION, symbols=symbols, sent=self._sizing.ids.sent, **fields)
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
         self._latest = restored(fields, self._universe.symbols)
         self._below = rows_by_name(fields, self._universe.symbols)
+        self._sizing.ids.sent = (fields["sent"][0], fields["sent"][1])

@@ -16,7 +16,7 @@ from engine.protocols import CostModel, Risk, RiskModel, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "mean_variance", 4
+_KIND, _VERSION = "mean_variance", 5
 _DUST = 1e-6  # of equity: a weight below it is none
 
 
@@ -183,7 +183,8 @@ class MeanVariance:
         symbols = self._sizing.universe.symbols
         latest = self._latest
         fields = {"status": latest.status, "volume": latest.volume, "fallbacks": self._fallbacks, "model": model}
-        return pack(_KIND, _VERSION, symbols=symbols, below=self._below.tolist(), **fields)
+        sent = self._sizing.ids.sent
+        return pack(_KIND, _VERSION, symbols=symbols, below=self._below.tolist(), sent=sent, **fields)
 
     def load(self, state: bytes, /) -> None:
         """Restores by symbol: names appended to the universe since have no bar yet."""
@@ -191,6 +192,7 @@ class MeanVariance:
         self._latest = restored(fields, self._sizing.universe.symbols)
         self._below = rows_by_name(fields, self._sizing.universe.symbols)
         self._fallbacks = fields["fallbacks"]
+        self._sizing.ids.sent = (fields["sent"][0], fields["sent"][1])
         if isinstance(self._risk_model, Stateful):
             self._risk_model.load(fields["model"])
 

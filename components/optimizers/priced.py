@@ -263,7 +263,7 @@ def _legs(
     return Orders(
         ts=book.ts,
         action=np.repeat(np.array([_CANCEL, _REPLACE, _NEW], np.int32), counts),
-        ids=sizing.ids(ts=book.ts, count=count),
+        ids=sizing.ids.following(ts=book.ts, count=count),
         tif=np.full(count, TIFS[sizing.time_in_force], np.int32),
         expires=np.zeros(count, np.int64),
         trail=np.full(count, np.nan),

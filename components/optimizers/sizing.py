@@ -230,7 +230,7 @@ def legs(sizing: Sizing, trades: Trades, book: Book, cancels: Rows) -> Orders:
     return Orders(
         ts=book.ts,
         action=action,
-        ids=sizing.ids(ts=book.ts, count=count),
+        ids=sizing.ids.following(ts=book.ts, count=count),
         ref=ref,
         symbol=symbol,
         qty=qty,

@@ -202,6 +202,7 @@ def test_rule_25_a_split_scales_quantity_cost_marks_and_open_limits_and_pays_the
     assert book.cash[0] == pytest.approx(10_000 - 1010 + 0.5 * 10 / 1.5)
     assert book.equity == pytest.approx(before)
     assert book.open_orders.limit.tolist() == [6.0]
+    assert (book.open_orders.left.tolist(), book.working[0]) == ([15.0], 15.0)  # as the broker will report
 
 
 def test_rule_26_a_dividend_is_owed_at_the_ex_date_paid_at_the_pay_date_and_shorts_pay_it() -> None:

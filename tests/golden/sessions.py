@@ -12,7 +12,8 @@ from samewire.recorded import open_recorded
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
-# What the numbers depend on: arithmetic only, no solver and no trees, so that they hold on any machine.
+# Every run file of `configs` that needs no data from elsewhere. All but `demo` depend on arithmetic only, no solver and
+# no trees; what `demo` learns is that of the pinned libraries.
 SESSIONS: dict[str, tuple[str, list[str]]] = {
     "scores": ("scores.yaml", ["session.end=2021-04-30"]),
     "ema_cross": ("ema_cross.yaml", ["session.start=2018-06-01", "session.end=2018-12-31"]),
@@ -21,6 +22,8 @@ SESSIONS: dict[str, tuple[str, list[str]]] = {
         ["feed.symbols=30", "session.start=2020-02-03", "session.end=2020-08-31", "risk.max_weight=0.3"]
         + ["models=[{name: mom, use: momentum, window: 20}]", "strategy={use: topk_dropout, topk: 5, n_drop: 1}"],
     ),
+    "market": ("market.yaml", ["feed.symbols=12", "session.start=2019-03-01", "session.end=2019-07-31"]),
+    "demo": ("demo.yaml", ["session.start=2021-01-04", "session.end=2021-02-12"]),
 }
 
 
@@ -30,7 +33,8 @@ def told(name: str, folder: Path) -> dict[str, Any]:
     run(CONFIGS / config, overrides=overrides, out=folder)
     kept: dict[str, Any] = {"events": {}, "books": [], "fills": [], "refusals": [], "signals": []}
     for entry in open_recorded(folder).entries():
-        event, kind = entry.event, type(entry.event).__name__
+        event = entry.event
+        kind = "Features" if event is None else type(event).__name__  # of which only a digest is stored
         kept["events"][kind] = kept["events"].get(kind, 0) + 1
         if isinstance(event, Book):
             kept["books"].append([event.ts, event.equity, float(event.cash[0]), float(np.abs(event.qty).sum())])

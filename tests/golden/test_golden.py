@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.golden.sessions import HERE, SESSIONS, told
+from tests.golden.sessions import CONFIGS, HERE, SESSIONS, told
 
 
 def first_difference(found: Any, kept: Any, place: str = "") -> str | None:
@@ -32,6 +32,11 @@ def test_the_session_is_as_it_was(name: str, tmp_path: Path) -> None:
     assert kept["events"]["Fills"] > 20
     assert len(kept["fills"]) > 10
     assert first_difference(told(name, tmp_path / "run"), kept) is None
+
+
+def test_every_run_file_has_a_session_here_unless_it_needs_data_from_elsewhere() -> None:
+    there = {path.name for path in CONFIGS.glob("*.yaml")}
+    assert there - {config for config, _ in SESSIONS.values()} == {"sp500.yaml"}
 
 
 def test_a_difference_is_found_and_named() -> None:

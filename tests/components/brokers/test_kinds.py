@@ -328,6 +328,13 @@ def test_a_replace_that_breaks_a_rule_is_refused_and_changes_nothing(kind, price
     assert traded(after) == ({1: 5.0} if kind is not TRAILING else {})
 
 
+def test_a_replace_of_another_symbol_than_the_orders_own_is_refused():
+    """The gate judged it by the price and the position of the symbol that it names."""
+    one = broker(universe=universe(3))
+    one.on_orders(order(5.0, LIMIT, limit=90.0, symbol=1))
+    assert refused(one.on_orders(change(1, 2.0))) == {999: "replace_symbol"}
+
+
 def test_a_trigger_cannot_be_replaced_once_it_has_acted_but_the_limit_can():
     one = broker()
     one.on_orders(order(5.0, STOP_LIMIT, stop=105.0, limit=106.0))

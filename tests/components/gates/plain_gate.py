@@ -168,6 +168,7 @@ class Batch:
         before = side[s] - (replaced if replaced * qty > 0 else 0.0)
         unit = plain.unit(s)
         self.done.append((s, (abs(before + qty) - abs(before)) * unit, qty * unit))
-        side[s] = before + qty
+        # As it was or as it is to be, whichever is more: the broker may refuse a replace.
+        side[s] = max(side[s], before + qty) if qty > 0 else min(side[s], before + qty)
         self.sent += 1
         self.opened += action == LegAction.NEW

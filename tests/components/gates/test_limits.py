@@ -373,6 +373,15 @@ def test_a_replace_frees_what_it_replaces() -> None:
     assert ask(made, [0], [100], ref=np.array([9], np.uint64), **replace) == ([], ["max_weight"])
 
 
+def test_rule_40_a_replace_that_asks_for_less_frees_nothing_before_the_broker_has_agreed() -> None:
+    """It may be refused, and then the order is as it was."""
+    made = gate(book(day(0), MARK, cash=10_000, **working((9, 0, 400.0))), max_weight=0.5)
+    action = np.array([LegAction.REPLACE, LegAction.NEW, LegAction.NEW], np.int32)
+    ref = np.array([9, 0, 0], np.uint64)
+    passed, refused = ask(made, [0, 0, 0], [50.0, 200.0, 100.0], action=action, ref=ref)
+    assert (passed, refused) == ([1, 3], ["max_weight"])  # 400 and 200 are too many, 400 and 100 are not
+
+
 def test_a_replace_of_the_price_alone_keeps_the_quantity_and_its_place_in_the_limits() -> None:
     made = gate(book(day(0), MARK, cash=1e4, **working((7, 0, 100.0))), max_weight=0.1)
     replace = {"action": np.array([LegAction.REPLACE], np.int32)}

@@ -34,6 +34,18 @@ def test_orders_are_market_day_orders_with_the_ids_of_their_slice() -> None:
     assert orders.ts == day(0)
 
 
+def test_rule_38_two_decisions_of_one_instant_never_share_an_id_even_across_a_restart() -> None:
+    """Strategies of two intervals decide one after the other where both of their bars end."""
+    where, optimizer = book(day(0), [10, 20, 40], cash=10_000), direct()
+    (first,) = optimizer.on_targets((target(day(0), [0.2, 0.3, 0.0]),), where)
+    again = direct()
+    again.load(optimizer.save())
+    for each in (optimizer, again):
+        (second,) = each.on_targets((target(day(0), [0.0, 0.0, 0.2]),), where)
+        assert second.ids.tolist() == OrderIds("s", "opt")(ts=day(0), count=1, first=2).tolist()
+    assert not set(first.ids.tolist()) & set(second.ids.tolist())
+
+
 def test_a_target_that_is_met_gives_nothing() -> None:
     same = target(day(0), [5, 0, 0], kind=TargetKind.QUANTITY)
     assert direct().on_targets((same,), book(day(0), [10, 20, 40], qty=[5, 0, 0])) == ()
