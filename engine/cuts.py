@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ConfigError
 from engine.events import SECOND_NS, Codes, Late, Mask, Status, Vector
-from engine.holdings import frozen
+from engine.open_orders import frozen
 from engine.slice_ends import Ends
 
 MISSING, HALTED = int(Status.MISSING), int(Status.HALTED)

@@ -27,7 +27,7 @@ from engine.cuts import (
 )
 from engine.errors import ConfigError, DataError, StateError
 from engine.events import Bars, Event, Mask, Watermark
-from engine.holdings import frozen
+from engine.open_orders import frozen
 from engine.slice_ends import Ends
 from engine.state import check_appended, pack, unpack
 from engine.universe import Universe
