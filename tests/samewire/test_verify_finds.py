@@ -19,7 +19,9 @@ from engine.journal import Journal
 from engine.journal_reading import Run, read_runs
 from samewire import run
 from samewire.recorded import open_recorded
+from samewire.snapshots import latest
 from samewire.verifying import Verdict, verify
+from tests.golden.sessions import CONFIGS, SESSIONS
 
 SPEC: dict[str, Any] = {
     "schema": 1,
@@ -120,3 +122,27 @@ def test_one_changed_decision_is_found_though_the_digests_were_made_anew(
     found = verdict.difference
     assert (found.seq, found.component, found.event) == (record.seq, record.origin, record.kind)
     assert found.field.partition(".")[0] == field
+
+
+OVERRIDES = {
+    name: (CONFIGS / config, [*more, "session.snapshot_every=15"]) for name, (config, more) in SESSIONS.items()
+}
+OVERRIDES["late answers"] = (
+    CONFIGS / "ema_cross.yaml",
+    ["feed.symbols=10", "session.start=2020-02-03", "session.end=2020-05-29", "risk.max_weight=0.5"]
+    + ["models=[{name: mom, use: momentum, window: 5, latency: 2d}, {name: slow, use: momentum, window: 9, lag: 2}]"]
+    + ["strategy={use: topk_dropout, topk: 3, n_drop: 1, signal: mom}", SNAPSHOTS],
+)
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_every_run_file_of_ours_is_identical_from_its_start_and_from_its_middle(name: str, tmp_path: Path) -> None:
+    config, overrides = OVERRIDES[name]
+    run(config, overrides=overrides, out=tmp_path / "out")
+    recorded = open_recorded(tmp_path / "out")
+    whole = verified(tmp_path / "out")
+    assert (whole.identical, whole.ended, whole.digest) == (True, True, recorded.digest), whole
+    snapshot = latest(tmp_path / "out" / "journal")
+    rest = asyncio.run(verify(open_recorded(tmp_path / "out"), snapshot=snapshot))
+    assert (rest.identical, rest.digest, rest.since) == (True, recorded.digest, snapshot.events), rest
+    assert 0 < rest.since < rest.events == whole.events
