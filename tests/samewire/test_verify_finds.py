@@ -124,9 +124,8 @@ def test_one_changed_decision_is_found_though_the_digests_were_made_anew(
     assert found.field.partition(".")[0] == field
 
 
-OVERRIDES = {
-    name: (CONFIGS / config, [*more, "session.snapshot_every=15"]) for name, (config, more) in SESSIONS.items()
-}
+SNAPSHOTS = "session.snapshot_every=15"
+OVERRIDES = {name: (CONFIGS / config, [*more, SNAPSHOTS]) for name, (config, more) in SESSIONS.items()}
 OVERRIDES["late answers"] = (
     CONFIGS / "ema_cross.yaml",
     ["feed.symbols=10", "session.start=2020-02-03", "session.end=2020-05-29", "risk.max_weight=0.5"]
