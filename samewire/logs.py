@@ -27,7 +27,7 @@ _SECRET_TEXT = re.compile(
     r"(?i)((?:\b(?:password|passwd|passphrase|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
     r"(?:bearer\s+|basic\s+)?|\bbearer\s+)([^\s\"',;&]+)"
 )
-_URL_SECRET = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)([^\s/@]+)(@)")
+_URL_SECRET = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)([^\s/@]+)(@)")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 

@@ -27,7 +27,7 @@ NAMED_SECRET = re.compile(
     r"(?:$|[_.-])",
     re.I,
 )
-IN_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@")
+IN_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:([^\s/@]+)@")
 
 
 class SecretRef(msgspec.Struct, frozen=True):

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from engine.secret import HIDDEN
-from samewire.diagnostics import Problem, RunFileErrors
+from samewire.diagnostics import Origin, Problem, RunFileErrors
 from samewire.secret_text import IN_ADDRESS, LEAST, NAMED_SECRET
 from samewire.yaml_text import Entries, Items, Node, Text
 
 # A line of a file that is not YAML, or not yet: what follows a key with the name of a secret.
 _IN_LINE = re.compile(
-    r"(?i)([\w.-]*(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private|secret)[_-]?key|credentials?)[\"'\]\[\d]*\s*[:=]\s*)"
+    r"(?i)((?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private|secret)[_-]?key|credentials?)[\"'\]\[\d]*\s*[:=]\s*)"
     r"(?!\$\{|\[hidden\])([^\s,}{\[][^,}]*)"
 )
 
@@ -21,7 +21,8 @@ def errors_of(name: str, problems: Sequence[Problem], root: Node | None) -> RunF
     secrets = [problem.secret for problem in problems if problem.secret]
     secrets += [] if root is None else list(_named(root))
     secrets.sort(key=len, reverse=True)
-    return RunFileErrors(name, [_unshown(problem, secrets) for problem in problems])
+    hide = _Unshown(secrets)
+    return RunFileErrors(name, [hide.problem(problem) for problem in problems])
 
 
 def refuse_addresses(node: Node, problems: list[Problem], path: str = "") -> None:
@@ -52,20 +53,28 @@ def _inner(node: Node) -> Iterator[tuple[str, Node]]:
         yield from ((f"[{i}]", inner) for i, inner in enumerate(node.items))
 
 
-def _unshown(problem: Problem, secrets: Sequence[str]) -> Problem:
-    """The problem without these texts, in its source lines too."""
+class _Unshown:
+    """Problems without these texts, in their source lines too, of which there is one set for each file."""
 
-    def hidden(text: str) -> str:
-        for secret in secrets:
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
+        self._origins: dict[Origin, Origin] = {}
+
+    def problem(self, problem: Problem) -> Problem:
+        where = problem.where
+        if where.origin not in self._origins:
+            lines = tuple(map(self._line, where.origin.lines))
+            self._origins[where.origin] = replace(where.origin, name=self._line(where.origin.name), lines=lines)
+        said = {key: self._hidden(getattr(problem, key)) for key in ("path", "got", "expected", "hint", "title")}
+        if problem.code == "E120":  # the expression itself
+            said["got"] = self._line(problem.got)
+        return replace(problem, where=replace(where, origin=self._origins[where.origin]), secret="", **said)
+
+    def _hidden(self, text: str) -> str:
+        for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
 
-    def line(text: str) -> str:
-        return _IN_LINE.sub(rf"\1{HIDDEN}", IN_ADDRESS.sub(lambda m: m[0].replace(m[1], HIDDEN), hidden(text)))
-
-    where = problem.where
-    origin = replace(where.origin, name=line(where.origin.name), lines=tuple(map(line, where.origin.lines)))
-    said = {key: hidden(getattr(problem, key)) for key in ("path", "got", "expected", "hint", "title")}
-    if problem.code == "E120":  # the expression itself
-        said["got"] = line(problem.got)
-    return replace(problem, where=replace(where, origin=origin), secret="", **said)
+    def _line(self, text: str) -> str:
+        shown = IN_ADDRESS.sub(lambda m: m[0].replace(m[1], HIDDEN), self._hidden(text))
+        return _IN_LINE.sub(rf"\1{HIDDEN}", shown)

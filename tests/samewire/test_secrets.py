@@ -375,3 +375,14 @@ def test_errors_that_go_round_in_a_circle_are_scrubbed_once() -> None:
     assert first.args == (HIDDEN,)
     assert first.__notes__ == [HIDDEN]
     assert second.exceptions[0].args == (HIDDEN,)
+
+
+@pytest.mark.parametrize("word", ["a", "a-", "secret", "a://", "x:"])
+def test_a_line_of_any_length_is_told_of_at_once(word: str, tmp_path: Path) -> None:
+    """Whatever looks for secrets goes over a text once: twice would not come to its end here."""
+    line = word * (100_000 // len(word))
+    whole = {"schema": 1, "session": {"name": line, "cash": line}, "feed": line, "models": line, "broker": line}
+    (tmp_path / "run.yaml").write_text(json.dumps(whole))
+    with pytest.raises(RunFileErrors) as caught:
+        load_run(tmp_path / "run.yaml")
+    assert len(caught.value.problems) >= 3
