@@ -17,7 +17,8 @@ _LINE_LEAST = 12  # of a secret of several lines: each line as long as this is h
 class Hider:
     """Replaces the secrets that were read by `[hidden]` in texts, whichever way they were quoted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scoped: bool = False) -> None:
+        self.scoped = scoped
         self._texts: list[str] = []
 
     def add(self, value: str) -> None:
@@ -66,10 +67,17 @@ def hider() -> Hider:
     return found
 
 
+def begin_hiding() -> None:
+    """A run that Python calls has a hider of its own, unless there is one for all within `hiding`."""
+    found = _CURRENT.get()
+    if found is None or not found.scoped:
+        _CURRENT.set(Hider())
+
+
 @contextlib.contextmanager
 def hiding() -> Iterator[Hider]:
     """Within it there is one hider, and it is gone afterwards."""
-    found = Hider()
+    found = Hider(scoped=True)
     token = _CURRENT.set(found)
     try:
         yield found

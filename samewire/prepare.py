@@ -19,7 +19,7 @@ from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
-from samewire.hiding import hider
+from samewire.hiding import begin_hiding, hider
 from samewire.run_file import ModelSpec, RunFile
 from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
@@ -123,6 +123,7 @@ def prepare(
     Without a directory the sinks that write into one are left out; all others are built. With the artefacts of a
     `recorded` session nothing is trained: the controls that put them to use are inputs of the record.
     """
+    begin_hiding()
     given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)

@@ -51,7 +51,7 @@ class Sleepers:
         self._dates: list[tuple[int, int]] = []  # heap of (last instant, handle)
         self._falls, self._rises = np.full(self._n, -np.inf), np.full(self._n, np.inf)
         self._sales = np.zeros(self._n)
-        self._unsummed: set[int] = set()  # symbols of which that is out of date
+        self._unsummed: dict[int, None] = {}  # symbols of which that is out of date
 
     def __len__(self) -> int:
         return len(self._live)
@@ -131,7 +131,7 @@ class Sleepers:
     def _changed(self, symbols: list[int]) -> None:
         """Finds the nearest prices of these symbols; what is sold of them is summed when somebody asks."""
         self._all = None
-        self._unsummed.update(symbols)
+        self._unsummed.update(dict.fromkeys(symbols))
         for s in dict.fromkeys(symbols):
             self._falls[s] = -self._nearest(self._falling.get(s))
             self._rises[s] = self._nearest(self._rising.get(s))

@@ -18,7 +18,7 @@ from adapters.files.journal_file import read_blocks
 from engine.errors import ComponentError, ConfigError
 from engine.secret import HIDDEN, Secret
 from engine.state import pack
-from samewire import load_run, run
+from samewire import load_run, open_session, run
 from samewire.build import Given, construct
 from samewire.diagnostics import RunFileErrors
 from samewire.hiding import Hider, hider, hiding, scrub
@@ -386,3 +386,15 @@ def test_a_line_of_any_length_is_told_of_at_once(word: str, tmp_path: Path) -> N
     with pytest.raises(RunFileErrors) as caught:
         load_run(tmp_path / "run.yaml")
     assert len(caught.value.problems) >= 3
+
+
+def test_a_secret_of_one_run_is_none_of_the_next_in_the_same_process(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARDED_PASSWORD", "topk_dropout")
+    open_session(project / "run.yaml")
+    assert hider()("topk_dropout") == HIDDEN
+    plain = guarded() | {"strategy": {"use": "topk_dropout", "topk": 2, "n_drop": 1}}
+    assert run(plain).summary["slices"] > 20
+    open_session(plain)
+    assert hider()("topk_dropout") == "topk_dropout"
