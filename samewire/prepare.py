@@ -123,8 +123,7 @@ def prepare(
     Without a directory the sinks that write into one are left out; all others are built. With the artefacts of a
     `recorded` session nothing is trained: the controls that put them to use are inputs of the record.
     """
-    begin_hiding()
-    given = Given(session=run.session.name, seed=run.session.seed, directory=directory)
+    given = _begun(run, directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
@@ -161,6 +160,11 @@ def prepare(
         slower=slower,
         walk=lambda: feed.events(start, end),
     )
+
+
+def _begun(run: RunFile, directory: Path | None) -> Given:
+    begin_hiding()  # before a component reads the first secret
+    return Given(session=run.session.name, seed=run.session.seed, directory=directory)
 
 
 def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: Journal) -> tuple[Snapshots, ...]:
