@@ -121,12 +121,7 @@ class Barrier:
         return self._decide() if self._missing and self._book_ts == bars.ts else None
 
     def on_signal(self, signal: Signal, /) -> Any:
-        place = self._place.get(signal.source, -1)
-        if place < 0:
-            cause = (
-                f"no model is called {signal.source!r}; a signal's source is its model's name: {', '.join(self._place)}"
-            )
-            raise ComponentError(signal.source, "Bars", signal.ts, cause)
+        place = self._place[signal.source]  # the bus lets nobody else say one
         if len(signal.value) != self._n:
             cause = f"its signal has {len(signal.value)} values, not {self._n}"
             raise ComponentError(signal.source, "Bars", signal.ts, cause)
@@ -197,6 +192,9 @@ class Barrier:
         return None if self._unreturned else self._optimise()
 
     def on_target(self, target: Target, /) -> Any:
+        if self._unreturned <= 0:
+            cause = "it said a target that nobody asked for; return targets from on_signals alone"
+            raise ComponentError(target.source, "Target", target.ts, cause)
         self._unreturned -= 1
         return self._optimise() if self._unreturned == 0 else None
 

@@ -16,19 +16,15 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from engine.errors import ComponentError, ConfigError, failure_of
-from engine.events import EVENT_TYPES, Approved, Control, Event
+from engine.errors import ConfigError, failure_of
+from engine.events import EVENT_TYPES, Event
 from engine.protocols import Sink
+from engine.saying import ANYTHING, Says, refuse, taken
 
 _RUN_MAX = 100_000  # events that may follow from one input: more is a loop in the wiring
 _TURN_EVERY = 256  # inputs between two turns of the event loop when nobody is watching
 _WORKERS = 4  # threads for slow handlers
 INPUT = "input"  # the origin of what enters from outside
-# What a component that may not say such an event does instead.
-_INSTEAD: dict[type[Any], str] = {
-    Approved: "return Orders, which the gate approves or refuses",
-    Control: "a component has no command of the session",
-}
 E_co = TypeVar("E_co", covariant=True)
 
 
@@ -52,22 +48,7 @@ class Route(msgspec.Struct, frozen=True):
     slow: bool = False  # run in a worker thread; a coroutine function is awaited instead
     where: tuple[str, Any] | None = None  # only events whose field has this value, e.g. ("interval_ns", DAY_NS)
     calls: bool = False  # the handler may answer with Calls
-    only_from: tuple[str, ...] = ()  # the components that alone may say such an event, INPUT is one; empty = all
-
-
-class Guarded(msgspec.Struct, frozen=True):
-    """The routes of an event that may wait, or that not everybody may say: looked at once for each such event."""
-
-    event: type[Any]
-    only_from: tuple[str, ...]
-    entries: tuple[tuple[str, Callable[[Any], Any]], ...] | None  # None = some of them may wait
-
-    def checked(self, origin: str, ts: int) -> tuple[tuple[str, Callable[[Any], Any]], ...] | None:
-        if self.only_from and origin not in self.only_from:
-            kind, who = self.event.__name__, " or ".join(self.only_from)
-            cause = f"it said {kind}, which only {who} may say; {_INSTEAD.get(self.event, 'leave it out')}"
-            raise ComponentError(origin, kind, ts, cause)
-        return self.entries
+    says: Says = ANYTHING  # what its component may say
 
 
 class Recorder(Protocol):
@@ -127,13 +108,18 @@ class Bus:
     """Runs inputs through a list of routes.
 
     `recorders` see each completed run at once; `sinks` see every event in bus order and may slow the bus; taps may
-    not. Nothing of a run that failed reaches any of them.
+    not. Nothing of a run that failed reaches any of them. `takes` are the types of events that may be inputs.
     """
 
     def __init__(
-        self, routes: Sequence[Route], *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()
+        self,
+        routes: Sequence[Route],
+        *,
+        recorders: Sequence[Recorder] = (),
+        sinks: Sequence[Sink] = (),
+        takes: frozenset[type[Any]] = frozenset(EVENT_TYPES),
     ) -> None:
-        self.routes = tuple(routes)
+        self.routes, self._takes = tuple(routes), takes
         self._recorders, self._sinks = tuple(recorders), tuple(sinks)
         self._taps: list[Tap[Any]] = []
         self._routes: dict[type[Any], tuple[Route, ...]] = {kind: () for kind in EVENT_TYPES}
@@ -144,7 +130,11 @@ class Bus:
                 )
             self._routes[route.event] += (route,)
         # What may wait is known from the routes, so that everything else runs without looking.
-        self._table = {kind: _entries(kind, routes) for kind, routes in self._routes.items()}
+        self._table = {
+            kind: None if any(map(_waits, routes)) else tuple((r.component, _entry(r), r.says) for r in routes)
+            for kind, routes in self._routes.items()
+        }
+        self._says = {route.component: route.says for route in self.routes}
         self._workers: ThreadPoolExecutor | None = None
 
     def tap(self, *types: type[E_co], size: int = 1024, gaps: bool = False) -> Tap[E_co]:
@@ -158,8 +148,10 @@ class Bus:
 
     async def run(self, inputs: AsyncIterable[Event]) -> int:
         """Runs every input to completion, one after the other. Returns how many there were."""
-        count, watched, advance = 0, bool(self._recorders or self._sinks), self._advance
+        count, watched, advance, takes = 0, bool(self._recorders or self._sinks), self._advance, self._takes
         async for event in inputs:
+            if event.__class__ not in takes:
+                taken(event, takes)
             log: list[Any] = [event]
             origins = [INPUT]
             at = advance(log, origins, 0)
@@ -174,6 +166,7 @@ class Bus:
 
     async def feed(self, event: Event) -> list[Event]:
         """Runs one input to completion. Returns it and what followed, in bus order."""
+        taken(event, self._takes)
         log: list[Any] = [event]
         origins = [INPUT]
         at = self._advance(log, origins, 0)
@@ -203,23 +196,20 @@ class Bus:
         try:
             for at, event in enumerate(islice(log, start, None), start):  # sees what it appends
                 routes = table[event.__class__]
-                if routes.__class__ is not tuple and (routes := routes.checked(origins[at], event.ts)) is None:
+                if routes is None:
                     return at
-                for component, handler in routes:
+                for component, handler, says in routes:
                     out = handler(event)
                     if out is None:
                         continue
-                    if out.__class__ is not tuple:
-                        log.append(out)
+                    for each in out if out.__class__ is tuple else (out,):
+                        look = says.get(each.__class__, refuse)
+                        if look is not None:
+                            look(component, each)
+                        log.append(each)
                         origins.append(component)
-                    elif len(out) == 1:
-                        log.append(out[0])
-                        origins.append(component)
-                    else:
-                        log.extend(out)
-                        origins.extend([component] * len(out))
-                        if len(log) > _RUN_MAX:
-                            raise _runaway(log)
+                    if len(log) > _RUN_MAX:
+                        raise _runaway(log)
                 if at > _RUN_MAX:
                     raise _runaway(log)
         except (Exception, SystemExit) as error:  # a component may end itself, not the session
@@ -249,9 +239,12 @@ class Bus:
         while any(isinstance(out, Calls) for _, out in said):
             said = await self._answers(said, event)
         for component, out in said:
-            events = () if out is None else out if isinstance(out, tuple) else (out,)
-            log.extend(events)
-            origins.extend([component] * len(events))
+            for each in () if out is None else out if isinstance(out, tuple) else (out,):
+                look = self._says.get(component, ANYTHING).get(each.__class__, refuse)
+                if look is not None:
+                    look(component, each)
+                log.append(each)
+                origins.append(component)
 
     async def _answers(self, said: list[tuple[str, Any]], event: Event) -> list[tuple[str, Any]]:
         """Replaces each Calls by what its calls answered. A component never runs beside itself."""
@@ -304,23 +297,12 @@ class Bus:
     def _failure(
         self, component: str, event: Any, origins: list[str], log: list[Any], error: BaseException
     ) -> Exception:
-        if isinstance(error, KeyError) and event.__class__ not in self._table:
-            component = next((o for o, e in zip(origins, log, strict=True) if e is event), component)
-            kind = event.__class__.__name__
-            return ComponentError(component, kind, 0, f"it returned a {kind}, which is no event; return events or None")
         return failure_of(component, event.__class__.__name__, getattr(event, "ts", 0), error)
 
 
 def _runaway(log: list[Any]) -> RuntimeError:
     kinds = sorted({event.__class__.__name__ for event in log[-100:]})
     return RuntimeError(f"more than {_RUN_MAX} events follow from one input: {', '.join(kinds)} go in a circle")
-
-
-def _entries(kind: type[Any], routes: Sequence[Route]) -> Any:
-    """What `_advance` needs of these routes: (component, handler) each, Guarded where there is more to look at."""
-    entries = None if any(map(_waits, routes)) else tuple((route.component, _entry(route)) for route in routes)
-    only_from = next((route.only_from for route in routes if route.only_from), ())
-    return Guarded(kind, only_from, entries) if only_from or entries is None else entries
 
 
 def _waits(route: Route) -> bool:

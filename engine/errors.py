@@ -42,6 +42,9 @@ class ComponentError(SamewireError):
         self.component, self.event, self.ts, self.cause = component, event, ts, cause
 
 
+_FROZEN = "; an array that went out in an event stays as it was said: put a new one, or a copy, into each event"
+
+
 def failure_of(component: str, event: str, ts: int, error: BaseException) -> ComponentError:
     """What a component raised, with its name and slice; it keeps the exit code of an error of ours.
 
@@ -52,6 +55,7 @@ def failure_of(component: str, event: str, ts: int, error: BaseException) -> Com
         failure.exit_code = error.exit_code
         return failure
     kind = "" if isinstance(error, SamewireError) else f"{error.__class__.__name__}: "
-    failure = ComponentError(component, event, ts, f"{kind}{error}")
+    hint = _FROZEN if isinstance(error, ValueError) and "read-only" in str(error) else ""
+    failure = ComponentError(component, event, ts, f"{kind}{error}{hint}")
     failure.exit_code = getattr(error, "exit_code", ComponentError.exit_code)
     return failure

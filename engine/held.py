@@ -9,6 +9,7 @@ import numpy as np
 from engine.barrier import grown
 from engine.clock import Timers
 from engine.events import Bars, Features, Signal, Timer
+from engine.saying import freeze
 from engine.state import encode_hook, ext_hook, pack, unpack
 
 _VERSION = 1
@@ -29,6 +30,7 @@ class Lagged:
 
     def on_event(self, event: Bars | Features, /) -> Signal:
         answer: Signal = self._handler(event)
+        freeze(answer)
         self._held.append(answer)
         if len(self._held) < (self._held.maxlen or 0):
             nothing = np.full(self._n, np.nan)
@@ -55,6 +57,7 @@ class Delayed:
 
     def on_event(self, event: Bars | Features, /) -> None:
         answer: Signal = self._handler(event)
+        freeze(answer)
         if len(self._held) == _HELD_MAX:
             raise RuntimeError(
                 f"{self._name}: {_HELD_MAX} signals are held back; the latency is too long for this feed"

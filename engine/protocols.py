@@ -3,6 +3,7 @@
 A component may also define `on_bars`, `on_book`, `on_reference`, `on_actions`, `on_late`, `on_timer`, `on_fills`,
 `on_refusals`, `on_reports`, `on_control` or `on_features`: the wiring routes what the class defines, in a fixed order.
 A class may name handlers too slow for the event loop in `slow_handlers`; the bus runs those in a worker thread.
+Arrays that went out in an event are read-only from then on: put new ones, or copies, into each event.
 """
 
 import datetime

@@ -66,7 +66,7 @@ class Session:
 
     def __init__(self, wiring: Wiring, *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()) -> None:
         self.wiring = wiring
-        self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks)
+        self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks, takes=frozenset(INPUT_ORDER))
         self._last = -(1 << 63)  # ts of the latest input; bars may be older than 1970
 
     async def run(self, *sources: AsyncIterable[Event]) -> int:

@@ -25,6 +25,7 @@ from engine.events import (
     Features,
     Fills,
     Late,
+    Note,
     Orders,
     Reference,
     Refusals,
@@ -36,6 +37,7 @@ from engine.events import (
 from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
 from engine.protocols import Artefact, Bookkeeping, Stateful
+from engine.saying import Says, says
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -238,11 +240,24 @@ class Wiring:
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
         ]
-        # Nothing reaches the ledger or the broker but what the gate approved; nobody inside releases what halts it.
-        only: dict[type[Any], tuple[str, ...]] = {Approved: (parts.gate.name,), Control: (INPUT, parts.gate.name)}
-        return tuple(
-            msgspec.structs.replace(line, only_from=only[line.event]) if line.event in only else line for line in lines
-        )
+        said = self.says
+        return tuple(msgspec.structs.replace(line, says=said[line.component]) for line in lines)
+
+    @property
+    def says(self) -> dict[str, Says]:
+        """What each component may say: only the gate approves and commands, only the broker deals."""
+        parts = self.parts
+        return {
+            "session": says(),
+            "ledger": says(Book, Note),
+            parts.broker.name: says(Charges, Reports, Refusals, Fills, Note),
+            parts.gate.name: says(Approved, Refusals, Control, Note),
+            **{named.name: says(Features, Note) for named in parts.features},
+            **{part.name: says(Signal, Note) for part in parts.models},
+            **{named.name: says(Target, Note) for named in parts.strategies},
+            parts.optimizer.name: says(Target, Orders, Note),  # the barrier says the targets
+            **({} if parts.execution is None else {parts.execution.name: says(Children, Reports, Note)}),
+        }
 
     def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
         """The line for one component and one kind of event, if it takes them."""

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.bus import Bus
 from engine.errors import SamewireError
-from engine.events import Control, ControlAction, Event
+from engine.events import INPUT_ORDER, Control, ControlAction, Event
 from engine.journal import Journal
 from engine.journal_reading import Reader, Record, Run, read_runs
 from engine.wiring import Wiring
@@ -81,7 +81,7 @@ class _Check:
         self._wiring: Wiring = prepared.session.wiring
         self._found = Found(prepared.walk)
         self._log: tuple[Sequence[str], Sequence[Event]] = ((), ())
-        self._bus = Bus(self._wiring.routes, recorders=(self,))
+        self._bus = Bus(self._wiring.routes, recorders=(self,), takes=frozenset(INPUT_ORDER))
         self.reader = Reader()
         self.since = 0 if snapshot is None else snapshot.events
         self._journal = Journal() if snapshot is None else Journal(digest=snapshot.digest, events=snapshot.events)

@@ -137,7 +137,7 @@ class Wrong(BarLevel):
     [
         ({"late_ns": -1}, "b: .* its signal has ts .*; a model answers each slice with the ts of that slice"),
         ({"late_ns": 5}, "b: .* its signal has ts"),
-        ({"source": "other"}, "other: .* no model is called 'other'; a signal's source is its model's name: b"),
+        ({"source": "other"}, "b: .* its source is 'other', .* each with its own name as the source"),
         (
             {"silent": True},
             "b: failed on Bars of 2018-01-02T21:00:00Z .* it did not answer; a model answers every slice",

@@ -24,6 +24,7 @@ from engine.events import (
     Note,
     Orders,
     Reference,
+    Reports,
     Signal,
     Target,
     TargetKind,
@@ -45,6 +46,7 @@ from tests.engine.parts import (
     Whole,
     parts,
 )
+from tests.engine.test_journal import one_of_each
 from tests.make import bars, day, legs, market, target
 
 
@@ -429,6 +431,7 @@ FORGED: list[Event] = [
     legs(Approved, day(0), symbol=[0], qty=[1.0]),
     Control(ts=day(0), action=ControlAction.RESUME, latch="max_drawdown", actor="operator"),
 ]
+FORGED += [event for event in one_of_each() if not isinstance(event, Approved | Control | Note | Target)]
 
 
 @pytest.mark.parametrize("slow", ["", "model", "gate"])
@@ -446,7 +449,7 @@ async def test_rule_46_only_the_gate_approves_and_nobody_inside_commands(forged:
         given["gate"] = Named("gate", SlowOpen())
     wiring = Wiring(parts(**given))
     kind = type(forged).__name__
-    with pytest.raises(ComponentError, match=f"forger: failed on {kind} .* it said {kind}, which only .*gate may say"):
+    with pytest.raises(ComponentError, match=f"forger: failed on {kind} .* it said {kind}, which is not for it to say"):
         await ran(wiring, two_slices())
     assert wiring.ledger.book(day(0)).open_orders.ids.size == 0
 
@@ -454,15 +457,69 @@ async def test_rule_46_only_the_gate_approves_and_nobody_inside_commands(forged:
 async def test_rule_46_an_approval_from_outside_is_refused_and_a_control_from_outside_is_not() -> None:
     for kept in (FORGED[1], Control(ts=day(0), action=ControlAction.HALT)):
         await ran(Wiring(parts()), [kept])
-    with pytest.raises(ComponentError, match="input: failed on Approved .* which only gate may say; return Orders"):
+    with pytest.raises(ComponentError, match="input: failed on Approved .* does not come from outside; return Orders"):
         await ran(Wiring(parts()), [FORGED[0]])
 
 
 def test_rule_46_the_wiring_lets_approved_come_from_the_gate_alone_and_a_broker_hear_nothing_else() -> None:
-    for route in Wiring(parts()).routes:
-        allowed = {Approved: ("gate",), Control: ("input", "gate")}
-        assert route.only_from == allowed.get(route.event, ()), route
+    wiring = Wiring(parts())
+    assert [name for name, may in wiring.says.items() if Approved in may] == ["gate"]
+    assert [name for name, may in wiring.says.items() if Control in may] == ["gate"]
+    assert [name for name, may in wiring.says.items() if Fills in may] == ["broker"]
+    assert [name for name, may in wiring.says.items() if Book in may] == ["ledger"]
+    for route in wiring.routes:
+        assert route.says == wiring.says[route.component], route
         takes_orders = getattr(route.handler, "__name__", "") == "on_orders"
         assert route.event is Approved or not (route.component == "broker" and takes_orders)
     with pytest.raises(ConfigError, match="two components are called 'input'"):
         Wiring(parts(gate=Named("input", Open())))
+
+
+async def test_a_target_that_nobody_asked_for_is_refused() -> None:
+    forger = Forger("forger", target(day(0), [1.0]))
+    with pytest.raises(ComponentError, match="it said a target that nobody asked for; return targets from on_signals"):
+        await ran(Wiring(parts(strategies=(Named("forger", forger),))), two_slices())
+
+
+async def test_a_signal_speaks_for_its_own_model() -> None:
+    models = tuple(ModelPart(name=name, model=Spoken("b")) for name in ("a", "b"))
+    with pytest.raises(ComponentError, match="a: failed on Signal .* its source is 'b', which is not for it to say"):
+        await ran(Wiring(parts(models=models)), two_slices())
+
+
+class Spoken:
+    """A model that writes its answers into one array, and says it under any name."""
+
+    lookback = 0
+
+    def __init__(self, source: str) -> None:
+        self._source, self._value = source, np.zeros((1, 2))
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        value = self._value[0]
+        value[:] = bars.close
+        return Signal(ts=bars.ts, asof=bars.ts, source=self._source, value=value, horizon_ns=0)
+
+    def swap(self, artefact: Artefact, /) -> None: ...
+
+
+@pytest.mark.parametrize("held", [{}, {"lag": 1}, {"latency_ns": 5}])
+async def test_what_was_said_stays_a_component_that_writes_over_it_is_named(held: dict[str, int]) -> None:
+    models = (ModelPart(name="a", model=Spoken("a"), **held),)
+    with pytest.raises(ComponentError, match="a: failed on Bars .* read-only; an array that went out"):
+        await ran(Wiring(parts(models=models)), two_slices())
+
+
+async def test_rule_46_orders_that_were_approved_are_not_changed_afterwards() -> None:
+    class Rewrites(Whole):
+        """Changes the quantities that it ordered once they have been approved."""
+
+        def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> Orders:
+            self.sent = legs(Orders, book.ts, symbol=[0], qty=[1.0])
+            return self.sent  # type: ignore[return-value]
+
+        def on_reports(self, reports: Reports, /) -> None:
+            self.sent.qty[0] = 1e6
+
+    with pytest.raises(ComponentError, match="optimizer: failed on Reports .* read-only; an array that went out"):
+        await ran(Wiring(parts(optimizer=Named("optimizer", Rewrites()))), two_slices())

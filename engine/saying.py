@@ -1,0 +1,99 @@
+"""Who may say which event, and that what was said stays as it was."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from engine.errors import ComponentError
+from engine.event_columns import PLANS
+from engine.events import (
+    EVENT_TYPES,
+    INPUT_ORDER,
+    Approved,
+    Book,
+    Charges,
+    Children,
+    Control,
+    Event,
+    Features,
+    Fills,
+    Orders,
+    Refusals,
+    Reports,
+    Signal,
+    Target,
+)
+
+# What is looked at when a component says an event of a type, None = nothing; types that it may not say are not in it.
+Says: TypeAlias = Mapping[type[Any], Callable[[str, Any], None] | None]
+
+_BROKER = "only the broker deals, with what the gate approved"
+_INSTEAD: MappingProxyType[type[Any], str] = MappingProxyType(
+    {
+        Approved: "return Orders, which the gate approves or refuses",
+        Control: "a component has no command of the session",
+        Book: "only the ledger keeps books",
+        Refusals: "only the gate and the broker refuse",
+        Signal: "only models answer with signals, each with its own name as the source",
+        Target: "only strategies have targets, and return them from on_signals",
+        Orders: "only the optimizer orders",
+        Children: "only an execution sends children of orders",
+        Features: "only feature sets make features",
+        **dict.fromkeys((Fills, Reports, Charges), _BROKER),
+        **dict.fromkeys(INPUT_ORDER[1:], "what comes from the market enters through a feed"),
+    }
+)
+
+
+def freeze(event: Any) -> None:
+    """Makes the arrays of an event read-only, and what they are views of: a component makes new ones each time.
+
+    Whoever reads an event later, a gate, a signal held back, a broker, reads what was said.
+    """
+    for array in PLANS[event.__class__].arrays(event):
+        while isinstance(array, np.ndarray) and array.flags.writeable:
+            array.flags.writeable = False
+            array = array.base
+
+
+def _kept(component: str, event: Any) -> None:
+    freeze(event)
+
+
+def _own(component: str, signal: Signal) -> None:
+    if signal.source != component:
+        refuse(component, signal, f"its source is {signal.source!r}")
+    freeze(signal)
+
+
+_LOOKS: MappingProxyType[type[Any], Callable[[str, Any], None]] = MappingProxyType(
+    {Signal: _own, Target: _kept, Orders: _kept, Children: _kept, Features: _kept}
+)
+ANYTHING: Says = MappingProxyType(dict.fromkeys(EVENT_TYPES))
+
+
+def says(*kinds: type[Any]) -> Says:
+    """Of a component that may say events of these types and no others."""
+    return MappingProxyType({kind: _LOOKS.get(kind) for kind in kinds})
+
+
+def refuse(component: str, event: Any, why: str = "") -> None:
+    """Raises ComponentError for an event that this component may not say."""
+    kind = event.__class__.__name__
+    if event.__class__ not in PLANS:
+        raise ComponentError(component, kind, 0, f"it returned a {kind}, which is no event; return events or None")
+    said = f"it said {kind}{', and ' + why if why else ''}, which is not for it to say"
+    instead = _INSTEAD.get(event.__class__, "leave it out")
+    raise ComponentError(component, kind, event.ts, f"{said}; {instead}")
+
+
+def taken(event: Event, takes: frozenset[type[Any]]) -> None:
+    """Raises ComponentError for an input of a type that does not come from outside."""
+    if event.__class__ not in takes:
+        kind = event.__class__.__name__
+        cause = (
+            f"a source said {kind}, which does not come from outside; {_INSTEAD.get(event.__class__, 'leave it out')}"
+        )
+        raise ComponentError("input", kind, getattr(event, "ts", 0), cause)
