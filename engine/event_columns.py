@@ -4,6 +4,7 @@ The plans are read off the types of `engine.events`, so that a new field needs n
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from operator import attrgetter
@@ -17,6 +18,7 @@ from engine.errors import StateError
 from engine.events import EVENT_TYPES, Event, OpenOrders
 
 Shape: TypeAlias = Sequence[Any]  # lengths, behind the dtype's name where it is not the usual one
+_NUMBERS = re.compile(r"[<>|=][biufcSUmMV?]\d{0,4}(\[\w{1,8}\])?")  # dtypes as numpy writes them
 _dtype_of, _shape_of = attrgetter("dtype"), attrgetter("shape")
 
 
@@ -152,9 +154,9 @@ def arrays_of(content: bytes, shapes: Sequence[Shape], dtypes: Sequence[np.dtype
     for place, shape in enumerate(shapes):
         dtype = dtypes[place] if place < len(dtypes) else _FLOAT
         if shape and isinstance(shape[0], str):
+            if not _NUMBERS.fullmatch(shape[0]):
+                raise ValueError(f"an array of {shape[0]}")
             dtype, shape = np.dtype(shape[0]), shape[1:]
-            if dtype.hasobject:
-                raise ValueError(f"an array of {dtype}")
         count = math.prod(shape)
         if count < 0 or at + count * dtype.itemsize > len(content):
             raise ValueError(f"shapes {list(shapes)} and {len(content)} bytes")

@@ -147,43 +147,33 @@ class Journal:
         return self._digest
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
-        """Takes a completed run: its input first."""
-        plain: list[Any] = []
+        """Takes a completed run: its input first. One that cannot be written leaves the journal as it was."""
+        taken = [
+            _apart(origin, event, not place) for place, (origin, event) in enumerate(zip(origins, events, strict=True))
+        ]
+        plain = _plain(taken)
         records: list[Any] = []
-        parts: list[Any] = [self._digest, b"", b""]
+        parts: list[Any] = [self._digest, len(plain).to_bytes(4, "little"), plain]
         streams, stored = self._streams, self._write is not None
-        for origin, event in zip(origins, events, strict=True):
-            said = getattr(event, "source", origin) if plain else origin
-            stream = streams.get((said, event.__class__))
-            name: Any = stream.number if stream is not None else (said, event.__class__.__name__)
+        for said, event, _, shapes, whole in taken:
+            kind = event.__class__
+            stream = streams.get((said, kind))
+            name: Any = stream.number if stream is not None else (said, kind.__name__)
             if stream is None:
-                stream = streams[said, event.__class__] = Stream(len(streams), said, PLANS[event.__class__])
-            plan = stream.plan
-            try:
-                arrays = plan.arrays(event)
-                shapes: list[Any] | None = plan.shapes(arrays)
-            except (AttributeError, TypeError) as error:
-                raise ComponentError(said, plan.name, event.ts, _no_array(plan, event, error)) from error
-            plain.append(plan.values(event))
-            if shapes == stream.shapes:
-                shapes = None
-            else:
-                stream.shape(shapes)  # type: ignore[arg-type]
-            whole = _joined(arrays)
-            own = summed(event.__class__, whole)
+                stream = streams[said, kind] = Stream(len(streams), said, PLANS[kind])
+            spelled: Any = None
+            if shapes != stream.shapes:
+                spelled = shapes
+                stream.shape(shapes)
+            own = summed(kind, whole)
             parts += (stream.key, stream.spelled, own)
             if stored:
-                content = self._kept(event, whole, own) if event.__class__ in _DIGESTED else None
-                records.append((name, shapes, content or _content(stream, whole)))
-        self._finish(plain, records, parts)
-
-    def _finish(self, plain: list[Any], records: list[Any], parts: list[Any]) -> None:
-        said = _encoder.encode(plain)
-        parts[1], parts[2] = len(said).to_bytes(4, "little"), said
+                content = self._kept(event, whole, own) if kind in _DIGESTED else None
+                records.append((name, spelled, content or _content(stream, whole)))
         self._digest = digest_of(parts)
         if self._write is not None:
-            self._write(_encoder.encode(Block(self.events, said, records, self._digest)))
-        self.events += len(plain)
+            self._write(_encoder.encode(Block(self.events, plain, records, self._digest)))
+        self.events += len(taken)
 
     def end(self) -> None:
         """Writes that the session came to its end."""
@@ -196,6 +186,31 @@ class Journal:
             return Kept(own)
         at = -1 if self._drawn is None else self._drawn.place(event)
         return Kept(own, at, *row_checks(whole, len(event.close))) if at >= 0 else None  # type: ignore[union-attr]
+
+
+def _apart(origin: str, event: Event, entered: bool) -> tuple[str, Event, Sequence[Any], list[Any], bytes]:
+    """Who said an event, the event, its plain values, the shapes of its columns and their content."""
+    plan = PLANS[event.__class__]
+    said = origin if entered else getattr(event, "source", origin)
+    try:
+        arrays = plan.arrays(event)
+        return said, event, plan.values(event), plan.shapes(arrays), _joined(arrays)
+    except (AttributeError, TypeError) as error:
+        raise ComponentError(said, plan.name, event.ts, _no_array(plan, event, error)) from error
+
+
+def _plain(taken: Sequence[tuple[str, Event, Sequence[Any], list[Any], bytes]]) -> bytes:
+    """The plain values of a run. ComponentError for one that has no written form."""
+    try:
+        return _encoder.encode([values for _, _, values, _, _ in taken])
+    except (TypeError, ValueError, OverflowError):
+        for said, event, values, _, _ in taken:
+            try:
+                _encoder.encode(values)
+            except (TypeError, ValueError, OverflowError) as error:
+                cause = f"a value of its event cannot be written: {error}"
+                raise ComponentError(said, event.__class__.__name__, int(event.ts), cause) from error
+        raise
 
 
 def content_of(plan: Plan, event: Event) -> bytes:

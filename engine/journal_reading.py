@@ -11,7 +11,7 @@ from engine.event_columns import BY_NAME, arrays_of
 from engine.events import Event
 from engine.journal import DIGEST_BYTES, GENESIS, VERSION, Block, Ending, Kept, Opening, Stream, digest_of, summed
 
-_WRONG = (msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, OverflowError)
+_WRONG = (msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
 _WORD = 8  # bytes
 
 

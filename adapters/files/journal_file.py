@@ -34,6 +34,8 @@ class JournalFile:
             end = _whole(path, self.position)
             self._file: Any = path.open("r+b", buffering=waiting)
             self._file.truncate(end)
+            self._file.seek(0)
+            self._file.write(_MAGIC)  # a kill may have come before it was whole
             self._file.seek(end)
         else:
             self._file = path.open("xb", buffering=waiting)
@@ -71,12 +73,17 @@ def read_blocks(folder: Path) -> Iterator[bytes]:
     if not path.is_file():
         raise DataError(f"{folder}: it holds no journal; name the `journal` folder of a session directory")
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        magic = file.read(len(_MAGIC))
+        if magic != _MAGIC and _MAGIC.startswith(magic):
+            return  # killed before its first block
+        if magic != _MAGIC:
             raise StateError(f"{path}: not a journal of this version; read it with the version that wrote it")
         while len(head := file.read(_HEAD)) == _HEAD:
             length, sound, check = (int.from_bytes(head[i : i + 4], "little") for i in (0, 4, 8))
             at = file.tell() - _HEAD
             if zlib.crc32(head[:4]) != sound:
+                if not any(head) and not file.read().strip(b"\0"):
+                    return  # zeros that a power cut left behind the end
                 raise StateError(f"{path}: the block at byte {at} is damaged; restore the file")
             block = file.read(length)
             if len(block) < length:

@@ -323,6 +323,8 @@ def _set(place: tuple[int, ...], value: Any) -> Any:
         _set((2, 1, 1), [[7]]),
         _set((2, 1, 1), [["|O", 3]]),
         _set((2, 1, 1), [["nonsense", 3]]),
+        _set((2, 1, 1), [["(2,f8", 3]]),
+        _set((2, 1, 1), [["f8,,", 3]]),
         _set((2, 1, 1), []),
         _set((2, 1, 2), b"short"),
         _set((2, 1, 2), [b"\x05\x00", b"12345678"]),  # a word behind the end of nothing
@@ -364,5 +366,45 @@ def test_what_is_not_stored_is_asked_for_where_somebody_knows_it() -> None:
 
 
 def test_a_value_that_has_no_written_form_is_named() -> None:
-    with pytest.raises(TypeError, match="object cannot be written"):
-        Journal().append(["input"], [Timer(ts=1, name=object(), due=1)])  # type: ignore[arg-type]
+    for value, said in ((object(), "object cannot be written"), ("\ud800", "surrogates not allowed"), (1 << 70, "")):
+        with pytest.raises(
+            ComponentError, match=f"x: failed on Timer .*a value of its event cannot be written: .*{said}"
+        ):
+            Journal().append(["input", "x"], [Note(ts=1, source="n", kind="k"), Timer(ts=1, name=value, due=1)])  # type: ignore[arg-type]
+
+
+def test_a_run_that_cannot_be_written_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
+    runs = long_runs(4)
+    file = JournalFile(tmp_path)
+    journal = Journal(file.write)
+    for run in runs:
+        broken = [*run[:2], Signal(ts=1, asof=1, source="s", value=[1.0], horizon_ns=0)]  # type: ignore[arg-type]
+        with pytest.raises(ComponentError, match="its value is a list"):
+            journal.append(["x"] * 3, broken)
+        journal.append(["x"] * len(run), run)
+    file.close()
+    assert all(map(same, [e.event for e in read_journal(tmp_path)], [e for run in runs for e in run]))
+    unbroken = Journal()
+    for run in runs:
+        unbroken.append(["x"] * len(run), run)
+    assert journal.digest == unbroken.digest
+
+
+def test_what_a_kill_or_a_power_cut_leaves_is_no_damage(tmp_path: Path) -> None:
+    runs = long_runs(2)
+    written(tmp_path, runs)
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    for tail in (b"\0" * 5, b"\0" * 4096):
+        path.write_bytes(whole + tail)
+        assert len(list(read_journal(tmp_path))) == sum(map(len, runs))
+    path.write_bytes(whole + b"\0" * 4096 + b"x")
+    with pytest.raises(StateError, match="is damaged"):
+        list(read_journal(tmp_path))
+    for length in (0, 7):
+        path.write_bytes(whole[:length])
+        assert list(read_journal(tmp_path)) == []
+        file = JournalFile(tmp_path, resume=True)
+        Journal(file.write).append(["x"] * len(runs[0]), runs[0])
+        file.close()
+        assert len(list(read_journal(tmp_path))) == len(runs[0])
