@@ -15,7 +15,6 @@ _REPLACED = int(OrderState.REPLACED)
 _NEW, _REPLACE = int(LegAction.NEW), int(LegAction.REPLACE)
 _VERSION = 2
 _NEAR_TICK = 1e-6  # ticks
-_FEW = 48  # ids up to which a look for each is faster than sorting them
 
 
 def _empty() -> OpenOrders:
@@ -48,24 +47,47 @@ def split_price(price: Vector, ratio: float, tick: float, up: Mask) -> Vector:
     return np.where(between & (whole > 0), whole * tick, exact)
 
 
+class _Young(msgspec.Struct, frozen=True, eq=False):
+    """The orders of the latest batch, kept apart from those that rest until somebody asks for all of them."""
+
+    legs: OpenOrders
+    triggered: Mask
+    number: NDArray[np.int64]
+    before: Vector  # (N,) what was working without them
+
+
 class OpenLegs:
     """The fold of approved legs, reports, refusals and fills into open orders and working quantity.
 
     `legs` are the open orders; `working` (N,) is what of them can trade without a trigger. Both are replaced, never
-    changed in place. Orders that end are most often the youngest, so those are looked for first, and taking them off
-    costs nothing however many rest below them.
+    changed in place. Orders that end are most often the youngest, so those are looked for first, and while nobody asks
+    for all orders in between they come and go at no cost however many rest below them.
     """
 
     def __init__(self, n: int) -> None:
         self._n = n
         self._none, self._zero = _empty(), np.zeros(n)
         self._zero.flags.writeable = False
-        self.legs: OpenOrders = self._none
+        self._legs: OpenOrders = self._none
         self.working: Vector = self._zero
         self._triggered: NDArray[np.bool_] = np.empty(0, bool)
-        self._ids: set[int] | None = None  # of the open orders, None = not asked for since they changed
+        self._young: _Young | None = None  # only while others rest
+        # id -> number of the open orders, and the numbers of those in `_legs`, ascending; None = not asked for so far
+        self._by_id: dict[int, int] | None = None
+        self._number: NDArray[np.int64] = np.empty(0, np.int64)
         # order -> the replaces that ask for new prices, in their order, each as (its own id, limit, stop)
         self._asked: dict[int, list[tuple[int, float, float]]] = {}
+
+    @property
+    def legs(self) -> OpenOrders:
+        """The open orders, in the order of acceptance."""
+        young = self._young
+        if young is not None:
+            self._young, both = None, (self._legs, young.legs)
+            self._legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
+            self._triggered = np.concatenate([self._triggered, young.triggered])
+            self._number = np.concatenate([self._number, young.number])
+        return self._legs
 
     def accept(self, approved: Approved) -> None:
         """New legs become open; a cancel or replace changes nothing until the broker reports it."""
@@ -79,27 +101,36 @@ class OpenLegs:
                 return
             added = _picked(added, new)
         if self.legs.ids.size:
-            known, sent = self._known(), added.ids.tolist()
-            if not known.isdisjoint(sent):  # sent twice is one order
-                added = _picked(added, np.array([order not in known for order in sent]))
-            known.update(sent)
+            known = self._numbers()
+            fresh = np.array([order not in known for order in added.ids.tolist()])
+            if not fresh.all():  # sent twice is one order
+                added = _picked(added, fresh)
+            if not added.ids.size:
+                return
         live = np.ones(len(added.ids), bool)
-        triggered = ~np.isin(added.kind, _CONDITIONAL) if np.count_nonzero(added.kind) else live
+        plain = approved.kind is approved.action or not np.count_nonzero(added.kind)  # one column of zeros, or like it
+        triggered = live if plain else ~np.isin(added.kind, _CONDITIONAL)
         if not self.legs.ids.size:
-            self.legs, self._triggered = added, triggered
+            self._legs, self._triggered, self._by_id = added, triggered, None
             self._sum()
             return
-        both = (self.legs, added)
-        self.legs = OpenOrders(**{name: np.concatenate([getattr(b, name) for b in both]) for name in _COLUMNS})
-        self._triggered = np.concatenate([self._triggered, triggered])
+        first = self._number.item(-1) + 1
+        number = np.arange(first, first + len(live))
+        known = self._numbers()
+        for order, place in zip(added.ids.tolist(), number.tolist(), strict=True):
+            known.setdefault(order, place)
+        self._young = _Young(added, triggered, number, self.working)
         working = self.working.copy()  # in the order of the legs, as `_sum` does: not a bit of it differs
         np.add.at(working, added.symbol, np.where(triggered, added.left, 0.0))
         self.working = frozen(working)
 
-    def _known(self) -> set[int]:
-        if self._ids is None:
-            self._ids = set(self.legs.ids.tolist())
-        return self._ids
+    def _numbers(self) -> dict[int, int]:
+        """The number of each open order by its id: `_number` has them by row, ascending."""
+        if self._by_id is None:
+            ids = self.legs.ids.tolist()
+            self._number = np.arange(len(ids))
+            self._by_id = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
+        return self._by_id
 
     def _ask(self, approved: Approved) -> None:
         """Keeps the prices that a replace asks for until the broker has said yes or no; NaN asks for none."""
@@ -114,7 +145,7 @@ class OpenLegs:
             _, wanted, trigger = waiting.pop(0) if waiting else (0, np.nan, np.nan)
             limit[row] = limit[row] if np.isnan(wanted) else wanted
             stop[row] = stop[row] if np.isnan(trigger) else trigger
-        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
+        self._legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop)
 
     def fill(self, ids: Ids, qty: Vector) -> None:
         """Takes filled quantity off; an order with nothing left is gone."""
@@ -125,10 +156,14 @@ class OpenLegs:
             return
         left: Vector = self.legs.left.copy()
         np.subtract.at(left, rows[found], qty[found])
-        self.legs = msgspec.structs.replace(self.legs, left=left)
+        self._legs = msgspec.structs.replace(self.legs, left=left)
         self._keep(left != 0)
 
     def report(self, reports: Reports) -> None:
+        if self._young is not None and not self._asked:
+            reports = self._without_young(reports, self._young)
+            if not len(reports.ids):
+                return
         ids, state, legs = reports.ids, reports.state, self.legs
         if _same(ids, legs.ids):  # all that is open, in its order: the usual case
             if not np.count_nonzero(state) and _same(legs.left, reports.left):
@@ -152,8 +187,22 @@ class OpenLegs:
         left[rows] = np.where(ended, 0.0, quantity)
         self._triggered = self._triggered.copy()
         self._triggered[rows[state == _TRIGGERED]] = True
-        self.legs = msgspec.structs.replace(self.legs, left=left)
+        self._legs = msgspec.structs.replace(self.legs, left=left)
         self._keep(left != 0)
+
+    def _without_young(self, reports: Reports, young: _Young) -> Reports:
+        """What is left to take in of a report that says last of the youngest orders: all as approved, or all ended."""
+        first = len(reports.ids) - len(young.legs.ids)
+        if first < 0 or not _same(reports.ids[first:], young.legs.ids):
+            return reports
+        state = reports.state[first:]
+        if 0 not in (state >= _CANCELLED).tobytes():
+            self._young, self.working = None, young.before
+            self._forget(young.legs.ids)
+        elif np.count_nonzero(state) or not _same(young.legs.left, reports.left[first:]):
+            return reports
+        ids, symbol = reports.ids[:first], reports.symbol[:first]
+        return Reports(ts=reports.ts, ids=ids, symbol=symbol, state=reports.state[:first], left=reports.left[:first])
 
     def _answered(self, reports: Reports, replaced: NDArray[np.intp]) -> None:
         """The prices that replaces asked for count now, and what was asked of orders that have ended does not."""
@@ -188,7 +237,7 @@ class OpenLegs:
         stop[mine] = split_price(stop[mine], ratio, tick, buys)
         left = self.legs.left.copy()
         left[mine] *= ratio
-        self.legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop, left=left)
+        self._legs = msgspec.structs.replace(self.legs, limit=limit, stop=stop, left=left)
         self._sum()
 
     def drop_symbol(self, symbol: int) -> None:
@@ -201,30 +250,13 @@ class OpenLegs:
         first = len(mine) - len(ids)
         if first >= 0 and len(ids) and _same(ids, mine[first:]):
             return np.arange(first, len(mine)), np.ones(len(ids), bool)
-        if not mine.size or not ids.size or self._known().isdisjoint(ids.tolist()):
+        if not mine.size or self._numbers().keys().isdisjoint(ids.tolist()):
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        if len(ids) <= _FEW:
-            return self._find_each(ids.tolist())
-        order = np.argsort(ids, kind="stable")  # the few are sorted, not the many
-        place = np.minimum(np.searchsorted(ids, mine, sorter=order), len(ids) - 1)
-        rows, found = np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        hit = np.flatnonzero(ids[order[place]] == mine)
-        which = order[place[hit]]
-        rows[which], found[which] = hit, True
-        if len(hit) < len(ids):  # an id that stands twice among the few, such as two fills of one order
-            _, first_of, group = np.unique(ids, return_index=True, return_inverse=True)
-            known = np.zeros(len(first_of), bool)
-            row_of = np.zeros(len(first_of), np.intp)
-            np.logical_or.at(known, group, found)
-            np.maximum.at(row_of, group, rows)
-            rows, found = row_of[group], known[group]
-        return rows, found
-
-    def _find_each(self, ids: list[int]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        mine, known = self.legs.ids, self._known()
-        rows = [int((mine == order).argmax()) if order in known else -1 for order in ids]
-        places = np.array(rows, np.intp)
-        return np.maximum(places, 0), places >= 0
+        numbers = self._numbers()
+        wanted = np.array([numbers.get(order, -1) for order in ids.tolist()], np.int64)
+        found = wanted >= 0
+        rows: NDArray[np.intp] = np.searchsorted(self._number, np.maximum(wanted, 0))
+        return np.where(found, rows, 0), found
 
     def _keep(self, keep: NDArray[np.bool_]) -> None:
         count = int(np.count_nonzero(keep))
@@ -234,15 +266,21 @@ class OpenLegs:
         if count < len(keep):
             youngest = np.count_nonzero(keep[:count]) == count
             rows: Any = slice(count) if youngest else keep
-            if self._ids is not None:
-                self._ids.difference_update((self.legs.ids[count:] if youngest else self.legs.ids[~keep]).tolist())
-            self.legs = _picked(self.legs, rows)
+            self._forget(self.legs.ids[count:] if youngest else self.legs.ids[~keep])
+            self._legs = _picked(self.legs, rows)
             self._triggered = self._triggered[rows]
+            if self._by_id is not None:
+                self._number = self._number[rows]
         self._sum()
 
+    def _forget(self, ids: Ids) -> None:
+        if self._by_id is not None:
+            for order in ids.tolist():
+                self._by_id.pop(order, None)
+
     def _clear(self) -> None:
-        self.legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
-        self._ids = None
+        self._legs, self.working, self._triggered = self._none, self._zero, self._triggered[:0]
+        self._by_id = None
 
     def _sum(self) -> None:
         symbol, left, triggered = self.legs.symbol, self.legs.left, self._triggered
@@ -262,8 +300,8 @@ class OpenLegs:
         for order, *one in fields.pop("asked"):
             self._asked.setdefault(order, []).append((one[0], one[1], one[2]))
         moved: Codes = np.asarray(place, np.int32)[fields["symbol"]] if len(fields["symbol"]) else fields["symbol"]
-        self.legs = OpenOrders(**(fields | {"symbol": moved}))
-        self._ids = None
+        self._legs = OpenOrders(**(fields | {"symbol": moved}))
+        self._by_id = None
         self._keep(np.ones(len(moved), bool))
 
 

@@ -141,8 +141,6 @@ class Account:
         in_turn = in_turn or self._borrows
         if self._borrows:
             need = buying.needs(trades, self.qty, price, fees)
-            if rules.repeats(trades.symbol):
-                return False
         else:
             need = np.maximum(out, 0.0) if self._later else out
         most = np.maximum.reduce(np.add.accumulate(need)) if in_turn else np.add.reduce(need)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.brokers.fill_rules import Rows
+from components.brokers.fill_rules import Rows, repeats
 from engine.events import Mask, Matrix, Vector
 from engine.protocols import Conditions, CostModel
 
@@ -46,6 +46,16 @@ def money(trades: Trades, costs: CostModel) -> tuple[Vector, Vector, Matrix]:
     return price, qty * price * trades.unit + np.add.reduce(fees, 1) * trades.rate, fees
 
 
+def _held_before(trades: Trades, held: Vector) -> Vector:
+    """(L,) the position that each trade meets after those before it."""
+    now: dict[int, float] = {}
+    before = []
+    for s, qty in zip(trades.symbol.tolist(), trades.qty.tolist(), strict=True):
+        before.append(now.get(s, held.item(s)))
+        now[s] = before[-1] + qty
+    return np.array(before)
+
+
 class Cut(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What the buying power allows of each trade, what the whole trade needed, and what there was. (L,)"""
 
@@ -56,11 +66,11 @@ class Cut(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def needs(trades: Trades, held: Vector, price: Vector, fees: Matrix) -> Vector:
-    """The buying power (L,) that each trade takes; negative where it gives. One trade a symbol.
+    """The buying power (L,) that each trade takes; negative where it gives. Trades of one symbol see each other.
 
     need_i = (|held_i + qty_i| - |held_i|) price_i unit_i + rate_i sum_k fee_ik
     """
-    before = held[trades.symbol]
+    before = _held_before(trades, held) if repeats(trades.symbol) else held[trades.symbol]
     grown = np.abs(before + trades.qty) - np.abs(before)
     taken: Vector = grown * price * trades.unit + np.add.reduce(fees, 1) * trades.rate
     return taken

@@ -172,6 +172,7 @@ class Dealing:
         power = account.power(venue.bars, venue.price(first))
         priced = price, out, fees = buying.money(trades, self._costs)
         cut = None
+        bare = bare or (self.lent and rules.repeats(symbol))
         if bare or not account.fits(trades, priced, power, in_turn=in_turn):
             cut = account.cut(trades, part.tif == TimeInForce.FILL_OR_KILL, self._costs, power, self.floor)
             trades = replace(trades, qty=cut.qty)

@@ -171,6 +171,8 @@ def continuous(qty: Vector, terms: Terms, bar: Prices, *, touch: bool = False) -
     >>> continuous(np.array([5.0]), stop, day_one).reference
     array([10.8])
     """
+    if not np.count_nonzero(WAITS[terms.kind]):
+        return _without_triggers(qty, terms, bar, touch)
     side, limit, trigger, waits = _as_buyer(qty, terms, bar.open)
     buys, valid = side > 0, bar.open > 0
     opened, close = side * bar.open, side * bar.close
@@ -189,6 +191,19 @@ def continuous(qty: Vector, terms: Terms, bar: Prices, *, touch: bool = False) -
         best=_moved(side, terms, np.where(valid, np.fmin(opened, low), np.nan)),
         phase=np.where(at_stop, STOPS, np.where(at_limit, LIMITS, OPEN)).astype(np.int32),
     )
+
+
+def _without_triggers(qty: Vector, terms: Terms, bar: Prices, touch: bool) -> Outcome:
+    """The same for orders that are all MARKET or LIMIT, the usual case, with nothing to work out for the others."""
+    buys = qty > 0
+    side = np.where(buys, 1.0, -1.0)
+    limit = np.where(np.isnan(terms.limit), np.inf, side * terms.limit)
+    opened, low, valid = side * bar.open, np.where(buys, bar.low, -bar.high), bar.open > 0
+    at_open = valid & (opened <= limit)
+    at_limit = valid & (opened > limit) & ((low <= limit) if touch else (low < limit))
+    price = np.where(at_open, opened, np.where(at_limit, limit, np.nan))
+    phase = np.where(at_limit, np.int32(LIMITS), np.int32(OPEN))
+    return Outcome(reference=side * price, triggered=terms.triggered, best=terms.best, phase=phase)
 
 
 def at_one_price(qty: Vector, terms: Terms, price: Vector) -> Outcome:

@@ -164,6 +164,8 @@ class Sleepers:
 
     def sales(self) -> Vector | None:
         """(N,) shares, negative, that they sell without a trigger. None = none."""
+        if not self._live:
+            return None
         if self._unsummed:
             self._sales = self._sales.copy()
             for s in self._unsummed:

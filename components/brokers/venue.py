@@ -70,6 +70,7 @@ class Venue:
         self._quotes = Quotes(universe) if {"bid", "bid_open"} & set(universe.extra) else None
         self._plain = fill in ("next_open", "next_close", "next_vwap")
         shut = hours.when_closed == "next_open" or depth.price_limit is not None
+        self._auctions = fill in ("open_auction", "close_auction") or hours.when_closed == "next_open"
         self._asks = shut or fill in ("open_auction", "close_auction")
         self.first = self.last = False  # whether the bar opens or closes a session
         self._bars: Bars | None = None
@@ -239,12 +240,14 @@ class Venue:
             chance |= meets
             if not rows.size:
                 continue
-            part = rows_of(msgspec.structs.replace(terms, triggered=triggered, best=best), rows)
-            got = self._outcome(way, s[rows], orders.left[rows], part)
+            of, left, part = s, orders.left, msgspec.structs.replace(terms, triggered=triggered, best=best)
+            if len(rows) < count:
+                of, left, part = s[rows], left[rows], rows_of(part, rows)
+            got = self._outcome(way, of, left, part)
             price, inside = got.reference, got.phase != rules.OPEN
             if self._bounds is not None:
                 lower, upper = self._bounds
-                price = np.where(rules.locked(orders.left[rows], price, lower[s[rows]], upper[s[rows]]), np.nan, price)
+                price = np.where(rules.locked(left, price, lower[of], upper[of]), np.nan, price)
             reference[rows], triggered[rows], best[rows] = price, got.triggered, got.best
             at[rows] = np.where(inside, self.bars.ts, way.point.at)
             phase[rows], volume[rows] = np.where(inside, got.phase, way.phase), way.volume
@@ -257,7 +260,8 @@ class Venue:
         if now:
             return [_Way(rows=others, point=rules.point_of(bars, self.fill))]
         ways: list[_Way] = []
-        if self.first:
+        auctions = self._auctions or not rules.every(others)
+        if self.first and auctions:
             volume, own = self._auction_volume("open_volume", _OPENING)
             point = rules.opening_auction(bars, self._open_cutoff, volume)
             if self.fill == "same_close" and self._when_closed == "next_open":
@@ -270,7 +274,7 @@ class Venue:
             ways.append(_Way(rows=others & once, point=point, phase=rules.OPEN))
         elif self.fill not in ("open_auction", "close_auction"):
             ways.append(_Way(rows=others, point=rules.point_of(bars, self.fill)))
-        if self.last:
+        if self.last and auctions:
             volume, own = self._auction_volume("close_volume", _CLOSING)
             point = rules.closing_auction(bars, self._close_cutoff, volume)
             rows = np.ones(len(kind), bool) if self.fill == "close_auction" else kind == _MOC

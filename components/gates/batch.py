@@ -50,9 +50,9 @@ def every(mask: Mask) -> bool:
     return 0 not in mask.tobytes()
 
 
-def distinct(symbols: list[int], n: int) -> bool:
-    """Whether each is one of n symbols, and stands once."""
-    return not symbols or (len(set(symbols)) == len(symbols) and min(symbols) >= 0 and max(symbols) < n)
+def known(symbols: list[int], n: int) -> bool:
+    """Whether each is one of n symbols."""
+    return not symbols or (min(symbols) >= 0 and max(symbols) < n)
 
 
 def refusals(orders: Legs, refused: list[tuple[int, Why]], by: str) -> Refusals:

@@ -32,6 +32,23 @@ def sides(book: Book, pending: Sequence[tuple[Any, Any, Any]]) -> tuple[Vector, 
     return high, low
 
 
+def in_turn(positions: tuple[Vector, Vector], symbols: Any, qty: Vector) -> Vector:
+    """(L,) the position before each order, with all working orders of its own side and those of the batch before it.
+
+    `positions` are those of `sides`.
+
+    >>> in_turn((np.array([10.0]), np.array([4.0])), np.array([0, 0, 0]), np.array([5.0, -1.0, 5.0]))
+    array([10.,  4., 15.])
+    """
+    high, low = (side.tolist() for side in positions)
+    before = []
+    for symbol, shares in zip(symbols.tolist(), qty.tolist(), strict=True):
+        side = high if shares > 0 else low
+        before.append(side[symbol])
+        side[symbol] += shares
+    return np.array(before)
+
+
 class Sums(msgspec.Struct, eq=False, gc=False):
     """Base money of the whole book, and of each of S sectors: numbers of one group, or (S,) of them.
 

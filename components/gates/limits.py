@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from components.gates.batch import Batch, Why, distinct, every, refusals, unsound
-from components.gates.exposure import sector_codes, sides, unit_of, whole_of
+from components.gates.batch import Batch, Why, every, known, refusals, unsound
+from components.gates.exposure import in_turn, sector_codes, sides, unit_of, whole_of
 from components.gates.halting import Halting
 from components.gates.losses import Losses
 from components.gates.options import checked, chosen, listed, seconds, trip
@@ -178,18 +178,22 @@ class Limits:
         book = self._book
         if book is None or self._halting.latches.mode is not _ACTIVE or np.count_nonzero(orders.action):
             return self._one_by_one(orders)
-        if not distinct(orders.symbol.tolist(), len(book.qty)):
+        places = orders.symbol.tolist()
+        if not known(places, len(book.qty)):
             return self._one_by_one(orders)
         if self._whole and not isfinite(np.add.reduce(orders.qty)):
             return self._one_by_one(orders)
         symbols = orders.symbol.astype(np.intp)  # indexing by it is several times as fast
         high, low = sides(book, self._pending)
-        before = book.qty[symbols] if high is low else np.where(orders.qty > 0, high[symbols], low[symbols])
+        if len(set(places)) < len(places):
+            before = in_turn((high, low), symbols, orders.qty)
+        else:
+            before = book.qty[symbols] if high is low else np.where(orders.qty > 0, high[symbols], low[symbols])
         check = self._plain_check(book, symbols, orders.qty, before)
         if self._needs:
             check = self._with_needs(check, self._run(book, high, low, orders.ts), orders, _ALL, symbols)
-        # Values are not negative, so that their sum is finite only where each is.
-        if not (isfinite(np.add.reduce(check.value)) and every(check.unit > 0.0) and book.equity > 0):
+        # A sum of squares is finite only where each value is; where it is too large for a number, leg by leg says.
+        if not (isfinite(check.value.dot(check.value)) and every(check.unit > 0.0) and book.equity > 0):
             return self._one_by_one(orders)
         for limit, threshold in self._limits:
             if not every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused

@@ -248,6 +248,22 @@ def test_the_arrays_say_what_a_plain_account_of_the_rules_says(rows, touch):
         np.testing.assert_array_equal(got.best[i], best)
 
 
+@given(rows=st.lists(st.tuples(orders(), bars_of()), min_size=1, max_size=8), touch=st.booleans())
+def test_an_order_fares_alone_as_it_does_among_others_of_any_kind(rows, touch):
+    def outcome(some):
+        asked = np.array([p for (_, _, p), _ in some], float).T
+        columns = dict(zip(("limit", "stop", "trail", "best"), asked[:4], strict=True))
+        all_terms = terms([k for (_, k, _), _ in some], **columns, triggered=asked[4].astype(bool))
+        bar = prices(*np.array([bar for _, bar in some], float).T)
+        return rules.continuous(np.array([q for (q, _, _), _ in some]), all_terms, bar, touch=touch)
+
+    together, alone = outcome(rows), [outcome([row]) for row in rows]
+    for name in ("reference", "triggered", "best", "phase"):
+        column = np.concatenate([getattr(one, name) for one in alone])
+        assert column.dtype == getattr(together, name).dtype
+        np.testing.assert_array_equal(column, getattr(together, name))
+
+
 @given(rows=st.lists(st.tuples(orders(), maybe), min_size=1, max_size=12))
 def test_one_price_is_a_bar_without_extent(rows):
     asked = np.array([p for (_, _, p), _ in rows], float).T

@@ -565,3 +565,24 @@ def test_a_batch_and_its_legs_one_by_one_are_judged_alike(seed: int, count: int)
     made = gate(where, **options)
     alone = [rule for s, q in zip(symbol, qty, strict=True) for rule in ask(made, [s], [q])[1]]
     assert together == alone
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 100_000), st.integers(1, 12))
+def test_a_batch_that_names_symbols_again_is_judged_as_it_is_leg_by_leg(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    waiting = working((101, 0, 5.0), (102, 0, -3.0), (103, 2, 8.0), (104, 0, 1.5))
+    where = book(day(0), MARK, cash=1e4, qty=np.round(rng.uniform(-20, 40, 4)), **waiting)
+    table = {"max_weight": 0.3, "max_gross": 0.8, "max_net": 0.5, "max_order_value": 900.0}
+    table |= {"max_orders_per_minute": 9, "max_open_orders": 12}
+    options = {name: value for name, value in table.items() if rng.random() < 0.3}
+    size = rng.choice([3.0, 12.0, 60.0])
+    symbol, qty = rng.integers(0, 4, count).tolist(), np.round(rng.uniform(-size, size, count), 1).tolist()
+    named = [*symbol, 0, 0, 2, 0], np.array([*qty, 5.0, -3.0, 8.0, 1.5])  # with what is working
+    high, low = (where.qty + np.bincount(named[0], side(named[1], 0.0), 4) for side in (np.maximum, np.minimum))
+    asked = sorted(set(symbol))
+    most = max(*np.abs(high[asked]), *np.abs(low[asked]))  # the last leg that reaches it is refused below it
+    options["max_position"] = most * rng.choice([0.97, 1.0, 1.5])
+    passed, refused = ask(gate(where, **options), symbol, qty)
+    # A leg of no symbol at all is refused, and has the gate look at each of the others on its own.
+    assert ask(gate(where, **options), [*symbol, 9], [*qty, 1.0]) == (passed, [*refused, "unknown_symbol"])
