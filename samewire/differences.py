@@ -9,13 +9,14 @@ import msgspec
 
 from engine.event_columns import PLANS
 from engine.events import Bars, Event
-from engine.journal import content_of, digest_of
+from engine.journal import Kept, content_of, digest_of
 from engine.journal_reading import Record
 from engine.row_checks import differing
 from engine.state import encode_hook
 from samewire.first_value import first_value
 
 NOT_KEPT = "not kept"
+_SHOWN = 5  # symbols that a difference names
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 
 
@@ -75,7 +76,20 @@ def _of_unstored(pair: Pair, symbols: Sequence[str]) -> Difference | None:
     if kept is None or own == kept.digest:
         return None
     if isinstance(pair.event, Bars) and kept.rows:
-        rows, fields = differing(content, len(pair.event.close), kept.rows, kept.fields)
-        if rows and fields:
-            return pair.at(fields[0], symbols[rows[0]], NOT_KEPT, _said(float(getattr(pair.event, fields[0])[rows[0]])))
+        return _of_bars(pair, content, kept, symbols)
     return pair.at("columns" if isinstance(pair.event, Bars) else "value", "", kept.digest.hex(), own.hex())
+
+
+def _of_bars(pair: Pair, content: bytes, kept: Kept, symbols: Sequence[str]) -> Difference:
+    """What the short checks tell: one value where one symbol or one field differs, else which of both do."""
+    bars: Any = pair.event
+    n = len(bars.close)
+    if len(kept.rows) != 2 * n:
+        return pair.at("symbols", "", len(kept.rows) // 2, n)
+    rows, fields = differing(content, n, kept.rows, kept.fields)
+    if not (rows and fields):
+        return pair.at("status, member or extra", "", NOT_KEPT, "otherwise")
+    if len(rows) == 1 or len(fields) == 1:
+        return pair.at(fields[0], symbols[rows[0]], NOT_KEPT, _said(float(getattr(bars, fields[0])[rows[0]])))
+    named = ", ".join(symbols[row] for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
+    return pair.at(", ".join(fields), named, NOT_KEPT, f"otherwise for {len(rows)} symbols")

@@ -1,5 +1,6 @@
 """What is otherwise than a session's manifest says: run file, data, models, code, libraries."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
 from samewire.recorded import Recorded
 
+_HASH = re.compile(r"[0-9a-f]{32,}")
 CONFIGURATION, DATA, MODEL, CODE, LIBRARY = "configuration", "data revision", "model file", "code", "library"
 
 
@@ -26,8 +28,9 @@ class Finding:
 
 
 def _short(value: Any) -> str:
+    """A value in words, a hash by its first digits."""
     text = str(value)
-    return text if len(text) < 40 else f"{text[:16]}..."
+    return f"{text[:16]}..." if _HASH.fullmatch(text) else text
 
 
 def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
@@ -46,24 +49,40 @@ def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
         )
     kept = manifest.get("components", {})
     for name, component in named(run):
-        if name in kept:
-            code = code_of(component)
-            yield from _changed(CODE, f"{name} ({component.use})", kept[name].get("sha256"), code["sha256"])
+        recorded_code = kept.get(name, {}).get("sha256")
+        yield from _changed(CODE, f"{name} ({component.use})", recorded_code, code_of(component)["sha256"])
     yield from _changed(CODE, "samewire", manifest.get("code"), own_code())
 
 
 def of_files(recorded: Recorded) -> Iterator[Finding]:
-    """The files of its feed against the hashes of the manifest, then those that its components read."""
+    """The files of its feed against the hashes of the manifest, then those that its components read, and its models."""
     feed = feed_of(recorded.run)
-    yield from _of_hashes(recorded.manifest["feed"]["hashes"], feed.hashes())
+    yield from _of_hashes(_feed_hashes(recorded), feed.hashes())
+    yield from _of_artefacts(recorded)
     prepared = prepare(recorded.run, recorded={})
     yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
 
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
     """The same of a session that is built already."""
-    yield from _of_hashes(recorded.manifest["feed"]["hashes"], prepared.feed.hashes())
+    yield from _of_hashes(_feed_hashes(recorded), prepared.feed.hashes())
     yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
+
+
+def _feed_hashes(recorded: Recorded) -> Mapping[str, str]:
+    hashes: Mapping[str, str] = recorded.manifest.get("feed", {}).get("hashes", {})
+    return hashes
+
+
+def _of_artefacts(recorded: Recorded) -> Iterator[Finding]:
+    """Models that the run file names by their folder; those that it trains are trained again."""
+    from components.models.artefact import read_artefact
+
+    for spec in recorded.run.models:
+        if spec.artefact is not None:
+            name = spec.component.name
+            kept = recorded.manifest.get("models", {}).get(name)
+            yield from _changed(MODEL, name, kept, read_artefact(spec.artefact).hash)
 
 
 def _of_hashes(kept: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:

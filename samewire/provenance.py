@@ -1,5 +1,6 @@
 """What a session was made from, by hash: code, components, tables, libraries. Two sessions are compared by it."""
 
+import ast
 import hashlib
 import importlib
 import platform
@@ -63,20 +64,45 @@ def named(run: RunFile) -> Iterator[tuple[str, Component]]:
 def _with_nested(name: str, component: Component) -> Iterator[tuple[str, Component]]:
     yield name, component
     for option, value in component.options.items():
-        for nested in nested_in(value):
-            yield from _with_nested(f"{name}.{option}", nested)
+        parts = nested_in(value)
+        for place, nested in enumerate(parts):
+            yield from _with_nested(
+                f"{name}.{option}[{place}]" if isinstance(value, tuple) else f"{name}.{option}", nested
+            )
 
 
 def code_of(component: Component) -> dict[str, str]:
-    """What a component is and the SHA-256 of its code: its module, or the package that a user's module is part of."""
+    """What a component is and the SHA-256 of its code.
+
+    Of ours that is its module; of a user's module the package that it is part of, or itself and what it imports of the
+    folder in which it lies.
+    """
     place = BUILT_IN[component.group].get(component.use, component.use)
     module = importlib.import_module(place.partition(":")[0])
     file = Path(str(module.__file__)).resolve()
     top = module.__name__.partition(".")[0]
-    if top in _OWN or top == module.__name__:
+    if top in _OWN:
         return {"use": component.use, "sha256": _hash((file,), file.parent)}
+    if top == module.__name__ and file.name != "__init__.py":
+        return {"use": component.use, "sha256": _hash(sorted(_with_imports(file)), file.parent)}
     folder = file.parents[module.__name__.count(".") - (file.name != "__init__.py")]
     return {"use": component.use, "sha256": _hash(sorted(folder.rglob("*.py")), folder)}
+
+
+def _with_imports(file: Path) -> set[Path]:
+    """A module's file and those of its folder that it imports, and that these import."""
+    found, waiting = {file}, [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            for name in names:
+                first = file.parent / name.partition(".")[0]
+                near = [first.with_suffix(".py"), *sorted(first.rglob("*.py"))]
+                fresh = [each for each in near if each.is_file() and each not in found]
+                found.update(fresh)
+                waiting += fresh
+    return found
 
 
 def machine() -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Whether a recorded session would be decided the same again: its inputs alone through the wiring of its manifest."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from engine.bus import Bus
-from engine.errors import SamewireError
+from engine.errors import SamewireError, StateError
 from engine.events import INPUT_ORDER, Control, ControlAction, Event
 from engine.journal import Journal
 from engine.journal_reading import Reader, Record, Run, read_runs
+from engine.protocols import Artefact
 from engine.wiring import Wiring
 from samewire.differences import NOT_KEPT, Difference, Pair, first_difference
 from samewire.findings import CODE, CONFIGURATION, DATA, LIBRARY, MODEL, Finding, before_it_runs, of_data, of_models
@@ -19,7 +20,8 @@ from samewire.recorded import Recorded
 from samewire.snapshots import Snapshot
 from samewire.walk import Found
 
-LATE, CLOCK = "late bar", "clock"
+LATE, CLOCK, JOURNAL = "late bar", "clock", "journal"
+_IDLE = ("session.snapshot_every", "session.record", "sinks")  # of a run file: they decide nothing
 _ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
 
 
@@ -47,29 +49,59 @@ async def verify(
 
     Nothing is trained: the artefacts of the session directory are put to use by the recorded controls, and one whose
     hash is not the recorded one is not loaded. With a `snapshot` it begins behind it. `tell` hears the records done.
+    Raises StateError for a journal that is damaged, and for a snapshot that is not of this session.
     """
     artefacts, wrong = of_models(recorded)
     findings = [*wrong, *before_it_runs(recorded)]
-    prepared = prepare(recorded.run, recorded=artefacts)
+    check, prepared = await _pass(recorded, artefacts, snapshot, tell)
     findings += of_data(recorded, prepared)
-    wiring = prepared.session.wiring
-    if snapshot is None:
-        await prepared.warm_up()
-    else:
-        wiring.load(snapshot.wiring)
-    check = _Check(recorded, prepared, snapshot)
-    difference = await check.run(tell)
-    reader = check.reader
+    difference = check.difference or _ending(recorded, check)
     cause = "" if difference is None else _cause(difference, findings, check.late)
+    if difference is not None and cause not in (LATE, MODEL, JOURNAL) and difference.component != "input":
+        again, _ = await _pass(recorded, artefacts, snapshot, None)
+        if again.difference != difference:  # the same inputs, the same code, a moment later
+            cause = CLOCK
     return Verdict(
-        events=reader.events if difference is None else difference.seq,
-        digest=reader.digest.hex(),
-        ended=reader.ended,
+        events=check.reader.events if difference is None else difference.seq,
+        digest=check.reader.digest.hex(),
+        ended=check.reader.ended,
         difference=difference,
         cause=cause,
         findings=tuple(findings),
         since=check.since,
     )
+
+
+async def _pass(
+    recorded: Recorded,
+    artefacts: Mapping[str, Artefact],
+    snapshot: Snapshot | None,
+    tell: Callable[[int], None] | None,
+) -> tuple["_Check", Prepared]:
+    prepared = prepare(recorded.run, recorded=artefacts)
+    if snapshot is None:
+        await prepared.warm_up()
+    else:
+        prepared.session.wiring.load(snapshot.wiring)
+    check = _Check(recorded, prepared, snapshot)
+    await check.run(tell)
+    return check, prepared
+
+
+def _ending(recorded: Recorded, check: "_Check") -> Difference | None:
+    """A journal that is whole in itself, but not the one that the manifest speaks of: cut, exchanged or made anew."""
+    reader = check.reader
+    files = {} if reader.opening is None else reader.opening.files
+    kept = recorded.manifest.get("feed", {}).get("hashes", {})
+    if files and files != kept:
+        name = next(name for name in sorted({**files, **kept}) if files.get(name) != kept.get(name))
+        return Difference(0, 0, "journal", "Opening", name, "", kept.get(name), files.get(name))
+    if recorded.digest and recorded.digest != reader.digest.hex():
+        found = f"{reader.digest.hex()} after {reader.events:,} events"
+        return Difference(reader.events, 0, "journal", "Ending", "digest", "", recorded.digest, found)
+    if recorded.digest and not reader.ended:
+        return Difference(reader.events, 0, "journal", "Ending", "", "", "the end of the session", "nothing")
+    return None
 
 
 class _Check:
@@ -83,29 +115,40 @@ class _Check:
         self._log: tuple[Sequence[str], Sequence[Event]] = ((), ())
         self._bus = Bus(self._wiring.routes, recorders=(self,), takes=frozenset(INPUT_ORDER))
         self.reader = Reader()
+        self.difference: Difference | None = None
+        self._snapshot = snapshot
         self.since = 0 if snapshot is None else snapshot.events
+        self._from = None if snapshot is None else (snapshot.events, snapshot.digest)
         self._journal = Journal() if snapshot is None else Journal(digest=snapshot.digest, events=snapshot.events)
         self.late: set[int] = set()  # slices of which bars came late
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
         self._log = (tuple(origins), tuple(events))
 
-    async def run(self, tell: Callable[[int], None] | None) -> Difference | None:
+    async def run(self, tell: Callable[[int], None] | None) -> None:
+        """Up to the first event that differs, which is `difference` then."""
         from adapters.files.journal_file import read_blocks
 
         difference: Difference | None = None
+        before = (self.reader.events, self.reader.digest)
+        begun = self._snapshot is None
         try:
             for run in read_runs(read_blocks(self._folder), self.reader):
+                begun, before = begun or before == self._from, (self.reader.events, self.reader.digest)
                 if run.records[0].kind == "Late":
                     self.late.add(int(run.records[0].plain["slice_ts"]))
-                if run.first < self.since or difference is not None:
+                if not begun or difference is not None:
                     continue  # what came late is told after its slice
                 difference = self._clock(run.records[0]) or await self._same(run)
                 if tell is not None:
                     tell(self.reader.events)
         finally:
             await self._bus.aclose()
-        return difference
+        if not begun and before != self._from:
+            raise StateError(
+                f"{self._folder}: its snapshot behind event {self.since} is not of this journal; begin at the start"
+            )
+        self.difference = difference
 
     def _clock(self, record: Record) -> Difference | None:
         """Timers that the wiring asked for enter where they were recorded, and no others do."""
@@ -186,19 +229,20 @@ def _known_close(difference: Difference, run: Run, symbols: Sequence[str]) -> Di
 
 
 def _cause(difference: Difference, findings: Sequence[Finding], late: set[int]) -> str:
-    """The class of what made the difference: by what differs first, then by what is known to have changed."""
-    causes = {finding.cause for finding in findings}
-    if difference.event == "Bars" and difference.seq >= 0 and difference.component == "input":
-        return LATE if difference.ts in late else DATA
+    """The class of what most likely made the difference: by what differs, then by what is known to have changed."""
+    if difference.component == "journal":
+        return JOURNAL
+    causes = {finding.cause for finding in findings if not finding.what.startswith(_IDLE)}
+    if difference.event == "Bars" and difference.component == "input":
+        return LATE if difference.ts in late else next((c for c in (DATA, CONFIGURATION, CODE) if c in causes), DATA)
     if difference.field == "artefact" or (difference.field == "model_hash" and MODEL in causes):
         return MODEL
     if difference.event == "Timer":
         return CLOCK
-    own = [f for f in findings if f.cause == CODE and f.what.split(" ")[0].partition(".")[0] == difference.component]
-    if own:
-        return CODE
+    named = (difference.component, f"{difference.component}.", f"{difference.component} ")
+    own = [f.cause for f in findings if f.what.startswith(named[1:]) or f.what == named[0]]
     # Nothing that is recorded has changed: the component read a clock, a random source or the world outside.
-    return next((cause for cause in _ORDER if cause in causes), CLOCK)
+    return next((cause for cause in (*own, *_ORDER) if cause in causes), CLOCK)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
@@ -227,7 +271,7 @@ def lines(verdict: Verdict, at: Callable[[int], str]) -> Iterator[str]:
     else:
         first = verdict.difference
         yield f"differs at event {first.seq:,}, after {count:,} that are the same"
-        rows = [("slice", at(first.ts)), ("component", first.component), ("event", first.event)]
+        rows = [("slice", at(first.ts) if first.ts else ""), ("component", first.component), ("event", first.event)]
         rows += [("field", first.field), ("symbol", first.symbol)]
         rows += [("recorded", str(first.recorded)), ("found", str(first.found)), ("cause", verdict.cause)]
         yield from (f"  {name:<10} {value}" for name, value in rows if value)

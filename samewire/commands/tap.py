@@ -112,7 +112,7 @@ def instant(text: str) -> int | None:
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise _wrong(f"tap: {text!r} is no instant", "2021-03-01, 2021-03-01T21:00:00", "") from None
+        raise _wrong(f"{text!r} is no instant", "2021-03-01, 2021-03-01T21:00:00", "") from None
     moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
     seconds = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return (seconds.days * 86_400 + seconds.seconds) * 10**9 + seconds.microseconds * 1000

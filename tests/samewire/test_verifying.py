@@ -325,13 +325,125 @@ def test_a_bar_that_came_late_is_told_apart_from_a_revision(tmp_path: Path) -> N
     assert found["cause"] == "late bar"
 
 
-def test_a_journal_without_its_end_says_so(copy: Path) -> None:
+@pytest.mark.parametrize("cut", [200, 5_000, 60_000])
+def test_a_journal_that_was_cut_is_not_identical(copy: Path, cut: int) -> None:
     path = copy / "out" / "journal" / "events.swj"
-    path.write_bytes(path.read_bytes()[:-200])
+    path.write_bytes(path.read_bytes()[:-cut])
     found = verified(copy)
-    assert found["identical"]
+    assert not found["identical"]
     assert not found["ended"]
-    assert "did not come to its end" in samewire(copy, "verify", "out").stdout
+    assert (found["difference"]["component"], found["cause"]) == ("journal", "journal")
+    assert found["difference"]["recorded"] == json.loads((copy / "out" / "manifest.json").read_text())["digest"]
+
+
+def test_a_journal_of_another_session_or_none_at_all_is_not_identical(copy: Path) -> None:
+    path = copy / "out" / "journal" / "events.swj"
+    longer = path.read_bytes()
+    shutil.rmtree(copy / "out")
+    recorded(copy, session={"name": "proof", "start": "2019-03-01", "end": "2019-06-28", "cash": 1_000_000})
+    path.write_bytes(longer)
+    assert verified(copy)["cause"] in ("journal", "data revision")
+    path.write_bytes(b"")
+    assert verified(copy)["cause"] == "journal"
+
+
+def test_a_snapshot_that_is_not_of_this_journal_is_refused(copy: Path) -> None:
+    folder = copy / "out" / "journal" / "snapshots"
+    kept = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    journal = (copy / "out" / "journal" / "events.swj").read_bytes()
+    shutil.rmtree(copy / "out")
+    recorded(copy, risk={"max_weight": 0.3})
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    refused = samewire(copy, "verify", "out", "--from", "last")
+    assert refused.returncode == 3
+    assert "is not of this journal; begin at the start" in refused.stderr
+    (copy / "out" / "journal" / "events.swj").write_bytes(journal[: len(journal) // 2])
+    assert samewire(copy, "verify", "out", "--from", "last").returncode in (1, 3)
+
+
+def test_the_files_that_the_journal_names_are_those_of_the_manifest(copy: Path) -> None:
+    manifest = json.loads((copy / "out" / "manifest.json").read_text())
+    manifest["feed"]["hashes"] = {"bars.parquet": "0" * 64}
+    (copy / "out" / "manifest.json").write_text(json.dumps(manifest))
+    found = verified(copy)
+    assert found["difference"]["field"] == "bars.parquet"
+    assert found["cause"] == "journal"
+
+
+def test_several_values_that_differ_are_not_mixed_up(copy: Path) -> None:
+    def change(columns: dict[str, Any]) -> None:
+        columns["volume"][8 * 100 + 1] += 1
+        columns["open"][8 * 100 + 6] *= 1.0001
+
+    prices(copy, change)
+    first = verified(copy)["difference"]
+    assert (first["field"], first["symbol"], first["found"]) == ("open, volume", "S1, S6", "otherwise for 2 symbols")
+
+
+def test_what_a_component_imports_of_its_folder_is_part_of_it(tmp_path: Path) -> None:
+    prices(tmp_path)
+    (tmp_path / "helping.py").write_text("FACTOR = 1.0\n")
+    model(tmp_path, formula="(bars.close / last - 1) * helping.FACTOR", imports="import helping")
+    recorded(tmp_path)
+    assert verified(tmp_path)["identical"]
+    (tmp_path / "helping.py").write_text("FACTOR = 2.0\n")
+    found = verified(tmp_path)
+    assert found["cause"] == "code"
+    assert [f["what"] for f in found["findings"]] == ["mine (mine:Mine)"]
+    assert "code: mine (mine:Mine) was" in samewire(tmp_path, "rerun", "out", "--quiet").stdout
+
+
+def test_a_clock_is_told_from_what_changed_and_decides_nothing(tmp_path: Path) -> None:
+    prices(tmp_path)
+    model(tmp_path, formula="bars.close / last - 1 + time.time_ns() % 1000 * 1e-9", imports="import time")
+    recorded(tmp_path)
+    path = tmp_path / "out" / "run.yaml"
+    path.write_text(path.read_text().replace("max_weight: 0.5", "max_weight: 0.49"))
+    found = verified(tmp_path)
+    assert found["difference"]["component"] == "mine"
+    assert found["cause"] == "clock"
+
+
+def test_a_session_that_begins_elsewhere_is_no_revision_of_data(copy: Path) -> None:
+    path = copy / "out" / "run.yaml"
+    path.write_text(path.read_text().replace("start: 2019-03-01", "start: 2019-03-05"))
+    found = verified(copy)
+    assert found["difference"]["event"] == "Bars"
+    assert found["cause"] == "configuration"
+
+
+def test_components_in_a_list_are_told_apart(tmp_path: Path) -> None:
+    prices(tmp_path)
+    model(tmp_path)
+    parts = [
+        {"use": "per_share", "rate": 0.01},
+        {"use": "bps", "commission_bps": 2},
+        {"use": "bps", "commission_bps": 3},
+    ]
+    recorded(tmp_path, broker={"use": "simulated", "fill": "next_open", "costs": parts})
+    assert not verified(tmp_path)["findings"]
+    assert samewire(tmp_path, "rerun", "out", "--quiet").returncode == 0
+
+
+def test_rerun_names_a_model_that_was_exchanged(tmp_path: Path) -> None:
+    for name, rounds in (("one", 5), ("two", 7)):
+        folder = tmp_path / name
+        folder.mkdir()
+        prices(folder)
+        models = [TRAINED["models"][0] | {"num_boost_round": rounds}]  # type: ignore[index]
+        recorded(folder, **(TRAINED | {"models": models}))
+    prices(tmp_path)
+    art = tmp_path / "art"
+    shutil.copytree(tmp_path / "one" / "out" / "models" / "gbdt", art)
+    named = {"name": "gbdt", "use": "lightgbm", "features": "rolling", "artefact": str(art)}
+    recorded(tmp_path, **(TRAINED | {"models": [named]}))
+    assert samewire(tmp_path, "rerun", "out", "--quiet").returncode == 0
+    shutil.rmtree(art)
+    shutil.copytree(tmp_path / "two" / "out" / "models" / "gbdt", art)
+    done = samewire(tmp_path, "rerun", "out", "--quiet")
+    assert done.returncode == 1
+    assert "not run: model file: gbdt was" in done.stdout
 
 
 def test_rerun_names_the_first_hash_that_differs_and_does_not_run(copy: Path) -> None:
