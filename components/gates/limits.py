@@ -70,7 +70,7 @@ class Limits:
     reduce, and both cancel working orders that could add to a position; `flatten` cancels every order, closes every
     position but those of banned symbols (a Note tells them) and halts, closing again after each book what did not
     fill. The strictest latch holds until a `resume`
-    names it and who asks. What of a control could not be done is told by a Note `latch`.
+    names it and who asks, somebody other than this gate. What of a control could not be done is told by a Note `latch`.
     Memory: one book, the orders approved since, those of a minute, and `volume_slices` rows of N volumes.
 
     >>> from engine.universe import universe_of

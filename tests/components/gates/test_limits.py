@@ -63,7 +63,7 @@ def working(*rows: tuple[int, int, float]) -> dict[str, Any]:
 
 
 def control(action: ControlAction, ts: int = day(0)) -> Control:
-    return Control(ts=ts, action=action)
+    return Control(ts=ts, action=action, actor="jo")
 
 
 def test_an_order_within_all_limits_is_approved_with_the_same_arrays() -> None:
