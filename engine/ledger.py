@@ -33,6 +33,7 @@ from engine.universe import Universe
 
 _VERSION = 3
 _PAID = Bookkeeping()
+_DUPLICATE = "duplicate"  # the rule that refuses an id whose order works already, and goes on to
 
 
 class Ledger:
@@ -189,7 +190,8 @@ class Ledger:
         self._orders.report(reports)
 
     def on_refusals(self, refusals: Refusals, /) -> None:
-        self._orders.remove(refusals.ids)
+        gone = np.array([rule != _DUPLICATE for rule in refusals.rule], bool)
+        self._orders.remove(refusals.ids[gone])
 
     def on_reference(self, reference: Reference, /) -> None:
         """`rates` (C, 1): base currency for one unit of each currency."""

@@ -217,7 +217,7 @@ def test_rule_46_an_exit_at_the_market_passes_every_gate_that_is_not_halted(make
         fresh.on_book(where)  # what flatten sent is over
         for symbol in np.flatnonzero(where.qty).tolist():
             answer = fresh.on_orders(
-                legs(ts=where.ts, symbol=[symbol], qty=[-where.qty[symbol]], ids=np.array([k], np.uint64))
+                legs(ts=where.ts, symbol=[symbol], qty=[-where.qty[symbol]], ids=np.array([10**6 + symbol], np.uint64))
             )
             rules = [rule for event in answer if isinstance(event, Refusals) for rule in event.rule]
             assert rules in ([], ["halted"])

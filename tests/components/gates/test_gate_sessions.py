@@ -234,7 +234,8 @@ class GateSession(RuleBasedStateMachine):
         ids = np.arange(self.next, self.next + count, dtype=np.uint64)
         self.next += count
         refs = [known[int(rng.integers(len(known)))] if a else 0 for a in action]
-        symbol = [self.open[ref][0] if ref in self.open else s for ref, s in zip(refs, symbol, strict=True)]
+        named = {order: s for order, (s, _) in self.open.items()} | {999: 2}  # of 999, which is none, always the same
+        symbol = [named.get(ref, s) for ref, s in zip(refs, symbol, strict=True)]
         sizes = [
             0.0 if a == 1 else math.nan if a == 2 and not q else q or 10.0 for a, q in zip(action, qty, strict=True)
         ]
@@ -327,7 +328,7 @@ class GateSession(RuleBasedStateMachine):
                 continue
             fresh = self.make()
             fresh.load(self.gate.save())
-            (answer,) = fresh.on_orders(legs(ts=self.ts, symbol=[s], qty=[-room], ids=np.array([77], np.uint64)))
+            (answer,) = fresh.on_orders(legs(ts=self.ts, symbol=[s], qty=[-room], ids=np.array([10**6], np.uint64)))
             assert isinstance(answer, Approved)
 
     @invariant()

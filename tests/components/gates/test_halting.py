@@ -295,7 +295,8 @@ def test_latches_losses_and_cancels_survive_a_restart_at_every_point() -> None:
         answers += [command(made, RESUME, *resumes[k], k=k) for made in (straight, broken) if k in resumes]
         for one, other in zip(answers[::2], answers[1::2], strict=True):
             assert [repr(event) for event in one] == [repr(event) for event in other]
-        assert ask(straight, [0], [1]) == ask(broken, [0], [1])
+        ids = np.array([100 + k], np.uint64)
+        assert ask(straight, [0], [1], ids=ids) == ask(broken, [0], [1], ids=ids)
     assert ask(broken, [0], [1])[1] == []
 
 
@@ -323,7 +324,7 @@ def test_ledger_and_gate_fold_controls_alike() -> None:
         mode = ledger.book(day(k)).mode
         rule = [
             rule
-            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1]))
+            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1], ids=np.array([k], np.uint64)))
             if isinstance(e, Refusals)
             for rule in e.rule
         ]
