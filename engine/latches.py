@@ -16,10 +16,10 @@ class Latches:
     """The latches that are set, each with what it asks for; the empty name is the operator's own.
 
     The mode is the strictest of those set. A control that sets a latch which is set already can make it stricter and
-    never looser. `resume` releases the one latch that it names, and only if it says who asks; without a name it
-    releases the operator's own.
+    never looser. `resume` releases the one latch that it names, without a name the operator's own, and only if it says
+    who asks: an actor that is not blank, and not `gate`, the name of the gate, which sets latches and releases none.
 
-    >>> latches = Latches()
+    >>> latches = Latches(gate="risk")
     >>> latches.take(Control(ts=1, action=ControlAction.REDUCE_ONLY, actor="risk", latch="max_drawdown"))
     ''
     >>> latches.take(Control(ts=2, action=ControlAction.RESUME))
@@ -28,7 +28,8 @@ class Latches:
     ('', <Mode.ACTIVE: 0>)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, gate: str = "") -> None:
+        self._gate = gate
         self.mode = Mode.ACTIVE
         self.set: dict[str, ControlAction] = {}
 
@@ -57,18 +58,24 @@ class Latches:
 
     def _release(self, control: Control) -> str:
         latch = control.latch
-        if latch and not control.actor:
-            return (
-                f"{latch} stays {self.set[latch]}: say who releases it (actor)" if latch in self.set else _unset(latch)
-            )
-        known = self.set.pop(latch, None)
-        why = "" if known is not None else _unset(latch)
+        if latch in self.set and (stays := self._keeps(latch, control.actor.strip())):
+            return stays
+        why = "" if self.set.pop(latch, None) else _unset(latch)
         if not self.set:
             return why
         self._derive()
         others = ", ".join(name or "the operator" for name in self.set)
         still = f"still {self.mode.name} by {others}: name the latch to release, and an actor"
         return f"{why}; {still}" if why else still
+
+    def _keeps(self, latch: str, actor: str) -> str:
+        """Why this actor does not release a latch that is set, empty = it does."""
+        stays = f"{_named(latch)} stays {self.set[latch]}"
+        if not actor:
+            return f"{stays}: say who releases it (actor)"
+        return (
+            f"{stays}: {actor!r} is the gate, which releases nothing: an operator has to" if actor == self._gate else ""
+        )
 
     def _derive(self) -> None:
         self.mode = max((MODES[action] for action in self.set.values()), default=Mode.ACTIVE)

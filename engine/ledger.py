@@ -33,6 +33,7 @@ from engine.universe import Universe
 
 _VERSION = 3
 _PAID = Bookkeeping()
+_DUPLICATE = "duplicate"  # the rule that refuses an id whose order works already, and goes on to
 
 
 class Ledger:
@@ -44,11 +45,12 @@ class Ledger:
 
     When rates change, `translation` takes in what that alone does to equity. Proceeds of sales count as cash at once
     and as unsettled until they settle. A mark is the last valid close; a name that is missing or halted keeps it. A
-    dividend becomes a receivable at its ex-date and cash at its pay date. What is held is in `Holdings`.
+    dividend becomes a receivable at its ex-date and cash at its pay date. What is held is in `Holdings`. `gate` is the
+    gate's name, whose `resume` releases nothing.
     Memory: arrays of N and the open orders, however long the session runs.
     """
 
-    def __init__(self, *, universe: Universe, cash: float, bookkeeping: Bookkeeping = _PAID) -> None:
+    def __init__(self, *, universe: Universe, cash: float, bookkeeping: Bookkeeping = _PAID, gate: str = "") -> None:
         n, c = len(universe), len(universe.currencies)
         self._universe, self._keeping = universe, bookkeeping
         self._has = Holdings(universe=universe, cash=cash, bookkeeping=bookkeeping)
@@ -58,7 +60,7 @@ class Ledger:
         self._settling: list[tuple[int, int, float]] = []  # (instant, currency, amount), in order of the instant
         self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
         self._orders = OpenLegs(n)
-        self._latches = Latches()
+        self._latches = Latches(gate=gate)
         self._ts = 0
         self._ones = np.ones(n)
         self._derive()
@@ -188,7 +190,8 @@ class Ledger:
         self._orders.report(reports)
 
     def on_refusals(self, refusals: Refusals, /) -> None:
-        self._orders.remove(refusals.ids)
+        gone = np.array([rule != _DUPLICATE for rule in refusals.rule], bool)
+        self._orders.remove(refusals.ids[gone])
 
     def on_reference(self, reference: Reference, /) -> None:
         """`rates` (C, 1): base currency for one unit of each currency."""

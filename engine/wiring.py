@@ -94,7 +94,7 @@ class Wiring:
         self.parts = parts
         self.timers = Timers()
         keeping = getattr(parts.broker.component, "bookkeeping", Bookkeeping())
-        self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping)
+        self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping, gate=parts.gate.name)
         self._artefacts = artefacts or {}
         finest = parts.interval_ns
         self._check()

@@ -13,6 +13,7 @@ from engine.events import (
     Event,
     Fills,
     LegAction,
+    Note,
     OrderKind,
     OrderState,
     Refusals,
@@ -35,6 +36,7 @@ class AuditLog:
     kind       facts
     session    what the session is made of: configuration hash, seed, versions, artefacts; again after a restart
     control    action, component, actor, reason, latch, and who said it: `input` or a component
+    latch      what of the control before it could not be done and what still holds, and who says so: text, positions
     model      the same for a change of model, with the artefact's hash
     approved   an order leg that passed the gate; `by` is who let it through
     refused    one that gate or broker refused: by, rule, value, threshold
@@ -91,6 +93,14 @@ def _control(event: Control, origin: str, symbols: Sequence[str]) -> Facts:
     fields = ("component", "artefact", "actor", "reason", "latch")
     facts = {name: value for name in fields if (value := getattr(event, name))}
     yield "model" if event.action in _MODELS else "control", {"action": event.action.value, "by": origin, **facts}
+
+
+def _latch(event: Note, origin: str, symbols: Sequence[str]) -> Facts:
+    """A release that was refused would read like one without it. Of other notes there is no line."""
+    if event.kind == "latch":
+        rows = zip(event.symbol.tolist(), event.value.tolist(), strict=True)
+        positions = {_symbol(symbols, s): value for s, value in rows}
+        yield "latch", {"by": origin, "text": event.text, **({"positions": positions} if positions else {})}
 
 
 def _approved(event: Approved, origin: str, symbols: Sequence[str]) -> Facts:
@@ -164,7 +174,7 @@ def _fill(event: Fills, origin: str, symbols: Sequence[str]) -> Facts:
 
 
 _TELL: MappingProxyType[type[Any], Any] = MappingProxyType(
-    {Control: _control, Approved: _approved, Refusals: _refused, Reports: _report, Fills: _fill}
+    {Control: _control, Note: _latch, Approved: _approved, Refusals: _refused, Reports: _report, Fills: _fill}
 )
 
 

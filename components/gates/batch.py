@@ -6,10 +6,9 @@ import msgspec
 import numpy as np
 
 from components.gates.exposure import Whole
+from components.gates.form import Why
 from components.gates.rules import Check
 from engine.events import Book, Legs, Mask, Refusals, Vector
-
-Why = tuple[str, float, float]  # rule, value, threshold
 
 
 class Batch(msgspec.Struct, eq=False, gc=False):
@@ -21,6 +20,8 @@ class Batch(msgspec.Struct, eq=False, gc=False):
     whole: Whole | None  # None = no limit asks for it
     sent: int  # orders of the last minute
     open: int
+    symbols: dict[int, int] = {}  # of the orders that work, by id
+    ids: set[int] = set()  # of the legs before
 
     def take(self, symbol: int, qty: float, check: Check, *, opens: bool) -> None:
         """Counts an order that was approved."""

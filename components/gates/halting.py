@@ -35,7 +35,7 @@ class Halting:
         asked: Mapping[str, ControlAction],
         banned: Vector | None,
     ) -> None:
-        self.latches = Latches()
+        self.latches = Latches(gate=name)
         self._desk, self._name, self._losses, self._actions = Desk(ids), name, losses, asked
         self._banned = banned  # (N,) 1 = the symbol may not be traded, not even to leave it
         self._cancelled: set[int] = set()  # open orders whose cancel was asked for

@@ -1,14 +1,15 @@
 """The risk gate: every order passes here last, after rounding, and only what passes reaches a broker."""
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
-from components.gates.batch import Batch, Why, every, known, refusals, unsound
+from components.gates.batch import Batch, every, known, refusals, unsound
 from components.gates.exposure import in_turn, sector_codes, sides, unit_of, whole_of
+from components.gates.form import Why, all_new, approved, check_columns, live, malformed, zeros
 from components.gates.halting import Halting
 from components.gates.losses import Losses
 from components.gates.options import checked, chosen, listed, seconds, trip
@@ -63,14 +64,15 @@ class Limits:
     wrong whoever sends it) and `banned`, so that a position can always be left.
 
     Without a book, without a finite positive mark of the symbol, or (when it would add risk) without positive equity,
-    an order is refused: the gate fails closed. A refused leg says nothing about the others. Cancels always pass.
+    an order is refused: the gate fails closed. So is a leg that is not well formed (`form.py`); columns of different
+    lengths end the session. A refused leg says nothing about the others. Cancels always pass.
 
     `max_daily_loss` and `max_drawdown` trip: the gate says a Control that sets the latch of that name to what
     `on_daily_loss` or `on_drawdown` asks for. `halt` refuses all orders but cancels, `reduce_only` all that do not
     reduce, and both cancel working orders that could add to a position; `flatten` cancels every order, closes every
     position but those of banned symbols (a Note tells them) and halts, closing again after each book what did not
     fill. The strictest latch holds until a `resume`
-    names it and who asks. What of a control could not be done is told by a Note `latch`.
+    names it and who asks, somebody other than this gate. What of a control could not be done is told by a Note `latch`.
     Memory: one book, the orders approved since, those of a minute, and `volume_slices` rows of N volumes.
 
     >>> from engine.universe import universe_of
@@ -176,7 +178,7 @@ class Limits:
 
     def on_orders(self, orders: Orders | Children, /) -> tuple[Approved | Refusals, ...]:
         book = self._book
-        if book is None or self._halting.latches.mode is not _ACTIVE or np.count_nonzero(orders.action):
+        if book is None or self._halting.latches.mode is not _ACTIVE or not all_new(orders, book, self._pending):
             return self._one_by_one(orders)
         places = orders.symbol.tolist()
         if not known(places, len(book.qty)):
@@ -193,7 +195,7 @@ class Limits:
         if self._needs:
             check = self._with_needs(check, self._run(book, high, low, orders.ts), orders, _ALL, symbols)
         # A sum of squares is finite only where each value is; where it is too large for a number, leg by leg says.
-        if not (isfinite(check.value.dot(check.value)) and every(check.unit > 0.0) and book.equity > 0):
+        if not (isfinite(check.value.dot(check.value)) and every(check.unit > 0.0) and 0 < book.equity < inf):
             return self._one_by_one(orders)
         for limit, threshold in self._limits:
             if not every(limit.formula(check) <= threshold * _SLACK):  # so that NaN is refused
@@ -237,19 +239,16 @@ class Limits:
         return msgspec.structs.replace(check, **more)
 
     def _approve(self, orders: Legs, rows: Any = None) -> Approved:
-        """The legs of these rows; all legs, sharing the arrays of the orders, where none are named."""
-        columns = {name: getattr(orders, name) for name in _LEGS}
-        if rows is not None:
-            columns = {name: column[rows] for name, column in columns.items()}
-        approved = Approved(ts=orders.ts, **columns)
-        self._remember(approved)
+        """The legs of these rows; all of them where none are named."""
+        legs = approved(orders, rows)
+        self._remember(legs)
         if self._counts:
-            self._opened += int(np.count_nonzero(approved.action == LegAction.NEW))
-            self._minute.add(approved.ts, int(np.count_nonzero(approved.action != LegAction.CANCEL)))
-        return approved
+            self._opened += int(np.count_nonzero(legs.action == LegAction.NEW))
+            self._minute.add(legs.ts, int(np.count_nonzero(legs.action != LegAction.CANCEL)))
+        return legs
 
     def _remember(self, legs: Approved) -> None:
-        if not np.count_nonzero(legs.action):
+        if zeros(legs.action):
             self._pending.append((legs.ids, legs.symbol, legs.qty))
             return
         live = (legs.action != LegAction.CANCEL) & ~np.isnan(legs.qty)  # a replace of prices asks for no more shares
@@ -258,17 +257,16 @@ class Limits:
 
     def _one_by_one(self, orders: Legs) -> tuple[Approved | Refusals, ...]:
         """The same rules leg by leg, each seeing what was approved before it."""
+        check_columns(orders, self._name)
         passed: list[int] = []
         refused: list[tuple[int, Why]] = []
         run = None
         if self._book is not None:
             high, low = sides(self._book, self._pending)
             run = self._run(self._book, np.array(high), np.array(low), orders.ts)
+            run.symbols = live(self._book, self._pending)
         for i in range(len(orders.ids)):
-            if orders.action[i] == LegAction.CANCEL:
-                passed.append(i)
-                continue
-            why = _NO_BOOK if run is None else self._refusal(run, orders, i)
+            why = self._judged(run, orders, i)
             if why is None:
                 passed.append(i)
             else:
@@ -279,6 +277,17 @@ class Limits:
         if refused:
             answer.append(refusals(orders, refused, self._name))
         return tuple(answer)
+
+    def _judged(self, run: Batch | None, orders: Legs, i: int) -> Why | None:
+        """What refuses leg i, its form before its figures; its id, and its symbol if it works, later legs are told."""
+        cancels = orders.action[i] == LegAction.CANCEL
+        if run is None:
+            return None if cancels else _NO_BOOK
+        why = None if cancels else malformed(orders, i, run.symbols, run.ids) or self._refusal(run, orders, i)
+        run.ids.add(int(orders.ids[i]))
+        if why is None and orders.action[i] == LegAction.NEW:
+            run.symbols[int(orders.ids[i])] = int(orders.symbol[i])
+        return why
 
     def _refusal(self, run: Batch, orders: Legs, i: int) -> Why | None:
         """Rule, value and threshold that refuse leg i; None when it passes, and then it counts for later legs."""
@@ -368,6 +377,3 @@ class Limits:
             self._codes = sector_codes(self._sectors)
         if self._seen is not None and fields["seen"] is not None:
             self._seen.load(fields["seen"], before, now)
-
-
-_LEGS = tuple(name for name in Legs.__struct_fields__ if name != "ts")

@@ -96,7 +96,7 @@ def step(gate: Any, k: int, row: Any, batch: Any = None) -> list[Any]:
         if hasattr(gate, method) and (k % 5 == 0 or method == "on_bars"):
             assert getattr(gate, method)(event) is None
     if k in CONTROLS:
-        said.append(gate.on_control(Control(ts=ts, action=CONTROLS[k])))
+        said.append(gate.on_control(Control(ts=ts, action=CONTROLS[k], actor="jo")))
     if k in RELEASED:
         said.append(gate.on_control(Control(ts=ts, action=ControlAction.RESUME, latch=RELEASED[k], actor="jo")))
     said.append(gate.on_book(row[2]))
@@ -213,11 +213,11 @@ def test_rule_46_an_exit_at_the_market_passes_every_gate_that_is_not_halted(make
         step(gate, k, row, legs(ts=where.ts, symbol=[], qty=[]))
         fresh = make(universe())
         fresh.load(gate.save())
-        fresh.on_control(Control(ts=where.ts, action=ControlAction.RESUME))  # of the operator; a trip stays
+        fresh.on_control(Control(ts=where.ts, action=ControlAction.RESUME, actor="jo"))  # of the operator; a trip stays
         fresh.on_book(where)  # what flatten sent is over
         for symbol in np.flatnonzero(where.qty).tolist():
             answer = fresh.on_orders(
-                legs(ts=where.ts, symbol=[symbol], qty=[-where.qty[symbol]], ids=np.array([k], np.uint64))
+                legs(ts=where.ts, symbol=[symbol], qty=[-where.qty[symbol]], ids=np.array([10**6 + symbol], np.uint64))
             )
             rules = [rule for event in answer if isinstance(event, Refusals) for rule in event.rule]
             assert rules in ([], ["halted"])

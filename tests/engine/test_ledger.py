@@ -351,7 +351,7 @@ def test_the_mode_follows_the_controls() -> None:
         (ControlAction.FLATTEN, Mode.HALTED),
         (ControlAction.RESUME, Mode.ACTIVE),
     ]:
-        ledger.on_control(Control(ts=day(0), action=said))
+        ledger.on_control(Control(ts=day(0), action=said, actor="jo"))
         assert ledger.book(day(0)).mode is mode
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from engine.bus import Bus
 from engine.errors import ConfigError
-from engine.events import Approved, Book, Control, ControlAction, Mode, Refusals
+from engine.events import Approved, Book, Control, ControlAction, Mode, Note, Refusals
 from engine.session import Replay, Session
 from engine.universe import universe_of
 from samewire import run
@@ -179,3 +179,15 @@ def test_a_limit_by_sector_is_warned_of_where_the_feed_tells_no_sectors() -> Non
     for feed in ({"use": "sample"}, file | {"sectors": "s.csv"}, file | {"instruments": "i.csv"}):
         assert cautions(load_run(RUN | {"feed": feed, "risk": {"max_sector_net": 0.3}})) == ()
     assert cautions(load_run(RUN | {"feed": file, "risk": {"max_net": 0.3}})) == ()
+
+
+@pytest.mark.parametrize("actor", ["", " ", "risk"])
+async def test_ledger_and_gate_release_for_nobody_who_is_not_named(actor: str) -> None:
+    wiring = prepare(load_run(RUN)).session.wiring
+    bus = Bus(wiring.routes)
+    await bus.feed(Control(ts=1, action=ControlAction.HALT, actor="jo"))
+    said = await bus.feed(Control(ts=2, action=ControlAction.RESUME, actor=actor))
+    assert [event.kind for event in said if isinstance(event, Note)] == ["latch"]
+    assert wiring.ledger.book(3).mode is Mode.HALTED
+    await bus.feed(Control(ts=4, action=ControlAction.RESUME, actor="jo"))
+    assert wiring.ledger.book(5).mode is Mode.ACTIVE

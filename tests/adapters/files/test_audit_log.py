@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.files.audit_file import walk
 from adapters.files.audit_log import AuditLog
-from engine.events import Approved, Control, ControlAction, Fills, Refusals, Reports
+from engine.events import Approved, Control, ControlAction, Fills, Note, Refusals, Reports
 from tests.make import bars, day
 
 NAN = np.nan
@@ -126,6 +126,29 @@ def test_controls_say_who_and_which_latch(tmp_path: Path) -> None:
     ]
     told = {"action": "swap_model", "by": "input", "component": "gbdt", "artefact": "ab" * 16, "actor": "trainer"}
     assert facts(tmp_path / "b", swap, "input") == [("model", told)]
+
+
+def test_what_of_a_control_could_not_be_done_is_told_behind_it(tmp_path: Path) -> None:
+    """Or a release that was refused would read like one."""
+    resume = Control(ts=day(1), action=ControlAction.RESUME, latch="max_drawdown")
+    text = "resume: max_drawdown stays halt: say who releases it (actor)"
+    run = [("input", resume), ("risk", Note(ts=day(1), source="risk", kind="latch", text=text))]
+    told = [(line["kind"], line["facts"]) for line in lines(tmp_path / "a", [run])[2:-1]]
+    assert told == [
+        ("control", {"action": "resume", "by": "input", "latch": "max_drawdown"}),
+        ("latch", {"by": "risk", "text": text}),
+    ]
+
+
+def test_positions_that_stay_are_told_by_name(tmp_path: Path) -> None:
+    symbol, value = np.array([1, 9], np.int32), np.array([3.0, NAN])
+    stay = Note(ts=day(1), source="risk", kind="latch", text="flatten: 2 positions stay", symbol=symbol, value=value)
+    told = {"by": "risk", "text": "flatten: 2 positions stay", "positions": {"BB": 3.0, "#9": None}}
+    assert facts(tmp_path / "a", stay) == [("latch", told)]
+
+
+def test_other_notes_have_no_line(tmp_path: Path) -> None:
+    assert facts(tmp_path / "a", Note(ts=day(1), source="direct", kind="lot", text="no lot"), "direct") == []
 
 
 def test_what_is_no_order_and_no_control_has_no_line(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class GateSession(RuleBasedStateMachine):
         universe = universe_of(NAMES)
         self.make = lambda: Limits(universe=universe, ids=OrderIds("s", "risk"), name="risk", **options)
         self.gate, self.twin = self.make(), self.make()
-        self.ledger = Ledger(universe=universe, cash=50_000.0)
+        self.ledger = Ledger(universe=universe, cash=50_000.0, gate="risk")
         self.plain = Plain(options, [1.0] * 4)
         self.thresholds = {n: 40 * 3600.0 if n == "max_bar_age" else OPTIONS[n] for n in chosen}
         self.thresholds |= dict.fromkeys(chosen & {"restricted", "banned"}, 0.0)
@@ -201,7 +201,7 @@ class GateSession(RuleBasedStateMachine):
         if rng.random() < (0.2 if latches else 0.5):
             action = str(rng.choice(["halt", "reduce_only", "reduce_only", "flatten", "resume"]))
             latch = str(rng.choice(["", "max_daily_loss", "max_drawdown", "x"]))
-        actor = "" if rng.random() < 0.1 else "jo"
+        actor = str(rng.choice(["", " ", "risk"])) if rng.random() < 0.1 else "jo"
         control = Control(ts=self.ts, action=ControlAction(action), latch=latch, actor=actor)
         said = self.ask("on_control", control)
         self.ledger.on_control(control)
@@ -209,7 +209,7 @@ class GateSession(RuleBasedStateMachine):
         if action != "resume":
             told = STRICT[latches.get(latch, action)] > STRICT[action]
             latches[latch] = latches[latch] if told else action
-        elif latch in latches and (actor or not latch):
+        elif latch in latches and actor == "jo":
             del latches[latch]
             self.plain.release(latch)
             told = bool(latches)
@@ -234,7 +234,8 @@ class GateSession(RuleBasedStateMachine):
         ids = np.arange(self.next, self.next + count, dtype=np.uint64)
         self.next += count
         refs = [known[int(rng.integers(len(known)))] if a else 0 for a in action]
-        symbol = [self.open[ref][0] if ref in self.open else s for ref, s in zip(refs, symbol, strict=True)]
+        named = {order: s for order, (s, _) in self.open.items()} | {999: 2}  # of 999, which is none, always the same
+        symbol = [named.get(ref, s) for ref, s in zip(refs, symbol, strict=True)]
         sizes = [
             0.0 if a == 1 else math.nan if a == 2 and not q else q or 10.0 for a, q in zip(action, qty, strict=True)
         ]
@@ -327,7 +328,7 @@ class GateSession(RuleBasedStateMachine):
                 continue
             fresh = self.make()
             fresh.load(self.gate.save())
-            (answer,) = fresh.on_orders(legs(ts=self.ts, symbol=[s], qty=[-room], ids=np.array([77], np.uint64)))
+            (answer,) = fresh.on_orders(legs(ts=self.ts, symbol=[s], qty=[-room], ids=np.array([10**6], np.uint64)))
             assert isinstance(answer, Approved)
 
     @invariant()

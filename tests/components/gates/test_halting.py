@@ -24,7 +24,8 @@ from engine.events import (
     Refusals,
     Timer,
 )
-from engine.latches import Latches
+from engine.ledger import Ledger
+from engine.universe import universe_of
 from tests.components.gates.test_limits import MARK, NAN, ask, gate, working
 from tests.make import book, day, legs
 
@@ -102,6 +103,8 @@ def test_both_limits_may_trip_at_once_and_the_strictest_holds() -> None:
 ASKED = [  # latch and actor of a resume, what is told
     ("", "", "nothing of the operator was set; still REDUCE_ONLY by max_drawdown"),
     ("max_drawdown", "", r"max_drawdown stays reduce_only: say who releases it \(actor\)"),
+    ("max_drawdown", " ", r"max_drawdown stays reduce_only: say who releases it \(actor\)"),
+    ("max_drawdown", "risk", "max_drawdown stays reduce_only: 'risk' is the gate, which releases nothing"),
     ("drawdown", "jo", "drawdown is not set; still REDUCE_ONLY by max_drawdown"),
 ]
 
@@ -118,6 +121,20 @@ def test_a_resume_that_does_not_name_latch_and_actor_releases_nothing_and_is_tol
     assert (note.source, note.kind) == ("risk", "latch")
     assert re.match(f"resume: {told}", note.text)
     assert ask(made, [0], [1])[1] == ["reduce_only"]
+
+
+@pytest.mark.parametrize("action", [HALT, REDUCE, FLATTEN])
+@pytest.mark.parametrize("actor", ["", "  ", "risk"])
+def test_what_the_operator_halted_is_released_by_nobody_who_says_not_who_he_is(
+    action: ControlAction, actor: str
+) -> None:
+    made = gate(book(day(0), MARK))
+    assert command(made, action, actor="jo") == []
+    (note,) = command(made, RESUME, actor=actor)
+    assert (note.kind, note.text.split(":")[:2]) == ("latch", ["resume", f" the operator's own latch stays {action}"])
+    assert ask(made, [0], [1])[1] == ["reduce_only" if action is REDUCE else "halted"]
+    assert command(made, RESUME, actor="jo") == []
+    assert ask(made, [0], [1])[1] == []
 
 
 def test_what_was_released_is_measured_from_there() -> None:
@@ -218,7 +235,7 @@ def test_after_a_release_orders_are_cancelled_anew_at_the_next_halt() -> None:
     made = gate(book(day(0), MARK, **working((7, 0, 5.0))))
     assert [sent.ref.tolist() for sent in command(made, HALT)] == [[7]]
     assert command(made, HALT) == []
-    assert command(made, RESUME) == []
+    assert command(made, RESUME, actor="jo") == []
     assert [sent.ref.tolist() for sent in command(made, REDUCE)] == [[7]]
 
 
@@ -278,7 +295,8 @@ def test_latches_losses_and_cancels_survive_a_restart_at_every_point() -> None:
         answers += [command(made, RESUME, *resumes[k], k=k) for made in (straight, broken) if k in resumes]
         for one, other in zip(answers[::2], answers[1::2], strict=True):
             assert [repr(event) for event in one] == [repr(event) for event in other]
-        assert ask(straight, [0], [1]) == ask(broken, [0], [1])
+        ids = np.array([100 + k], np.uint64)
+        assert ask(straight, [0], [1], ids=ids) == ask(broken, [0], [1], ids=ids)
     assert ask(broken, [0], [1])[1] == []
 
 
@@ -292,23 +310,24 @@ def test_a_restart_with_a_limit_more_begins_its_measure_anew() -> None:
 
 def test_ledger_and_gate_fold_controls_alike() -> None:
     rng = np.random.default_rng(3)
-    made, latches = gate(book(day(0), MARK)), Latches()
+    made, ledger = gate(book(day(0), MARK)), Ledger(universe=universe_of(tuple("ABCD")), cash=1.0, gate="risk")
     modes = set()
     for k in range(300):
         control = Control(
             ts=day(k),
             action=rng.choice(list(ControlAction)),
             latch=str(rng.choice(["", "max_drawdown", "x"])),
-            actor=str(rng.choice(["", "jo"])),
+            actor=str(rng.choice(["", " ", "risk", "jo", "jo", "jo"])),
         )
         made.on_control(control)
-        latches.take(control)
+        ledger.on_control(control)
+        mode = ledger.book(day(k)).mode
         rule = [
             rule
-            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1]))
+            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1], ids=np.array([k], np.uint64)))
             if isinstance(e, Refusals)
             for rule in e.rule
         ]
-        assert rule == {Mode.ACTIVE: [], Mode.REDUCE_ONLY: ["reduce_only"], Mode.HALTED: ["halted"]}[latches.mode]
-        modes.add(latches.mode)
+        assert rule == {Mode.ACTIVE: [], Mode.REDUCE_ONLY: ["reduce_only"], Mode.HALTED: ["halted"]}[mode]
+        modes.add(mode)
     assert modes == set(Mode)

@@ -1,6 +1,7 @@
 """The risk gate: what passes, what is refused and why."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -10,21 +11,26 @@ from hypothesis import strategies as st
 
 from components.gates.limits import Limits
 from components.gates.rules import LIMITS, exits
+from engine.errors import ComponentError
 from engine.events import (
     HOUR_NS,
     ActionKind,
     Actions,
     Approved,
     Book,
+    Children,
     Control,
     ControlAction,
     LegAction,
+    Legs,
     OpenOrders,
+    Orders,
     Reference,
     Refusals,
     Status,
 )
 from engine.ids import OrderIds
+from engine.ledger import Ledger
 from engine.universe import universe_of
 from tests.make import bars, book, day, legs
 
@@ -39,10 +45,21 @@ def gate(where: Book | None = None, **options: Any) -> Limits:
     return made
 
 
+_ASKED: WeakKeyDictionary[Limits, int] = WeakKeyDictionary()  # ids asked for
+
+
 def ask(made: Limits, symbol: list[int], qty: list[float], **columns: Any) -> tuple[list[int], list[str]]:
-    """Ids approved, and `rule` of each refusal."""
+    """Places of the orders that were approved, from 1, or the ids that were given; `rule` of each refusal.
+
+    Ids not given go on from those asked for of the same gate before.
+    """
+    first = 0
+    if "ids" not in columns:
+        first = _ASKED.get(made, 0)
+        _ASKED[made] = first + len(symbol)
+        columns["ids"] = np.arange(first + 1, first + len(symbol) + 1, dtype=np.uint64)
     answer = made.on_orders(legs(ts=day(0), symbol=symbol, qty=qty, **columns))
-    passed = [i for e in answer if isinstance(e, Approved) for i in e.ids.tolist()]
+    passed = [i - first for e in answer if isinstance(e, Approved) for i in e.ids.tolist()]
     return passed, [rule for e in answer if isinstance(e, Refusals) for rule in e.rule]
 
 
@@ -63,7 +80,7 @@ def working(*rows: tuple[int, int, float]) -> dict[str, Any]:
 
 
 def control(action: ControlAction, ts: int = day(0)) -> Control:
-    return Control(ts=ts, action=action)
+    return Control(ts=ts, action=action, actor="jo")
 
 
 def test_an_order_within_all_limits_is_approved_with_the_same_arrays() -> None:
@@ -160,7 +177,7 @@ MORE = [  # options, book columns, columns of the orders, symbol, qty, rule, val
     ({"max_participation": 0.05}, {"qty": [0, 0, 0, 9]}, {}, 3, -9, "", 0, 0),
     ({"max_open_orders": 1}, {}, {}, 0, 1, "", 0, 0),
     ({"max_open_orders": 1}, "working", {}, 0, 1, "max_open_orders", 2, 1),
-    ({"max_open_orders": 1}, "working", {"action": 2, "ref": 7}, 0, 1, "", 0, 0),  # a replace opens none
+    ({"max_open_orders": 1}, "working", {"action": 2, "ref": 7}, 1, 1, "", 0, 0),  # a replace opens none
     ({"max_bar_age": "1h"}, {}, {}, 0, 1, "", 0, 0),
     ({"max_bar_age": "1h"}, {}, {"ts": day(0) + HOUR_NS}, 0, 1, "", 0, 0),
     ({"max_bar_age": "1h"}, {}, {"ts": day(0) + 2 * HOUR_NS}, 0, 1, "max_bar_age", 7200, 3600),
@@ -220,7 +237,8 @@ def test_orders_a_minute_are_counted_in_event_time() -> None:
     made = gate(book(day(0), MARK, qty=[50, 0, 0, 0]), max_orders_per_minute=3)
 
     def rules(after_s: float, count: int, side: int = 1) -> list[str]:
-        orders = legs(ts=day(0) + int(after_s * 10**9), symbol=[0] * count, qty=[side * 1.0] * count)
+        ids = np.arange(count, dtype=np.uint64) + np.uint64(1000 * after_s)
+        orders = legs(ts=day(0) + int(after_s * 10**9), symbol=[0] * count, qty=[side * 1.0] * count, ids=ids)
         return [rule for e in made.on_orders(orders) if isinstance(e, Refusals) for rule in e.rule]
 
     assert rules(0, 2) == []
@@ -586,3 +604,110 @@ def test_a_batch_that_names_symbols_again_is_judged_as_it_is_leg_by_leg(seed: in
     passed, refused = ask(gate(where, **options), symbol, qty)
     # A leg of no symbol at all is refused, and has the gate look at each of the others on its own.
     assert ask(gate(where, **options), [*symbol, 9], [*qty, 1.0]) == (passed, [*refused, "unknown_symbol"])
+
+
+# ---- legs that are not well formed -----------------------------------------------------------------------------------
+
+
+def codes(*values: int) -> Any:
+    return np.array(values, np.int32)
+
+
+def order_ids(*values: int) -> Any:
+    return np.array(values, np.uint64)
+
+
+@pytest.mark.parametrize("name", sorted(set(Legs.__struct_fields__) - {"ts", "symbol"}))
+@pytest.mark.parametrize("kind", [Orders, Children])
+def test_columns_of_different_lengths_are_nobodys_orders(name: str, kind: type[Legs]) -> None:
+    made = gate(book(day(0), MARK), max_order_value=1e9)
+    more = {"parent": order_ids(0)} if kind is Children else {}
+    good = legs(kind, day(0), symbol=[0], qty=[1], **more)
+    wrong = msgspec.structs.replace(good, **{name: np.repeat(getattr(good, name), 2)})
+    before = made.save()
+    with pytest.raises(ComponentError, match=rf"risk: .*columns of {kind.__name__} .*\b{name} 2"):
+        made.on_orders(wrong)
+    assert made.save() == before
+
+
+def test_children_without_a_parent_for_each_are_nobodys_orders() -> None:
+    made = gate(book(day(0), MARK))
+    with pytest.raises(ComponentError, match=r"columns.* parent 1"):
+        made.on_orders(legs(Children, day(0), symbol=[0, 1], qty=[1, 1], parent=order_ids(0)))
+
+
+MALFORMED = [  # columns of three orders of A, B and C, ids refused, rule, value, threshold
+    ({"ids": order_ids(1, 2, 1)}, [1], "duplicate", 2.0, 1.0),
+    ({"ids": order_ids(1, 7, 2)}, [7], "duplicate", 2.0, 1.0),  # open
+    ({"ids": order_ids(1, 5, 2)}, [5], "duplicate", 2.0, 1.0),  # approved since the book
+    ({"action": codes(0, 0, 3)}, [3], "action", 3.0, 2.0),
+    ({"action": codes(-1, 0, 0)}, [1], "action", -1.0, 2.0),
+    ({"kind": codes(0, 7, 0)}, [2], "order_kind", 7.0, 6.0),
+    ({"kind": codes(0, -1, 0)}, [2], "order_kind", -1.0, 6.0),
+    ({"tif": codes(0, 0, 5)}, [3], "time_in_force", 5.0, 4.0),
+    ({"tif": codes(-2, 0, 0)}, [1], "time_in_force", -2.0, 4.0),
+    ({"action": codes(0, 0, 2), "ref": order_ids(0, 0, 7)}, [3], "replace_symbol", 2.0, 0.0),
+    ({"action": codes(0, 2, 0), "ref": order_ids(0, 5, 0)}, [2], "replace_symbol", 1.0, 3.0),
+    ({"action": codes(0, 2, 0), "ref": order_ids(0, 1, 0)}, [2], "replace_symbol", 1.0, 0.0),  # of this very batch
+]
+
+
+@pytest.mark.parametrize("options", [{}, {"max_gross": 10.0, "price_collar": 0.5, "max_open_orders": 9}])
+@pytest.mark.parametrize("row", MALFORMED, ids=lambda row: row[2])
+def test_a_leg_that_is_not_well_formed_is_refused_and_spares_the_others(row: Any, options: dict[str, Any]) -> None:
+    columns, ids, rule, value, threshold = row
+    made = gate(book(day(0), MARK, **working((7, 0, 3.0))), **options)
+    made.on_orders(legs(ts=day(0), symbol=[3], qty=[1], ids=order_ids(5)))
+    given = legs(ts=day(0), symbol=[0, 1, 2], qty=[1, 1, 1], **columns)
+    approved, refused = made.on_orders(given)
+    assert (refused.ids.tolist(), refused.rule) == (ids, (rule,))
+    assert (refused.value.tolist(), refused.threshold.tolist()) == ([value], [threshold])
+    assert sorted([*approved.ids.tolist(), *ids]) == sorted(given.ids.tolist())
+
+
+def test_a_replace_is_not_judged_at_the_mark_of_another_symbol() -> None:
+    """A share of A costs 10, one of D 100: 90 of A would be 900, of D they are 9,000."""
+    made = gate(book(day(0), MARK, **working((7, 3, 3.0))), max_order_value=1000.0)
+    replace = {"action": codes(LegAction.REPLACE), "ref": order_ids(7)}
+    assert ask(made, [0], [90], **replace) == ([], ["replace_symbol"])
+    assert ask(made, [3], [90], **replace) == ([], ["max_order_value"])
+    assert ask(made, [3], [9], **replace) == ([1], [])
+
+
+def test_a_cancel_passes_whatever_its_id_is() -> None:
+    made = gate(book(day(0), MARK, **working((7, 0, 3.0))))
+    assert ask(made, [0, 0], [0, 0], ids=order_ids(7, 7), action=codes(1, 1), ref=order_ids(7, 7)) == ([7, 7], [])
+
+
+def test_a_new_order_with_the_id_of_a_cancel_before_it_is_refused() -> None:
+    made = gate(book(day(0), MARK, **working((7, 0, 3.0))))
+    columns = {"ids": order_ids(9, 9), "action": codes(1, 0), "ref": order_ids(7, 0)}
+    assert ask(made, [0, 0], [0, 1], **columns) == ([9], ["duplicate"])
+
+
+def test_an_id_whose_order_is_over_may_come_again() -> None:
+    made = gate(book(day(0), MARK))
+    assert ask(made, [0], [1], ids=order_ids(5)) == ([5], [])
+    assert ask(made, [0], [1], ids=order_ids(5)) == ([], ["duplicate"])
+    made.on_book(book(day(1), MARK))
+    assert ask(made, [0], [1], ids=order_ids(5)) == ([5], [])
+
+
+def test_the_first_of_two_orders_of_one_id_stays_in_the_ledger() -> None:
+    """Also where the first of a batch is refused: then neither of them works."""
+    ledger = Ledger(universe=universe_of(tuple("ABCD")), cash=1e6)
+    ledger.on_bars(bars(day(0), MARK))
+    made = gate(ledger.book(day(0)), max_order_qty=10)
+    for ids, qty in ((order_ids(5, 5, 6, 6), [1, 2, 11, 3]), (order_ids(5), [4])):
+        for event in made.on_orders(legs(ts=day(0), symbol=[0] * len(ids), qty=qty, ids=ids)):
+            (ledger.on_approved if isinstance(event, Approved) else ledger.on_refusals)(event)
+    orders = ledger.book(day(0)).open_orders
+    assert (orders.ids.tolist(), orders.left.tolist()) == ([5], [1.0])
+
+
+@pytest.mark.parametrize("equity", [np.inf, -np.inf, NAN, 0.0, -1.0])
+@pytest.mark.parametrize("options", [{}, {"max_weight": 0.1}, {"max_gross": 1.0, "max_net": 0.1}])
+def test_without_a_positive_finite_equity_nothing_but_exits_passes(equity: float, options: dict[str, Any]) -> None:
+    made = gate(msgspec.structs.replace(book(day(0), MARK, qty=[5, 0, 0, 0]), equity=equity), **options)
+    assert ask(made, [1, 2], [1, 1]) == ([], ["equity"] * 2)
+    assert ask(made, [0, 1], [-5, 1])[1] == ["equity"]
