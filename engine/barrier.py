@@ -13,6 +13,7 @@ from engine.protocols import Optimizer, Strategy
 from engine.state import encode_hook, ext_hook, pack, unpack
 
 _VERSION = 1
+_FLOAT = np.dtype(np.float64)
 
 
 class DueModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +126,8 @@ class Barrier:
         if len(signal.value) != self._n:
             cause = f"its signal has {len(signal.value)} values, not {self._n}"
             raise ComponentError(signal.source, "Bars", signal.ts, cause)
+        if getattr(signal.value, "dtype", None) is not _FLOAT:
+            check_values(signal)
         before, self._latest[place] = self._latest[place], signal
         if not self._waited[place] or (before is not None and before.ts == signal.ts):
             return None
@@ -237,6 +240,14 @@ class Barrier:
         book = _books.decode(fields["book"]) if fields["book"] else None
         self._book = book if book is not None and len(book.qty) == self._n else None  # the next slice brings another
         self._missing.clear()
+
+
+def check_values(signal: Signal) -> None:
+    """Raises ComponentError, naming the model, where the values of its signal are no float64: only those have a NaN."""
+    kind = getattr(signal.value, "dtype", type(signal.value).__name__)
+    if kind != _FLOAT:
+        cause = f"its signal has values of {kind}, not float64; make them so, e.g. value.astype(np.float64)"
+        raise ComponentError(signal.source, "Bars", signal.ts, cause)
 
 
 def followed(target: Target, actions: Actions) -> Target:

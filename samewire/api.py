@@ -8,10 +8,12 @@ from typing import Any
 
 from engine.clock import SystemClock
 from samewire.execute import execute
+from samewire.hiding import hider
 from samewire.prepare import Prepared, Progress, prepare
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import load_run
+from samewire.scrubbing import raise_scrubbed
 
 RunLike = RunFile | Path | str | Mapping[str, Any]
 
@@ -76,4 +78,8 @@ def run(
 
 def open_session(run_file: RunLike, *, overrides: Sequence[str] = ()) -> Prepared:
     """A session that is ready but has not run: tap `.bus`, then `await .run()`."""
-    return prepare(_loaded(run_file, overrides))
+    loaded = _loaded(run_file, overrides)
+    try:
+        return prepare(loaded)
+    except BaseException as error:  # noqa: BLE001 - raised again without secrets
+        raise_scrubbed(error, hider())

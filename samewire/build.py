@@ -47,7 +47,7 @@ def construct(component: Component, given: Given) -> Any:
         value = component.options.get(name, _ABSENT)
         value = built(value, lambda nested: construct(nested, given))
         value = revealed(value, f"{component.where}: {component.group} {component.use!r}: {name}")
-        if hints.get(name) is Table and isinstance(value, Path):
+        if isinstance(value, Path) and _is_table(hints.get(name)):
             value = _table(value, given)
         if value is _ABSENT:
             value = _handed(name, hints.get(name), component, given)
@@ -64,6 +64,11 @@ def construct(component: Component, given: Given) -> Any:
 
 
 _ABSENT: Any = inspect.Parameter.empty
+
+
+def _is_table(hint: Any) -> bool:
+    """Whether a path that was given for this type is read before it is handed on: a table, or nothing."""
+    return hint is Table or Table in get_args(hint)
 
 
 def _table(path: Path, given: Given) -> Table:

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# Comparing takes the product of both: beyond these there is no suggestion, however many mistakes a file has.
+LENGTH_MAX, NAMES_MAX = 100, 500
+
 
 def closest(word: str, names: Iterable[str]) -> str:
     """The nearest name, or the empty text when none is near.
@@ -10,7 +13,9 @@ def closest(word: str, names: Iterable[str]) -> str:
     >>> closest("num_leafs", ["num_leaves", "seed"]), closest("zzz", ["seed"])
     ('num_leaves', '')
     """
-    known = {name.lower(): name for name in names}
+    known = {name.lower(): name for name in names} if len(word) <= LENGTH_MAX else {}
+    if len(known) > NAMES_MAX:
+        return ""
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return known[near[0]] if near else ""
 

@@ -1,6 +1,7 @@
 """What is wrong with a run file: where, what was found, what was expected, what may have been meant."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from engine.errors import ConfigError
 
 SET = "--set"  # how the name of an override begins
 LINE_MAX = 160  # of a source line that is shown
+TEXT_MAX, RULE_MAX = 200, 1_000  # characters of what was found, and of what was expected, that are shown
+SHOWN_MAX = 100  # problems of one file that are shown; all are counted
 
 CODES = {
     "E100": "the file cannot be read",
@@ -55,6 +58,15 @@ class Where:
         return f"{shown_path(self.origin.name)}:{self.line}:{self.column}"
 
 
+def cut(text: str, most: int = TEXT_MAX) -> str:
+    """A text as long as it may be shown.
+
+    >>> cut("abcdefgh", 6)
+    'abc...'
+    """
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def shown_path(name: str) -> str:
     """A path as the user would write it: relative where it lies below the working directory."""
     here = os.getcwd() + os.sep
@@ -76,7 +88,7 @@ class Problem:
 
     @property
     def said(self) -> str:
-        return self.title or CODES[self.code]
+        return cut(self.title or CODES[self.code])
 
     def as_json(self) -> dict[str, Any]:
         where = self.where
@@ -85,20 +97,24 @@ class Problem:
             "file": SET if where.origin.name.startswith(SET) else shown_path(where.origin.name),
             "line": where.line or None,
             "column": where.column or None,
-            "path": self.path,
+            "path": cut(self.path),
             "problem": self.said,
-            "got": self.got,
-            "expected": self.expected,
-            "hint": self.hint or None,
+            "got": cut(self.got),
+            "expected": cut(self.expected, RULE_MAX),
+            "hint": cut(self.hint, RULE_MAX) or None,
         }
 
     def __str__(self) -> str:
         head = f"{self.code} {self.where}"
-        lines = [f"{head}  {self.path}  {self.said}" if self.path else f"{head}  {self.said}"]
+        lines = [f"{head}  {cut(self.path)}  {self.said}" if self.path else f"{head}  {self.said}"]
         lines += _caret(self.where)
-        for label, text in (("got", self.got), ("expected", self.expected), ("help", self.hint)):
+        for label, text, most in (
+            ("got", self.got, TEXT_MAX),
+            ("expected", self.expected, RULE_MAX),
+            ("help", self.hint, RULE_MAX),
+        ):
             if text:
-                lines.append(f"     {label:<9} {text}")
+                lines.append(f"     {label:<9} {cut(text, most)}")
         return "\n".join(lines)
 
 
@@ -115,21 +131,29 @@ def _caret(where: Where) -> list[str]:
 
 
 class RunFileErrors(ConfigError):  # noqa: N818 - it holds several
-    """All problems of a run file at once, sorted by line."""
+    """The problems of a run file at once, sorted by line: the first SHOWN_MAX, and how many there are in all."""
 
-    def __init__(self, name: str, problems: list[Problem]) -> None:
+    def __init__(self, name: str, problems: list[Problem], count: int = 0) -> None:
         self.name = name
-        self.problems = tuple(sorted(problems, key=_place))
-        count = len(problems)
+        self.problems = first_of(problems)
+        self.count = count = max(count, len(problems))
         head = f"{count} problem{'s' if count != 1 else ''} in {shown_path(name)} - nothing was started"
-        super().__init__("\n\n".join([head, *(str(problem) for problem in self.problems)]))
+        more = count - len(self.problems)
+        foot = [f"and {more:,} more problem{'s' if more != 1 else ''}"] if more else []
+        super().__init__("\n\n".join([head, *(str(problem) for problem in self.problems), *foot]))
 
     def as_json(self) -> dict[str, Any]:
         return {
             "ok": False,
             "file": shown_path(self.name),
+            "count": self.count,
             "problems": [problem.as_json() for problem in self.problems],
         }
+
+
+def first_of(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Those that are shown, by their place."""
+    return tuple(sorted(problems, key=_place)[:SHOWN_MAX])
 
 
 def _place(problem: Problem) -> tuple[bool, str, int, int, str]:

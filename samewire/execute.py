@@ -19,7 +19,7 @@ from engine.errors import ConfigError, DataError
 from engine.protocols import Bookkeeping, Issue, Table
 from engine.session import merge
 from samewire.auditing import begin_audit, end_audit, open_audit
-from samewire.hiding import hider, scrub
+from samewire.hiding import hider
 from samewire.instruments import facts_of
 from samewire.pacing import AT_ONCE, Manner, Paced
 from samewire.places import relative_text
@@ -28,6 +28,7 @@ from samewire.provenance import provenance
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, dump_run, resolved
+from samewire.scrubbing import raise_scrubbed
 from samewire.summary import Run, summarise
 from samewire.trade_tables import Traded, derive
 
@@ -70,11 +71,10 @@ async def execute(
         if directory is None or out is None:
             return Result(None, result.summary, result.tables | _tables(folder))
         return _finish(result, directory, out, overwrite)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - raised again without secrets
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
-        scrub(error, hider())
-        raise
+        raise_scrubbed(error, hider())
     finally:
         for file in filter(None, (journal_file, audit)):
             file.close()

@@ -1,16 +1,20 @@
 """Hides the secrets that were read in whatever a command or a run writes: logs, records, reports, errors."""
 
+import base64
 import contextlib
+import html
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from engine.secret import HIDDEN
 
 _DIGEST, _DIGEST_LEAST = re.compile(r"[0-9a-f]{16,}\Z"), 16
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
 _LINE_LEAST = 12  # of a secret of several lines: each line as long as this is hidden by itself
 
 
@@ -23,15 +27,9 @@ class Hider:
 
     def add(self, value: str) -> None:
         lines = [line for line in value.splitlines() if len(line) >= _LINE_LEAST]
-        for text in (value, *lines):
-            quoted = (
-                repr(text)[1:-1],
-                json.dumps(text)[1:-1],
-                json.dumps(text, ensure_ascii=False)[1:-1],
-                quote(text, safe=""),
-            )
-            self._texts += [form for form in (text, *quoted) if form not in self._texts]
-        self._texts.sort(key=len, reverse=True)  # the longest first: one may begin like another
+        forms = {form for text in (value, *lines) for form in _quoted(text)} | set(_encoded(value))
+        forms.update(self._texts)
+        self._texts = sorted(forms, key=lambda form: (-len(form), form))  # one may begin like another
 
     def __bool__(self) -> bool:
         return bool(self._texts)
@@ -55,6 +53,27 @@ class Hider:
         return value
 
 
+def _quoted(text: str) -> Iterator[str]:
+    """The text as it stands, and as Python, JSON, addresses and HTML write it within quotes."""
+    raw = text.encode("utf-8", "surrogateescape")
+    yield from (text, repr(text)[1:-1], repr(text + "'\"")[1:-4], repr(raw)[2:-1], repr(raw + b"'\"")[2:-4])
+    yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    for form in (quote(raw, safe=""), quote(raw), quote_plus(raw), quote_plus(raw, safe="/")):
+        yield from (form, _PERCENT.sub(lambda found: found[0].lower(), form))
+    for form in (html.escape(text), html.escape(text, quote=False)):
+        yield from (form, form.replace("&#x27;", "&#39;"), form.replace("&#x27;", "'"))
+
+
+def _encoded(text: str) -> Iterator[str]:
+    """The text in hexadecimal digits and in base64, wherever it stands in what was encoded."""
+    raw = text.encode("utf-8", "surrogateescape")
+    yield from (raw.hex(), raw.hex().upper())
+    for before in range(3):
+        first, last = (before * 8 + 5) // 6, (before + len(raw)) * 8 // 6  # characters that are of the text alone
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(bytes(before) + raw).decode()[first:last]
+
+
 _CURRENT: ContextVar[Hider | None] = ContextVar("hider", default=None)
 
 
@@ -76,27 +95,18 @@ def begin_hiding() -> None:
 
 @contextlib.contextmanager
 def hiding() -> Iterator[Hider]:
-    """Within it there is one hider, and it is gone afterwards."""
+    """Within it there is one hider, which Python's warnings pass too, and it is gone afterwards."""
     found = Hider(scoped=True)
     token = _CURRENT.set(found)
+    before = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        before(found(str(message)), category, filename, lineno, file, line)
+
+    warnings.showwarning = show
     try:
         yield found
     finally:
         _CURRENT.reset(token)
-
-
-def scrub(error: BaseException, hide: Hider) -> None:
-    """Hides secrets in the messages of an error and of those that it came from, as far as they can be changed."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        at = waiting.pop()
-        if at is None or any(at is known for known in seen) or not hide:
-            continue
-        seen.append(at)
-        waiting += [at.__cause__, at.__context__, *getattr(at, "exceptions", ())]
-        with contextlib.suppress(Exception):
-            at.args = hide.inside(at.args)
-        for key, value in list(getattr(at, "__dict__", {}).items()):
-            with contextlib.suppress(Exception):
-                setattr(at, key, hide.inside(value))
+        if warnings.showwarning is show:
+            warnings.showwarning = before

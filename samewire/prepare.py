@@ -21,6 +21,7 @@ from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.hiding import begin_hiding, hider
 from samewire.run_file import ModelSpec, RunFile
+from samewire.scrubbing import raise_scrubbed
 from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
 from samewire.walk import Walk
@@ -64,8 +65,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
         With `instead`, of these sources in place of its own.
         """
-        await self.warm_up()
-        return await self.session.run(*(instead or self.sources))
+        try:
+            await self.warm_up()
+            return await self.session.run(*(instead or self.sources))
+        except BaseException as error:  # noqa: BLE001 - raised again without secrets
+            raise_scrubbed(error, hider())
 
     async def warm_up(self) -> int:
         """Feeds the slices before the start to features, models and risk estimates; nobody decides on them.

@@ -15,7 +15,7 @@ from samewire.places import joined
 from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
-from samewire.secret_text import SecretRef, holds_secret
+from samewire.secret_text import SecretRef, holds_secret, holds_text
 from samewire.signatures import (
     PARTS,
     Schema,
@@ -28,6 +28,7 @@ from samewire.signatures import (
     type_text,
 )
 from samewire.trial import trial
+from samewire.written_out import refuse_named
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
 # What the class of a group must define; one of the names in a tuple is enough.
@@ -170,6 +171,8 @@ class Reader:
         if values is None or len(self.problems) > before:
             return None
         given = {field.alias: getattr(values, key) for key, field in schema.model.model_fields.items()}
+        texts = {key: value for key, value in given.items() if holds_text(schema.hints.get(str(key)))}
+        refuse_named(texts, own, spot.path, self.problems)
         options = {key: _placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
         ordered = {key: options[key] for key in schema.keys if key in options}
         made = Component(

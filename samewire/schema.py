@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samewire import overrides as changes
-from samewire.closest import closest
+from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
 from samewire.intervals import with_intervals
@@ -238,7 +238,7 @@ class _Assembly:
         if keys.features is not None and keys.features not in (*features, *BUILT_IN["features"]):
             near = closest(keys.features, [*features, *BUILT_IN["features"]])
             hint = f'did you mean "{near}"?' if near else ""
-            known = ", ".join(dict.fromkeys([*features, *BUILT_IN["features"]]))
+            known = listed(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
         artefact: Path | None = placed(keys.artefact, own.values.get("artefact"))

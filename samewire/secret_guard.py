@@ -1,10 +1,12 @@
 """Keeps secrets out of the record of a session."""
 
 from collections.abc import Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args, get_type_hints
 
 from engine.errors import ComponentError, ConfigError
-from engine.events import Control, Event, Note
+from engine.event_columns import PLANS, Plan
+from engine.events import Event
 from samewire.hiding import Hider
 from samewire.run_file import RunFile
 from samewire.schema import resolved
@@ -41,11 +43,30 @@ class Guard:
 
     def __init__(self, hide: Hider) -> None:
         self._hide = hide
+        self._clean: set[str] = set()  # names and the like come again with every slice
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        clean = self._clean
         for origin, event in zip(origins, events, strict=True):
-            if isinstance(event, Note | Control) and self._hide:
-                texts = [value for key in event.__struct_fields__ if isinstance(value := getattr(event, key), str)]
-                if any(self._hide(text) != text for text in texts):
-                    cause = "a secret stands in its text; write what it is for, never the secret itself"
-                    raise ComponentError(origin, type(event).__name__, event.ts, cause)
+            for key in _TEXTS[event.__class__]:
+                value = getattr(event, key)
+                for text in (value,) if isinstance(value, str) else value:
+                    if text not in clean:
+                        self._look(origin, event, text)
+
+    def _look(self, origin: str, event: Event, text: str) -> None:
+        if self._hide(text) != text:
+            cause = "a secret stands in its text; write what it is for, never the secret itself"
+            raise ComponentError(origin, type(event).__name__, event.ts, cause)
+        if len(self._clean) < _KEPT and len(text) <= _LENGTH_KEPT:
+            self._clean.add(text)
+
+
+def _texts_of(plan: Plan) -> tuple[str, ...]:
+    """Fields that hold text, or a tuple of texts."""
+    hints = get_type_hints(plan.kind)
+    return tuple(name for name in plan.plain if hints[name] is str or str in get_args(hints[name]))
+
+
+_TEXTS: MappingProxyType[type[Any], tuple[str, ...]] = MappingProxyType({k: _texts_of(p) for k, p in PLANS.items()})
+_KEPT, _LENGTH_KEPT = 4096, 256

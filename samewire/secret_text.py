@@ -21,13 +21,44 @@ BYTES_MAX = 65_536  # of a file that holds a secret
 LEAST = 6  # characters: anything shorter could not be hidden without hiding half of every text
 _REFERENCE = re.compile(r"\$\{(env|file):([^{}\n]+)\}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# What an option is called whose value must be a Secret.
+# What an option is called whose value must be a Secret: by its last word, so token_bucket and author are none.
 NAMED_SECRET = re.compile(
-    r"(?:^|[_.-])(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|credentials?)"
-    r"(?:$|[_.-])",
-    re.I,
+    r"(?i)(?:^|[_.-]|(?-i:(?<=[a-z0-9])(?=[A-Z])))"
+    r"(?:passw(?:or)?ds?|pwd|passphrases?|secrets?|tokens?|(?:api|access|private|secret)[_-]?keys?|credentials?"
+    r"|auth|authorization|bearer)"
+    r"(?:[_-]?(?:[0-9]{1,3}|old|new|live|paper|prod|test|main|backup|text|value))?$"
 )
 IN_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:([^\s/@]+)@")
+# Within a text: `password=...` of a connection string or an address. A word is looked at once, from its beginning.
+_ASSIGNED = re.compile(
+    r"(?<![A-Za-z0-9_.-])([A-Za-z][A-Za-z0-9_.-]{0,63})[ ]{0,3}=[ ]{0,3}(?!\$\{|\[hidden\])"
+    r"(\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
+)
+_SCHEMES = frozenset(("none", "basic", "digest", "bearer", "ntlm", "kerberos", "oauth", "oauth2", "mtls", "tls", "iam"))
+
+
+def in_clear(text: str) -> list[str]:
+    """The secrets that stand within a text: the password of an address, values with the name of a secret.
+
+    >>> in_clear("host=h password=opensesame"), in_clear("https://h/x?token_bucket=opensesame&limit=5")
+    (['opensesame'], [])
+    """
+    found = [match[1] for match in IN_ADDRESS.finditer(text)]
+    if "=" not in text:
+        return found
+    assigned = ((match[1], match[2].strip("\"'")) for match in _ASSIGNED.finditer(text))
+    return found + [value for name, value in assigned if value and NAMED_SECRET.search(name) and not plain_word(value)]
+
+
+def plain_word(value: str) -> bool:
+    """Whether a text is no secret whatever it is called: a number, a boolean, nothing, a kind of login, a reference."""
+    if _REFERENCE.match(value) or value.lower() in ("", "~", "null", "true", "false", "yes", "no", *_SCHEMES):
+        return True
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 class SecretRef(msgspec.Struct, frozen=True):
@@ -72,6 +103,11 @@ def holds_secret(hint: Any) -> bool:
     return hint is Secret or any(holds_secret(inner) for inner in get_args(hint))
 
 
+def holds_text(hint: Any) -> bool:
+    """Whether a value of this type is a text or has one in it; a choice of given words is none."""
+    return hint is str or any(holds_text(inner) for inner in get_args(hint))
+
+
 def revealed(value: Any, said: str) -> Any:
     """The value of an option with its secrets read. ConfigError, beginning with `said`, for one that is not there.
 
@@ -97,6 +133,8 @@ def _read(ref: SecretRef, said: str) -> str:
         text, missing = _of_file(ref.path, f"{said}: {shown}"), "the file is empty; write the secret into it"
     if not text:
         raise ConfigError(f"{said}: {shown}: {missing}")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # bytes of the environment that are no text
+        raise ConfigError(f"{said}: {shown}: it is no text in UTF-8; write the secret as text")
     if len(text) < LEAST:
         raise ConfigError(
             f"{said}: {shown}: it has fewer than {LEAST} characters, too few to be hidden; take a longer one"

@@ -102,7 +102,7 @@ def schema_of(kind: type[Any], group: str) -> Schema:
     }
     model = create_model(kind.__name__, __config__=_CONFIG, **fields)
     raw = {name: Path if hints[name] is Table else hints[name] for name in plain}
-    table = any(hints.get(name) is Table for name in parameters)
+    table = any(Table in (hint := hints.get(name), *get_args(hint)) for name in parameters)
     return Schema(kind.__name__, raw, slots, model, frozenset(handed), table)
 
 

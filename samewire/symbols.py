@@ -1,7 +1,7 @@
 """Symbols that a run file names: those the feed is known not to have are told before anything is read."""
 
 from samewire.closest import closest
-from samewire.diagnostics import Problem
+from samewire.diagnostics import SHOWN_MAX, Problem
 from samewire.run_file import Component, RunFile, nested_in
 from samewire.yaml_text import Entries, Items
 
@@ -27,8 +27,8 @@ def known_symbols(feed: Component) -> tuple[str, ...]:
 def unknown_symbols(run: RunFile, root: Entries) -> list[Problem]:
     """Names in the lists of the gate that are no symbols of the feed, each at its place."""
     asked = [(key, name) for key in _LISTS for name in run.risk.options.get(key) or ()]
-    known = known_symbols(run.feed) if asked and run.risk.use == "limits" else ()
-    found = []
+    known = dict.fromkeys(known_symbols(run.feed) if asked and run.risk.use == "limits" else ())
+    found: list[Problem] = []
     for key in _LISTS if known else ():
         names = run.risk.options.get(key) or ()
         section = root.values.get("risk")
@@ -36,7 +36,7 @@ def unknown_symbols(run: RunFile, root: Entries) -> list[Problem]:
         for i, name in enumerate(names):
             if name not in known:
                 where = node.items[i].where if isinstance(node, Items) else run.risk.where
-                near = closest(name, known)
+                near = closest(name, known) if len(found) < SHOWN_MAX else ""
                 hint = f'did you mean "{near}"?' if near else ""
                 expected = f"a symbol of the feed, of which there are {len(known)}"
                 found.append(Problem("E111", where, f"risk.{key}[{i}]", name, expected, hint))

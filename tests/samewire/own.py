@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,8 @@ class Guarded:
                 raise ConnectionError(f"retry with {clear!r}")
             except ConnectionError:
                 logging.getLogger("guarded").exception("lost the line")
+        if self._fail == "warn":
+            warnings.warn(f"key {clear}", stacklevel=1)
         if self._fail == "slice":
             try:
                 raise LookupError(f"no session for {clear}")
