@@ -31,6 +31,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     ts: int | None = None
     gone: bool = False
     seed: int = 0
+    nth: int = 0  # of all cuts: two in a row share out which later flags they turn
 
     @property
     def said(self) -> str:
@@ -161,7 +162,7 @@ def _feed(component: Component, cut: Cut) -> Component:
     """A feed that reads for itself is altered; one made of others works on altered ones, and is tested with them."""
     if _within(component):
         return component
-    options = {"of": component, "after": cut.ts, "gone": cut.gone, "seed": cut.seed}
+    options = {"of": component, "after": cut.ts, "gone": cut.gone, "seed": cut.seed, "nth": cut.nth}
     return replace(component, use=_FEED, options=options)
 
 

@@ -176,7 +176,9 @@ class _Search:
 
     async def follow(self) -> None:
         """Runs it over other futures; adds a finding where it leaves the trail."""
-        futures = [Cut(ts=ts, gone=gone, seed=self._seed) for ts in self._cuts for gone in (False, True)]
+        futures = [
+            Cut(ts=ts, gone=gone, seed=self._seed, nth=k) for k, ts in enumerate(self._cuts) for gone in (False, True)
+        ]
         for k, cut in enumerate(futures):
             at = cut.ts or 0
             self._say(at, sum(ts <= at for ts in self._slices), (k + 1) / (len(futures) + 1))
