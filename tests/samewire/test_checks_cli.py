@@ -82,17 +82,76 @@ def test_what_peeks_in_json(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_is_opened_and_stands_in_no_option_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["lookahead", "warmup"])
+def test_only_modules_that_are_allowed_are_imported(command: str, tmp_path: Path) -> None:
+    """A module that leaves a mark when it is imported, named by a run file from a stranger."""
+    (tmp_path / "stranger.py").write_text("import pathlib\npathlib.Path('imported').touch()\nclass Mine: ...\n")
+    path = written(tmp_path, HONEST | {"models": [{"name": "mine", "use": "stranger:Mine"}]})
+    ran = samewire(command, path, "--allow", "built-in", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "stranger" in ran.stderr
+    assert not (tmp_path / "imported").exists()
+    mine = written(tmp_path, PEEKS if command == "lookahead" else SHORT)
+    ran = samewire(command, mine, "--allow", "tests.samewire.peeking", "--quiet", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+
+
+def unproven(folder: Path, run: dict[str, Any], *more: str) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, words and JSON of a run that cannot be looked at as a whole."""
+    path = written(folder, run)
+    ran = samewire("lookahead", path, "--quiet", "--cuts", "1", *more, cwd=folder)
+    said = samewire("lookahead", path, "--quiet", "--cuts", "1", "--format", "json", *more, cwd=folder)
+    assert said.returncode == ran.returncode
+    assert ran.stderr == said.stderr == ""
+    return ran.returncode, ran.stdout, json.loads(said.stdout)
+
+
+def test_a_file_that_is_opened_and_stands_in_no_option_leaves_it_unproven(tmp_path: Path) -> None:
     (tmp_path / "known.csv").write_text("date,close\n2018-12-31,17.5\n")
-    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}
-    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "1", cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    assert (
-        "note: known.csv was opened and stands in no option: what it knows of the future was left as it is"
-        in ran.stdout
+    code, words, said = unproven(tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]})
+    note = "known.csv was opened and stands in no option: what it knows of the future was left as it is"
+    assert (code, said["ok"], said["proven"], said["unproven"], said["findings"]) == (1, False, False, [note], [])
+    head = "run.yaml: not proven: 1 input could not be altered, and nothing knew the others\n"
+    assert words.startswith(head)
+    assert f"note: {note}\nlook at these yourself, then say --accept-unproven\n" in words
+    code, words, said = unproven(
+        tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}, "--accept-unproven"
     )
-    honest = samewire("lookahead", written(tmp_path, HONEST), "--quiet", "--cuts", "1", cwd=tmp_path)
-    assert "note:" not in honest.stdout
+    assert (code, said["ok"], said["proven"], said["unproven"]) == (0, True, False, [note])
+    assert words.startswith(head)
+    assert words.endswith(f"note: {note}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '[{"date": "2018-12-31", "close": 17.5}]'),
+        ("a.csv", "symbol,close\nCO01,1.0\n"),
+        ("a.csv", "date,close\n31/12/2018,1.0\n"),
+    ],
+)
+def test_a_file_in_which_nothing_tells_when_leaves_it_unproven(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ManyFiles", "paths": [str(tmp_path / name)]}]}
+    code, words, said = unproven(tmp_path, run)
+    assert (code, said["proven"]) == (1, False)
+    assert f"nothing tells what is later in models[0].paths: {name}; it was left as it is" in words
+    assert unproven(tmp_path, run, "--accept-unproven")[0] == 0
+
+
+def test_what_knows_the_future_fails_whatever_is_accepted(tmp_path: Path) -> None:
+    code, words, said = unproven(tmp_path, PEEKS, "--accept-unproven")
+    assert (code, said["ok"], said["proven"]) == (1, False, True)
+    assert words.startswith("run.yaml: 1 component knew")
+
+
+def test_what_can_be_looked_at_as_a_whole_is_proven(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,close\n2018/12/30,1.5\n2018/12/31,17.5\n")
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ManyFiles", "paths": [str(tmp_path / "a.csv")]}]}
+    code, words, said = unproven(tmp_path, run)
+    assert (code, said["ok"], said["proven"], said["unproven"]) == (0, True, True, [])
+    assert "note:" not in words
+    assert "--accept" not in words
 
 
 def test_the_seed_draws_other_cuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
