@@ -1,8 +1,11 @@
 """`samewire lookahead`: does anything in this run know what is still to come?"""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json, table
 
@@ -11,15 +14,33 @@ if TYPE_CHECKING:
     from samewire.run_file import RunFile
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What is looked at, and how closely."""
+
+    cuts: Annotated[int, Parameter(help="Instants after which the future is changed, and taken away.")] = 4
+    seed: Annotated[int, Parameter(help="What cuts and changes are drawn from.")] = 0
+    slices: Annotated[int, Parameter(help="Slices of the session that are looked at, 0 = all of it.")] = 250
+    fresh: Annotated[
+        bool,
+        Parameter(help="Also in a process of its own: finds what is kept on classes and modules.", negative=""),
+    ] = False
+    accept_unproven: Annotated[
+        bool,
+        Parameter(help="Exit with 0 though an input could not be altered; it is said all the same.", negative=""),
+    ] = False
+
+
+PLAIN = Asked()
+
+
 def lookahead(
     run_file: Path,
     /,
     *,
     taken: Taken = AS_IT_STANDS,
-    cuts: int = 4,
-    seed: int = 0,
-    slices: int = 250,
-    accept_unproven: bool = False,
+    asked: Asked = PLAIN,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over other futures and names what knew them: the component and its first event that moved.
@@ -30,14 +51,6 @@ def lookahead(
     ----------
     run_file
         The YAML file.
-    cuts
-        Instants after which the future is changed, and taken away.
-    seed
-        What cuts and changes are drawn from.
-    slices
-        Slices of the session that are looked at, 0 = all of it.
-    accept_unproven
-        Exit with 0 although an input could not be altered; what it was is said all the same.
     """
     from engine.clock import SystemClock
     from engine.errors import ConfigError
@@ -45,14 +58,16 @@ def lookahead(
     from samewire.opened import watching
     from samewire.progress import showing
 
-    for name, value, least in (("--cuts", cuts, 1), ("--seed", seed, 0), ("--slices", slices, 0)):
+    for name, value, least in (("--cuts", asked.cuts, 1), ("--seed", asked.seed, 0), ("--slices", asked.slices, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
     with watching() as opened, showing(SystemClock(), quiet=output.quiet) as show:
         run = taken.load(run_file)
-        verdict = asyncio.run(look_ahead(run, cuts=cuts, seed=seed, slices=slices, on_progress=show))
+        verdict = asyncio.run(
+            look_ahead(run, cuts=asked.cuts, seed=asked.seed, slices=asked.slices, fresh=asked.fresh, on_progress=show)
+        )
     notes = notes_of(verdict, opened.unnamed(run_file, run))
-    accepted = accept_unproven or not notes
+    accepted = asked.accept_unproven or not notes
     if output.json:
         said = {"proven": not notes, "unproven": list(notes), "opened": list(opened.unnamed(run_file, run))}
         say_json(as_json(run_file, run, verdict) | said | {"ok": accepted and not verdict.findings})
@@ -117,6 +132,8 @@ def _told(finding: "Finding", run: "RunFile") -> list[str]:
     rows += [("cut", f"{iso(finding.cut.ts or 0)[:19]}Z, {finding.cut.said} (seed {finding.cut.seed})")]
     if finding.through is not None:
         rows += [("known by", f"{finding.through.place}: {shown_path(finding.through.text)}")]
+    if finding.kept and finding.repeatable:
+        rows += [("known by", "what an earlier run left in the process, such as a cache on a class or a module")]
     if not finding.repeatable:
         rows += [("but", "it differs between two runs over one history too: first find what it draws or reads anew")]
     width = max(len(left) for left, _ in rows)
