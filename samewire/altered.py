@@ -31,6 +31,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     ts: int | None = None
     gone: bool = False
     seed: int = 0
+    nth: int = 0  # of all cuts: two in a row share out which later flags they turn
 
     @property
     def said(self) -> str:
@@ -50,7 +51,7 @@ class Alteration(msgspec.Struct, frozen=True, kw_only=True):
     """What to do to which channel. `tables` are the user's own, by path, as they were read."""
 
     cut: Cut
-    tables: Mapping[str, Table]
+    tables: Mapping[str, Table]  # of one that is missing the file is altered
     folder: Path  # for files with another future, a fresh one each time
     close: str | None = None  # when rows of files with dates become known
     only: str | None = None  # the place of the one channel to alter, None = all
@@ -161,7 +162,7 @@ def _feed(component: Component, cut: Cut) -> Component:
     """A feed that reads for itself is altered; one made of others works on altered ones, and is tested with them."""
     if _within(component):
         return component
-    options = {"of": component, "after": cut.ts, "gone": cut.gone, "seed": cut.seed}
+    options = {"of": component, "after": cut.ts, "gone": cut.gone, "seed": cut.seed, "nth": cut.nth}
     return replace(component, use=_FEED, options=options)
 
 
@@ -170,7 +171,9 @@ def _option(key: str, value: Any, hints: Mapping[str, Any], place: str, how: Alt
     cut = how.cut if how.only in (None, spot) else Cut()
     if hints.get(key) is Table and isinstance(value, Path):
         table = how.tables.get(str(value))
-        return value if table is None else _table(table, spot, cut, how)
+        if table is None:  # not read yet: what reads it finds a file with another future
+            return value if cut.ts is None else _copied(value, spot, cut, how)
+        return _table(table, spot, cut, how)
     return _with_paths(value, lambda path: _copied(path, spot, cut, how))
 
 

@@ -39,6 +39,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""  # what it raised with another future
     cut: Cut
     through: Channel | None = None  # what it knows it by, None = by more than one together
+    kept: bool = False  # True: by what an earlier run left in the process, such as a cache on its class
     repeatable: bool = True  # False: two runs over one history differ as well, so it need not be look-ahead
 
 
@@ -55,18 +56,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def look_ahead(
-    run: RunFile, *, cuts: int = CUTS, seed: int = 0, slices: int = SLICES, on_progress: _Tell | None = None
+    run: RunFile,
+    *,
+    cuts: int = CUTS,
+    seed: int = 0,
+    slices: int = SLICES,
+    fresh: bool = False,
+    on_progress: _Tell | None = None,
 ) -> Verdict:
     """Runs it over its history, then again with the future after random cuts changed, and gone.
 
     The cuts are drawn with `seed` among the first `slices` slices in which everything answers (0 = the whole session).
-    A model that trains is also trained on histories that change, and that end, where its training does.
+    A model that trains is also trained on histories that change, and that end, where its training does. With `fresh`
+    the session is also run in a process of its own, after one over another future.
     """
     with tempfile.TemporaryDirectory(prefix="samewire-") as scratch:
         search = _Search(Again(run, Path(scratch)), seed, on_progress)
         await search.learn()
         await search.walk(cuts, slices)
         await search.follow()
+        if fresh:
+            await search.begin_afresh()
         return search.verdict()
 
 
@@ -176,7 +186,9 @@ class _Search:
 
     async def follow(self) -> None:
         """Runs it over other futures; adds a finding where it leaves the trail."""
-        futures = [Cut(ts=ts, gone=gone, seed=self._seed) for ts in self._cuts for gone in (False, True)]
+        futures = [
+            Cut(ts=ts, gone=gone, seed=self._seed, nth=k) for k, ts in enumerate(self._cuts) for gone in (False, True)
+        ]
         for k, cut in enumerate(futures):
             at = cut.ts or 0
             self._say(at, sum(ts <= at for ts in self._slices), (k + 1) / (len(futures) + 1))
@@ -188,6 +200,16 @@ class _Search:
             self._events += follower.events
             if (moved := self._left(follower, cut)) is not None:
                 await self._examine(moved, cut)
+
+    async def begin_afresh(self) -> None:
+        """Runs it in a fresh process behind another future; adds a finding where that future shows."""
+        from samewire.fresh import left_behind
+
+        cut = Cut(ts=self._cuts[-1], seed=self._seed)
+        moved = await left_behind(self._again, self._trail, cut)
+        if moved is not None:
+            chance = await left_behind(self._again, self._trail, cut, first=False) is not None
+            await self._examine(moved, cut, kept=True, chance=chance)
 
     async def _followed(self, cut: Cut, only: str | None = None) -> Follower:
         follower = Follower(self._trail)
@@ -221,7 +243,7 @@ class _Search:
             return Moved(follower.count, 0, "", None)
         return follower.moved
 
-    async def _examine(self, moved: Moved, cut: Cut) -> None:
+    async def _examine(self, moved: Moved, cut: Cut, *, kept: bool = False, chance: bool = False) -> None:
         """Names who moved, what, and by which channel. The run as it is gives the event for comparison."""
         fetcher = Fetcher(moved.place, moved.event)
         prepared = self._again.prepared([fetcher])
@@ -232,7 +254,7 @@ class _Search:
         component = _said_by(moved.origin or fetcher.origin, event)
         if component in self._findings or event is None:
             return
-        same = self._trail.holds(moved.place, moved.event, was)
+        same = self._trail.holds(moved.place, moved.event, was) and not chance
         found = difference(was, now, prepared.feed.universe, _columns(prepared.session.wiring.parts.features))
         self._add(
             Finding(
@@ -244,7 +266,8 @@ class _Search:
                 was=found.was,
                 now=found.now,
                 cut=cut,
-                through=await self._through(partial(self._moves, moved, cut)) if same else None,
+                through=await self._through(partial(self._moves, moved, cut)) if same and not kept else None,
+                kept=kept,
                 repeatable=same,
             )
         )

@@ -249,7 +249,6 @@ def test_to_import_every_module_no_network_is_used(tmp_path: Path) -> None:
     "arguments",
     [
         ["--help"],
-        ["demo", "--help"],
         ["--version"],
         ["config", "schema"],
         ["check", str(ROOT / "configs" / "demo.yaml")],
@@ -264,6 +263,53 @@ def test_commands_use_no_network(arguments: list[str], tmp_path: Path) -> None:
     done = offline(f"import sys\nfrom samewire.cli import main\nsys.exit(main({arguments!r}))", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the network was used" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short session with orders, made in one process without network."""
+    folder = tmp_path_factory.mktemp("offline")
+    shorter = ("--set", "session.end=2021-01-29")
+    done = command_offline(["replay", str(ROOT / "configs" / "scores.yaml"), *shorter, "--out", "run"], folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def command_offline(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    done = offline(f"import sys\nfrom samewire.cli import main\nsys.exit(main({arguments!r}))", folder)
+    assert "the network was used" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("command", ["verify", "rerun", "report"])
+def test_what_is_done_with_a_session_uses_no_network(command: str, recorded: Path) -> None:
+    done = command_offline([command, str(recorded), "--quiet"], recorded.parent)
+    assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
+
+
+def test_tap_and_why_use_no_network(recorded: Path) -> None:
+    done = command_offline(
+        ["tap", "orders", "--dir", str(recorded), "--format", "json", "--limit", "1"], recorded.parent
+    )
+    assert done.returncode == 0, done.stderr
+    order = json.loads(done.stdout.splitlines()[0])
+    told = command_offline(["why", order["ids"], "--dir", str(recorded)], recorded.parent)
+    assert told.returncode == 0, told.stderr
+    assert order["ids"] in told.stdout
+
+
+@pytest.mark.parametrize("command", ["lookahead", "warmup"])
+def test_checks_over_history_use_no_network(command: str, tmp_path: Path) -> None:
+    more = ["--cuts", "1"] if command == "lookahead" else []
+    path = str(ROOT / "configs" / "scores.yaml")
+    done = command_offline([command, path, "--slices", "20", "--quiet", *more], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_whole_demo_uses_no_network(tmp_path: Path) -> None:
+    done = command_offline(["demo", "--quiet"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
 
 
 def test_the_report_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.files.columns import column_of, stamps
+from adapters.files.columns import column_of, plainly, stamps
 from adapters.files.when import parse_close
 from engine.errors import DataError
 from engine.events import DAY_NS, Stamps
 from engine.protocols import Table
 
+_MORE = ("when", "as of", "asof")  # headers that no table of ours has, and that say when all the same
 _SUFFIXES = (".csv", ".parquet", ".pq")
 SIZE_MAX = 1 << 29  # bytes of a file, or of all files of a folder, that are copied with another future
 
@@ -77,7 +78,7 @@ class _Future(msgspec.Struct, frozen=True):
     def rows(self, column: Any, where: str, *, dated: bool) -> NDArray[np.int64] | None:
         """The rows to change or to leave out, None = nothing tells."""
         try:
-            found, days = stamps(column, where, dated=dated)
+            found, days = stamps(_dashed(column), where, dated=dated)
         except DataError:
             return None
         if days:
@@ -94,6 +95,16 @@ class _Future(msgspec.Struct, frozen=True):
         return np.random.default_rng([self.seed, self.after % 2**63])
 
 
+def _dashed(column: Any) -> Any:
+    """2018/01/31 as 2018-01-31. Where the year does not come first nothing says which is the month: that stays."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    return pc.replace_substring_regex(column, r"^(\d{4})/(\d{2})/(\d{2})", r"\1-\2-\3")
+
+
 def _rewrite(file: Path, future: _Future) -> bool:
     return _rewrite_csv(file, future) if file.suffix.lower() == ".csv" else _rewrite_parquet(file, future)
 
@@ -101,7 +112,8 @@ def _rewrite(file: Path, future: _Future) -> bool:
 def _stamp(names: list[str]) -> tuple[str | None, bool]:
     """The column that says when, and whether by date."""
     ts = column_of(names, "ts")
-    return ts or column_of(names, "date"), ts is None
+    date = column_of(names, "date") or next((name for name in names if plainly(name) in _MORE), None)
+    return ts or date, ts is None and date is not None and plainly(date) not in _MORE
 
 
 def _rewrite_parquet(file: Path, future: _Future) -> bool:
@@ -129,7 +141,7 @@ def _changed(table: Any, rows: NDArray[np.int64], rng: np.random.Generator) -> A
     import pyarrow as pa
 
     names = list(table.column_names)
-    stamp = {column_of(names, "ts"), column_of(names, "date")}
+    stamp = {column_of(names, "ts"), column_of(names, "date"), _stamp(names)[0]}
     for place, name in enumerate(names):
         kind = table.schema.field(name).type
         if name in stamp or not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):

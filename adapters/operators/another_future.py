@@ -8,11 +8,23 @@ import msgspec
 import numpy as np
 
 from engine.calendar import Sessions
-from engine.events import DAY_NS, INPUT_ORDER, ActionKind, Actions, Bars, Event, Late, Matrix, Reference, Status, Vector
+from engine.events import (
+    DAY_NS,
+    INPUT_ORDER,
+    ActionKind,
+    Actions,
+    Bars,
+    Event,
+    Late,
+    Mask,
+    Matrix,
+    Reference,
+    Status,
+    Vector,
+)
 from engine.protocols import Feed, Issue
 
 _EPOCH = dt.date(1970, 1, 1)
-_ABSENT = 0.1  # share of later bars that are missing or halted, and of later memberships that are turned round
 _BLOCK = 64  # slices that are laid out together
 _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 _COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "status", "member")
@@ -21,21 +33,26 @@ _COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "status", "member"
 class AnotherFuture:
     """The events of a feed, those later than `after` changed, or gone where `gone`.
 
-    Later bars have other prices (positive, low <= open, close, vwap <= high), volumes and quotes; a tenth of them is
-    missing or halted, a tenth of the memberships is turned round. Later splits, dividends and recoveries have other
+    Later bars have other prices (positive, low <= open, close, vwap <= high), volumes and quotes; half of them are
+    missing or halted, half of the memberships are turned round. Later splits, dividends and recoveries have other
     ratios and amounts, and half of these actions never happen; later reference matrices have other values. Instants and
-    intervals stay, timers too: when an exchange will open is known beforehand. Everything is drawn from `seed` and the
-    event's own instant, so any two walks give the same events. `after: null` changes nothing.
+    intervals stay, timers too: when an exchange will open is known beforehand. Everything is drawn from `seed`, `after`
+    and the event's own instant, so any two walks give the same events. `after: null` changes nothing.
+
+    `nth` counts the futures that are tried. Of the futures 0 and 1, of 2 and 3 and so on, the second loses and turns
+    what the first does not: whoever looks at a single flag of a later instant sees it change in one of the two.
 
     The columns of slices are views of blocks, changed ones included, as those of files are: whoever looks behind a
     slice into the array it was cut from sees this future too. `span` ends with what there is. The universe, its
     calendar and the feed's counts of defects are the feed's own. Memory: 64 slices.
     """
 
-    def __init__(self, *, of: Feed, after: int | None = None, gone: bool = False, seed: int = 0) -> None:
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
-        self._of, self._after, self._gone, self._seed = of, after, gone, seed
+    def __init__(self, *, of: Feed, after: int | None = None, gone: bool = False, seed: int = 0, nth: int = 0) -> None:
+        for name, value in (("seed", seed), ("nth", nth)):
+            if value < 0:
+                raise ValueError(f"{name} must be at least 0, got {value}")
+        self._of, self._after, self._gone = of, after, gone
+        self._seed, self._nth = seed, nth
         self.universe, self.interval_ns = of.universe, of.interval_ns
         self.intervals: tuple[int, ...] = tuple(getattr(of, "intervals", ()))
         self.sectors: tuple[str, ...] = tuple(getattr(of, "sectors", ()))
@@ -78,10 +95,23 @@ class AnotherFuture:
         change = _CHANGES.get(event.__class__)
         if change is None:
             return event
-        rank = [_RANK[event.__class__], getattr(event, "interval_ns", 0)]
-        rng = np.random.default_rng([self._seed, event.ts % 2**63, *rank])
-        changed: Event = change(event, rng)
+        own = [event.ts % 2**63, _RANK[event.__class__], getattr(event, "interval_ns", 0)]
+        rng = np.random.default_rng([self._seed, self._after % 2**63, *own])
+        pair, second = divmod(self._nth, 2)
+        changed: Event = change(event, _Draws(rng, np.random.default_rng([self._seed, pair, *own]), bool(second)))
         return changed
+
+
+class _Draws:
+    """What an event is changed by: numbers of this future alone, and halves that two futures share out."""
+
+    def __init__(self, rng: np.random.Generator, shared: np.random.Generator, second: bool) -> None:
+        self.rng, self._shared, self._second = rng, shared, second
+
+    def half(self, n: int) -> Mask:
+        """About half of n; the other half in the second of two futures. (n,)"""
+        drawn: Mask = (self._shared.random(n) < 0.5) ^ self._second
+        return drawn
 
 
 def _laid_out(events: Iterator[Event]) -> Iterator[Event]:
@@ -123,8 +153,8 @@ def _read_only(array: Any) -> Any:
 # ---- other events ----------------------------------------------------------------------------------------------------
 
 
-def _bars(bars: Bars, rng: np.random.Generator) -> Bars:
-    n = len(bars.close)
+def _bars(bars: Bars, draws: _Draws) -> Bars:
+    n, rng = len(bars.close), draws.rng
     one, two = rng.uniform(0.5, 2.0, (2, n))
     opening, close = bars.open * one, bars.close * two
     top, bottom = np.fmax(opening, close), np.fmin(opening, close)
@@ -132,9 +162,9 @@ def _bars(bars: Bars, rng: np.random.Generator) -> Bars:
     low = bottom - np.minimum(np.abs(np.fmin(bars.open, bars.close) - bars.low) * one, 0.5 * np.abs(bottom))
     vwap = np.where(np.isnan(bars.vwap), np.nan, low + rng.random(n) * (high - low))
     status = bars.status.copy()
-    lost = (status == Status.FRESH) & (rng.random(n) < _ABSENT)
+    lost = (status == Status.FRESH) & draws.half(n)
     status[lost] = rng.choice([Status.MISSING, Status.HALTED], int(lost.sum()))
-    member = bars.member ^ (rng.random(n) < _ABSENT)
+    member = bars.member ^ draws.half(n)
     volume = np.round(bars.volume * rng.uniform(0.2, 5.0, n))
     columns: list[Vector] = [opening, high, low, close, volume, vwap, *(column * two for column in bars.extra)]
     for column in columns:
@@ -154,15 +184,16 @@ def _bars(bars: Bars, rng: np.random.Generator) -> Bars:
     )
 
 
-def _late(late: Late, rng: np.random.Generator) -> Late:
-    factor = rng.uniform(0.5, 2.0, len(late.symbol))
+def _late(late: Late, draws: _Draws) -> Late:
+    factor = draws.rng.uniform(0.5, 2.0, len(late.symbol))
     columns = {name: getattr(late, name) * factor for name in ("open", "high", "low", "close", "volume")}
     return msgspec.structs.replace(late, **{name: _read_only(column) for name, column in columns.items()})
 
 
-def _actions(actions: Actions, rng: np.random.Generator) -> Actions:
+def _actions(actions: Actions, draws: _Draws) -> Actions:
     """Half of them; a change of symbol always, since the other name's bars begin with it."""
-    keep = (rng.random(len(actions.kind)) < 0.5) | (actions.kind == ActionKind.SYMBOL_CHANGE)
+    rng = draws.rng
+    keep = draws.half(len(actions.kind)) | (actions.kind == ActionKind.SYMBOL_CHANGE)
     ratio = np.where(actions.kind == ActionKind.SPLIT, rng.choice([0.5, 2.0, 3.0], len(keep)), actions.ratio)
     amount = actions.amount * rng.uniform(0.5, 2.0, len(keep))
     columns = {"kind": actions.kind, "symbol": actions.symbol, "ratio": ratio, "amount": amount}
@@ -170,9 +201,10 @@ def _actions(actions: Actions, rng: np.random.Generator) -> Actions:
     return msgspec.structs.replace(actions, **{name: _read_only(column[keep]) for name, column in columns.items()})
 
 
-def _reference(reference: Reference, rng: np.random.Generator) -> Reference:
+def _reference(reference: Reference, draws: _Draws) -> Reference:
     """Other numbers of the same kind: codes and flags change places, rates scale and the base currency's stays 1."""
     value: Matrix
+    rng = draws.rng
     if reference.rows == "symbol":
         value = rng.permutation(reference.value)
     elif reference.rows == "currency":

@@ -1,70 +1,87 @@
 """`samewire lookahead`: does anything in this run know what is still to come?"""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+from cyclopts import Parameter
+
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json, table
 
 if TYPE_CHECKING:
     from samewire.lookahead import Finding, Verdict
     from samewire.run_file import RunFile
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What is looked at, and how closely."""
+
+    cuts: Annotated[int, Parameter(help="Instants after which the future is changed, and taken away.")] = 4
+    seed: Annotated[int, Parameter(help="What cuts and changes are drawn from.")] = 0
+    slices: Annotated[int, Parameter(help="Slices of the session that are looked at, 0 = all of it.")] = 250
+    fresh: Annotated[
+        bool,
+        Parameter(help="Also in a process of its own: finds what is kept on classes and modules.", negative=""),
+    ] = False
+    accept_unproven: Annotated[
+        bool,
+        Parameter(help="Exit with 0 though an input could not be altered; it is said all the same.", negative=""),
+    ] = False
+
+
+PLAIN = Asked()
+
+
 def lookahead(
     run_file: Path,
     /,
     *,
-    overrides: Overrides = (),
-    cuts: int = 4,
-    seed: int = 0,
-    slices: int = 250,
+    taken: Taken = AS_IT_STANDS,
+    asked: Asked = PLAIN,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over other futures and names what knew them: the component and its first event that moved.
+
+    The exit code is 1 when something did, and when something could not be looked at.
 
     Parameters
     ----------
     run_file
         The YAML file.
-    cuts
-        Instants after which the future is changed, and taken away.
-    seed
-        What cuts and changes are drawn from.
-    slices
-        Slices of the session that are looked at, 0 = all of it.
     """
     from engine.clock import SystemClock
     from engine.errors import ConfigError
     from samewire.lookahead import look_ahead
     from samewire.opened import watching
     from samewire.progress import showing
-    from samewire.schema import load_run
 
-    for name, value, least in (("--cuts", cuts, 1), ("--seed", seed, 0), ("--slices", slices, 0)):
+    for name, value, least in (("--cuts", asked.cuts, 1), ("--seed", asked.seed, 0), ("--slices", asked.slices, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
     with watching() as opened, showing(SystemClock(), quiet=output.quiet) as show:
-        run = load_run(run_file, overrides)
-        verdict = asyncio.run(look_ahead(run, cuts=cuts, seed=seed, slices=slices, on_progress=show))
-    unnamed = opened.unnamed(run_file, run)
+        run = taken.load(run_file)
+        verdict = asyncio.run(
+            look_ahead(run, cuts=asked.cuts, seed=asked.seed, slices=asked.slices, fresh=asked.fresh, on_progress=show)
+        )
+    notes = notes_of(verdict, opened.unnamed(run_file, run))
+    accepted = asked.accept_unproven or not notes
     if output.json:
-        say_json(as_json(run_file, run, verdict) | {"opened": list(unnamed)})
+        said = {"proven": not notes, "unproven": list(notes), "opened": list(opened.unnamed(run_file, run))}
+        say_json(as_json(run_file, run, verdict) | said | {"ok": accepted and not verdict.findings})
     else:
-        say(as_text(run_file, run, verdict, unnamed))
-    return 1 if verdict.findings else 0
+        say(as_text(run_file, run, verdict, notes, accepted=accepted))
+    return 0 if accepted and not verdict.findings else 1
 
 
-def as_text(run_file: Path, run: "RunFile", verdict: "Verdict", opened: tuple[str, ...] = ()) -> str:
+def as_text(
+    run_file: Path, run: "RunFile", verdict: "Verdict", notes: tuple[str, ...] = (), *, accepted: bool = True
+) -> str:
     from samewire.diagnostics import shown_path
     from samewire.logs import iso
 
-    name = shown_path(str(run_file))
-    knew = sum(finding.repeatable for finding in verdict.findings)
-    chance = len(verdict.findings) - knew
-    said = [f"{_several(knew, 'component')} knew what was to come"] if knew else []
-    said += [f"{_several(chance, 'component')} said something else when asked twice"] if chance else []
-    head = "; ".join(said) or "nothing knew what was to come"
     checked = [channel.place for channel in verdict.channels if channel.covered]
     rows = [
         ("cuts", f"{len(verdict.cuts)}, {iso(verdict.cuts[0])[:10]} to {iso(verdict.cuts[-1])[:10]}"),
@@ -73,10 +90,24 @@ def as_text(run_file: Path, run: "RunFile", verdict: "Verdict", opened: tuple[st
         ("changed, and gone", ", ".join(checked)),
     ]
     rows += [(f"{model} trained again", f"up to {iso(end - 1)[:10]}") for model, end in verdict.ends.items()]
-    lines = [f"{name}: {head}", table(rows)]
+    lines = [f"{shown_path(str(run_file))}: {_head(verdict, notes)}", table(rows)]
     for finding in verdict.findings:
         lines += ["", *_told(finding, run)]
-    return "\n".join(lines + [f"note: {text}" for text in _notes(verdict, opened)])
+    lines += [f"note: {text}" for text in notes]
+    if not accepted and not verdict.findings:
+        lines.append("look at these yourself, then say --accept-unproven")
+    return "\n".join(lines)
+
+
+def _head(verdict: "Verdict", notes: tuple[str, ...]) -> str:
+    """What came out, in half a sentence."""
+    knew = sum(finding.repeatable for finding in verdict.findings)
+    chance = len(verdict.findings) - knew
+    said = [f"{_several(knew, 'component')} knew what was to come"] if knew else []
+    said += [f"{_several(chance, 'component')} said something else when asked twice"] if chance else []
+    if not said and notes:
+        return f"not proven: {_several(len(notes), 'input')} could not be altered, and nothing knew the others"
+    return "; ".join(said) or "nothing knew what was to come"
 
 
 def _several(count: int, what: str) -> str:
@@ -101,6 +132,8 @@ def _told(finding: "Finding", run: "RunFile") -> list[str]:
     rows += [("cut", f"{iso(finding.cut.ts or 0)[:19]}Z, {finding.cut.said} (seed {finding.cut.seed})")]
     if finding.through is not None:
         rows += [("known by", f"{finding.through.place}: {shown_path(finding.through.text)}")]
+    if finding.kept and finding.repeatable:
+        rows += [("known by", "what an earlier run left in the process, such as a cache on a class or a module")]
     if not finding.repeatable:
         rows += [("but", "it differs between two runs over one history too: first find what it draws or reads anew")]
     width = max(len(left) for left, _ in rows)
@@ -111,8 +144,8 @@ def _named(place: str, part: Any) -> str:
     return str(part.name) if place.split("[")[0] in ("features", "models", "strategy") else place
 
 
-def _notes(verdict: "Verdict", opened: tuple[str, ...]) -> list[str]:
-    """What the check cannot see."""
+def notes_of(verdict: "Verdict", opened: tuple[str, ...]) -> tuple[str, ...]:
+    """What the check could not look at. While there is any, that nothing was found proves nothing."""
     from samewire.diagnostics import shown_path
 
     notes = [
@@ -124,7 +157,7 @@ def _notes(verdict: "Verdict", opened: tuple[str, ...]) -> list[str]:
         f"{shown_path(path)} was opened and stands in no option: what it knows of the future was left as it is"
         for path in opened
     ]
-    return notes + [f"the artefact of {name} does not say up to when it learned" for name in verdict.undated]
+    return (*notes, *(f"the artefact of {name} does not say up to when it learned" for name in verdict.undated))
 
 
 def as_json(run_file: Path, run: "RunFile", verdict: "Verdict") -> dict[str, Any]:
@@ -138,7 +171,6 @@ def as_json(run_file: Path, run: "RunFile", verdict: "Verdict") -> dict[str, Any
         said["cut"] |= {"ts": iso(finding.cut.ts or 0)}
         findings.append(said)
     return {
-        "ok": not findings,
         "file": str(run_file),
         "name": run.session.name,
         "cuts": [iso(ts) for ts in verdict.cuts],

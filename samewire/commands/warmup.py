@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samewire.commands.common import NO_OUTPUT, Output, Overrides, say, say_json, table
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json, table
 
 if TYPE_CHECKING:
     from samewire.drift import Drift
@@ -20,7 +20,7 @@ def warmup(
     run_file: Path,
     /,
     *,
-    overrides: Overrides = (),
+    taken: Taken = AS_IT_STANDS,
     slices: int = 20,
     tolerance: float = 1e-6,
     output: Output = NO_OUTPUT,
@@ -39,14 +39,13 @@ def warmup(
     from engine.clock import SystemClock
     from engine.errors import ConfigError
     from samewire.progress import showing
-    from samewire.schema import load_run
     from samewire.warmups import warm_ups
 
     if slices < 1:
         raise ConfigError(f"--slices must be at least 1, got {slices}")
     if not 0 <= tolerance < math.inf:
         raise ConfigError(f"--tolerance must be at least 0, got {tolerance}")
-    run = load_run(run_file, overrides)
+    run = taken.load(run_file)
     with showing(SystemClock(), quiet=output.quiet) as show:
         found = asyncio.run(warm_ups(run, slices=slices, tolerance=tolerance, on_progress=show))
     if output.json:

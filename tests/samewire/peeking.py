@@ -20,6 +20,7 @@ from engine.events import (
     Legs,
     Orders,
     Signal,
+    Status,
     Target,
     TargetKind,
 )
@@ -113,6 +114,25 @@ class FromFeed:
 
     def on_bars(self, bars: Bars, /) -> Signal:
         return _signal(bars, self._name, self._last)
+
+
+SYMBOL = 1  # traded on every day of the sample
+
+
+class Survivors:
+    """A model that likes one symbol better if the last slice of a feed of its own still has it."""
+
+    lookback = 1
+
+    def __init__(self, *, history: Feed, name: str, by: str) -> None:
+        last = [event for event in history.events() if isinstance(event, Bars)][-1]
+        self._name, self._there = (
+            name,
+            bool(last.member[SYMBOL] if by == "member" else last.status[SYMBOL] == Status.FRESH),
+        )
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        return _signal(bars, self._name, bars.close * (2.0 if self._there else 1.0))
 
 
 class BehindTheSlice:

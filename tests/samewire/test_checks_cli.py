@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from samewire.commands.lookahead import lookahead
+from samewire.commands.lookahead import Asked, lookahead
 from samewire.commands.warmup import warmup
 from tests.samewire.test_cli import samewire
 from tests.samewire.test_other_futures import FEED, OWN, a_run
@@ -82,24 +82,165 @@ def test_what_peeks_in_json(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_is_opened_and_stands_in_no_option_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["lookahead", "warmup"])
+def test_only_modules_that_are_allowed_are_imported(command: str, tmp_path: Path) -> None:
+    """A module that leaves a mark when it is imported, named by a run file from a stranger."""
+    (tmp_path / "stranger.py").write_text("import pathlib\npathlib.Path('imported').touch()\nclass Mine: ...\n")
+    path = written(tmp_path, HONEST | {"models": [{"name": "mine", "use": "stranger:Mine"}]})
+    ran = samewire(command, path, "--allow", "built-in", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "stranger" in ran.stderr
+    assert not (tmp_path / "imported").exists()
+    mine = written(tmp_path, PEEKS if command == "lookahead" else SHORT)
+    ran = samewire(command, mine, "--allow", "tests.samewire.peeking", "--quiet", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+
+
+def unproven(folder: Path, run: dict[str, Any], *more: str) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, words and JSON of a run that cannot be looked at as a whole."""
+    path = written(folder, run)
+    ran = samewire("lookahead", path, "--quiet", "--cuts", "1", *more, cwd=folder)
+    said = samewire("lookahead", path, "--quiet", "--cuts", "1", "--format", "json", *more, cwd=folder)
+    assert said.returncode == ran.returncode
+    assert ran.stderr == said.stderr == ""
+    return ran.returncode, ran.stdout, json.loads(said.stdout)
+
+
+def test_a_file_that_is_opened_and_stands_in_no_option_leaves_it_unproven(tmp_path: Path) -> None:
     (tmp_path / "known.csv").write_text("date,close\n2018-12-31,17.5\n")
-    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}
-    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "1", cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    assert (
-        "note: known.csv was opened and stands in no option: what it knows of the future was left as it is"
-        in ran.stdout
+    code, words, said = unproven(tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]})
+    note = "known.csv was opened and stands in no option: what it knows of the future was left as it is"
+    assert (code, said["ok"], said["proven"], said["unproven"], said["findings"]) == (1, False, False, [note], [])
+    head = "run.yaml: not proven: 1 input could not be altered, and nothing knew the others\n"
+    assert words.startswith(head)
+    assert f"note: {note}\nlook at these yourself, then say --accept-unproven\n" in words
+    code, words, said = unproven(
+        tmp_path, HONEST | {"models": [{"name": "mine", "use": OWN + "ByHeart"}]}, "--accept-unproven"
     )
-    honest = samewire("lookahead", written(tmp_path, HONEST), "--quiet", "--cuts", "1", cwd=tmp_path)
-    assert "note:" not in honest.stdout
+    assert (code, said["ok"], said["proven"], said["unproven"]) == (0, True, False, [note])
+    assert words.startswith(head)
+    assert words.endswith(f"note: {note}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '[{"date": "2018-12-31", "close": 17.5}]'),
+        ("a.csv", "symbol,close\nCO01,1.0\n"),
+        ("a.csv", "date,close\n31/12/2018,1.0\n"),
+    ],
+)
+def test_a_file_in_which_nothing_tells_when_leaves_it_unproven(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ManyFiles", "paths": [str(tmp_path / name)]}]}
+    code, words, said = unproven(tmp_path, run)
+    assert (code, said["proven"]) == (1, False)
+    assert f"nothing tells what is later in models[0].paths: {name}; it was left as it is" in words
+    assert unproven(tmp_path, run, "--accept-unproven")[0] == 0
+
+
+def test_what_knows_the_future_fails_whatever_is_accepted(tmp_path: Path) -> None:
+    code, words, said = unproven(tmp_path, PEEKS, "--accept-unproven")
+    assert (code, said["ok"], said["proven"]) == (1, False, True)
+    assert words.startswith("run.yaml: 1 component knew")
+
+
+def test_what_can_be_looked_at_as_a_whole_is_proven(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,close\n2018/12/30,1.5\n2018/12/31,17.5\n")
+    run = HONEST | {"models": [{"name": "mine", "use": OWN + "ManyFiles", "paths": [str(tmp_path / "a.csv")]}]}
+    code, words, said = unproven(tmp_path, run)
+    assert (code, said["ok"], said["proven"], said["unproven"]) == (0, True, True, [])
+    assert "note:" not in words
+    assert "--accept" not in words
+
+
+CACHED = """
+import numpy as np
+from samewire import DAY_NS, Bars, Feed, Signal
+
+WHOLE = {}
+
+
+class Scaled:
+    lookback = 1
+    _mean = None
+
+    def __init__(self, *, history: Feed, name: str, where: str) -> None:
+        self._history, self._name, self._where = history, name, where
+
+    def _whole(self):
+        return np.nanmean([event.close for event in self._history.events() if isinstance(event, Bars)], axis=0)
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        if self._where == "class":
+            if Scaled._mean is None:
+                Scaled._mean = self._whole()
+            mean = Scaled._mean
+        elif self._where == "module":
+            mean = WHOLE.setdefault("mean", None)
+            if mean is None:
+                mean = WHOLE["mean"] = self._whole()
+        else:  # honest: all of it is kept, but nothing that is later than the slice is looked at
+            if "rows" not in WHOLE:
+                WHOLE["rows"] = [event for event in self._history.events() if isinstance(event, Bars)]
+            mean = np.nanmean([event.close for event in WHOLE["rows"] if event.ts <= bars.ts], axis=0)
+        value = bars.close / mean - 1
+        return Signal(ts=bars.ts, asof=bars.ts, source=self._name, value=value, horizon_ns=DAY_NS)
+"""
+
+
+@pytest.mark.parametrize("where", ["class", "module"])
+def test_a_cache_of_the_whole_range_is_found_in_a_fresh_process(where: str, tmp_path: Path) -> None:
+    (tmp_path / "cached.py").write_text(CACHED)
+    run = HONEST | {"models": [{"name": "mine", "use": "cached:Scaled", "history": FEED, "where": where}]}
+    path = written(tmp_path, run)
+    plain = samewire("lookahead", path, "--quiet", "--cuts", "2", cwd=tmp_path)
+    assert (plain.returncode, plain.stderr) == (0, "")  # every run of that process reads the first one's cache
+    ran = samewire("lookahead", path, "--quiet", "--cuts", "2", "--fresh", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("run.yaml: 1 component knew what was to come\n")
+    assert "component       mine (models[0], cached:Scaled)" in ran.stdout
+    assert "first moved     Signal of 2018-09-04T20:00:00Z, value of " in ran.stdout
+    assert "known by        what an earlier run left in the process" in ran.stdout
+    said = json.loads(samewire("lookahead", path, "--fresh", "--quiet", "--format", "json", cwd=tmp_path).stdout)
+    (found,) = said["findings"]
+    assert (found["component"], found["kept"], found["repeatable"], found["through"]) == ("mine", True, True, None)
+    assert float(found["was"]) != float(found["now"])
+
+
+def test_what_is_honest_is_so_in_a_fresh_process_and_chance_stays_chance(tmp_path: Path) -> None:
+    (tmp_path / "cached.py").write_text(CACHED)
+    mine = {"name": "mine", "use": "cached:Scaled", "history": FEED, "where": "past"}
+    learner = {"name": "gbdt", "use": "lightgbm", "features": "rolling", "num_boost_round": 5, "min_data_in_leaf": 20}
+    learner["train"] = {"until": "2018-06-29"}
+    run = HONEST | {"features": [{"use": "rolling", "windows": [5]}], "models": [mine, learner]}
+    run["strategy"] = HONEST["strategy"] | {"signal": "mine"}
+    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "2", "--fresh", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    dice = HONEST | {"models": [{"name": "mine", "use": OWN + "Dice"}]}
+    ran = samewire("lookahead", written(tmp_path, dice), "--quiet", "--cuts", "1", "--fresh", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("run.yaml: 1 component said something else when asked twice\n")
+
+
+def test_a_fresh_process_that_fails_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gone.py").write_text(CACHED + "\nimport os, pathlib\npathlib.Path(__file__).unlink()\n")
+    run = HONEST | {"models": [{"name": "mine", "use": "gone:Scaled", "history": FEED, "where": "past"}]}
+    ran = samewire("lookahead", written(tmp_path, run), "--quiet", "--cuts", "1", "--fresh", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("--fresh: the run in a fresh process failed; leave --fresh out, or mend it: ")
+    assert "gone" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_the_seed_draws_other_cuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from samewire.commands.common import Output
 
     output, path = Output(format="json", quiet=True), written(tmp_path, HONEST)
-    drawn = [json.loads(called(lookahead, path, capsys, seed=seed, output=output)[1])["cuts"] for seed in (0, 0, 1)]
+    drawn = [
+        json.loads(called(lookahead, path, capsys, asked=Asked(seed=seed), output=output)[1])["cuts"]
+        for seed in (0, 0, 1)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 

@@ -122,6 +122,15 @@ async def test_a_model_that_is_handed_a_feed_is_named() -> None:
     assert found.through.place == "models[0].history"
 
 
+@pytest.mark.parametrize("by", ["member", "status"])
+@pytest.mark.parametrize("seed", range(10))
+async def test_one_flag_of_the_last_slice_is_enough_whatever_the_seed(by: str, seed: int) -> None:
+    """Survivorship: it looks at an instant that is later than every cut."""
+    run = a_run(**model("Survivors", history=FEED, by=by))
+    (found,) = (await look_ahead(load_run(run), seed=seed, slices=40)).findings
+    assert (found.component, found.event, found.cut.gone, found.repeatable) == ("mine", "Signal", False, True), found
+
+
 async def test_a_model_that_looks_behind_the_slice_is_named() -> None:
     (found,) = (await verdict(a_run(**model("BehindTheSlice")))).findings
     assert (found.component, found.event) == ("mine", "Signal")

@@ -113,6 +113,31 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     assert (tmp_path / "g" / "readme.txt").read_text() == "2018-01-05"
 
 
+@pytest.mark.parametrize("name", ["date", "When", "as_of", "time", "timestamp", "datetime"])
+@pytest.mark.parametrize("days", [("2018/01/02", "2018/01/03"), ("2018-01-02", "2018-01-03"), ("20180102", "20180103")])
+def test_dates_under_other_names_and_with_slashes_tell_when(name: str, days: tuple[str, str], tmp_path: Path) -> None:
+    path, into = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text(f"{name},x\n{days[0]},1.5\n{days[1]},2.5\n")
+    assert write_another(path, into, day(0), gone=True, seed=0, close=CLOSE)
+    assert into.read_text() == f"{name},x\n{days[0]},1.5\n"
+
+
+def test_instants_with_slashes_and_a_date_column_of_instants_tell_when(tmp_path: Path) -> None:
+    path, into = tmp_path / "a.csv", tmp_path / "b.csv"
+    text = "when,x\n2018/01/02 21:00:00,1.5\n2018/01/02 21:00:01,2.5\n"
+    path.write_text(text)
+    at = np.datetime64("2018-01-02T21:00:00", "ns").astype(np.int64).item()
+    assert write_another(path, into, at, gone=True, seed=0, close=CLOSE)
+    assert into.read_text() == "".join(text.splitlines(keepends=True)[:2])
+
+
+@pytest.mark.parametrize("dates", [("02/01/2018", "03/01/2018"), ("2018/13/01", "2018/13/02"), ("soon/later", "x")])
+def test_dates_that_may_be_read_in_two_ways_tell_nothing(dates: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"date,x\n{dates[0]},1.5\n{dates[1]},2.5\n")
+    assert not write_another(path, tmp_path / "b.csv", day(0), gone=True, seed=0, close=CLOSE)
+
+
 @pytest.mark.parametrize(
     "text",
     [

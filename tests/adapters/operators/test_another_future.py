@@ -95,8 +95,38 @@ def test_every_later_bar_is_another_and_still_a_bar() -> None:
         bid, ask = two.extra
         assert (bid[fresh] <= ask[fresh]).all()
         assert (bid[fresh] != one.extra[0][fresh]).all()
-    assert 0.05 < lost / (149 * N) < 0.15
-    assert 0.05 < turned / (149 * N) < 0.15
+    assert 0.4 < lost / (149 * N) < 0.6
+    assert 0.4 < turned / (149 * N) < 0.6
+
+
+def test_another_cut_makes_another_future_of_the_same_instant() -> None:
+    last = [
+        [e for e in AnotherFuture(of=SAMPLE, after=cut, seed=3).events() if isinstance(e, Bars)][-1]
+        for cut in (CUT, CUT + DAY_NS, CUT + 2 * DAY_NS)
+    ]
+    both = [np.isfinite(one.close) & np.isfinite(two.close) for one, two in zip(last, last[1:], strict=False)]
+    assert all(known.any() for known in both)
+    for known, one, two in zip(both, last, last[1:], strict=False):
+        assert (one.close[known] != two.close[known]).all()
+    assert len({e.status.tobytes() for e in last}) == 3
+
+
+def test_of_two_futures_that_go_together_one_loses_each_bar_and_turns_each_membership() -> None:
+    was = [e for e in SAMPLE.events() if isinstance(e, Bars)]
+    for pair in (0, 1):
+        futures = [
+            [
+                e
+                for e in AnotherFuture(of=SAMPLE, after=CUT + k * DAY_NS, nth=2 * pair + k).events()
+                if isinstance(e, Bars)
+            ]
+            for k in (0, 1)
+        ]
+        for bar, one, two in zip(was, *futures, strict=True):
+            if bar.ts > CUT + DAY_NS:
+                fresh = bar.status == Status.FRESH
+                assert ((one.status == Status.FRESH) ^ (two.status == Status.FRESH))[fresh].all()
+                assert (one.member ^ two.member).all()
 
 
 def others() -> list[Event]:
