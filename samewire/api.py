@@ -34,8 +34,11 @@ async def arun(
 ) -> Result:
     """Runs a run file: a path, a mapping of the same shape, or what `load_run` returned.
 
-    `overrides` are `a.b=c` as after --set; with `out` a session directory is written there. Raises ConfigError with
-    all problems of the run file, DataError for data that cannot be used, ComponentError naming what failed.
+    `overrides` are `a.b=c` as after --set; with `out` a session directory is written there, whole or not at all: what
+    a session recorded before it failed is kept beside it, in the folder that the error's last words name.
+
+    Raises ConfigError with all problems of the run file, DataError for data that cannot be used,
+    ComponentError naming what failed.
     """
     run = _loaded(run_file, overrides)
     directory = None if out is None else Path(out)

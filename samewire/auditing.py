@@ -1,6 +1,5 @@
 """The audit log of a session: what its first and last lines say."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samewire.build import libraries
@@ -11,18 +10,8 @@ if TYPE_CHECKING:
     from adapters.files.audit_log import AuditLog
 
 
-def open_audit(directory: Path | None) -> "AuditLog | None":
-    """The log in this session directory; None where nothing is written."""
-    from adapters.files.audit_file import FILE
-    from adapters.files.audit_log import AuditLog
-
-    return None if directory is None else AuditLog(directory / FILE)
-
-
-def begin_audit(audit: "AuditLog | None", prepared: Prepared, named: dict[str, Any]) -> None:
+def begin_audit(audit: "AuditLog", prepared: Prepared, named: dict[str, Any]) -> None:
     """The header, then what decides the session. The hash of the configuration covers what --set changed of it."""
-    if audit is None:
-        return
     run = prepared.run_file
     facts = {
         "name": run.session.name,
@@ -34,11 +23,13 @@ def begin_audit(audit: "AuditLog | None", prepared: Prepared, named: dict[str, A
     audit.begin(prepared.feed.universe.symbols, {"run_id": named["run_id"], "started": named["created"]}, facts)
 
 
-def end_audit(audit: "AuditLog | None", prepared: Prepared) -> dict[str, Any]:
-    """The closing line. Returns what the manifest keeps: how many lines there are, and the hash of the last."""
-    if audit is None:
-        return {}
+def end_audit(audit: "AuditLog", prepared: Prepared, *, failed: str = "") -> dict[str, Any]:
+    """The closing line, which says why the session failed where it did.
+
+    Returns what the manifest keeps: how many lines there are, and the hash of the last.
+    """
     slices = prepared.fold.rows.ts
     ts = int(slices[-1]) if len(slices) else 0
-    audit.end(ts, {"journal": prepared.journal.digest, "feed": prepared.feed.hashes()})
+    facts = {"journal": prepared.journal.digest, "feed": prepared.feed.hashes()}
+    audit.end(ts, facts | ({"failed": failed} if failed else {}))
     return {"audit": {"lines": audit.lines, "head": audit.head}}

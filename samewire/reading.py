@@ -201,8 +201,9 @@ class Reader:
         if not isinstance(inner, Text) or (inner.plain and inner.value in ("", "~")):
             self.add("E106" if isinstance(inner, Text) else "E107", inner.where, path, described(inner), "a name")
             return None
-        if key == "name" and not all(c.isalnum() or c in "_.-" for c in inner.value):
-            self.add("E108", inner.where, path, repr(inner.value), "letters, digits, _, . and -")
+        if key == "name" and not (inner.value[:1].isalnum() and all(c.isalnum() or c in "_.-" for c in inner.value)):
+            expected = "letters, digits, _, . and -, the first a letter or a digit"
+            self.add("E108", inner.where, path, repr(inner.value), expected)
             return None
         return inner.value
 

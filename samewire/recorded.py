@@ -24,8 +24,13 @@ class Recorded:
     manifest: dict[str, Any]
     universe: Universe
     interval_ns: int  # of the slices
-    digest: str
+    digest: str  # empty where it did not come to its end
     allow: tuple[str, ...] | None = None  # modules that its run file may name beside the built-ins, None = any
+
+    @property
+    def ended(self) -> bool:
+        """Whether its manifest says that the session came to its end."""
+        return self.manifest.get("ended", True) is not False
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -65,8 +70,9 @@ class Recorded:
         return f"its run.yaml cannot be read here: {str(self._read).splitlines()[0]}"
 
     def entries(self, *, bars: bool = True) -> Iterator[Entry]:
-        """The records of the journal, checked; bars that stand in the files of the feed are read from there.
+        """The records of the journal, checked, against the digest too where the manifest has one.
 
+        Bars that stand in the files of the feed are read from there.
         `event` is None for features, and for bars that cannot be read from there any more, or are not asked for.
         """
         from adapters.files.journal_file import read_journal

@@ -99,7 +99,7 @@ def _ending(recorded: Recorded, check: "_Check") -> Difference | None:
     if recorded.digest and recorded.digest != reader.digest.hex():
         found = f"{reader.digest.hex()} after {reader.events:,} events"
         return Difference(reader.events, 0, "journal", "Ending", "digest", "", recorded.digest, found)
-    if recorded.digest and not reader.ended:
+    if recorded.manifest.get("ended", True) and not reader.ended:
         return Difference(reader.events, 0, "journal", "Ending", "", "", "the end of the session", "nothing")
     return None
 

@@ -18,7 +18,7 @@ from engine.errors import DataError, StateError
 FILE = "audit.jsonl"
 FORMAT = "samewire audit 1"
 FIRST = "0" * 64  # what the first line of the chain follows
-HEADER, CLOSED = "header", "closed"
+HEADER, SESSION, CUT, CLOSED = "header", "session", "cut", "closed"  # kinds of lines that tell of no event
 _MARK = b',"hash":"'
 _TAIL = len(_MARK) + 64 + 2  # mark, hash, quote and brace
 _LINE_MAX = 1 << 20  # bytes
@@ -64,7 +64,7 @@ class AuditFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("ab")
         if torn:
-            self.write(0, "cut", {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()})
+            self.write(0, CUT, {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()})
 
     def _continued(self) -> bytes:
         """Takes up the chain of the file; returns what was half-written and is cut off."""
@@ -125,6 +125,11 @@ def parsed(line: bytes) -> tuple[Line, str] | None:
         return _decoder.decode(body), said.decode()
     except msgspec.MsgspecError:
         return None
+
+
+def hash_of(line: Line) -> str:
+    """The hash that a line would have in a file."""
+    return hashlib.sha256(_encoder.encode(line)).hexdigest()
 
 
 def walk(path: Path, head: str = "") -> Verdict:

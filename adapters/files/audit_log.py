@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from adapters.files.audit_file import CLOSED, AuditFile
+from adapters.files.audit_file import CLOSED, SESSION, AuditFile
 from engine.events import (
     Approved,
     Control,
@@ -43,7 +43,7 @@ class AuditLog:
     report     a change of an order's state: state, left
     fill       exec, order, symbol, qty, price, reference, fees, at
     cut        bytes that a kill left half-written, and their SHA-256
-    closed     the end: digest of the journal, hashes of the feed's files
+    closed     the end: digest of the journal, hashes of the feed's files; `failed` where the session did
 
     `ts` is that of the event. A number that is NaN is null. Lines reach the file with the run that made them.
     """
@@ -65,16 +65,14 @@ class AuditLog:
         """The header, which no other line depends on, and what the session is made of."""
         self._symbols = symbols
         self._file.header(header)
-        self._file.write(0, "session", facts)
+        self._file.write(0, SESSION, facts)
         self._file.flush()
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
         before = self._file.seq
         for origin, event in zip(origins, events, strict=True):
-            tell = _TELL.get(event.__class__)
-            if tell is not None:
-                for kind, facts in tell(event, origin, self._symbols):
-                    self._file.write(event.ts, kind, facts)
+            for kind, facts in told(event, origin, self._symbols):
+                self._file.write(event.ts, kind, facts)
         if self._file.seq != before:
             self._file.flush()
 
@@ -176,6 +174,13 @@ def _fill(event: Fills, origin: str, symbols: Sequence[str]) -> Facts:
 _TELL: MappingProxyType[type[Any], Any] = MappingProxyType(
     {Control: _control, Note: _latch, Approved: _approved, Refusals: _refused, Reports: _report, Fills: _fill}
 )
+TOLD = frozenset(kind.__name__ for kind in _TELL)  # the events that have lines
+
+
+def told(event: Event, origin: str, symbols: Sequence[str]) -> Facts:
+    """Kind and facts of each line that an event has; nothing of most."""
+    tell = _TELL.get(event.__class__)
+    return iter(()) if tell is None else tell(event, origin, symbols)
 
 
 def _symbol(symbols: Sequence[str], place: int) -> str:

@@ -40,6 +40,7 @@ class JournalFile:
         else:
             self._file = path.open("xb", buffering=waiting)
             self._file.write(_MAGIC)
+            self._file.flush()  # a file without it is none of ours
 
     def write(self, block: bytes) -> None:
         length = len(block).to_bytes(4, "little")

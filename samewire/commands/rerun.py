@@ -57,12 +57,15 @@ def rerun(
 
 def _tell(recorded: "Recorded", change: "Finding | None", summary: dict[str, Any], output: Output) -> int:
     digest = str(summary["digest"])
-    same = digest == recorded.digest
+    same = recorded.ended and digest == recorded.digest
     if output.json:
         first = None if change is None else change.__dict__
         told = {"ok": same, "ran": True, "identical": same, "digest": digest, "recorded": recorded.digest}
         say_json(told | {"first": first, "summary": summary})
         return SAME if same else DIFFERENT
+    if not recorded.ended:
+        say(f"digest {digest}; the recorded session did not come to its end, so it has none to compare with")
+        return DIFFERENT
     say(f"identical, digest {digest}" if same else f"differs: digest {digest}, recorded was {recorded.digest}")
     if change is not None:
         say(f"  {change}")

@@ -106,14 +106,15 @@ class Lives:
         return found
 
     def _fact(self, entry: Entry, event: Refusals | Reports | Fills, row: int) -> Facts:
+        at = {"ts": event.ts, "seq": entry.seq, "origin": entry.origin}
         if isinstance(event, Refusals):
             said = {"by": event.by, "rule": event.rule[row]}
             limits = {"value": float(event.value[row]), "threshold": float(event.threshold[row])}
-            return {"what": "refused", "ts": event.ts, "seq": entry.seq, **said, **limits}
+            return {"what": "refused", **at, **said, "qty": float(event.qty[row]), **limits}
         if isinstance(event, Reports):
             state = OrderState(int(event.state[row])).name.lower()
-            return {"what": "report", "ts": event.ts, "seq": entry.seq, "state": state, "left": float(event.left[row])}
-        return {"what": "fill", "ts": event.ts, "seq": entry.seq, **self._fill(event, row)}
+            return {"what": "report", **at, "state": state, "left": float(event.left[row])}
+        return {"what": "fill", **at, **self._fill(event, row)}
 
     def _fill(self, fills: Fills, row: int) -> Facts:
         qty, price, reference = (float(c[row]) for c in (fills.qty, fills.price, fills.reference))

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from engine.bus import INPUT
 from samewire.event_rows import stamp
 from samewire.explain.life import Facts
 from samewire.explain.reasons import binding, rule_text
 from samewire.explain.words import number, shares, side
 
 Lines = list[tuple[str, str]]
+BROKER = "broker"  # the origin of what a run file's broker says
 _FEATURES = 6  # shown in text
 
 
@@ -116,7 +118,7 @@ def order_text(doc: Facts) -> str:
     """The document of `why` as text."""
     own = next(order for order in doc["orders"] if order["id"] == doc["order"])
     symbol = doc["symbol"]
-    what = _leg(own["legs"][0], symbol) if own["legs"] else f"{symbol}, sent by the broker itself"
+    what = _leg(own["legs"][0], symbol) if own["legs"] else f"{symbol}, {_unsent(own)}"
     head = f"Order {doc['order']}: {what}"
     lines = upstream_lines(doc) if own["legs"] else _bar(doc["bar"])
     if own["legs"]:
@@ -151,7 +153,8 @@ def _order(order: Facts, symbol: str) -> Lines:
     lines: Lines = []
     first = order["legs"][0] if order["legs"] else None
     if first is None:
-        lines.append(("order", f"{order['id']}: sent by the broker itself, such as a liquidation"))
+        such = ", such as a liquidation" if _tellers(order) <= {BROKER} else ""
+        lines.append(("order", f"{order['id']}: {_unsent(order)}{such}"))
     else:
         parent = f" for order {first['parent']}" if first["parent"] else ""
         lines.append(
@@ -164,6 +167,19 @@ def _order(order: Facts, symbol: str) -> Lines:
     for event in sorted(order["events"], key=lambda event: event.get("at", event["ts"])):
         lines += _event(event, approved is not None)
     return lines + _end(order)
+
+
+def _tellers(order: Facts) -> set[str]:
+    return {event["origin"] for event in order["events"]}
+
+
+def _unsent(order: Facts) -> str:
+    """Who speaks of an order that nobody in the session sent."""
+    tellers = sorted(_tellers(order))
+    if tellers == [BROKER]:
+        return "sent by the broker itself"
+    said = " and ".join("an input from outside" if name == INPUT else name for name in tellers)
+    return f"an order that nobody in this session sent; {said} tells of it"
 
 
 def _event(event: Facts, passed: bool) -> Lines:
@@ -181,6 +197,10 @@ def _event(event: Facts, passed: bool) -> Lines:
 
 def _end(order: Facts) -> Lines:
     filled = f"{shares(order['filled'])} filled"
+    if order["state"] == "refused" and order["filled"]:
+        refused = next(event for event in order["events"] if event["what"] == "refused")
+        rest = f"the rest, {shares(refused['qty'])}, refused by {refused['by']}: {rule_text(refused)}"
+        return [("end", f"{filled}, {rest}")]
     words: dict[str, str] = {
         "finished": f"filled whole: {shares(order['filled'])}",
         "refused": "refused",

@@ -58,8 +58,9 @@ def _root(members: list[Life], order: Life) -> Life:
 
 def _decided(life: Life, scene: Scene, made: dict[str, Any]) -> Facts:
     leg = life.leg
+    first = leg or {"ts": life.said[0]["ts"], "by": life.said[0]["origin"]}
     return {
-        "decided": {"ts": leg.get("ts", life.said[0]["ts"] if life.said else 0), "by": leg.get("by", "broker")},
+        "decided": {"ts": first["ts"], "by": first["by"]},
         "bar": bar_of(scene),
         "features": features_of(scene, made),
         "signals": signals_of(scene),

@@ -8,9 +8,11 @@ import numpy as np
 
 from engine.events import (
     DAY_NS,
+    Approved,
     Bars,
     Book,
     Children,
+    Codes,
     Control,
     ControlAction,
     Event,
@@ -18,6 +20,7 @@ from engine.events import (
     Fills,
     Ids,
     Orders,
+    Refusals,
     Signal,
     Status,
     Target,
@@ -25,7 +28,7 @@ from engine.events import (
     Vector,
 )
 from engine.ids import OrderIds
-from engine.protocols import Issue
+from engine.protocols import CostModel, Issue
 from engine.universe import Universe, universe_of
 from tests.make import bars, day
 
@@ -195,6 +198,58 @@ class Halves:
     def on_book(self, book: Book, /) -> tuple[Children, ...]:
         later, self._later = self._later, ()
         return tuple(msgspec.structs.replace(children, ts=book.ts) for children in later)
+
+
+class FillsAPart:
+    """A broker that fills 100 shares of each order and refuses the rest, at the next slice."""
+
+    def __init__(self, *, costs: CostModel) -> None:
+        self._waiting: list[tuple[int, int, float]] = []  # id, symbol, signed shares
+
+    def on_orders(self, orders: Approved, /) -> None:
+        self._waiting += zip(orders.ids.tolist(), orders.symbol.tolist(), orders.qty.tolist(), strict=True)
+
+    def on_bars(self, bars: Bars, /) -> tuple[Refusals | Fills, ...]:
+        waiting, self._waiting = self._waiting, []
+        ids = np.array([each[0] for each in waiting], np.uint64)
+        symbol = np.array([each[1] for each in waiting], np.int32)
+        qty = np.array([each[2] for each in waiting])
+        now, left = np.clip(qty, -100.0, 100.0), qty - np.clip(qty, -100.0, 100.0)
+        fills = bought(bars.ts, ids=ids, symbol=symbol, qty=now, price=bars.open[symbol])
+        if not np.count_nonzero(left):
+            return (fills,)
+        rule = ("borrow",) * len(ids)
+        told = {"value": np.abs(left), "threshold": np.zeros(len(ids))}
+        return (Refusals(ts=bars.ts, by="broker", ids=ids, symbol=symbol, qty=left, rule=rule, **told), fills)
+
+
+def bought(ts: int, *, ids: Ids, symbol: Codes, qty: Vector, price: Vector) -> Fills:
+    """Fills at the market's price, without fees."""
+    n = len(ids)
+    made = {"exec_ids": ids + np.uint64(1), "order_ids": ids, "symbol": symbol, "qty": qty, "at": np.full(n, ts)}
+    return Fills(ts=ts, **made, price=price, reference=price, fees=np.zeros((n, 3)))
+
+
+class FromOutside:
+    """The scripted market, and in its fourth slice the fill of an order that nobody here sent."""
+
+    def __init__(self) -> None:
+        self._script = Script()
+        self.universe, self.interval_ns, self.sectors = self._script.universe, DAY_NS, ()
+        self.span = self._script.span
+
+    def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
+        for event in self._script.events(start, end):
+            yield event
+            if event.ts == day(3):
+                price, symbol = np.array([10.0]), np.array([0], np.int32)
+                yield bought(event.ts, ids=np.array([0xABC << 48], np.uint64), symbol=symbol, qty=price, price=price)
+
+    def issues(self) -> tuple[Issue, ...]:
+        return ()
+
+    def hashes(self) -> dict[str, str]:
+        return {}
 
 
 def config(**changes: Any) -> dict[str, Any]:

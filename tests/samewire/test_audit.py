@@ -1,14 +1,19 @@
 """The audit log of a session, and `samewire audit verify`."""
 
 import json
+import math
+import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.files.audit_file import FILE, walk
+from adapters.files.audit_file import FILE, AuditFile, walk
 from adapters.files.journal_file import read_journal
+from engine.errors import ComponentError
 from engine.events import Approved, Fills, Refusals, Reports
 from samewire import run
 from samewire.cli import main
@@ -106,6 +111,7 @@ def test_a_cut_end_is_found_by_the_manifest_and_by_a_head_kept_elsewhere(
     assert "the log was cut or written anew" in text
     code, text = said(capsys, str(path))  # the chain alone cannot know
     assert code == 0
+    assert text.startswith("intact as far as the chain itself tells; compared with no head: ")
     assert "its session has not ended, or its end was cut" in text
 
 
@@ -123,3 +129,128 @@ def test_a_head_that_is_no_hash_and_a_place_without_a_log_are_told(
     assert "is no hash" in capsys.readouterr().err
     assert main(["audit", "verify", str(tmp_path)]) == 3
     assert "no audit log" in capsys.readouterr().err
+
+
+# ---- beside manifest and journal -------------------------------------------------------------------------------------
+
+
+def rewritten(folder: Path, change: Callable[[list[dict[str, Any]]], None], *, manifest: bool = True) -> None:
+    """Writes a log anew that differs, every hash of it right, and its head into the manifest."""
+    lines = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
+    change(lines)
+    (folder / FILE).unlink()
+    file = AuditFile(folder / FILE)
+    file.header({key: value for key, value in lines[0]["facts"].items() if key not in ("format", "chained")})
+    for line in lines[1:]:
+        file.write(line["ts"], line["kind"], line["facts"])
+    file.close()
+    assert not walk(folder / FILE).wrong
+    if manifest:
+        amended(folder, audit={"lines": file.seq, "head": file.head})
+
+
+def amended(folder: Path, **changes: Any) -> None:
+    path = folder / "manifest.json"
+    said = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
+
+
+def first(lines: list[dict[str, Any]], kind: str) -> int:
+    return next(at for at, line in enumerate(lines) if line["kind"] == kind)
+
+
+def another_price(lines: list[dict[str, Any]]) -> None:
+    fill = lines[first(lines, "fill")]["facts"]
+    fill["price"] = math.nextafter(fill["price"], math.inf)
+
+
+def without_a_refusal(lines: list[dict[str, Any]]) -> None:
+    del lines[first(lines, "refused")]
+
+
+def with_an_approval(lines: list[dict[str, Any]]) -> None:
+    lines.insert(-1, lines[first(lines, "approved")])
+
+
+def without_the_last_event(lines: list[dict[str, Any]]) -> None:
+    del lines[-2]
+
+
+def of_another_configuration(lines: list[dict[str, Any]]) -> None:
+    lines[1]["facts"]["config_hash"] = "ab" * 32
+
+
+def of_another_journal(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["facts"]["journal"] = "ab" * 16
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (another_price, r"line \d+: fill of \d+ ns .*; the journal says fill of \d+ ns"),
+        (without_a_refusal, r"line \d+: .*; the journal says refused of \d+ ns .*rule max_gross"),
+        (with_an_approval, r"line \d+: approved of .*; the journal has no such event"),
+        (without_the_last_event, "it lacks a line that the journal gives: "),
+        (of_another_configuration, "line 2: config_hash is abab"),
+        (of_another_journal, r"line \d+: it says that the journal ends in abab"),
+    ],
+)
+def test_a_log_that_was_written_anew_is_told_by_the_journal(
+    change: Callable[[list[dict[str, Any]]], None], told: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(copy, lambda lines: None)
+    assert said(capsys, str(copy))[0] == 0
+    rewritten(copy, change)
+    code, text = said(capsys, str(copy))
+    assert code == 1
+    assert re.search(told, text), text
+    assert json.loads(said(capsys, str(copy), "--format", "json")[1])["ok"] is False
+
+
+def test_a_changed_line_is_the_first_that_differs(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.loads(line) for line in (copy / FILE).read_text().splitlines()]
+    rewritten(copy, another_price)
+    told = json.loads(said(capsys, str(copy), "--format", "json")[1])
+    assert told["line"] == first(lines, "fill") + 1
+
+
+def test_a_session_directory_without_a_head_to_compare_with_is_not_intact(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = walk(copy / FILE).head
+    for spoil in (
+        lambda: amended(copy, audit=None),
+        lambda: amended(copy, audit=None, ended=False),  # the journal knows better
+        lambda: (copy / "manifest.json").write_text("{"),
+        lambda: (copy / "manifest.json").unlink(),
+    ):
+        spoil()
+        code, text = said(capsys, str(copy))
+        assert code == 1
+        assert "nothing to compare its head with; name --head" in text
+        assert said(capsys, str(copy), "--head", head)[0] == 0
+
+
+def test_what_a_verdict_rests_on_is_told(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = walk(session / FILE).head
+    for arguments, compared in (
+        ((str(session),), ["manifest", "journal"]),
+        ((str(session), "--head", head), ["head", "journal"]),
+        ((str(session / FILE), "--head", head), ["head"]),
+        ((str(session / FILE),), []),
+    ):
+        told = json.loads(said(capsys, *arguments, "--format", "json")[1])
+        assert (told["ok"], told["compared"]) == (True, compared)
+
+
+def test_the_log_of_a_session_that_failed_is_intact_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explodes = {"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 20}
+    other = {"use": "topk_dropout", "topk": 10, "n_drop": 2}
+    with pytest.raises(ComponentError):
+        run(CONFIG | {"strategy": [other, explodes]}, out=tmp_path / "run")
+    code, text = said(capsys, str(tmp_path / "run.failed"))
+    assert code == 0
+    assert re.fullmatch(r"intact, \d+ lines, head [0-9a-f]{64}; its session failed\n", text)
+    assert walk(tmp_path / "run.failed" / FILE).lines > 20

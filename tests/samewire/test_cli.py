@@ -338,6 +338,36 @@ def test_a_signal_ends_a_replay_and_leaves_no_directory(number: int, code: int, 
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
+def test_a_session_that_was_killed_can_be_read_from_its_part_folder(tmp_path: Path) -> None:
+    slow = RUN | {"feed": {"use": "tests.samewire.own:Walk", "slices": 30_000, "symbols": 3}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(slow))
+    command = [sys.executable, "-m", "samewire", "replay", "run.yaml", "--out", "out"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    assert "10 %" in child.stderr.readline()
+    child.kill()
+    child.communicate(timeout=60)
+    (left,) = (path for path in tmp_path.iterdir() if path.name != "run.yaml")
+    assert left.name == f".out.{child.pid}.part"
+    orders = [
+        json.loads(line) for line in samewire("tap", "approved", "--dir", left, "--format", "json").stdout.splitlines()
+    ]
+    assert len(orders) > 10
+    why = samewire("why", orders[0]["ids"], "--dir", left)
+    assert (why.returncode, "feature" in why.stdout or "signal" in why.stdout) == (0, True), why.stderr
+    verified = samewire("verify", left)
+    assert verified.returncode == 0, verified.stdout
+    assert "the session did not come to its end" in verified.stdout
+    audited = samewire("audit", "verify", left)
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    assert audited.stdout.startswith("intact beside its journal; compared with no head: ")
+    assert "its session has not ended" in audited.stdout
+    again = samewire("replay", left / "run.yaml", "--set", "feed.slices=100", "--out", tmp_path / "out")
+    assert again.returncode == 0, again.stderr
+    assert left.is_dir()
+
+
 # ---- packages of the same name ---------------------------------------------------------------------------------------
 
 

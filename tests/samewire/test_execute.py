@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import Bars, Book, Signal
 from samewire import Result, arun, open_session, run
 from samewire.recorded import open_recorded
+from samewire.schema import load_run
+from samewire.verifying import verify
 
 
 def small(**changed: Any) -> dict[str, Any]:
@@ -125,13 +129,103 @@ class Explodes:
             raise LookupError("no such sector")
 
 
-def test_a_failure_in_the_middle_names_the_component_and_leaves_no_half_written_directory(tmp_path: Path) -> None:
-    broken = small(strategy={"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 30})
-    with pytest.raises(
-        ComponentError, match=r"mine: failed on Signal of 2019-\S+ \(\d+ ns\): LookupError: no such sector"
-    ):
-        run(broken, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
+def broken(**options: Any) -> dict[str, Any]:
+    return small(strategy={"use": "tests.samewire.test_execute:Explodes", "name": "mine", "after": 30} | options)
+
+
+def failed(out: Path, **options: Any) -> str:
+    """What a session says that fails in the middle."""
+    with pytest.raises(ComponentError) as caught:
+        run(broken(), out=out, **options)
+    return str(caught.value)
+
+
+def test_a_failure_in_the_middle_names_the_component_and_keeps_what_was_recorded_beside(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = failed(out)
+    assert re.match(r"mine: failed on Signal of 2019-\S+ \(\d+ ns\): LookupError: no such sector; ", said)
+    assert said.endswith(f"in {tmp_path / 'run.failed'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.failed"]
+    kept = tmp_path / "run.failed"
+    manifest = json.loads((kept / "manifest.json").read_text())
+    assert manifest["ended"] is False
+    assert said.startswith(manifest["error"])
+    assert "LookupError: no such sector" in manifest["error"]
+    closing = json.loads((kept / "audit.jsonl").read_text().splitlines()[-1])
+    assert (closing["kind"], closing["facts"]["failed"]) == ("closed", manifest["error"])
+    assert manifest["audit"]["head"] == closing["hash"]
+    recorded = open_recorded(kept)
+    assert not recorded.ended
+    signals = [entry.event for entry in recorded.entries() if isinstance(entry.event, Signal)]
+    assert len(signals) == 29
+    assert load_run(kept / "run.yaml") == recorded.run
+    verdict = asyncio.run(verify(recorded))
+    assert verdict.identical
+    assert not verdict.ended
+
+
+def test_an_older_failed_session_makes_way_and_nothing_else_does(tmp_path: Path) -> None:
+    out, kept = tmp_path / "run", tmp_path / "run.failed"
+    failed(out)
+    before = json.loads((kept / "manifest.json").read_text())["run_id"]
+    failed(out)
+    assert json.loads((kept / "manifest.json").read_text())["run_id"] != before
+    assert [path.name for path in tmp_path.iterdir()] == ["run.failed"]
+    (kept / "manifest.json").write_text('{"name": "a thesis"}')
+    said = failed(out)
+    place = Path(said.rpartition(" in ")[2])
+    assert (place.parent, place.suffix) == (tmp_path, ".part")
+    assert json.loads((place / "manifest.json").read_text())["ended"] is False
+    assert (kept / "manifest.json").read_text() == '{"name": "a thesis"}'
+
+
+def test_a_failed_run_leaves_the_finished_one_of_the_same_name_as_it_is(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(small(), out=out)
+    before = (out / "manifest.json").read_bytes()
+    failed(out, overwrite=True)
+    assert (out / "manifest.json").read_bytes() == before
+    assert json.loads(before)["ended"] is True
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.failed"]
+
+
+def test_without_a_directory_a_failure_says_nothing_of_one() -> None:
+    with pytest.raises(ComponentError) as caught:
+        run(broken())
+    assert str(caught.value).endswith("LookupError: no such sector")
+
+
+@pytest.mark.parametrize("manifest", ["another's", '{"name": "mine"}', '{"run_id": 1, "digest": ""}', "[]"])
+def test_a_folder_with_a_manifest_that_is_no_session_s_is_not_replaced(manifest: str, tmp_path: Path) -> None:
+    out = tmp_path / "web-extension"
+    out.mkdir()
+    (out / "manifest.json").write_text(manifest)
+    with pytest.raises(ConfigError, match="not a session directory, so it is not replaced"):
+        run(small(), out=out, overwrite=True)
+    assert (out / "manifest.json").read_text() == manifest
+
+
+def test_one_that_came_there_while_it_ran_is_not_replaced_either(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def another_is_faster(progress: Any) -> None:
+        if progress.slices == 3:
+            out.mkdir()
+            (out / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(ConfigError, match="not a session directory, so it is not replaced"):
+        run(small(), out=out, overwrite=True, progress=another_is_faster)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (out / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_folder_that_a_killed_process_of_the_same_number_left_stays(tmp_path: Path) -> None:
+    left = tmp_path / f".run.{os.getpid()}.part"
+    left.mkdir()
+    (left / "evidence").write_text("")
+    run(small(), out=tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [left.name, "run"]
+    assert (left / "evidence").is_file()
 
 
 @pytest.mark.parametrize(

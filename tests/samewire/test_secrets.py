@@ -249,6 +249,10 @@ def test_no_error_and_no_traceback_holds_a_secret(project: Path, fail: str, form
     assert {"start": b"login as", "slice": b"expired", "note": b"a secret stands in its text"}[fail] in told
     assert (b"Traceback" in done.stderr) == bool(debug) or fail != "start"
     assert not (project / "out").exists()
+    kept = dict(written_in(project / "out.failed"))  # what a session recorded before it failed is kept
+    assert ("audit.jsonl" in kept) == (fail != "start")
+    assert [name for name, content in kept.items() if MARK in content] == []
+    assert fail != "slice" or (HIDDEN.encode() in kept["manifest.json"] and HIDDEN.encode() in kept["audit.jsonl"])
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("replay", "--out", "out"), ("check", "--format", "json")])

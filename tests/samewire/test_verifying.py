@@ -470,3 +470,11 @@ def test_a_session_of_somebody_else_imports_nothing_that_is_not_allowed(copy: Pa
         assert "imported" not in done.stdout + done.stderr
         assert done.returncode == (0 if command[0] == "tap" else 2), done.stderr
     assert samewire(copy, "tap", "fills", "--dir", "out", "--limit", "1").returncode == 0
+
+
+def test_a_session_that_did_not_end_has_nothing_for_a_rerun_to_compare_with(copy: Path) -> None:
+    path = copy / "out" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ended": False, "digest": ""}))
+    said = samewire(copy, "rerun", "out", "--anyway", "--quiet")
+    assert said.returncode == 1
+    assert "the recorded session did not come to its end, so it has none to compare with" in said.stdout

@@ -262,6 +262,7 @@ def test_an_order_of_the_broker_itself_is_told_as_one(tmp_path: Path) -> None:
     assert doc["decided"]["by"] == "broker"
     text = order_text(doc)
     assert text.startswith(f"Order {id_text(own)}: S0, sent by the broker itself\n")
+    assert "sent by the broker itself, such as a liquidation" in text
     assert re.search(r"\n  fill +\d", text)
 
 
@@ -316,3 +317,27 @@ def test_the_command_tells_the_chain_in_order(sample: Path, capsys: pytest.Captu
 def test_the_script_is_the_market_that_the_tests_speak_of() -> None:
     bars = Script(missing=("S3@4",)).slice(4)
     assert (bars.ts, bars.close[0], np.isnan(bars.close[3])) == (day(4), 10.0, True)
+
+
+def test_an_order_of_which_a_part_filled_and_the_rest_was_refused_says_both(tmp_path: Path) -> None:
+    doc = chain(tmp_path, broker={"use": "tests.samewire.scripted:FillsAPart", "costs": {"commission_bps": 0}})
+    (order,) = doc["orders"]
+    assert (order["state"], order["filled"], order["left"]) == ("refused", 100, 0)
+    refused = next(event for event in order["events"] if event["what"] == "refused")
+    assert refused["qty"] == 4650
+    end = next(line for line in order_text(doc).splitlines() if line.startswith("  end"))
+    assert end.endswith(
+        "100 shares filled, the rest, 4,650 shares, refused by broker: borrow is 4,650 against a limit of 0"
+    )
+
+
+def test_a_fill_from_outside_is_not_taken_for_one_of_the_broker(tmp_path: Path) -> None:
+    run(config(feed={"use": "tests.samewire.scripted:FromOutside"}), out=tmp_path / "run")
+    doc = explain_order(open_recorded(tmp_path / "run"), "0abc")
+    assert doc["decided"] == {"ts": day(3), "by": "input"}
+    text = order_text(doc)
+    assert text.startswith(
+        "Order 0abc000000000000: S0, an order that nobody in this session sent; an input from outside"
+    )
+    assert "liquidation" not in text
+    assert "broker itself" not in text
