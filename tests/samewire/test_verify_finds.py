@@ -219,6 +219,7 @@ def test_every_run_file_of_ours_is_identical_from_its_start_and_from_its_middle(
     recorded = open_recorded(tmp_path / "out")
     whole = verified(tmp_path / "out")
     assert (whole.identical, whole.ended, whole.digest) == (True, True, recorded.digest), whole
+    assert whole.findings == ()
     snapshot = latest(tmp_path / "out" / "journal")
     rest = asyncio.run(verify(open_recorded(tmp_path / "out"), snapshot=snapshot))
     assert (rest.identical, rest.digest, rest.since) == (True, recorded.digest, snapshot.events), rest
