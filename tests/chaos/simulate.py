@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from engine.bus import Bus
-from engine.cuts import Counts
 from engine.errors import ComponentError
-from engine.events import Bars, Fills, Late, Status
+from engine.events import Bars, Fills
 from engine.journal import Journal
 from engine.journal_reading import Reader, entries, read_runs
 from engine.session import Session
 from tests.chaos.auditor import Auditor, ViolationError, check
+from tests.chaos.slices import check_slices, follow_cuts
 from tests.chaos.transport import LiveSource, arrivals, bytes_of
 from tests.chaos.worlds import World, world
 
@@ -96,7 +96,8 @@ async def _checked(drawn: World) -> dict[str, Any]:
     rows = arrivals(drawn)
     rng = np.random.default_rng([drawn.seed, 2])
     tape, auditor, source = await _live(drawn, rows)
-    _check_slices(drawn, rows, tape, source)
+    check_slices(drawn, rows, tape.inputs, source)
+    follow_cuts(drawn, rows, tape.inputs, source, rng)
     await _again(drawn, rows, tape)
     await _from_the_record(drawn, tape)
     kills = await _killed(drawn, rows, tape, rng)
@@ -112,27 +113,6 @@ async def _live(drawn: World, rows: Any) -> tuple[Tape, Auditor, LiveSource]:
     await Session(wiring, recorders=(auditor, tape, journal)).run(source)
     journal.end()
     return tape, auditor, source
-
-
-def _check_slices(drawn: World, rows: Any, tape: Tape, source: LiveSource) -> None:
-    """Each bar that arrived is in a slice, in a Late or counted; what stands in a slice is what arrived for it."""
-    arrived: dict[tuple[int, int, int], set[float]] = {}
-    for bar, _ in rows:
-        arrived.setdefault((bar.interval_ns, bar.ts, bar.symbol), set()).add(bar.close)
-    placed = late = 0
-    for event in tape.events:
-        if isinstance(event, Bars):
-            here = np.flatnonzero(event.status != Status.MISSING)
-            placed += len(here)
-            for s in np.flatnonzero(event.status == Status.FRESH).tolist():
-                known = arrived.get((event.interval_ns, event.ts, s), set())
-                check(float(event.close[s]) in known, f"the slice of {event.ts} has a bar of {s} that never arrived")
-        late += len(event.symbol) if isinstance(event, Late) else 0
-    counts = source.slicer.counts
-    waiting = sum(1 for _ in source.slicer._late)
-    check((counts.placed, counts.late) == (placed, late + waiting), f"{placed} placed, {late} late, but {counts}")
-    dropped = sum(getattr(counts, name) for name in Counts.__struct_fields__ if name not in ("placed", "late"))
-    check(placed + counts.late + dropped + source.slicer.held == len(rows), f"of {len(rows)} bars {counts}")
 
 
 async def _again(drawn: World, rows: Any, tape: Tape) -> None:
