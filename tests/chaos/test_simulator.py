@@ -125,4 +125,4 @@ async def test_a_component_that_forgets_is_seen_at_a_restart() -> None:
             wiring.parts, broker=msgspec.structs.replace(wiring.parts.broker, component=forgetful)
         )
 
-    assert "the run that went on from input" in await first_complaint(forget)
+    assert "the run that went on from record" in await first_complaint(forget)

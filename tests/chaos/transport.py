@@ -92,11 +92,9 @@ class LiveSource:
         self._ended = False
         self._pending: deque[Any] = deque()
         self.cuts: list[Cut] = []
-        self.last: Any = None  # handed out
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := self._next()) is not None:
-            self.last = event
             yield event
 
     def _next(self) -> Any:
