@@ -120,14 +120,16 @@ async def killed(drawn: World, rows: Any, kept: Kept, folder: Path, rng: np.rand
         onward = Onward(folder, (kept, source, journal, snapshots), begun, life)
         try:
             await Session(wiring, recorders=(onward,)).run(_inputs(recorded, source))
+            journal.end()
         except KilledError:
+            pass
+        else:
             file.close()
-            _tear(folder / FILE, rng)
-            continue
-        journal.end()
-        file.close()
-        _check_whole(folder, kept, journal)
-        return kills
+            _check_whole(folder, kept, journal)
+            return kills
+        finally:
+            file.close()
+        _tear(folder / FILE, rng)
     return KILLS_MAX
 
 
