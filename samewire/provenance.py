@@ -54,7 +54,10 @@ def _hash(files: Iterable[Path], home: Path) -> str:
 
 
 def named(run: RunFile) -> Iterator[tuple[str, Component]]:
-    """Every component of a run file by the name it has in the session, nested ones as `outer.option`."""
+    """Every component of a run file by the name it has in the session, nested ones as `outer.option`.
+
+    Of several in one option each has its place too, `outer.option[0]`: no two have one name.
+    """
     models = tuple(spec.component for spec in run.models)
     single = (run.feed, *run.features, *models, *run.strategies, run.optimizer, run.risk, run.broker)
     for component in (*single, *(() if run.execution is None else (run.execution,))):
@@ -64,11 +67,9 @@ def named(run: RunFile) -> Iterator[tuple[str, Component]]:
 def _with_nested(name: str, component: Component) -> Iterator[tuple[str, Component]]:
     yield name, component
     for option, value in component.options.items():
-        parts = nested_in(value)
-        for place, nested in enumerate(parts):
-            yield from _with_nested(
-                f"{name}.{option}[{place}]" if isinstance(value, tuple) else f"{name}.{option}", nested
-            )
+        several = isinstance(value, list | tuple)
+        for place, nested in enumerate(nested_in(value)):
+            yield from _with_nested(f"{name}.{option}[{place}]" if several else f"{name}.{option}", nested)
 
 
 def code_of(component: Component) -> dict[str, str]:

@@ -5,40 +5,34 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.bus import Bus
-from engine.cuts import Counts
 from engine.errors import ComponentError
-from engine.events import Bars, Fills, Late, Status
+from engine.events import Bars, Fills
 from engine.journal import Journal
 from engine.journal_reading import Reader, entries, read_runs
 from engine.session import Session
 from tests.chaos.auditor import Auditor, ViolationError, check
+from tests.chaos.restarts import Kept, killed
+from tests.chaos.slices import check_slices, follow_cuts
 from tests.chaos.transport import LiveSource, arrivals, bytes_of
 from tests.chaos.worlds import World, world
 
 
 class Tape:
-    """A recorder that keeps every run bit for bit, the inputs, and what a restart after each of them needs.
+    """A recorder that keeps every run bit for bit, its inputs, and the blocks of a journal."""
 
-    `stop` kills the process after so many runs.
-    """
-
-    def __init__(self, stop: int | None = None) -> None:
-        self._wanted: set[int] = set()
+    def __init__(self) -> None:
         self.runs: list[tuple[tuple[str, ...], tuple[bytes, ...]]] = []
         self.inputs: list[Any] = []
         self.events: list[Any] = []
-        self.blocks: list[bytes] = []  # of a journal
-        self.snapshots: dict[int, tuple[bytes, bytes]] = {}  # runs so far -> wiring, source
-        self._stop = stop
-
-    def watch(self, wiring: Any, source: LiveSource, wanted: set[int]) -> None:
-        self._wiring, self._source, self._wanted = wiring, source, wanted
+        self.blocks: list[bytes] = []
 
     def append(self, origins: Sequence[str], events: Sequence[Any], /) -> None:
         # What the journal takes for the origin: a decision's own source, whoever handed it on.
@@ -49,16 +43,6 @@ class Tape:
         self.runs.append((tuple(said), tuple(map(bytes_of, events))))
         self.inputs.append(events[0])
         self.events += events
-        at = len(self.runs)
-        # A timer enters before the input that the source has handed out already: no place for a snapshot.
-        if at in self._wanted and events[0] is self._source.last:
-            self.snapshots[at] = (self._wiring.save(), self._source.snapshot())
-        if self._stop is not None and at >= self._stop:
-            raise KilledError
-
-
-class KilledError(Exception):
-    """The process is gone."""
 
 
 class SlowSink:
@@ -96,10 +80,12 @@ async def _checked(drawn: World) -> dict[str, Any]:
     rows = arrivals(drawn)
     rng = np.random.default_rng([drawn.seed, 2])
     tape, auditor, source = await _live(drawn, rows)
-    _check_slices(drawn, rows, tape, source)
+    check_slices(drawn, rows, tape.inputs, source)
+    follow_cuts(drawn, rows, tape.inputs, source, rng)
     await _again(drawn, rows, tape)
-    await _from_the_record(drawn, tape)
-    kills = await _killed(drawn, rows, tape, rng)
+    digest = await _from_the_record(drawn, tape)
+    with tempfile.TemporaryDirectory() as folder:
+        kills = await killed(drawn, rows, Kept(tape.runs, digest), Path(folder), rng)
     failed = await _failed(drawn, rows, tape, rng)
     filled = sum(len(event.symbol) for event in tape.events if isinstance(event, Fills))
     return {"inputs": len(tape.inputs), "kills": kills, "failed": failed, "fills": filled} | auditor.checked
@@ -112,27 +98,6 @@ async def _live(drawn: World, rows: Any) -> tuple[Tape, Auditor, LiveSource]:
     await Session(wiring, recorders=(auditor, tape, journal)).run(source)
     journal.end()
     return tape, auditor, source
-
-
-def _check_slices(drawn: World, rows: Any, tape: Tape, source: LiveSource) -> None:
-    """Each bar that arrived is in a slice, in a Late or counted; what stands in a slice is what arrived for it."""
-    arrived: dict[tuple[int, int, int], set[float]] = {}
-    for bar, _ in rows:
-        arrived.setdefault((bar.interval_ns, bar.ts, bar.symbol), set()).add(bar.close)
-    placed = late = 0
-    for event in tape.events:
-        if isinstance(event, Bars):
-            here = np.flatnonzero(event.status != Status.MISSING)
-            placed += len(here)
-            for s in np.flatnonzero(event.status == Status.FRESH).tolist():
-                known = arrived.get((event.interval_ns, event.ts, s), set())
-                check(float(event.close[s]) in known, f"the slice of {event.ts} has a bar of {s} that never arrived")
-        late += len(event.symbol) if isinstance(event, Late) else 0
-    counts = source.slicer.counts
-    waiting = sum(1 for _ in source.slicer._late)
-    check((counts.placed, counts.late) == (placed, late + waiting), f"{placed} placed, {late} late, but {counts}")
-    dropped = sum(getattr(counts, name) for name in Counts.__struct_fields__ if name not in ("placed", "late"))
-    check(placed + counts.late + dropped + source.slicer.held == len(rows), f"of {len(rows)} bars {counts}")
 
 
 async def _again(drawn: World, rows: Any, tape: Tape) -> None:
@@ -148,8 +113,8 @@ async def _again(drawn: World, rows: Any, tape: Tape) -> None:
     check(len(seen) + tap.lost == len(sink.events), f"the tap saw {len(seen)}, lost {tap.lost} of {len(sink.events)}")
 
 
-async def _from_the_record(drawn: World, tape: Tape) -> None:
-    """The inputs that the journal holds alone, in a fresh wiring, bring every event and the same digest again."""
+async def _from_the_record(drawn: World, tape: Tape) -> bytes:
+    """The inputs that the journal holds alone, in a fresh wiring, bring every event and the same digest again: this."""
     again, journal, reader = Tape(), Journal(), Reader()
     bus = Bus(drawn.wiring().routes, recorders=(again, journal))
     read = 0
@@ -161,31 +126,7 @@ async def _from_the_record(drawn: World, tape: Tape) -> None:
     _same(tape.runs, again.runs, "the run from its recorded inputs")
     check(reader.ended and read == len(tape.events), f"the journal has {read} records, not {len(tape.events)}")
     check(journal.position == reader.digest, "the digest of the run from its recorded inputs is another one")
-
-
-async def _killed(drawn: World, rows: Any, tape: Tape, rng: np.random.Generator) -> int:
-    """Killed anywhere and started again from the last saved state, it goes on as if nothing had been."""
-    every, at, state, kills = int(rng.integers(2, 20)), 0, None, 0
-    while at < len(tape.runs):
-        wiring, source = drawn.wiring(), LiveSource(drawn, rows)
-        if state is not None:
-            wiring.load(state[0])
-            source.resume(state[1])
-        left = len(tape.runs) - at
-        life = int(rng.integers(1, left + 1)) if kills < 3 else left
-        part = Tape(stop=life if life < left else None)
-        part.watch(wiring, source, {k for k in range(1, left + 1) if not (at + k) % every})
-        try:
-            await Session(wiring, recorders=(part,)).run(source)
-        except KilledError:
-            kills += 1
-        _same(tape.runs[at : at + len(part.runs)], part.runs, f"the run that went on from input {at}")
-        if len(part.runs) == left:
-            return kills
-        if part.snapshots:
-            last = max(part.snapshots)
-            state, at = part.snapshots[last], at + last
-    return kills
+    return reader.digest
 
 
 async def _failed(drawn: World, rows: Any, tape: Tape, rng: np.random.Generator) -> str:

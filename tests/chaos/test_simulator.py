@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from engine.bus import Route
-from engine.events import Approved, Bars, Fills, Orders, Signal
+from engine.cuts import Counts, CutRule
+from engine.events import Approved, Bars, Fills, Late, Orders, Signal, Watermark
 from engine.wiring import Wiring
 from tests.chaos.auditor import ViolationError
 from tests.chaos.simulate import examine, simulate
+from tests.chaos.slices import check_slices, follow_cuts
+from tests.chaos.transport import LiveSource, arrivals
 from tests.chaos.worlds import World, world
 
 SEEDS = range(30)
@@ -78,7 +81,7 @@ class Forgets:
         return (lambda: self._fresh) if name == "save" else getattr(self._inner, name)
 
 
-class Counts:
+class Counted:
     """How often something happened in this process: what no component may look at."""
 
     def __init__(self) -> None:
@@ -106,7 +109,7 @@ async def first_complaint(change: Any, seeds: range = range(40)) -> str:
         (rerouted("gate", Orders, generous), "order value|weight|passed|without a price"),
         (rerouted("broker", Bars, doubled), "had .* left and filled"),
         (rerouted("broker", Bars, twice), "execution 1 came twice"),
-        (rerouted("cross", Bars, Counts().drifted), "the second run differs"),
+        (rerouted("cross", Bars, Counted().drifted), "the second run differs"),
     ],
     ids=["fees", "gate", "fills", "executions", "process state"],
 )
@@ -125,4 +128,59 @@ async def test_a_component_that_forgets_is_seen_at_a_restart() -> None:
             wiring.parts, broker=msgspec.structs.replace(wiring.parts.broker, component=forgetful)
         )
 
-    assert "the run that went on from input" in await first_complaint(forget)
+    assert "the run that went on from record" in await first_complaint(forget)
+
+
+async def live(seed: int) -> tuple[World, Any, list[Any], LiveSource]:
+    drawn = world(seed)
+    rows = arrivals(drawn)
+    source = LiveSource(drawn, rows)
+    return drawn, rows, [event async for event in source], source
+
+
+def of_bars(inputs: list[Any], **change: Callable[[Any], Any]) -> None:
+    """Changes columns of the first slice that lacks a bar and has another."""
+    k = next(k for k, e in enumerate(inputs) if isinstance(e, Bars) and len(set(e.status.tolist())) > 1)
+    inputs[k] = msgspec.structs.replace(inputs[k], **{n: each(getattr(inputs[k], n)) for n, each in change.items()})
+
+
+def without(inputs: list[Any], kind: type[Any]) -> None:
+    inputs.remove(next(event for event in inputs if isinstance(event, kind)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda inputs, source: of_bars(inputs, volume=lambda v: v + 1.0), r"the slice of .* has \("),
+        (lambda inputs, source: of_bars(inputs, member=np.logical_not), "has members"),
+        (lambda inputs, source: of_bars(inputs, status=np.zeros_like), "has status 0"),
+        (lambda inputs, source: of_bars(inputs, opened=lambda at: at - 1), "is said to be"),
+        (lambda inputs, source: without(inputs, Bars), "should have come|is said to be"),
+        (lambda inputs, source: without(inputs, Late), "should have come|not the late"),
+        (lambda inputs, source: without(inputs, Watermark), "not the watermark"),
+        (lambda inputs, source: source.cuts.append(source.cuts[0]), "no slice belongs to"),
+        (lambda inputs, source: source.cuts.insert(0, source.cuts[1]), "was cut as"),
+    ],
+)
+async def test_a_slice_that_holds_something_else_is_seen(change: Any, said: str) -> None:
+    """What else may be wrong in a slice is a fault of the slicer; here one is put into what it handed out."""
+    drawn, rows, inputs, source = await live(0)
+    check_slices(drawn, rows, inputs, source)
+    follow_cuts(drawn, rows, inputs, source, np.random.default_rng(1))
+    change(inputs, source)
+    with pytest.raises(ViolationError, match=said):
+        check_slices(drawn, rows, inputs, source)
+
+
+async def test_every_rule_and_every_fate_of_a_bar_is_met_by_these_seeds() -> None:
+    rules, fates, absent, members = set(), set(), 0, 0
+    for seed in SEEDS:
+        drawn, _, inputs, source = await live(seed)
+        rules |= {cut.rule for cut in source.cuts}
+        fates |= {name for name in Counts.__struct_fields__ if getattr(source.slicer.counts, name)}
+        absent += any(cut.absent for cut in source.cuts)
+        members += any(isinstance(event, Bars) and not event.member.all() for event in inputs)
+    assert rules == set(CutRule)
+    assert fates == set(Counts.__struct_fields__)
+    assert absent > 3
+    assert members > 3

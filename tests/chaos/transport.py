@@ -59,24 +59,42 @@ def _disconnected(rng: np.random.Generator, rows: list[tuple[int, int, Bar]]) ->
     return [*rows[:first], *burst, *rest]
 
 
+def expected(world: World) -> list[tuple[int, Any]]:
+    """Who is a member since when: everybody at first, some not from some instants on."""
+    rng, n = np.random.default_rng([world.seed, 3]), len(world.universe)
+    found = [(world.start, np.ones(n, bool))]
+    stamps = sorted({bar.ts for bar in world.bars})
+    if rng.random() < 0.4 and len(stamps) > 4:
+        since = sorted(rng.choice(stamps[1:], 2, replace=False).tolist())
+        found += [(since[0], rng.random(n) < 0.8), (since[1], np.ones(n, bool))]
+    return found
+
+
+def slicer_of(world: World) -> Slicer:
+    slicer = Slicer(universe=world.universe, ends=world.ends, start=world.start, rules=world.rules)
+    for since, member in expected(world)[1:]:
+        slicer.expect(member, since)
+    return slicer
+
+
 class LiveSource:
     """Slices of what arrives, and the world's other inputs between them, in bus order.
 
+    Of every fourth world nobody looks when a slice is due: it is cut when the next bar comes, whenever that is.
     `snapshot` stands behind the last event handed out, wherever that is.
     """
 
     def __init__(self, world: World, rows: tuple[tuple[Bar, int], ...]) -> None:
         self._world, self._rows = world, rows
-        self.slicer = Slicer(universe=world.universe, ends=world.ends, start=world.start, rules=world.rules)
+        self.slicer = slicer_of(world)
+        self._punctual = world.seed % 4 != 3
         self._at = self._other = 0
         self._ended = False
         self._pending: deque[Any] = deque()
         self.cuts: list[Cut] = []
-        self.last: Any = None  # handed out
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := self._next()) is not None:
-            self.last = event
             yield event
 
     def _next(self) -> Any:
@@ -98,7 +116,7 @@ class LiveSource:
             self._ended = True
             latest = max((bar.ts for bar in self._world.bars), default=0)
             self._pending.extend(slicer.promised(latest + 1, latest + 10 * SECOND_NS))
-        elif slicer.due <= self._rows[self._at][1]:
+        elif self._punctual and slicer.due <= self._rows[self._at][1]:
             self._pending.extend(slicer.advance(slicer.due))
         else:
             self._pending.extend(slicer.offer(*self._rows[self._at]))

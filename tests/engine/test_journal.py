@@ -256,6 +256,66 @@ def test_arrays_of_any_kind_of_number_and_any_layout_come_back(tmp_path: Path) -
         assert not kept.value.flags.writeable
 
 
+def values(*arrays: Any) -> list[list[Event]]:
+    """Runs of one signal each."""
+    return [[Signal(ts=k, asof=k, source="s", value=array, horizon_ns=0)] for k, array in enumerate(arrays)]
+
+
+def size_of_last(folder: Path, runs: Sequence[Sequence[Event]]) -> int:
+    """Bytes of the last run, once all came back."""
+    written(folder / "all", runs)
+    written(folder / "before", runs[:-1])
+    back = [entry.event for entry in read_journal(folder / "all")]
+    assert all(map(same, back, [event for run in runs for event in run]))
+    return int((folder / "all" / FILE).stat().st_size - (folder / "before" / FILE).stat().st_size)
+
+
+@pytest.mark.parametrize("count", [65_536, 65_537, 70_000])
+def test_one_change_in_an_array_of_many_words_is_little_to_write_and_comes_back(tmp_path: Path, count: int) -> None:
+    first = np.random.default_rng(1).normal(size=count)
+    last = first.copy()
+    last[-1] += 1.0
+    assert size_of_last(tmp_path, values(first, last)) < 200
+
+
+def test_after_a_while_of_changes_everywhere_what_changed_is_against_the_last_content(tmp_path: Path) -> None:
+    """Written whole for some records without a look; the first that is looked at again follows those."""
+    rng = np.random.default_rng(2)
+    arrays = [rng.normal(size=400) for _ in range(24)]
+    for _ in range(40):
+        following = arrays[-1].copy()
+        following[int(rng.integers(400))] += 1.0
+        arrays.append(following)
+    assert size_of_last(tmp_path, values(*arrays)) < 200
+
+
+def test_a_disk_that_takes_a_part_at_a_time_has_the_same_file_in_the_end(tmp_path: Path) -> None:
+    class Short:
+        """A raw file that takes seven bytes a call at most, as a nearly full disk or a signal makes it."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def write(self, piece: bytes) -> int:
+            return int(self._inner.write(piece[:7]))
+
+        def close(self) -> None:
+            self._inner.close()
+
+    runs = long_runs(3)
+    whole = written(tmp_path / "whole", runs)
+    for at_once in (True, False):
+        folder = tmp_path / f"parts {at_once}"
+        file = JournalFile(folder, at_once=at_once)
+        file._file = Short(file._file)
+        journal = Journal(file.write)
+        for run in runs:
+            journal.append([f"c{i}" for i in range(len(run))], run)
+        file.close()
+        assert journal.digest == whole.digest
+        assert (folder / FILE).read_bytes() == (tmp_path / "whole" / FILE).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [([1.0, 2.0], "its value is a list"), (np.array(["a", None]), "its value is an array of object")],

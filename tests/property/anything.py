@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from hypothesis import strategies as st
 
-from engine.events import EVENT_TYPES, INPUT_ORDER, OpenOrders
+from engine.events import EVENT_TYPES, INPUT_ORDER, Features, OpenOrders, Signal, Timer
 
 _FLOATS = st.integers(0, (1 << 64) - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 _ODD = st.sampled_from([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 5e-324])
@@ -71,6 +71,40 @@ def runs() -> st.SearchStrategy[list[tuple[list[str], list[Any]]]]:
     return st.lists(
         run.map(lambda r: (["input", *(name for name, _ in r[1])], [r[0], *(event for _, event in r[1])])), max_size=4
     )
+
+
+_FAR = 300  # rows of 8 bytes: more than what is always written whole
+_CHANGES = st.lists(
+    st.tuples(st.integers(0, 2**31), st.integers(1, 255)) | st.just("everything") | st.just("length"), max_size=3
+)
+
+
+@st.composite
+def long_runs(draw: st.DrawFn) -> list[tuple[list[str], list[Any]]]:
+    """Runs of one input, and signals and features with long columns, each like the one before but for a few words.
+
+    Now and then every word is another, for some runs in a row, or the length is.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count = draw(st.sampled_from([_FAR, _FAR + 1, 2 * _FAR]))
+    value, found = rng.normal(size=count), list[tuple[list[str], list[Any]]]()
+    for k, changes in enumerate(draw(st.lists(_CHANGES, min_size=4, max_size=24))):
+        value = value.copy()
+        for change in changes:
+            if change == "everything":
+                value = rng.normal(size=len(value))
+            elif change == "length":
+                value = np.append(value, 1.0) if len(value) % 2 else value[:-1].copy()
+            else:
+                value.view(np.uint8)[change[0] % (8 * len(value))] ^= change[1]
+        odd = np.concatenate([value.view(np.uint8), rng.integers(0, 256, 3).astype(np.uint8)])
+        said = [
+            Signal(ts=k, asof=k, source="s", value=value, horizon_ns=0),
+            Signal(ts=k, asof=k, source="bytes", value=odd, horizon_ns=0),  # some behind the last whole word
+            Features(ts=k, schema="f", value=value.reshape(-1, 1)),
+        ]
+        found.append((["input", "s", "bytes", "f"], [Timer(ts=k, name="t", due=k), *said]))
+    return found
 
 
 def bits(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Whatever single value of a decision is changed in a record: verifying the session finds it and names it."""
 
-import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from adapters.files.journal_file import JournalFile
 from engine.events import OpenOrders
-from engine.journal import Journal
 from samewire import run
 from samewire.recorded import open_recorded
-from samewire.verifying import verify
+from tests.samewire.forging import Told, forged, verified
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OVERRIDES = [
@@ -34,20 +32,18 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rewritten(session: Path, folder: Path, changed: dict[int, Any]) -> Path:
-    """The session with other events at these places; every checksum and digest of its journal is right."""
-    shutil.copytree(session, folder, ignore=shutil.ignore_patterns("journal"))
-    file = JournalFile(folder / "journal")
-    journal, log = Journal(file.write), list[Any]()
-    for entry in open_recorded(session).entries():
-        if entry.input and log:
-            journal.append(*zip(*log, strict=True))
-            log = []
-        log.append((entry.origin, changed.get(entry.seq, entry.event)))
-    journal.append(*zip(*log, strict=True))
-    journal.end()
-    file.close()
-    return folder
+def put(seq: int, origin: str, event: Any) -> Callable[[Told], None]:
+    """The change that sets this event in the place of record `seq`."""
+
+    def change(runs: Told) -> None:
+        at = 0
+        for each in runs:
+            if seq < at + len(each):
+                each[seq - at] = (origin, event)
+                return
+            at += len(each)
+
+    return change
 
 
 def other(rng: np.random.Generator, value: Any) -> Any:
@@ -85,8 +81,8 @@ def test_any_single_value_of_any_decision_that_was_changed_is_found_and_named(se
         if value is None or field == "source":  # who said it is no decision; it is told as another origin
             continue
         event = msgspec.structs.replace(entry.event, **{field: value})
-        folder = rewritten(session, tmp_path / str(tried), {entry.seq: event})
-        verdict = asyncio.run(verify(open_recorded(folder)))
+        folder = forged(session, tmp_path / str(tried), put(entry.seq, entry.origin, event))
+        verdict = verified(folder)
         found = verdict.difference
         assert found is not None, f"{kind}.{field} of record {entry.seq}"
         assert (found.seq, found.event, found.component) == (entry.seq, kind, entry.origin), (kind, field)
@@ -96,4 +92,4 @@ def test_any_single_value_of_any_decision_that_was_changed_is_found_and_named(se
 
 
 def test_the_same_record_written_anew_is_identical(session: Path, tmp_path: Path) -> None:
-    assert asyncio.run(verify(open_recorded(rewritten(session, tmp_path / "same", {})))).identical
+    assert verified(forged(session, tmp_path / "same", lambda runs: None)).identical

@@ -14,7 +14,7 @@ from engine.errors import DataError, StateError
 from engine.events import Bars, Features
 from engine.journal import Journal
 from tests.make import bars, book, day, signal
-from tests.property.anything import bits, runs
+from tests.property.anything import bits, long_runs, runs
 
 _TOLD = (StateError, DataError)
 
@@ -34,6 +34,17 @@ def written(folder: Path, found: Any) -> str:
 @given(found=runs())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_event_of_any_type_comes_back_bit_for_bit(found: Any) -> None:
+    comes_back(found)
+
+
+@given(found=long_runs())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_long_columns_of_which_little_changes_come_back_bit_for_bit(found: Any) -> None:
+    comes_back(found)
+
+
+def comes_back(found: Any) -> None:
+    """What is written is what is read."""
     folder = Path(tempfile.mkdtemp())
     try:
         digest = written(folder / "j", found)

@@ -1,4 +1,4 @@
-"""Verification finds any flipped bit of a journal, and any decision that is otherwise, however well it is hidden."""
+"""Verification finds any flipped bit of a journal, and names timers, events and statements that are otherwise."""
 
 import asyncio
 import json
@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.files.journal_file import FILE, JournalFile, read_blocks
+from adapters.files.journal_file import FILE
 from engine.errors import DataError, StateError
-from engine.events import Event
-from engine.journal import Journal
-from engine.journal_reading import Run, read_runs
+from engine.events import Approved, Reports, Signal, Timer
 from samewire import run
+from samewire.findings import of_files
 from samewire.recorded import open_recorded
 from samewire.snapshots import latest
-from samewire.verifying import Verdict, verify
+from samewire.verifying import verify
 from tests.golden.sessions import CONFIGS, SESSIONS
+from tests.samewire.forging import Told, forged, told, verified
 
 SPEC: dict[str, Any] = {
     "schema": 1,
@@ -40,10 +39,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finds") / "out"
     assert run(SPEC, out=out).summary["fills"] > 10
     return out
-
-
-def verified(folder: Path) -> Verdict:
-    return asyncio.run(verify(open_recorded(folder)))
 
 
 def copied(session: Path, folder: Path) -> Path:
@@ -70,61 +65,144 @@ def test_a_flipped_bit_is_never_identical(session: Path, tmp_path: Path, data: s
     assert not verdict.identical
 
 
-def events_of(each: Run) -> list[Event]:
-    found = [record.event for record in each.records]
-    assert all(event is not None for event in found)
-    return found  # type: ignore[return-value]
+LATENT = [
+    *("feed.symbols=8", "feed.years=1", "session.start=2018-02-01", "session.end=2018-03-30", "risk.max_weight=0.5"),
+    "models=[{name: mom, use: momentum, window: 5, latency: 2d}, {name: slow, use: momentum, window: 9, lag: 2}]",
+    "strategy={use: topk_dropout, topk: 3, n_drop: 1, signal: mom}",
+]
 
 
-def changed(event: Any, draw: Any) -> Any:
-    """The event with one value of one column, or one plain number, otherwise; None where it has none to change."""
-    columns = [
-        n for n in event.__struct_fields__ if isinstance(getattr(event, n), np.ndarray) and getattr(event, n).size
-    ]
-    if not columns:
-        return None
-    name = draw(st.sampled_from(columns))
-    array = getattr(event, name).copy()
-    place = draw(st.integers(0, array.size - 1))
-    flat = array.reshape(-1).view(np.uint8).reshape(array.size, -1)
-    flat[place, draw(st.integers(0, flat.shape[1] - 1))] ^= 1
-    return msgspec.structs.replace(event, **{name: array}), name
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session whose model answers by timers."""
+    out = tmp_path_factory.mktemp("latent") / "out"
+    run(CONFIGS / "ema_cross.yaml", overrides=LATENT, out=out)
+    return out
 
 
-@SOME
-@given(data=st.data())
-def test_one_changed_decision_is_found_though_the_digests_were_made_anew(
-    session: Path, tmp_path: Path, data: st.DataObject
+def timer_of(runs: Told) -> int:
+    """The tenth run that a timer began."""
+    return [k for k, each in enumerate(runs) if isinstance(each[0][1], Timer)][9]
+
+
+def gone(runs: Told) -> None:
+    del runs[timer_of(runs)]
+
+
+def behind_the_next(runs: Told) -> None:
+    k = timer_of(runs)
+    runs.insert(k + 1, runs.pop(k))
+
+
+def a_nanosecond_later(runs: Told) -> None:
+    k = timer_of(runs)
+    event: Any = runs[k][0][1]
+    runs[k][0] = ("input", msgspec.structs.replace(event, ts=event.ts + 1, due=event.ts + 1))
+
+
+@pytest.mark.parametrize("change", [gone, behind_the_next, a_nanosecond_later], ids=lambda change: change.__name__)
+def test_a_timer_that_is_not_where_it_was_asked_for_is_told_by_its_name(
+    latent: Path, tmp_path: Path, change: Any
 ) -> None:
-    runs = list(read_runs(read_blocks(session / "journal")))
-    k = data.draw(st.integers(0, len(runs) - 1))
-    place = data.draw(st.integers(1, max(1, len(runs[k].records) - 1)))
-    events = [events_of(each) for each in runs]
-    if place >= len(events[k]):
-        return
-    forged = changed(events[k][place], data.draw)
-    if forged is None:
-        return
-    events[k][place], field = forged
-    folder = copied(session, tmp_path / "forged")
-    (folder / "journal" / FILE).unlink()
-    file = JournalFile(folder / "journal")
-    journal = Journal(file.write)
-    for each, told in zip(runs, events, strict=True):
-        journal.append([record.origin for record in each.records], told)
-    journal.end()
-    file.close()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"digest": journal.digest}))
-    verdict = verified(folder)
-    assert verdict.difference is not None
-    record = runs[k].records[place]
+    assert verified(forged(latent, tmp_path / "same", lambda runs: None)).identical
+    runs = told(latent)
+    k = timer_of(runs)
+    due = runs[k][0][1].ts
+    verdict = verified(forged(latent, tmp_path / "forged", change))
     found = verdict.difference
-    assert (found.seq, found.component, found.event) == (record.seq, record.origin, record.kind)
-    assert found.field.partition(".")[0] == field
+    assert found is not None
+    assert (found.component, found.event, found.seq) == ("timers", "Timer", sum(map(len, runs[:k])))
+    assert found.found == f"Timer signal:mom of {due}"
+    assert verdict.cause == "clock"
 
 
-SNAPSHOTS = "session.snapshot_every=15"
+def twice(runs: Told) -> None:
+    k = timer_of(runs)
+    runs.insert(k + 1, [runs[k][0]])
+
+
+def of_nobody(runs: Told) -> None:
+    ts = runs[-1][0][1].ts
+    runs.append([("input", Timer(ts=ts, name="nobody", due=ts))])
+
+
+@pytest.mark.xfail(strict=True, reason="a recorded timer that the wiring did not ask for is fed and not told")
+@pytest.mark.parametrize("change", [twice, of_nobody], ids=lambda change: change.__name__)
+def test_a_timer_that_nobody_asked_for_is_told(latent: Path, tmp_path: Path, change: Any) -> None:
+    assert not verified(forged(latent, tmp_path / "forged", change)).identical
+
+
+def test_an_event_that_is_found_and_was_not_recorded_is_told(session: Path, tmp_path: Path) -> None:
+    runs = told(session)
+    k = max(k for k, each in enumerate(runs) if isinstance(each[-1][1], Approved | Reports))
+    last = runs[k][-1][1]
+    verdict = verified(forged(session, tmp_path / "forged", lambda runs: runs[k].pop() and None))
+    found = verdict.difference
+    assert found is not None
+    assert (found.seq, found.event) == (sum(map(len, runs[: k + 1])) - 1, type(last).__name__)
+    assert (found.recorded, found.found) == ("nothing", type(last).__name__)
+
+
+def patched(folder: Path, change: Any) -> Path:
+    """With other statements in its manifest."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def another_score(runs: Told) -> None:
+    run = next(run for run in runs[::-1] if any(isinstance(event, Signal) for _, event in run))
+    for place, (origin, event) in enumerate(run):
+        if isinstance(event, Signal):
+            run[place] = (origin, msgspec.structs.replace(event, value=event.value * 2.0))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "cause", "what"),
+    [
+        ("libraries", "numpy", "library", "numpy"),
+        ("machine", "", "library", "machine: "),
+        ("python", "", "library", "python"),
+        ("code", "", "code", "samewire"),
+    ],
+)
+def test_what_has_changed_since_is_the_cause_of_a_decision_that_differs(
+    session: Path, tmp_path: Path, section: str, name: str, cause: str, what: str
+) -> None:
+    def change(manifest: Any) -> None:
+        within = name or (next(iter(manifest[section])) if isinstance(manifest[section], dict) else "")
+        if within:
+            manifest[section][within] = "another"
+        else:
+            manifest[section] = "another"
+
+    same = verified(patched(copied(session, tmp_path / "same"), change))
+    assert same.identical
+    assert [(f.cause, f.recorded) for f in same.findings] == [(cause, "another")]
+    assert same.findings[0].what.startswith(what)
+    verdict = verified(patched(forged(session, tmp_path / "forged", another_score), change))
+    assert verdict.difference is not None
+    assert (verdict.difference.event, verdict.difference.field) == ("Signal", "value")
+    assert verdict.cause == cause
+
+
+def test_a_table_that_a_component_read_is_compared_by_its_hash(tmp_path: Path) -> None:
+    run(CONFIGS / "scores.yaml", overrides=["session.end=2021-02-05"], out=tmp_path / "out")
+    assert not list(of_files(open_recorded(tmp_path / "out")))
+
+    def change(manifest: Any) -> None:
+        manifest["tables"] = dict.fromkeys(manifest["tables"], "another")
+
+    patched(tmp_path / "out", change)
+    (found,) = of_files(open_recorded(tmp_path / "out"))
+    assert (found.cause, found.recorded) == ("data revision", "another")
+    assert "scores.csv" in found.what
+    assert [f.what for f in verified(tmp_path / "out").findings] == [found.what]
+
+
+SNAPSHOTS = "session.snapshot_every=13"
 OVERRIDES = {name: (CONFIGS / config, [*more, SNAPSHOTS]) for name, (config, more) in SESSIONS.items()}
 OVERRIDES["late answers"] = (
     CONFIGS / "ema_cross.yaml",
@@ -141,6 +219,7 @@ def test_every_run_file_of_ours_is_identical_from_its_start_and_from_its_middle(
     recorded = open_recorded(tmp_path / "out")
     whole = verified(tmp_path / "out")
     assert (whole.identical, whole.ended, whole.digest) == (True, True, recorded.digest), whole
+    assert whole.findings == ()
     snapshot = latest(tmp_path / "out" / "journal")
     rest = asyncio.run(verify(open_recorded(tmp_path / "out"), snapshot=snapshot))
     assert (rest.identical, rest.digest, rest.since) == (True, recorded.digest, snapshot.events), rest
