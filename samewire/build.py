@@ -1,5 +1,6 @@
 """The composition root: from a checked run file to the parts of a session. The only place that sees everything."""
 
+import contextlib
 import inspect
 import zlib
 from collections.abc import Callable, Mapping
@@ -189,9 +190,19 @@ def sinks_of(run: RunFile, given: Given) -> tuple[Sink, ...]:
     )
 
 
+# What decides numbers (numba compiles with llvmlite), when an exchange is open, and what a digest is.
+_DECIDE = (
+    *("samewire", "numpy", "scipy", "pandas", "pyarrow", "msgspec", "blake3", "lightgbm", "cvxpy", "piqp", "numba"),
+    *("llvmlite", "exchange-calendars", "tzdata"),
+)
+
+
 def libraries() -> dict[str, str]:
-    """Versions of what decides numbers."""
+    """Versions of what decides, as far as it is installed."""
     from importlib import metadata
 
-    names = ("samewire", "numpy", "pandas", "pyarrow", "msgspec", "lightgbm", "cvxpy", "piqp", "numba")
-    return {name: metadata.version(name) for name in names}
+    found: dict[str, str] = {}
+    for name in _DECIDE:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

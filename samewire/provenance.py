@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib
 import platform
+import zoneinfo
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,4 +117,17 @@ def machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "simd": [*found.get("baseline", ()), *found.get("found", ())],
+        "zones": zone_rules(),
     }
+
+
+def zone_rules() -> str:
+    """The version of the time zone rules that Python reads: the system's where it has any, else the package's."""
+    for folder in map(Path, zoneinfo.TZPATH):
+        if (folder / "tzdata.zi").is_file():
+            with (folder / "tzdata.zi").open(errors="replace") as file:
+                return file.readline().removeprefix("# version ").strip()
+        if (folder / "UTC").is_file():
+            return "unknown"
+    package = libraries().get("tzdata")
+    return f"tzdata {package}" if package else "unknown"

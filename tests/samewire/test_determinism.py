@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from engine.events import Bars, Event, Timer
@@ -44,17 +45,18 @@ CASES: dict[str, tuple[Any, list[str]]] = {
 }
 PROGRAM = """
 import json, sys
-from samewire import run
-from tests.samewire.test_determinism import CASES, of
-print(json.dumps({name: of(name) for name in CASES}))
+from tests.samewire.test_determinism import of
+print(json.dumps({name: of(name) for name in sys.argv[1:]}))
 """
 ENVIRONMENTS = [("0", "1"), ("1", "2"), ("4711", "2")]  # hash seed, threads
+OTHERS = [("0", "2"), ("1", "1"), ("4711", "1")]  # the rest of the table, so that each varies alone; for one session
+TRAINED = "trained, mean_variance"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS")
 
 
-def opened(name: str) -> Prepared:
+def opened(name: str, *more: str) -> Prepared:
     said, overrides = CASES[name]
-    return open_session(CONFIGS / said if isinstance(said, str) else said, overrides=overrides)
+    return open_session(CONFIGS / said if isinstance(said, str) else said, overrides=[*overrides, *more])
 
 
 def of(name: str) -> list[Any]:
@@ -69,17 +71,19 @@ def of(name: str) -> list[Any]:
     return [summary["digest"], float(summary["final_equity"]).hex(), summary["fills"], models]
 
 
+def elsewhere(seed: str, threads: str, names: Sequence[str]) -> dict[str, Any]:
+    """These sessions in a process of their own."""
+    environment = os.environ | {"PYTHONHASHSEED": seed} | dict.fromkeys(THREADS, threads)
+    command = [sys.executable, "-c", PROGRAM, *names]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 @pytest.fixture(scope="module")
 def told() -> list[dict[str, Any]]:
     """The same sessions in a process for each environment."""
-    found = []
-    for seed, threads in ENVIRONMENTS:
-        environment = os.environ | {"PYTHONHASHSEED": seed} | dict.fromkeys(THREADS, threads)
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        found.append(json.loads(done.stdout))
-    return found
+    return [elsewhere(seed, threads, tuple(CASES)) for seed, threads in ENVIRONMENTS]
 
 
 @pytest.mark.slow
@@ -95,6 +99,15 @@ def test_a_trained_model_is_the_same_file_in_every_process(told: list[dict[str, 
     hashes = [found["trained, mean_variance"][3]["gbdt"] for found in told]
     assert len(set(hashes)) == 1
     assert len(hashes[0]) == 64
+
+
+@pytest.mark.slow
+def test_hash_seed_and_threads_change_no_bit_each_by_itself(told: list[dict[str, Any]]) -> None:
+    """Varied together, one could undo what the other does. The trained session only: it is the one with threads."""
+    table = dict(zip(ENVIRONMENTS, (found[TRAINED] for found in told), strict=True))
+    table |= {(seed, threads): elsewhere(seed, threads, [TRAINED])[TRAINED] for seed, threads in OTHERS}
+    assert len(table) == 6
+    assert {place: said for place, said in table.items() if said != table["0", "1"]} == {}
 
 
 # ---- restarts and pace -----------------------------------------------------------------------------------------------
@@ -133,11 +146,28 @@ async def whole(name: str, cuts: Sequence[int] = ()) -> Recorder:
     return recorder
 
 
+SLICES = {"scores": 82, "all of the demo, shorter": 90, "market": 188}  # the others have 210 and more
+
+
+def cuts_of(name: str) -> list[int]:
+    """After how many slices each session is cut: after the first, and where chance (the same each time) puts it."""
+    count = SLICES.get(name, 210)
+    few = name in (TRAINED, "all of the demo, shorter")
+    drawn = np.random.default_rng([5, *name.encode()]).choice(np.arange(2, count), 2 if few else 5, replace=False)
+    return sorted({*drawn.tolist(), *(() if few else (1, count - 1))})
+
+
+def test_the_cuts_of_a_session_are_its_own_and_within_it() -> None:
+    cuts = {name: cuts_of(name) for name in CASES}
+    assert len({tuple(each) for each in cuts.values()}) == len(CASES)
+    assert all(1 <= cut < SLICES.get(name, 210) for name, each in cuts.items() for cut in each)
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_a_restart_in_the_middle_changes_no_event(name: str) -> None:
-    cuts = (37,) if "rained" in name or "demo" in name else (1, 37, 38)
+    cuts = cuts_of(name)
     first = await whole(name, cuts)
-    assert sorted(first.saved) == list(cuts)
+    assert sorted(first.saved) == cuts
     for cut in cuts:
         position, state = first.saved[cut]
         wiring = opened(name).session.wiring
