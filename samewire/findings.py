@@ -96,7 +96,9 @@ def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
 
     artefacts: dict[str, Any] = {}
     found: list[Finding] = []
-    for name, value in recorded.manifest.get("models", {}).items():
+    kept = recorded.manifest.get("models", {})
+    for name in (spec.component.name for spec in recorded.run.models if spec.component.name in kept):
+        value = kept[name]
         try:
             artefact = read_artefact(recorded.directory / "models" / name)
         except SamewireError as error:
