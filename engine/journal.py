@@ -23,7 +23,7 @@ DIGEST_BYTES = 16
 GENESIS = bytes(DIGEST_BYTES)  # what the digest of the first run follows
 _DIGESTED = (Features, Bars)  # may not be stored
 _WORD = 8  # bytes
-_SHORT = 2048  # bytes of columns that enter the digest themselves, and are written without a look at what changed
+_SHORT = 2048  # bytes of columns that are written whole without a look at what changed
 _PATIENCE_MAX = 64  # records that are written whole without a look once the last ones changed everywhere
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 
@@ -98,9 +98,9 @@ class Stream:
 def summed(kind: type[Any], columns: bytes) -> bytes:
     """What of an event's columns enters the digest: themselves, or their own digest.
 
-    The latter for what may not be stored, so that it makes no difference whether it is, and for what is long.
+    The latter for what may not be stored, so that it makes no difference whether it is.
     """
-    return digest_of((columns,)) if kind in _DIGESTED or len(columns) >= _SHORT else columns
+    return digest_of((columns,)) if kind in _DIGESTED else columns
 
 
 def digest_of(parts: Sequence[bytes]) -> bytes:
@@ -113,7 +113,7 @@ class Journal:
 
         digest_k = BLAKE3(digest_{k-1}, plain values, then origin, kind, shapes and columns of each record of run k)
 
-    Bars, Features and whatever has 2 kB of columns enter by a digest of those. So the digest says what was decided and
+    Bars and Features enter by a digest of their columns. So the digest says what was decided and
     on what, and nothing of how it was stored. `files` and `drawn` name the feed whose bars are not stored. After a
     restart, `digest` and `events` go on where the journal stood. Memory: the latest content of each stream.
     """
@@ -130,11 +130,18 @@ class Journal:
         self._write, self._drawn = write, drawn
         self._digest = digest
         self.events = events
+        self._files = dict(files or {})
         self._streams: dict[tuple[str, type[Any]], Stream] = {}
-        if write is not None:
+        self._open()
+
+    def _open(self) -> None:
+        """Begins anew with what the streams know, and tells a reader to."""
+        self._streams.clear()
+        if self._write is not None:
             kinds = {plan.name: (plan.plain, plan.columns) for plan in PLANS.values()}
-            opening = Opening(version=VERSION, kinds=kinds, files=dict(files or {}), first=events, digest=digest)
-            write(_encoder.encode(opening))
+            first, digest = self.events, self._digest
+            opening = Opening(version=VERSION, kinds=kinds, files=self._files, first=first, digest=digest)
+            self._write(_encoder.encode(opening))
 
     @property
     def digest(self) -> str:
@@ -148,32 +155,48 @@ class Journal:
 
     def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
         """Takes a completed run: its input first. One that cannot be written leaves the journal as it was."""
-        taken = [
-            _apart(origin, event, not place) for place, (origin, event) in enumerate(zip(origins, events, strict=True))
-        ]
-        plain = _plain(taken)
+        plain: list[Any] = []
         records: list[Any] = []
-        parts: list[Any] = [self._digest, len(plain).to_bytes(4, "little"), plain]
-        streams, stored = self._streams, self._write is not None
-        for said, event, _, shapes, whole in taken:
-            kind = event.__class__
-            stream = streams.get((said, kind))
-            name: Any = stream.number if stream is not None else (said, kind.__name__)
-            if stream is None:
-                stream = streams[said, kind] = Stream(len(streams), said, PLANS[kind])
-            spelled: Any = None
-            if shapes != stream.shapes:
-                spelled = shapes
-                stream.shape(shapes)
-            own = summed(kind, whole)
-            parts += (stream.key, stream.spelled, own)
-            if stored:
-                content = self._kept(event, whole, own) if kind in _DIGESTED else None
-                records.append((name, spelled, content or _content(stream, whole)))
+        parts: list[Any] = [self._digest, b"", b""]
+        try:
+            for origin, event in zip(origins, events, strict=True):
+                said = getattr(event, "source", origin) if plain else origin
+                records.append(self._record(said, event, plain, parts))
+            written = _plain(records, plain, events)
+        except ComponentError:
+            self._open()  # what the streams know of half a run is nothing that a reader knows
+            raise
+        parts[1], parts[2] = len(written).to_bytes(4, "little"), written
         self._digest = digest_of(parts)
         if self._write is not None:
-            self._write(_encoder.encode(Block(self.events, plain, records, self._digest)))
-        self.events += len(taken)
+            self._write(_encoder.encode(Block(self.events, written, [r[1] for r in records], self._digest)))
+        self.events += len(plain)
+
+    def _record(self, said: str, event: Event, plain: list[Any], parts: list[Any]) -> tuple[str, Any]:
+        """Who said an event, and what is written of it; its plain values and what enters the digest are added."""
+        kind = event.__class__
+        stream = self._streams.get((said, kind))
+        name: Any = stream.number if stream is not None else (said, kind.__name__)
+        if stream is None:
+            stream = self._streams[said, kind] = Stream(len(self._streams), said, PLANS[kind])
+        plan = stream.plan
+        try:
+            arrays = plan.arrays(event)
+            shapes: Any = plan.shapes(arrays)
+            whole = _joined(arrays)
+        except (AttributeError, TypeError) as error:
+            raise ComponentError(said, plan.name, event.ts, _no_array(plan, event, error)) from error
+        plain.append(plan.values(event))
+        if shapes == stream.shapes:
+            shapes = None
+        else:
+            stream.shape(shapes)
+        own = summed(kind, whole)
+        parts += (stream.key, stream.spelled, own)
+        if self._write is None:
+            return said, None
+        content = self._kept(event, whole, own) if kind in _DIGESTED else None
+        return said, (name, shapes, content or _content(stream, whole))
 
     def end(self) -> None:
         """Writes that the session came to its end."""
@@ -188,23 +211,12 @@ class Journal:
         return Kept(own, at, *row_checks(whole, len(event.close))) if at >= 0 else None  # type: ignore[union-attr]
 
 
-def _apart(origin: str, event: Event, entered: bool) -> tuple[str, Event, Sequence[Any], list[Any], bytes]:
-    """Who said an event, the event, its plain values, the shapes of its columns and their content."""
-    plan = PLANS[event.__class__]
-    said = origin if entered else getattr(event, "source", origin)
-    try:
-        arrays = plan.arrays(event)
-        return said, event, plan.values(event), plan.shapes(arrays), _joined(arrays)
-    except (AttributeError, TypeError) as error:
-        raise ComponentError(said, plan.name, event.ts, _no_array(plan, event, error)) from error
-
-
-def _plain(taken: Sequence[tuple[str, Event, Sequence[Any], list[Any], bytes]]) -> bytes:
+def _plain(records: Sequence[tuple[str, Any]], plain: Sequence[Any], events: Sequence[Event]) -> bytes:
     """The plain values of a run. ComponentError for one that has no written form."""
     try:
-        return _encoder.encode([values for _, _, values, _, _ in taken])
+        return _encoder.encode(plain)
     except (TypeError, ValueError, OverflowError):
-        for said, event, values, _, _ in taken:
+        for (said, _), values, event in zip(records, plain, events, strict=True):
             try:
                 _encoder.encode(values)
             except (TypeError, ValueError, OverflowError) as error:

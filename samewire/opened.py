@@ -30,7 +30,8 @@ class Opened:
         own = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "adapters")
         system = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
         # Of Python, installed packages, the system, and of what is written for the moment.
-        self._libraries = (sys.prefix, sys.base_prefix, own, scratch, str(cache_folder()), *system)
+        python = (sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix))
+        self._libraries = (*python, own, scratch, str(cache_folder()), *system)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.watching:

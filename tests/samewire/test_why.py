@@ -10,7 +10,7 @@ import pytest
 
 from adapters.files.journal_file import read_journal
 from components.features.rolling import Rolling
-from engine.errors import ConfigError
+from engine.errors import ComponentError, ConfigError
 from engine.events import Bars, Features, Fills, LegAction, Orders, Signal
 from engine.ids import id_text
 from samewire import open_session, run
@@ -331,13 +331,6 @@ def test_an_order_of_which_a_part_filled_and_the_rest_was_refused_says_both(tmp_
     )
 
 
-def test_a_fill_from_outside_is_not_taken_for_one_of_the_broker(tmp_path: Path) -> None:
-    run(config(feed={"use": "tests.samewire.scripted:FromOutside"}), out=tmp_path / "run")
-    doc = explain_order(open_recorded(tmp_path / "run"), "0abc")
-    assert doc["decided"] == {"ts": day(3), "by": "input"}
-    text = order_text(doc)
-    assert text.startswith(
-        "Order 0abc000000000000: S0, an order that nobody in this session sent; an input from outside"
-    )
-    assert "liquidation" not in text
-    assert "broker itself" not in text
+def test_a_fill_from_outside_ends_the_session(tmp_path: Path) -> None:
+    with pytest.raises(ComponentError, match="a source said Fills, which does not come from outside"):
+        run(config(feed={"use": "tests.samewire.scripted:FromOutside"}), out=tmp_path / "run")
