@@ -65,7 +65,8 @@ def _kept(component: str, event: Any) -> None:
 def _own(component: str, signal: Signal) -> None:
     if signal.source != component:
         refuse(component, signal, f"its source is {signal.source!r}")
-    freeze(signal)
+    if signal.value.flags.writeable:
+        freeze(signal)
 
 
 _LOOKS: MappingProxyType[type[Any], Callable[[str, Any], None]] = MappingProxyType(

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.bus import Bus
 from engine.errors import SamewireError, StateError
-from engine.events import INPUT_ORDER, Control, ControlAction, Event
+from engine.events import INPUT_ORDER, SESSION_CLOSED, SESSION_OPENED, Control, ControlAction, Event
 from engine.journal import Journal
 from engine.journal_reading import Reader, Record, Run, read_runs
 from engine.protocols import Artefact
@@ -22,6 +22,7 @@ from samewire.walk import Found
 
 LATE, CLOCK, JOURNAL = "late bar", "clock", "journal"
 _IDLE = ("session.snapshot_every", "session.record", "sinks")  # of a run file: they decide nothing
+_OF_FEEDS = (SESSION_OPENED, SESSION_CLOSED)  # timers that a feed hands out itself, by its calendar
 _ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
 
 
@@ -153,14 +154,17 @@ class _Check:
     def _clock(self, record: Record) -> Difference | None:
         """Timers that the wiring asked for enter where they were recorded, and no others do."""
         pending = self._wiring.timers.heap
-        ts = int(record.plain["ts"])
-        if not pending:
+        ts, timer = int(record.plain["ts"]), record.kind == "Timer"
+        if timer and record.plain["name"] in _OF_FEEDS:
             return None
-        due, _, name = pending[0]
-        if record.kind == "Timer" and (due, name) == (record.plain["due"], record.plain["name"]):
+        due, _, name = pending[0] if pending else (0, 0, "")
+        if timer and pending and (due, name) == (record.plain["due"], record.plain["name"]):
             self._wiring.timers.due(ts, after_bars=True)
             return None
-        if due < ts:
+        if timer:
+            asked = f"Timer {name} of {due}" if pending else "no timer that was asked for"
+            return Difference(record.seq, ts, "timers", "Timer", "", "", f"Timer {record.plain['name']} of {ts}", asked)
+        if pending and due < ts:
             found = f"Timer {name} of {due}"
             return Difference(record.seq, ts, "timers", "Timer", "", "", f"{record.kind} of {ts}", found)
         return None

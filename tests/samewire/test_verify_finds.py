@@ -126,7 +126,6 @@ def of_nobody(runs: Told) -> None:
     runs.append([("input", Timer(ts=ts, name="nobody", due=ts))])
 
 
-@pytest.mark.xfail(strict=True, reason="a recorded timer that the wiring did not ask for is fed and not told")
 @pytest.mark.parametrize("change", [twice, of_nobody], ids=lambda change: change.__name__)
 def test_a_timer_that_nobody_asked_for_is_told(latent: Path, tmp_path: Path, change: Any) -> None:
     assert not verified(forged(latent, tmp_path / "forged", change)).identical
