@@ -22,7 +22,7 @@ VERSION = 2
 DIGEST_BYTES = 16
 GENESIS = bytes(DIGEST_BYTES)  # what the digest of the first run follows
 _DIGESTED = (Features, Bars)  # may not be stored
-_WORD = 8  # bytes
+WORD = 8  # bytes
 _SHORT = 2048  # bytes of columns that are written whole without a look at what changed
 _PATIENCE_MAX = 64  # records that are written whole without a look once the last ones changed everywhere
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
@@ -249,15 +249,19 @@ def _content(stream: Stream, whole: bytes) -> Any:
     if stream.wait:
         stream.wait -= 1
         return whole
-    count = size // _WORD
+    count = size // WORD
     now = np.frombuffer(whole, np.uint64, count)
     places = (now != np.frombuffer(last, np.uint64, count)).nonzero()[0]
     if len(places) * 15 > size:  # two thirds of the bytes, as 2 of a word's place and 8 of its value
         stream.wait = stream.patience = min(2 * stream.patience + 1, _PATIENCE_MAX)
         return whole
     stream.patience = 0
-    narrow = places.astype(np.uint16 if count <= 1 << 16 else np.uint32)
-    return (narrow.tobytes(), now[places].tobytes() + whole[count * _WORD :])
+    return (places.astype(place_type(count)).tobytes(), now[places].tobytes() + whole[count * WORD :])
+
+
+def place_type(words: int) -> type[np.unsignedinteger[Any]]:
+    """How the places of changed words are written, of a content of this many."""
+    return np.uint16 if words <= 1 << 16 else np.uint32
 
 
 def _no_array(plan: Plan, event: Event, error: Exception) -> str:

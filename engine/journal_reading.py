@@ -9,10 +9,22 @@ import numpy as np
 from engine.errors import StateError
 from engine.event_columns import BY_NAME, arrays_of
 from engine.events import Event
-from engine.journal import DIGEST_BYTES, GENESIS, VERSION, Block, Ending, Kept, Opening, Stream, digest_of, summed
+from engine.journal import (
+    DIGEST_BYTES,
+    GENESIS,
+    VERSION,
+    WORD,
+    Block,
+    Ending,
+    Kept,
+    Opening,
+    Stream,
+    digest_of,
+    place_type,
+    summed,
+)
 
 _WRONG = (msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
-_WORD = 8  # bytes
 
 
 class Record(msgspec.Struct, frozen=True, eq=False):
@@ -172,11 +184,11 @@ def _whole(stream: Stream, content: Any) -> bytes:
     if not isinstance(content, bytes):
         places, values = content
         last = stream.content
-        count = len(last) // _WORD
+        count = len(last) // WORD
         words = np.frombuffer(last, np.uint64, count).copy()
-        rows = np.frombuffer(places, np.uint16 if count <= 1 << 16 else np.uint32)
+        rows = np.frombuffer(places, place_type(count))
         words[rows] = np.frombuffer(values, np.uint64, len(rows))
-        content = words.tobytes() + values[len(rows) * _WORD :]
+        content = words.tobytes() + values[len(rows) * WORD :]
     stream.content = content
     return bytes(content)
 

@@ -72,6 +72,7 @@ def _own(component: str, signal: Signal) -> None:
 _LOOKS: MappingProxyType[type[Any], Callable[[str, Any], None]] = MappingProxyType(
     {Signal: _own, Target: _kept, Orders: _kept, Children: _kept, Features: _kept}
 )
+FROM_OUTSIDE: frozenset[type[Any]] = frozenset(INPUT_ORDER)
 ANYTHING: Says = MappingProxyType(dict.fromkeys(EVENT_TYPES))
 
 

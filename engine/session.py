@@ -9,6 +9,7 @@ from engine.bus import Bus, Recorder
 from engine.errors import DataError, SamewireError, failure_of
 from engine.events import INPUT_ORDER, Event, Timer
 from engine.protocols import Sink
+from engine.saying import FROM_OUTSIDE
 from engine.state import pack, unpack
 from engine.wiring import Wiring
 
@@ -66,7 +67,7 @@ class Session:
 
     def __init__(self, wiring: Wiring, *, recorders: Sequence[Recorder] = (), sinks: Sequence[Sink] = ()) -> None:
         self.wiring = wiring
-        self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks, takes=frozenset(INPUT_ORDER))
+        self.bus = Bus(wiring.routes, recorders=recorders, sinks=sinks, takes=FROM_OUTSIDE)
         self._last = -(1 << 63)  # ts of the latest input; bars may be older than 1970
 
     async def run(self, *sources: AsyncIterable[Event]) -> int:

@@ -57,7 +57,7 @@ def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
 def of_files(recorded: Recorded) -> Iterator[Finding]:
     """The files of its feed against the hashes of the manifest, then those that its components read, and its models."""
     feed = feed_of(recorded.run)
-    yield from _of_hashes(_feed_hashes(recorded), feed.hashes())
+    yield from _of_hashes(feed_hashes(recorded), feed.hashes())
     yield from _of_artefacts(recorded)
     prepared = prepare(recorded.run, recorded={})
     yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
@@ -65,11 +65,12 @@ def of_files(recorded: Recorded) -> Iterator[Finding]:
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
     """The same of a session that is built already."""
-    yield from _of_hashes(_feed_hashes(recorded), prepared.feed.hashes())
+    yield from _of_hashes(feed_hashes(recorded), prepared.feed.hashes())
     yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
 
 
-def _feed_hashes(recorded: Recorded) -> Mapping[str, str]:
+def feed_hashes(recorded: Recorded) -> Mapping[str, str]:
+    """What the manifest says of the files of its feed."""
     hashes: Mapping[str, str] = recorded.manifest.get("feed", {}).get("hashes", {})
     return hashes
 

@@ -1,20 +1,32 @@
 """Whether a recorded session would be decided the same again: its inputs alone through the wiring of its manifest."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from engine.bus import Bus
 from engine.errors import SamewireError, StateError
-from engine.events import INPUT_ORDER, SESSION_CLOSED, SESSION_OPENED, Control, ControlAction, Event
+from engine.events import SESSION_CLOSED, SESSION_OPENED, Control, ControlAction, Event
 from engine.journal import Journal
 from engine.journal_reading import Reader, Record, Run, read_runs
 from engine.protocols import Artefact
+from engine.saying import FROM_OUTSIDE
 from engine.wiring import Wiring
 from samewire.differences import NOT_KEPT, Difference, Pair, first_difference
-from samewire.findings import CODE, CONFIGURATION, DATA, LIBRARY, MODEL, Finding, before_it_runs, of_data, of_models
+from samewire.findings import (
+    CODE,
+    CONFIGURATION,
+    DATA,
+    LIBRARY,
+    MODEL,
+    Finding,
+    before_it_runs,
+    feed_hashes,
+    of_data,
+    of_models,
+)
 from samewire.prepare import Prepared, prepare
 from samewire.recorded import Recorded
 from samewire.snapshots import Snapshot
@@ -93,7 +105,7 @@ def _ending(recorded: Recorded, check: "_Check") -> Difference | None:
     """A journal that is whole in itself, but not the one that the manifest speaks of: cut, exchanged or made anew."""
     reader = check.reader
     files = {} if reader.opening is None else reader.opening.files
-    kept = recorded.manifest.get("feed", {}).get("hashes", {})
+    kept = feed_hashes(recorded)
     if files and files != kept:
         name = next(name for name in sorted({**files, **kept}) if files.get(name) != kept.get(name))
         return Difference(0, 0, "journal", "Opening", name, "", kept.get(name), files.get(name))
@@ -114,10 +126,9 @@ class _Check:
         self._wiring: Wiring = prepared.session.wiring
         self._found = Found(prepared.walk)
         self._log: tuple[Sequence[str], Sequence[Event]] = ((), ())
-        self._bus = Bus(self._wiring.routes, recorders=(self,), takes=frozenset(INPUT_ORDER))
+        self._bus = Bus(self._wiring.routes, recorders=(self,), takes=FROM_OUTSIDE)
         self.reader = Reader()
         self.difference: Difference | None = None
-        self._snapshot = snapshot
         self.since = 0 if snapshot is None else snapshot.events
         self._from = None if snapshot is None else (snapshot.events, snapshot.digest)
         self._journal = Journal() if snapshot is None else Journal(digest=snapshot.digest, events=snapshot.events)
@@ -132,7 +143,7 @@ class _Check:
 
         difference: Difference | None = None
         before = (self.reader.events, self.reader.digest)
-        begun = self._snapshot is None
+        begun = self._from is None
         try:
             for run in read_runs(read_blocks(self._folder), self.reader):
                 begun, before = begun or before == self._from, (self.reader.events, self.reader.digest)
@@ -227,8 +238,7 @@ def _known_close(difference: Difference, run: Run, symbols: Sequence[str]) -> Di
         mark = record.columns.get("mark")
         if record.kind == "Book" and mark is not None:
             recorded = float(mark[symbols.index(difference.symbol)])
-            kept = {name: getattr(difference, name) for name in difference.__dataclass_fields__}
-            return Difference(**(kept | {"recorded": recorded}))
+            return replace(difference, recorded=recorded)
     return difference
 
 
