@@ -31,6 +31,7 @@ from engine.wiring import ModelPart, Parts, Wiring
 from samewire.walk import Walk
 
 NAMES, GOAL_S = 500, 0.3
+GOAL_RATIO, GOAL_US = 1.5, 100.0
 
 
 def history(days: int) -> tuple[list[Bars], Table]:
@@ -90,6 +91,11 @@ def wiring(table: Table) -> Wiring:
     )
 
 
+def met_by(detail: dict[str, Any], journal: str) -> bool:
+    """True where the session with this journal costs no more than it may."""
+    return detail[f"{journal}_ratio"] <= GOAL_RATIO and detail[f"{journal}_us_per_slice"] <= GOAL_US
+
+
 def main() -> None:
     args = arguments(__doc__ or "")
     days = 250 if args.quick else 1258
@@ -133,7 +139,7 @@ def main() -> None:
         value=best,
         unit="CPU s",
         goal=goal,
-        met=best <= goal,
+        met=best <= goal and all(met_by(detail, name) for name in works if name),
         detail=detail,
     )
     conclude(args, "topk", outcome)
