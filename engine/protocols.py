@@ -55,6 +55,9 @@ class Dataset(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     label_from: Stamps  # (T,) the label uses prices from here ...
     label_to: Stamps  # (T,) ... to here: knowable only then
     horizon_ns: int  # what a label spans: its slices times the interval of their bars
+    symbols: tuple[str, ...] = ()  # (N,)
+    weight: Matrix | None = None  # (T, N) how much each row counts in training, None = all the same
+    valid_from: int | None = None  # slices from this ts on are held out to stop by, None = as the model says
 
 
 class Table(msgspec.Struct, frozen=True, eq=False, kw_only=True):

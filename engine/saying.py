@@ -65,8 +65,8 @@ def _kept(component: str, event: Any) -> None:
 def _own(component: str, signal: Signal) -> None:
     if signal.source != component:
         refuse(component, signal, f"its source is {signal.source!r}")
-    # One that is no array goes on to the barrier, which says what a value has to be.
-    if isinstance(signal.value, np.ndarray) and signal.value.flags.writeable:
+    value: Any = signal.value  # one that is no array goes on to the barrier, which says what a value has to be
+    if isinstance(value, np.ndarray) and value.flags.writeable:
         freeze(signal)
 
 
