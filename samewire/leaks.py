@@ -66,8 +66,10 @@ def leaks(
        A model that predicts those has seen them: at most three t-statistics of twenty may lie beyond two, and all
        of them together have one of at most three.
 
-    `made` must build its feature set anew each time; `learned` must draw its random numbers from the same seed each
-    time. Whatever these raise, they raise here.
+    `made` must build its feature set anew each time, and read nothing but the feed it is given: what it reads beside
+    has no other future here (`samewire lookahead` alters the tables and files of a run file too). For `feed` itself it
+    may return what was made before. `learned` must draw its random numbers from the same seed each time. Whatever these
+    raise, they raise here.
     """
     how = how or Checks()
     was = made(feed)

@@ -35,7 +35,8 @@ def evaluation(
     `overlap` is the horizon of the labels in slices: error bars reach over at least so many. `count` is the number of
     buckets. `decay` adds `ic_h` and `rank_ic_h` for labels over other horizons h (slices). `listed` (T, N) are the
     names that could be traded, None = those with a label; a score of any other counts for nothing. NaN and infinite
-    scores are no opinion. All figures are NaN where nothing can be said. Memory: a few (T, N) arrays.
+    scores are no opinion. Slices before the first score and behind the last one do not count, silent ones between them
+    do. All figures are NaN where nothing can be said. Memory: a few (T, N) arrays.
 
     >>> rng = np.random.default_rng(0)
     >>> label = rng.normal(size=(60, 40))
@@ -45,6 +46,9 @@ def evaluation(
     """
     if scores.shape != label.shape or scores.ndim != 2:
         raise ValueError(f"evaluation: scores {scores.shape} and labels {label.shape} must both be (T, N)")
+    part = _spoken(scores)
+    scores, label, listed = scores[part], label[part], None if listed is None else listed[part]
+    decay = {horizon: other[part] for horizon, other in (decay or {}).items()}
     if listed is not None:
         scores = np.where(listed, scores, np.nan)
     ic, rank_ic, names = both(scores, label)
@@ -59,12 +63,18 @@ def evaluation(
         "sign_rate": mean_of(_sign_rate(scores, label), overlap=overlap, luck=_EVEN),
         "rank_autocorrelation": _plain(mean_of(rank_autocorrelation(scores), overlap=overlap)),
     }
-    for horizon, other in sorted((decay or {}).items()):
+    for horizon, other in sorted(decay.items()):
         ic, rank_ic, _ = both(scores, other)
         table[f"ic_{horizon}"] = mean_of(ic, overlap=horizon)
         table[f"rank_ic_{horizon}"] = mean_of(rank_ic, overlap=horizon)
     table |= _by_bucket(buckets(scores, count), label, count, overlap)
     return table | _as_qlib(scores, label, 1 / count, overlap)
+
+
+def _spoken(scores: Matrix) -> slice:
+    """The slices from the first that has a score to the last."""
+    rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
+    return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
 
 def _by_bucket(bucket: Codes, label: Matrix, count: int, overlap: int) -> dict[str, Figure]:
@@ -73,12 +83,13 @@ def _by_bucket(bucket: Codes, label: Matrix, count: int, overlap: int) -> dict[s
     table = {f"bucket_{k + 1}": mean_of(means[:, k], overlap=overlap) for k in range(count)}
     low, high = means[:, 0], means[:, -1]
     average = np.array([table[f"bucket_{k + 1}"].value for k in range(count)])
+    scored = int(np.isfinite(means).all(axis=1).sum())
     known = np.isfinite(label)
     everyone = bucket_means(np.where(bucket >= 0, 0, -1).astype(np.int32), label, 1)[:, 0]
     top, bottom = bucket == count - 1, bucket == 0
     relative = less_mean(np.where(bucket >= 0, label, np.nan))
     return table | {
-        "monotonicity": Figure(value=monotonicity(average), error=np.nan, t=np.nan, slices=len(means)),
+        "monotonicity": Figure(value=monotonicity(average), error=np.nan, t=np.nan, slices=scored),
         "long_short": mean_of((high - low) / 2, overlap=overlap),
         "long_excess": mean_of(high - everyone, overlap=overlap),
         "short_excess": mean_of(low - everyone, overlap=overlap),

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from engine.events import Mask, Stamps
-from engine.learning import Fold
+from engine.learning import Fold, Span, Task
 from engine.protocols import Dataset
 
 LeakKind = Literal[
@@ -51,6 +51,23 @@ def audit(folds: Sequence[Fold], dataset: Dataset, lookback: int = 0) -> tuple[L
             found += _touching(k, fold, begins, ends, dataset.ts)
             found += _looking_back(k, fold, ends, dataset.ts, lookback)
     return (*found, *_twice(folds, dataset.ts))
+
+
+def fold_of(task: Task, ts: Stamps, label_to: Stamps) -> Fold:
+    """What a task learns from, its validation part included, and what it is tested on, among T slices of its history.
+
+    >>> ts = np.array([10, 20, 30, 40])
+    >>> task = Task(
+    ...     model="m", use="gbdt", options={}, features="f", schema="", inputs="", horizon=1,
+    ...     train=Span(10, 31), test=Span(40, 41),
+    ... )
+    >>> fold = fold_of(task, ts, ts + 15)
+    >>> fold.train, fold.test
+    (array([ True, False, False, False]), array([False, False, False,  True]))
+    """
+    train = (ts >= task.train.since) & (ts < task.train.until) & (label_to <= task.train.until)
+    span = task.test or Span(0, 0)
+    return Fold(train=train, test=(ts >= span.since) & (ts < span.until))
 
 
 def _labels(dataset: Dataset) -> Iterator[Leak]:

@@ -134,6 +134,18 @@ def test_names_that_could_not_be_traded_count_for_nothing():
     assert evaluation(silent, label)["coverage"].value == pytest.approx((N - N // 2) / N)
 
 
+def test_slices_before_the_first_score_do_not_count_and_silent_ones_between_do():
+    """What a walk forward did not test is no lack of opinions."""
+    score, label = made(holes=0.0)
+    late = score.copy()
+    late[:20] = np.nan
+    late[30] = np.nan
+    table = evaluation(late, label, decay={2: label})
+    assert table["coverage"].value == pytest.approx(39 / 40)
+    assert table["names"].slices == 40
+    assert table["monotonicity"].slices == table["ic"].slices == table["ic_2"].slices == 39
+
+
 def test_the_reference_calls_the_mean_of_all_labels_its_long_average():
     score, label = made(2.0, holes=0.0)
     table = evaluation(score, label)
