@@ -32,7 +32,8 @@ def test_every_figure_equals_a_plain_loop():
     table = evaluation(score, label)
     place = buckets(score, 5)
     ic, rank, hit, names, cover, sign = [], [], [], [], [], []
-    up, down, up_rel, down_rel, spread, long = [], [], [], [], [], []
+    up, down, up_rel, down_rel, spread, long, short = [], [], [], [], [], [], []
+    went = {4: [], 0: []}
     for t in range(T):
         both = [i for i in range(N) if math.isfinite(score[t, i]) and math.isfinite(label[t, i])]
         x, y = score[t, both], label[t, both]
@@ -50,6 +51,10 @@ def test_every_figure_equals_a_plain_loop():
         down_rel.append(np.mean([v < y.mean() for v in bottom]))
         spread.append((np.mean(top) - np.mean(bottom)) / 2)
         long.append(np.mean(top) - y.mean())
+        short.append(np.mean(bottom) - y.mean())
+        for b, share in went.items():
+            now, before = np.flatnonzero(place[t] == b), np.flatnonzero(place[t - 1] == b)
+            share += [len(set(now) - set(before)) / len(now)] if t else []
     wanted = {
         "ic": ic,
         "rank_ic": rank,
@@ -63,6 +68,9 @@ def test_every_figure_equals_a_plain_loop():
         "relative_precision_bottom": down_rel,
         "long_short": spread,
         "long_excess": long,
+        "short_excess": short,
+        "turnover_top": went[4],
+        "turnover_bottom": went[0],
     }
     for name, rows in wanted.items():
         assert table[name].value == pytest.approx(average(rows)), name
@@ -120,6 +128,10 @@ def test_decay_scores_the_same_signal_over_other_horizons():
     assert table["rank_ic_1"] == table["rank_ic"]
     assert table["ic_5"].value == pytest.approx(evaluation(score, labels[5])["ic"].value)
     assert table["ic_20"].slices == 101
+    for name in ("ic", "rank_ic"):
+        alone = evaluation(score, labels[20], overlap=20)[name]
+        assert table[f"{name}_20"] == alone
+        assert alone.error != evaluation(score, labels[20], overlap=1)[name].error
 
 
 def test_names_that_could_not_be_traded_count_for_nothing():
