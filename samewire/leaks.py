@@ -22,6 +22,7 @@ _LUCK = 0.0455  # exactly: 2 (1 - Phi(2))
 _SURPRISE = 0.02  # a count of those that luck exceeds more rarely is a leak
 _TOGETHER = 3.0  # luck gives that once in 370 times
 _SLICES_MIN = 20  # a t-statistic of fewer tested slices says nothing
+_BLOCK = 64  # slices that are compared together: a bound on memory
 _NAMED = 5  # features that a sentence lists
 
 
@@ -125,12 +126,14 @@ def _features(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) ->
                 "choose both without looking at later history",
             )
         ]
-    moved = _differs(was.features[: cut + 1], now.features[: cut + 1])
+    one, other = was.features[: cut + 1], now.features[: cut + 1]
+    parts = [slice(k, k + _BLOCK) for k in range(0, cut + 1, _BLOCK)]
+    moved = np.concatenate([_differs(one[part], other[part]).any(axis=1) for part in parts])  # (slices, F)
     ahead: list[int] = []
     whole: list[int] = []
-    for f in np.flatnonzero(moved.any(axis=(0, 1))).tolist():
+    for f in np.flatnonzero(moved.any(axis=0)).tolist():
         known = np.flatnonzero(np.isfinite(was.features[: cut + 1, :, f]).any(axis=1))
-        first = int(np.argmax(moved[:, :, f].any(axis=1)))
+        first = int(np.argmax(moved[:, f]))
         early = first - int(known[0]) if len(known) else 0
         (whole if early <= (cut - first) // 10 else ahead).append(f)
     return [
@@ -141,7 +144,8 @@ def _features(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) ->
 
 def _look_ahead(was: Dataset, now: Dataset, cut: int, told: tuple[Mask, list[int]], symbols: tuple[str, ...]) -> Leak:
     moved, ahead = told
-    t, i, k = (int(x) for x in np.argwhere(moved[:, :, ahead])[0])  # the first slice, that is, the farthest look
+    t = int(np.argmax(moved[:, ahead].any(axis=1)))  # the first slice, that is, the farthest look
+    i, k = (int(x) for x in np.argwhere(_differs(was.features[t][:, ahead], now.features[t][:, ahead]))[0])
     f, steps = ahead[k], cut - t + 1
     return Leak(
         kind="look_ahead",
