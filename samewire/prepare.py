@@ -22,7 +22,7 @@ from samewire.cautions import cautions
 from samewire.hiding import begin_hiding, hider
 from samewire.run_file import ModelSpec, RunFile
 from samewire.scrubbing import raise_scrubbed
-from samewire.secret_guard import guards_of
+from samewire.secret_guard import guards_of, refuse_artefact
 from samewire.snapshots import Snapshots
 from samewire.walk import Walk
 from samewire.warming import latest
@@ -172,10 +172,9 @@ def _begun(run: RunFile, directory: Path | None) -> Given:
 
 
 def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: Journal) -> tuple[Snapshots, ...]:
-    every = run.session.snapshot_every
-    if not every:
+    if not (every := run.session.snapshot_every):
         return ()
-    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns),)
+    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns, hide=hider()),)
 
 
 def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:
@@ -308,6 +307,7 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
                 said.append(f"The history {part.name} was trained on has rows to look at: {', '.join(unused)}.")
         else:
             continue
+        refuse_artefact(part.name, artefact, hider())
         if given.directory is not None:
             write_artefact(artefact, given.directory / "models" / part.name)
         artefacts[part.name] = artefact

@@ -362,6 +362,24 @@ def test_a_snapshot_that_is_not_of_this_journal_is_refused(copy: Path) -> None:
     assert samewire(copy, "verify", "out", "--from", "last").returncode in (1, 3)
 
 
+def test_a_damaged_snapshot_is_named_and_in_the_way_of_none_before_it(copy: Path) -> None:
+    *_, older, newest = sorted((copy / "out" / "journal" / "snapshots").iterdir())
+    since = verified(copy, "--from", "2019-06-01")["since"]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    found = verified(copy, "--from", "2019-06-01")
+    assert (found["identical"], found["since"]) == (True, since)
+    refused = samewire(copy, "verify", "out", "--from", "last")
+    assert refused.returncode == 3
+    assert f"{newest.name}: snapshot: saved state is damaged" in refused.stderr
+    assert "name an earlier instant" in refused.stderr
+    older.write_bytes(content)
+    refused = samewire(copy, "verify", "out", "--from", "2019-06-01")
+    assert refused.returncode == 3
+    assert "begin at the start" in refused.stderr
+
+
 def test_the_files_that_the_journal_names_are_those_of_the_manifest(copy: Path) -> None:
     manifest = json.loads((copy / "out" / "manifest.json").read_text())
     manifest["feed"]["hashes"] = {"bars.parquet": "0" * 64}
