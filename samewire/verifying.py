@@ -34,6 +34,7 @@ from samewire.walk import Found
 
 LATE, CLOCK, JOURNAL = "late bar", "clock", "journal"
 _IDLE = ("session.snapshot_every", "session.record", "sinks")  # of a run file: they decide nothing
+_OF_BARS = ("feed.", "session.start", "session.end", "session.currency")  # of a run file: they say which bars there are
 _OF_FEEDS = (SESSION_OPENED, SESSION_CLOSED)  # timers that a feed hands out itself, by its calendar
 _ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
 
@@ -209,7 +210,7 @@ class _Check:
                 return _whole(record, record.kind, "nothing")
             event = events[place]
             said = getattr(event, "source", origins[place]) if place else origins[place]
-            difference = first_difference(Pair(record, said, event), self._symbols)
+            difference = first_difference(Pair(record, said, event, run.records, events), self._symbols)
             if difference is not None:
                 return difference
         last, extra = run.records[-1], events[len(run.records) :]
@@ -248,7 +249,11 @@ def _cause(difference: Difference, findings: Sequence[Finding], late: set[int]) 
         return JOURNAL
     causes = {finding.cause for finding in findings if not finding.what.startswith(_IDLE)}
     if difference.event == "Bars" and difference.component == "input":
-        return LATE if difference.ts in late else next((c for c in (DATA, CONFIGURATION, CODE) if c in causes), DATA)
+        if difference.ts in late:
+            return LATE
+        asked = any(f.cause == CONFIGURATION and f.what.startswith(_OF_BARS) for f in findings)
+        order = (CONFIGURATION, DATA, CODE) if asked else (DATA, CONFIGURATION, CODE)
+        return next((cause for cause in order if cause in causes), DATA)
     if difference.field == "artefact" or (difference.field == "model_hash" and MODEL in causes):
         return MODEL
     if difference.event == "Timer":
