@@ -236,15 +236,17 @@ def _of_journal(recorded: Recorded, path: Path) -> _Beside:
     ended = derived.reader.ended
     if lacking[0] and (ended or lacking[1] < derived.inputs):
         return _Beside(f"it lacks a line that the journal gives: {lacking[0]}", log.lines + 1, ended)
-    return _Beside(*_of_ends(log, derived), ended, behind)
+    return _Beside(*_of_ends(recorded, log, derived), ended, behind)
 
 
-def _of_ends(log: _Log, derived: _Derived) -> tuple[str, int]:
+def _of_ends(recorded: Recorded, log: _Log, derived: _Derived) -> tuple[str, int]:
     """What the log says of the session as a whole, beside the manifest and the digest of the journal."""
     wrong = log.beside(derived.processes)
     if wrong[0]:
         return wrong
     digest = derived.reader.digest.hex()
+    if recorded.digest and recorded.digest != digest:
+        return f"the journal ends in {digest}, the manifest says {recorded.digest}", 0  # told in full by the caller
     if log.journal and log.journal != digest:
         return f"line {log.lines}: it says that the journal ends in {log.journal}, it ends in {digest}", log.lines
     return "", 0

@@ -266,6 +266,13 @@ def test_what_the_lines_that_tell_of_no_event_say_is_compared_too(
     assert re.search(told, text), text
 
 
+def test_a_manifest_that_speaks_of_another_journal_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    amended(copy, digest="ab" * 16)
+    code, text = said(capsys, str(copy))
+    assert code == 1
+    assert re.search(r"the journal ends in [0-9a-f]+ after [0-9,]+ events, the manifest says abab", text), text
+
+
 @pytest.mark.parametrize("cut", [4, 200, 4_000])
 def test_a_journal_that_was_cut_is_not_the_fault_of_the_log(
     cut: int, copy: Path, capsys: pytest.CaptureFixture[str]
