@@ -7,8 +7,6 @@ node is one word, and what a missing value does is decided once for each row and
 import numpy as np
 from numba import njit
 
-from engine.events import Vector
-
 LANES = 8  # rows walked in lock-step: enough independent loads to hide how long each takes
 _TURN = np.int32(0x7FFFFFFF)
 _INFINITE = np.int32(0x7F800000)  # bits of the magnitude of infinity; above it lie the NaN
@@ -90,7 +88,7 @@ def _step(nodes, o, keys, n, lane):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def walked(keys, nodes, values, first, depth, together) -> Vector:  # type: ignore[no-untyped-def]
+def walked(keys, nodes, values, first, depth, together):  # type: ignore[no-untyped-def]
     """Sums of leaf values (blocks * LANES,), added tree by tree; `together` trees at a time stay in the cache."""
     blocks, trees = keys.shape[0], depth.shape[0]
     out = np.zeros((blocks, LANES))
