@@ -20,6 +20,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
+        "processors": MappingProxyType({}),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
