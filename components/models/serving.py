@@ -153,7 +153,7 @@ class Serving:
         )
         rows = self._check_rows(dataset)
         bundle = Bundle(card=card, schema=schema, weights=learnt.weights, frozen=frozen, rows=rows, answers=np.zeros(0))
-        answers = self._answered(self._kind.opened(bundle), self._all_applied(rows, frozen), enough(rows))
+        answers = self._answered(self._kind.opened(bundle), self.applied(rows, frozen), enough(rows))
         return composed(msgspec.structs.replace(bundle, answers=answers))
 
     def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
@@ -212,7 +212,7 @@ class Serving:
 
     def _check_answers(self, bundle: Bundle, answer: Answer, short: str) -> None:
         """Predicts the stored rows again."""
-        found = self._answered(answer, self._all_applied(bundle.rows, bundle.frozen), enough(bundle.rows))
+        found = self._answered(answer, self.applied(bundle.rows, bundle.frozen), enough(bundle.rows))
         near = np.isclose(found, bundle.answers, rtol=self._kind.tolerance, atol=self._kind.tolerance)
         if found.shape == bundle.answers.shape and len(found) and near.all():
             return
@@ -247,7 +247,7 @@ class Serving:
         window: deque[NDArray[Any]] = deque(maxlen=self._steps)
         for t in range(0, slices, step):
             raw = dataset.features[t : t + step].astype(np.float32, copy=False)
-            window.append(self._all_applied(raw, frozen).reshape(-1, raw.shape[-1]))
+            window.append(self.applied(raw, frozen).reshape(-1, raw.shape[-1]))
             if t >= first:
                 known = enough(dataset.features[t - first : t + 1] if first else raw.reshape(1, -1, raw.shape[-1]))
                 out[t : t + step] = self._answered(self._answer, window, known).reshape(-1, n)
@@ -260,7 +260,7 @@ class Serving:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
         bundle = self._check_schema(features.schema)
-        self._window.append((raw, self._all_applied(raw[None], bundle.frozen)[0]))
+        self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
         if len(self._window) < self._steps:
             return self.signal(features, np.full(len(raw), np.nan))
         known = enough(np.stack([each for each, _ in self._window]))
@@ -277,7 +277,7 @@ class Serving:
             model_hash=self.hash,
         )
 
-    def _all_applied(self, value: NDArray[Any], frozen: Frozen) -> NDArray[Any]:
+    def applied(self, value: NDArray[Any], frozen: Frozen) -> NDArray[Any]:
         """Slices (S, N, F) through all processors, one slice at a time."""
         for processor, statistics in zip(self._processors, frozen, strict=True):
             value = np.stack([_applied(processor, each, statistics) for each in value])
@@ -318,7 +318,7 @@ class Serving:
         """The window of these slices, processed by the artefact in use."""
         self._window.clear()
         for raw in raws:
-            done = self._all_applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
+            done = self.applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
             self._window.append((raw, done))
 
 

@@ -1,7 +1,10 @@
 """Which rows of a dataset a model learns from, which it stops by, and how much each counts: the same for all models."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix, Vector
@@ -79,7 +82,7 @@ class Rows(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     at: Mask
     label: Vector  # (R,)
     weight: Vector | None  # (R,)
-    counts: Vector  # (slices with a row,) rows of each
+    counts: NDArray[Any]  # (slices with a row,) rows of each
 
 
 def rows_of(label: Matrix, usable: Mask, weight: Matrix | None, slices: Mask) -> Rows:
