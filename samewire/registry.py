@@ -21,6 +21,12 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
         ),
         "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
         "processors": MappingProxyType({}),
+        "reweighters": MappingProxyType(
+            {
+                "decay": "components.training.reweighting:Decay",
+                "even_slices": "components.training.reweighting:EvenSlices",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from components.models import gbdt_trees as trees
@@ -71,43 +70,18 @@ class Gbdt:
         finetune_rounds: int = 10,
         bins: Path | None = None,
     ) -> None:
-        self._params: dict[str, Any] = {
-            "num_leaves": num_leaves,
-            "max_depth": max_depth,
-            "learning_rate": learning_rate,
-            "min_data_in_leaf": min_data_in_leaf,
-            "lambda_l1": lambda_l1,
-            "lambda_l2": lambda_l2,
-            "feature_fraction": feature_fraction,
-            "bagging_fraction": bagging_fraction,
-            "bagging_freq": bagging_freq,
-            "max_bin": max_bin,
-            "seed": int(rng.integers(2**31 - 1)),
-        }
-        check_params(self._params)
-        for option, value, least in (
-            ("num_boost_round", num_boost_round, 1),
-            ("early_stopping_rounds", early_stopping_rounds, 1),
-            ("finetune_rounds", finetune_rounds, 1),
-            ("num_threads", num_threads, 1),
-            ("grades", grades, 2),
-        ):
-            at_least(option, value, least)
-        if not 0 <= valid_share <= 0.5:
-            raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {valid_share}")
-        if label not in LABELS or label == "above":
-            raise ValueError(f"label must be one of rank, zscore, raw, got {label!r}")
-        if objective not in trees.OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(trees.OBJECTIVES)}, got {objective!r}")
-        if grades > 31:
-            raise ValueError(f"grades must be at most 31, got {grades}")
-        learned = {"mse": label, "binary": "above"}.get(objective, "grades")
-        self._how = How(
-            whose=name, label=learned, valid_share=valid_share, reweighter=reweighter, grades=grades
-        )
+        shape = {"num_leaves": num_leaves, "max_depth": max_depth, "min_data_in_leaf": min_data_in_leaf}
+        drawn = {"feature_fraction": feature_fraction, "bagging_fraction": bagging_fraction}
+        pace = {"learning_rate": learning_rate, "lambda_l1": lambda_l1, "lambda_l2": lambda_l2, "max_bin": max_bin}
+        self._params: dict[str, Any] = {**shape, **drawn, **pace, "bagging_freq": bagging_freq}
+        rounds = {"num_boost_round": num_boost_round, "early_stopping_rounds": early_stopping_rounds}
+        check_options(self._params | rounds | {"finetune_rounds": finetune_rounds, "num_threads": num_threads})
+        learned = _learned_label(objective, label, grades)
+        self._params["seed"] = int(rng.integers(2**31 - 1))
+        self._how = How(whose=name, label=learned, valid_share=valid_share, reweighter=reweighter, grades=grades)
         self._objective, self._rounds, self._threads, self._bins = objective, num_boost_round, num_threads, bins
-        self._patience, self._more = early_stopping_rounds, finetune_rounds
-        self._name, kind = name, Kind(name="lightgbm", version=3, opened=_opened, alone=True)
+        self._patience, self._more, self._name = early_stopping_rounds, finetune_rounds, name
+        kind = Kind(name="lightgbm", version=3, opened=_opened, alone=True)
         self._serving = Serving(kind=kind, name=name, universe=universe, horizon_ns=horizon_ns, processors=processors)
 
     # ---- learning ----------------------------------------------------------------------------------------------------
@@ -116,15 +90,13 @@ class Gbdt:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
         return self._learned(dataset, lesson(self._serving, dataset, self._how), None, on_metric)
 
-    def finetune(
-        self, dataset: Dataset, artefact: Artefact, /, *, on_metric: trees.OnMetric | None = None
-    ) -> Artefact:
+    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
         """Goes on from an artefact of the same options: `finetune_rounds` more trees, all of them kept.
 
         Processors apply what they froze in the first training.
         """
-        bundle = self._serving.checked(artefact)
-        self._serving.check_schema_of(bundle, dataset.schema)
+        bundle, _ = self._serving.judged(artefact)
+        self._serving.check_schema(bundle, dataset.schema)
         taught = lesson(self._serving, dataset, self._how, bundle.frozen)
         return self._learned(dataset, taught, artefact, on_metric)
 
@@ -142,14 +114,9 @@ class Gbdt:
         train = trees.Part(features=taught.of(taught.train), rows=taught.train)
         held_out = trees.Part(features=taught.of(taught.valid), rows=taught.valid) if len(taught.valid.label) else None
         grown = trees.grown(how, train, held_out, self._name, on_metric)
-        said = {"objective": self._objective, "num_boost_round": how.rounds, "early_stopping_rounds": how.patience}
-        if self._objective in trees.RANKING:
-            said["grades"] = self._how.grades
-        if start is not None:
-            said["went_on_from"] = start.hash
         learnt = Learnt(
             weights={_TEXT: grown.text.encode()},
-            params={**self._params, **said, "reweighter": said_of(self._how.reweighter)},
+            params=self._params | self._said(how, start),
             seed=self._params["seed"],
             threads=self._threads,
             label=self._how.label,
@@ -161,6 +128,16 @@ class Gbdt:
             importance=dict(zip(dataset.names, grown.gain, strict=True)),
         )
         return self._serving.composed(dataset, learnt, taught.frozen)
+
+    def _said(self, how: trees.Growing, start: Artefact | None) -> dict[str, Any]:
+        """Of the training, besides the parameters of the trees."""
+        said: dict[str, Any] = {"objective": self._objective, "num_boost_round": how.rounds}
+        said |= {"early_stopping_rounds": how.patience, "reweighter": said_of(self._how.reweighter)}
+        if self._objective in trees.RANKING:
+            said["grades"] = self._how.grades
+        if start is not None:
+            said["went_on_from"] = start.hash
+        return said
 
     def predict(self, dataset: Dataset, /) -> Matrix:
         """(T, N) scores over history by the artefact in use, NaN throughout without one."""
@@ -193,22 +170,31 @@ def said_of(reweighter: Reweighter | None) -> Any:
     return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
 
 
-def at_least(option: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{option} must be at least {least}, got {value}")
+_LEAST = {"num_leaves": 2, "max_bin": 2, "lambda_l1": 0, "lambda_l2": 0, "bagging_freq": 0}
 
 
-def check_params(params: dict[str, Any]) -> None:
-    """Raises ValueError for a parameter of trees that makes no sense."""
-    for option, least in (("num_leaves", 2), ("min_data_in_leaf", 1), ("lambda_l1", 0), ("lambda_l2", 0)):
-        at_least(option, params[option], least)
-    at_least("max_bin", params["max_bin"], 2)
-    at_least("bagging_freq", params["bagging_freq"], 0)
-    if params["max_depth"] != -1 and not params["max_depth"] >= 1:
-        raise ValueError(f"max_depth must be at least 1, or -1 for no limit, got {params['max_depth']}")
-    for option in ("learning_rate", "feature_fraction", "bagging_fraction"):
-        if not 0 < params[option] <= 1:
-            raise ValueError(f"{option} must be above 0 and at most 1, got {params[option]}")
+def check_options(options: dict[str, Any]) -> None:
+    """Raises ValueError for an option of trees that makes no sense."""
+    for name, value in options.items():
+        if name in ("learning_rate", "feature_fraction", "bagging_fraction"):
+            if not 0 < value <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
+        elif name == "max_depth":
+            if value != -1 and not value >= 1:
+                raise ValueError(f"max_depth must be at least 1, or -1 for no limit, got {value}")
+        elif not value >= _LEAST.get(name, 1):
+            raise ValueError(f"{name} must be at least {_LEAST.get(name, 1)}, got {value}")
+
+
+def _learned_label(objective: str, label: str, grades: int) -> str:
+    """What is learned from a return."""
+    if objective not in trees.OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(trees.OBJECTIVES)}, got {objective!r}")
+    if label not in LABELS:
+        raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
+    if not 2 <= grades <= 31:
+        raise ValueError(f"grades must be from 2 to 31, got {grades}")
+    return {"mse": label, "binary": "above"}.get(objective, "grades")
 
 
 def _text(bundle: Bundle) -> str:

@@ -17,10 +17,10 @@ from engine.learning import Metric
 
 OnMetric = Callable[[Sequence[Metric]], None]
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
-THREADS = {"num_threads": 1, "verbosity": -1}
+THREADS: dict[str, Any] = {"num_threads": 1, "verbosity": -1}
 # Bins are drawn by a seed of their own, so that trainings of other seeds share them.
 _EXACT = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False, "data_random_seed": 1}
-OBJECTIVES = {
+OBJECTIVES: dict[str, dict[str, Any]] = {
     "mse": {"objective": "regression", "metric": "l2"},
     "binary": {"objective": "binary", "metric": "binary_logloss"},
     "lambdarank": {"objective": "lambdarank", "metric": "ndcg", "eval_at": [10]},
@@ -67,7 +67,7 @@ def library() -> Any:
 
 
 def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: OnMetric | None = None) -> Grown:
-    """Trains. The same rows, parameters and seed give the same text on one machine, whatever the number of threads.
+    """Trains. The same rows, parameters and seed grow the same trees on one machine, whatever the number of threads.
 
     `on_metric` is told the figures of each part after every round.
     """
@@ -77,13 +77,13 @@ def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: 
     params = {**OBJECTIVES[how.objective], **THREADS, **_EXACT, **how.params}
     ranking = how.objective in RANKING
     try:
-        train_set = binned(lgb, train, params, ranking, how.bins)
+        train_set = (
+            _unbinned(lgb, train, params, ranking) if how.start else binned(lgb, train, params, ranking, how.bins)
+        )
         told: dict[str, list[float]] = {}
         callbacks, sets, names = [_telling(told, on_metric)], [train_set], ["train"]
         if valid is not None:
-            group = valid.rows.counts if ranking else None
-            held_out = {"label": valid.rows.label, "weight": valid.rows.weight, "group": group, "params": params}
-            sets.append(lgb.Dataset(valid.features, reference=train_set, **held_out))
+            sets.append(_unbinned(lgb, valid, params, ranking).set_reference(train_set))
             names.append("valid")
             if how.patience:
                 callbacks.append(_stopping(lgb, how.patience))
@@ -101,6 +101,12 @@ def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: 
         figures={name: values[trees - before - 1] for name, values in told.items()},
         gain=[float(gain) for gain in booster.feature_importance("gain", iteration=trees)],
     )
+
+
+def _unbinned(lgb: Any, part: Part, params: dict[str, Any], ranking: bool) -> Any:
+    """Rows as they are: to go on from trees the library must see what they answer."""
+    group = part.rows.counts if ranking else None
+    return lgb.Dataset(part.features, part.rows.label, weight=part.rows.weight, group=group, params=params)
 
 
 def _stopping(lgb: Any, patience: int) -> Any:

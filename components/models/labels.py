@@ -51,7 +51,7 @@ def raw(label: Matrix) -> Matrix:
 def above(label: Matrix) -> Matrix:
     """(T, N) 1 where a label is above the mean of its slice, 0 where not; NaN stays.
 
-    >>> above(np.array([[0.3, np.nan, -0.1, 0.1]]))
+    >>> above(np.array([[0.3, np.nan, -0.1, 0.0]]))
     array([[ 1., nan,  0.,  0.]])
     """
     known = np.isfinite(label)

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from components.models.bundle import Frozen
-from components.models.labels import above, graded, raw, ranked, standardised
 from components.metrics.signal import spearman
+from components.models.bundle import Frozen
+from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
 from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
 from engine.events import Matrix
@@ -16,17 +16,23 @@ from engine.learning import Reweighter
 from engine.protocols import Dataset
 
 Label = Literal["rank", "zscore", "raw"]
-LABELS = {"rank": ranked, "zscore": standardised, "raw": raw, "above": above}
+LABELS = {"rank": ranked, "zscore": standardised, "raw": raw}
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
     """What a model's options say about its rows."""
 
     whose: str
-    label: str  # one of LABELS, or grades
+    label: str  # one of LABELS, above or grades
     valid_share: float = 0.0
     reweighter: Reweighter | None = None
     grades: int = 0  # for the label of that name
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_share <= 0.5:
+            raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {self.valid_share}")
+        if self.label not in (*LABELS, "above", "grades"):
+            raise ValueError(f"label must be one of {', '.join(LABELS)}, got {self.label!r}")
 
 
 class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -59,7 +65,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     held out; with `frozen` they apply what they froze before.
     """
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
-    label = graded(dataset.label, how.grades) if how.label == "grades" else LABELS[how.label](dataset.label)
+    label = _label(dataset.label, how)
     weight = weighed(dataset, how.reweighter, how.whose)
     usable, parts = serving.known(dataset), parted(dataset, how.valid_share)
     train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
@@ -75,6 +81,12 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         train=train,
         valid=rows_of(label, usable, weight, parts.valid),
     )
+
+
+def _label(label: Matrix, how: How) -> Matrix:
+    if how.label == "grades":
+        return graded(label, how.grades)
+    return above(label) if how.label == "above" else LABELS[how.label](label)
 
 
 def mean_ic(value: Matrix, label: Matrix) -> float:

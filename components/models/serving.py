@@ -177,18 +177,22 @@ class Serving:
     # ---- what is in use ----------------------------------------------------------------------------------------------
 
     def take(self, artefact: Artefact) -> None:
-        """Answers with this artefact from now on, once it is seen to be whole, of this kind, and to answer as it did.
+        """Answers with this artefact from now on; where `judged` raises, the one in use stays."""
+        self._bundle, self._answer = self.judged(artefact)
+        self._artefact = artefact
+        self._refill([raw for raw, _ in self._window])
 
-        StateError for one that is damaged or of another kind, ConfigError for one that this model may not use; the one
-        in use stays then.
+    def judged(self, artefact: Artefact) -> tuple[Bundle, Answer]:
+        """An artefact's parts and answers, once it is seen to be whole, of this kind, and to answer as it did.
+
+        StateError for one that is damaged or of another kind, ConfigError for one that this model may not use.
         """
         bundle = opened(artefact, self._name)
         self._check_kind(bundle)
         self.check_horizon(bundle.card.horizon_ns, f"the labels of artefact {artefact.hash[:12]}")
         answer = self._kind.opened(bundle)
         self._check_answers(bundle, answer, artefact.hash[:12])
-        self._artefact, self._bundle, self._answer = artefact, bundle, answer
-        self._refill([raw for raw, _ in self._window])
+        return bundle, answer
 
     def _check_kind(self, bundle: Bundle) -> None:
         card, schema = bundle.card, bundle.schema
@@ -224,14 +228,19 @@ class Serving:
             "use these versions, or train it again"
         )
 
-    def _check_schema(self, schema: str) -> Bundle:
-        if self._bundle is None:
-            raise RuntimeError(f"{self._name}: there is no artefact to check features against")
-        if schema != self._bundle.schema.schema:
+    def check_schema(self, bundle: Bundle, schema: str) -> None:
+        """Raises ConfigError where features are not of the set that an artefact learned from."""
+        if schema != bundle.schema.schema:
             raise ConfigError(
-                f"{self._name}: it was trained on features of schema {self._bundle.schema.schema} and is given "
+                f"{self._name}: it was trained on features of schema {bundle.schema.schema} and is given "
                 f"{schema}; name the feature set it was trained on, or train it again"
             )
+
+    def _in_use(self, schema: str) -> Bundle:
+        """The artefact in use, seen to be for features of this schema."""
+        if self._bundle is None:
+            raise RuntimeError(f"{self._name}: there is no artefact to check features against")
+        self.check_schema(self._bundle, schema)
         return self._bundle
 
     # ---- answering ---------------------------------------------------------------------------------------------------
@@ -242,7 +251,7 @@ class Serving:
         out = np.full((slices, n), np.nan)
         if self._answer is None:
             return out
-        frozen, first = self._check_schema(dataset.schema).frozen, self._steps - 1
+        frozen, first = self._in_use(dataset.schema).frozen, self._steps - 1
         step = max(_BLOCK // n, 1) if self._kind.alone and not first else 1
         window: deque[NDArray[Any]] = deque(maxlen=self._steps)
         for t in range(0, slices, step):
@@ -259,7 +268,7 @@ class Serving:
         if self._answer is None:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
-        bundle = self._check_schema(features.schema)
+        bundle = self._in_use(features.schema)
         self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
         if len(self._window) < self._steps:
             return self.signal(features, np.full(len(raw), np.nan))

@@ -14,8 +14,10 @@ import numpy as np
 from components.models import gbdt_trees as trees
 
 # Parameters that bins, or what the library keeps beside them, depend on.
-_OF_BINS = ("max_bin", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "use_missing")
-_OF_BINS += ("zero_as_missing", "feature_pre_filter", "enable_bundle", "force_col_wise", "min_data_in_leaf")
+_OF_BINS = frozenset(
+    {"max_bin", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "use_missing", "zero_as_missing"}
+    | {"feature_pre_filter", "enable_bundle", "force_col_wise"}
+)
 
 
 def binned(lgb: Any, part: "trees.Part", params: dict[str, Any], ranking: bool, folder: Path | None) -> Any:
@@ -42,7 +44,7 @@ def binned(lgb: Any, part: "trees.Part", params: dict[str, Any], ranking: bool, 
 def _key(lgb: Any, part: "trees.Part", params: dict[str, Any]) -> str:
     from blake3 import blake3
 
-    said = [lgb.__version__, list(part.features.shape), {name: params.get(name) for name in _OF_BINS}]
+    said = [lgb.__version__, list(part.features.shape), {name: params.get(name) for name in sorted(_OF_BINS)}]
     whole = blake3(msgspec.json.encode(said, order="sorted"))
     whole.update(np.ascontiguousarray(part.features).reshape(-1).view(np.uint8).data)
     return str(whole.hexdigest(length=16))
