@@ -30,6 +30,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
+                "linear": "components.models.linear:Linear",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
                 "ema_cross": "components.models.ema_cross:EmaCross",

@@ -7,7 +7,7 @@ import numpy as np
 
 from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, opened
-from components.models.lesson import LABELS, How, Label, Lesson, lesson
+from components.models.lesson import LABELS, How, Label, Lesson, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
 from engine.errors import StateError
 from engine.events import Features, Matrix, Signal
@@ -163,11 +163,6 @@ def importance(artefact: Artefact) -> dict[str, dict[str, float]]:
     """Of a trained model of trees, by `gain` and by `split`, each feature by name."""
     bundle = opened(artefact, "importance")
     return trees.importance(_text(bundle), bundle.schema.features)
-
-
-def said_of(reweighter: Reweighter | None) -> Any:
-    """A reweighter as the card of an artefact names it."""
-    return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
 
 
 _LEAST = {"num_leaves": 2, "max_bin": 2, "lambda_l1": 0, "lambda_l2": 0, "bagging_freq": 0}

@@ -94,3 +94,8 @@ def mean_ic(value: Matrix, label: Matrix) -> float:
     found = spearman(value, label)
     known = found[np.isfinite(found)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def said_of(reweighter: Reweighter | None) -> Any:
+    """A reweighter as the card of an artefact names it."""
+    return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
