@@ -29,7 +29,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Feed, "feeds", "", ""),
     (Processor, "processors", "", ""),
     (Reweighter, "reweighters", "", ""),
-    (Trainable, "models", "", ""),
+    (Trainable, "learners", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

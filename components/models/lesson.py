@@ -31,8 +31,6 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 <= self.valid_share <= 0.5:
             raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {self.valid_share}")
-        if self.label not in (*LABELS, "above", "grades"):
-            raise ValueError(f"label must be one of {', '.join(LABELS)}, got {self.label!r}")
 
 
 class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -81,6 +79,13 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         train=train,
         valid=rows_of(label, usable, weight, parts.valid),
     )
+
+
+def checked_label(label: str) -> str:
+    """The option itself, as a run file may give it."""
+    if label not in LABELS:
+        raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
+    return label
 
 
 def _label(label: Matrix, how: How) -> Matrix:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from components.models.double_ensemble import DoubleEnsemble
 from components.models.gbdt import Gbdt
 from components.models.linear import Linear
 from engine.errors import ConfigError, StateError
@@ -29,6 +30,11 @@ def gbdt(n: int, **options: Any) -> Gbdt:
     return Gbdt(universe=universe_of(symbols(n)), name="m", rng=np.random.default_rng(1), **(small | options))
 
 
+def double(n: int, **options: Any) -> DoubleEnsemble:
+    small = {"num_models": 3, "num_boost_round": 6, "min_data_in_leaf": 10, "num_leaves": 5, "learning_rate": 0.3}
+    return DoubleEnsemble(universe=universe_of(symbols(n)), name="m", rng=np.random.default_rng(1), **(small | options))
+
+
 def linear(n: int, **options: Any) -> Linear:
     return Linear(universe=universe_of(symbols(n)), name="m", **options)
 
@@ -38,6 +44,7 @@ MODELS: dict[str, Make] = {
     "binary": lambda n: gbdt(n, objective="binary"),
     "lambdarank": lambda n: gbdt(n, objective="lambdarank"),
     "rank_xendcg": lambda n: gbdt(n, objective="rank_xendcg"),
+    "double_ensemble": double,
     "ols": lambda n: linear(n, estimator="ols"),
     "ridge": lambda n: linear(n, estimator="ridge", alpha=0.01),
     "lasso": lambda n: linear(n, estimator="lasso", alpha=0.001),
