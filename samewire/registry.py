@@ -32,6 +32,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "lightgbm": "components.models.gbdt:Gbdt",
                 "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
                 "linear": "components.models.linear:Linear",
+                "blend": "components.models.blend:Blend",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
                 "ema_cross": "components.models.ema_cross:EmaCross",

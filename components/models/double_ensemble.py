@@ -9,11 +9,11 @@ from components.models import double_ensemble_steps as steps
 from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, tensors_in, tensors_of
 from components.models.gbdt import check_options
-from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
+from components.models.lesson import How, Label, Lesson, checked_label, lesson, numbered, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
 from engine.errors import StateError
 from engine.events import Features, Matrix, Signal, Vector
-from engine.learning import Metric, Processor, Reweighter
+from engine.learning import Processor, Reweighter
 from engine.protocols import Artefact, Dataset
 from engine.universe import Universe
 
@@ -188,7 +188,7 @@ def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: trees.OnMetric
         )
         train = trees.Part(features=x[:, columns], rows=msgspec.structs.replace(taught.train, weight=weight))
         valid = trees.Part(features=held_out[:, columns], rows=taught.valid) if len(held_out) else None
-        grown = trees.grown(growing, train, valid, whose, _numbered(on_metric, k))
+        grown = trees.grown(growing, train, valid, whose, numbered(on_metric, k))
         texts.append(grown.text)
         seen.append(columns)
         found.append(grown)
@@ -212,12 +212,6 @@ def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: trees.OnMetric
         figures={f"{name}_{k}": value for k, grown in enumerate(found) for name, value in grown.figures.items()},
         gain=np.average(steps.spread_out([g.gain for g in found], seen, x.shape[1]), axis=0, weights=how.weights),
     )
-
-
-def _numbered(on_metric: trees.OnMetric | None, k: int) -> trees.OnMetric | None:
-    if on_metric is None:
-        return None
-    return lambda metrics: on_metric([Metric(f"{m.name}_{k}", m.step, m.value) for m in metrics])
 
 
 def _opened(bundle: Bundle) -> Answer:

@@ -15,7 +15,7 @@ from components.training.parts import Rows
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
-OnMetric = Callable[[Sequence[Metric]], None]
+OnMetric = Callable[[Metric], None]  # told each figure as soon as it is known
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
 THREADS: dict[str, Any] = {"num_threads": 1, "verbosity": -1}
 # Bins are drawn by a seed of their own, so that trainings of other seeds share them.
@@ -69,7 +69,7 @@ def library() -> Any:
 def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: OnMetric | None = None) -> Grown:
     """Trains. The same rows, parameters and seed grow the same trees on one machine, whatever the number of threads.
 
-    `on_metric` is told the figures of each part after every round.
+    `on_metric` is told each figure of each part after every round.
     """
     from components.models.tree_bins import binned
 
@@ -116,11 +116,11 @@ def _stopping(lgb: Any, patience: int) -> Any:
 
 def _telling(told: dict[str, list[float]], on_metric: OnMetric | None) -> Callable[[Any], None]:
     def tell(env: Any) -> None:
-        found = [(f"{metric}_{part}", float(value)) for part, metric, value, *_ in env.evaluation_result_list]
-        for name, value in found:
-            told.setdefault(name, []).append(value)
-        if on_metric is not None:
-            on_metric([Metric(name, env.iteration, value) for name, value in found])
+        for part, metric, value, *_ in env.evaluation_result_list:
+            name = f"{metric}_{part}"
+            told.setdefault(name, []).append(float(value))
+            if on_metric is not None:
+                on_metric(Metric(name, env.iteration, float(value)))
 
     return tell
 

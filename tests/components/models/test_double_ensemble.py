@@ -142,7 +142,7 @@ def test_its_answer_is_the_weighed_mean_of_its_models_on_their_columns():
 
 def test_the_card_has_the_figures_of_every_model_and_rounds_are_told():
     told = []
-    artefact = double().fit(panel(), on_metric=told.extend)
+    artefact = double().fit(panel(), on_metric=told.append)
     assert set(card(artefact)["metrics"]) == {f"l2_{part}_{k}" for part in ("train", "valid") for k in range(3)}
     assert {m.name for m in told} == set(card(artefact)["metrics"])
     assert card(artefact)["size"]["models"] == 3
