@@ -119,6 +119,6 @@ def test_stages_are_plain_words(make: Make, tmp_path: Path, stage: str) -> None:
 @pytest.mark.parametrize(("actor", "reason"), [("", "x"), ("ann", " "), ("ann", "x" * 3000)])
 def test_a_promotion_says_who_and_why(make: Make, tmp_path: Path, actor: str, reason: str) -> None:
     registry = promoted(make(tmp_path))
-    with pytest.raises(ConfigError, match="a promotion has an (actor|reason) of 1 to"):
+    with pytest.raises(ConfigError, match="the (actor|reason) of a promotion has 1 to"):
         registry.promote("gbdt", A.hash, "production", actor=actor, reason=reason)
     assert len(registry.history("gbdt")) == 2
