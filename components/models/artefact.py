@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -57,13 +58,9 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
     """Writes a folder whole or not at all. Writing the same artefact again changes nothing."""
     checked(artefact)
     if folder.exists():
-        found = read_artefact(folder).hash
-        if found != artefact.hash:
-            raise StateError(f"{folder}: it holds artefact {found[:12]}, not {artefact.hash[:12]}; name another folder")
-        return
+        return _check_same(artefact, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = folder.parent / f".{folder.name}.{artefact.hash[:12]}.{os.getpid()}"
-    making.mkdir()
+    making = _made_beside(folder, artefact.hash)
     try:
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in artefact.files.items()}
         manifest = msgspec.json.encode(_Manifest(hash=artefact.hash, files=digests), order="sorted")
@@ -72,9 +69,29 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
         _sync_folder(making)
         making.rename(folder)
         _sync_folder(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(making, ignore_errors=True)
+        if isinstance(error, OSError) and folder.is_dir():  # somebody else was faster
+            return _check_same(artefact, folder)
         raise
+
+
+def _check_same(artefact: Artefact, folder: Path) -> None:
+    found = read_artefact(folder).hash
+    if found != artefact.hash:
+        raise StateError(f"{folder}: it holds artefact {found[:12]}, not {artefact.hash[:12]}; name another folder")
+
+
+def _made_beside(folder: Path, name: str) -> Path:
+    """A new hidden folder. A process that was killed may have left one, and numbers of processes come again."""
+    for k in count():
+        making = folder.parent / f".{folder.name}.{name[:12]}.{os.getpid()}.{k}"
+        try:
+            making.mkdir()
+        except FileExistsError:
+            continue
+        return making
+    raise AssertionError  # numbers do not end
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -107,6 +124,8 @@ def read_artefact(folder: Path) -> Artefact:
             raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
         if (folder / name).is_symlink():
             raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
+        if (folder / name).exists() and not (folder / name).is_file():  # a pipe would be waited for
+            raise StateError(f"{folder}: its {name} is no file; copy or train it again")
         try:
             files[name] = (folder / name).read_bytes()
         except OSError as error:
