@@ -4,12 +4,12 @@ import datetime as dt
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from engine.clock import Clock, SystemClock
-from engine.errors import SamewireError
+from engine.errors import ConfigError, SamewireError
 from engine.protocols import Artefact
 from samewire.diagnostics import shown_path
 from samewire.run_file import Registered, RunFile
@@ -99,13 +99,30 @@ def pinned(run: RunFile, directory: Path) -> RunFile:
     return replace(run, models=models)
 
 
+def check_features(name: str, artefact: Artefact, feature_set: Any) -> None:
+    """Raises ConfigError for an artefact that says it learned from other features than the model will be given."""
+    learned = _said(artefact, "schema.json").get("schema")
+    given = getattr(feature_set, "schema", None)
+    if None not in (learned, given) and learned != given:
+        raise ConfigError(
+            f"{name}: it was trained on features of schema {learned} and is given {given}; "
+            "name the feature set it was trained on, or train it again"
+        )
+
+
+def _said(artefact: Artefact, file: str) -> dict[str, Any]:
+    """What a file of the artefact says; nothing where it is not there or not of ours."""
+    try:
+        found = msgspec.json.decode(artefact.files.get(file, b"{}"))
+    except msgspec.MsgspecError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
     """A model that learned from days of this very session flatters it."""
-    try:
-        card = msgspec.json.decode(artefact.files.get("model.json", b"{}"))
-    except msgspec.MsgspecError:
-        return []
-    until = card.get("until_ns") if isinstance(card, dict) else None
+    card = _said(artefact, "model.json")
+    until = card.get("until_ns")
     if not isinstance(until, int) or until <= begin:
         return []
     day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()

@@ -80,7 +80,7 @@ class FolderRegistry:
         for what, text in (("actor", actor), ("reason", reason)):
             if not text.strip() or len(text) > _TEXT_MAX:
                 raise ConfigError(
-                    f"registry: a promotion has an {what} of 1 to {_TEXT_MAX} characters, got {text[:40]!r}"
+                    f"registry: the {what} of a promotion has 1 to {_TEXT_MAX} characters, got {text[:40]!r}"
                 )
         with locked(self.folder / "lock"):
             self.artefact(self.registered(name, artefact))

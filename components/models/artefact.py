@@ -67,12 +67,22 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
         for name, content in (*artefact.files.items(), (_MANIFEST, manifest)):
             _write(making / name, content)
         _sync_folder(making)
-        making.rename(folder)
+        _renamed(making, folder)
         _sync_folder(folder.parent)
-    except BaseException as error:
+    except FileExistsError:  # somebody else was faster
         shutil.rmtree(making, ignore_errors=True)
-        if isinstance(error, OSError) and folder.is_dir():  # somebody else was faster
-            return _check_same(artefact, folder)
+        _check_same(artefact, folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _renamed(making: Path, folder: Path) -> None:
+    try:
+        making.rename(folder)
+    except OSError as error:  # systems differ in what they call a folder that is there and not empty
+        if folder.is_dir():
+            raise FileExistsError(str(folder)) from error
         raise
 
 
@@ -112,26 +122,33 @@ def _sync_folder(folder: Path) -> None:
 def read_artefact(folder: Path) -> Artefact:
     """The artefact of a folder. StateError when it is not file by file and byte by byte what was written."""
     try:
+        if not (folder / _MANIFEST).is_file() or (folder / _MANIFEST).is_symlink():
+            raise StateError(
+                f"{folder}: no artefact can be read (no file {_MANIFEST}); name a folder that training wrote"
+            )
         manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise StateError(f"{folder}: no artefact can be read ({error}); name a folder that training wrote") from error
-    files: dict[str, bytes] = {}
     more = sorted({path.name for path in folder.iterdir()} - {*manifest.files, _MANIFEST})
     if more:
         raise StateError(f"{folder}: it holds {more[0]}, which its {_MANIFEST} does not name; copy or train it again")
-    for name, digest in manifest.files.items():
-        if not _plain(name):
-            raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
-        if (folder / name).is_symlink():
-            raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
-        if (folder / name).exists() and not (folder / name).is_file():  # a pipe would be waited for
-            raise StateError(f"{folder}: its {name} is no file; copy or train it again")
-        try:
-            files[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise StateError(f"{folder}: its file {name} cannot be read ({error}); copy or train it again") from error
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise StateError(f"{folder}: {name} is not the file that was written; copy or train it again")
-    if not files:
+    if not manifest.files:
         raise StateError(f"{folder}: its {_MANIFEST} names no file; copy or train it again")
+    files = {name: _content(folder, name, digest) for name, digest in manifest.files.items()}
     return checked(Artefact(hash=manifest.hash, files=files))
+
+
+def _content(folder: Path, name: str, digest: str) -> bytes:
+    if not _plain(name):
+        raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
+    if (folder / name).is_symlink():
+        raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
+    if (folder / name).exists() and not (folder / name).is_file():  # a pipe would be waited for
+        raise StateError(f"{folder}: its {name} is no file; copy or train it again")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise StateError(f"{folder}: its file {name} cannot be read ({error}); copy or train it again") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise StateError(f"{folder}: {name} is not the file that was written; copy or train it again")
+    return content
