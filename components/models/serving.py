@@ -300,7 +300,8 @@ class Serving:
         A name of which processors left nothing is not known either.
         """
         value = np.full(len(known), np.nan)
-        known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
+        if self._processors:
+            known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
         if known.any():
             rows = [each[known] for each in window]
             value[known] = answer(rows[0] if self._steps == 1 else np.stack(rows, axis=1))
