@@ -19,7 +19,13 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "aggregate": "adapters.operators.aggregate:Aggregate",
             }
         ),
-        "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
+        "features": MappingProxyType(
+            {
+                "rolling": "components.features.rolling:Rolling",
+                "alpha158": "components.features.alpha158:Alpha158",
+                "alpha360": "components.features.alpha360:Alpha360",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",

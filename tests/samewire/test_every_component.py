@@ -63,6 +63,22 @@ def learned(folder: Path) -> dict[str, Any]:
     )
 
 
+def featured(folder: Path) -> dict[str, Any]:
+    """Each other feature set with a small model that reads it."""
+    sets: list[dict[str, Any]] = [
+        {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
+        {"use": "alpha360", "lags": 4, "vwap": "typical"},
+    ]
+    tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
+    models = [tree | {"name": f"of_{each['use']}", "features": each["use"]} for each in sets]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=sets,
+        models=models,
+        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "of_alpha158"},
+    )
+
+
 def ruled(folder: Path) -> dict[str, Any]:
     """Models that learn nothing, long and short on margin, financed."""
     feed = SampleFeed(symbols=8, years=2)
@@ -119,7 +135,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, featured, ruled, longer, of_parquet, of_csv, of_qlib)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 
