@@ -35,6 +35,7 @@ from samewire.yaml_text import Entries, Items, Node, Text, described
 SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("feeds", (("events",), ("issues",), ("hashes",))),
     ("features", (("on_bars",),)),
+    ("processors", (("fit",), ("apply",))),
     ("models", (("on_features", "on_bars"),)),
     ("strategies", (("on_signals",),)),
     ("optimizers", (("on_targets",),)),

@@ -26,6 +26,19 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "alpha360": "components.features.alpha360:Alpha360",
             }
         ),
+        "processors": MappingProxyType(
+            {
+                "robust_zscore": "components.processors.robust_zscore:RobustZscore",
+                "zscore": "components.processors.zscore:Zscore",
+                "min_max": "components.processors.min_max:MinMax",
+                "cs_zscore": "components.processors.cs_zscore:CsZscore",
+                "cs_rank": "components.processors.cs_rank:CsRank",
+                "fill": "components.processors.fill:Fill",
+                "drop": "components.processors.drop:Drop",
+                "clip": "components.processors.clip:Clip",
+                "tanh": "components.processors.tanh:Tanh",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",

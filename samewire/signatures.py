@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from engine.calendar import Sessions
 from engine.ids import OrderIds
+from engine.learning import Processor
 from engine.protocols import CostModel, Feed, Financing, RiskModel, Table
 from engine.secret import Secret
 from engine.universe import Universe
@@ -26,6 +27,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (CostModel, "costs", "bps", "together"),
     (Financing, "financing", "", ""),
     (Feed, "feeds", "", ""),
+    (Processor, "processors", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

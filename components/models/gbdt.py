@@ -2,20 +2,19 @@
 
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from components.models import gbdt_trees as trees
-from components.models.artefact import artefact_of, checked
+from components.models.bundle import Bundle
 from components.models.labels import ranked, standardised
+from components.models.serving import Answer, Kind, Learnt, Serving
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Mask, Matrix, Signal
+from engine.learning import Processor
 from engine.protocols import Artefact, Dataset
-from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "lightgbm", 2
-_TEXT, _CARD = "model.txt", "model.json"
+_TEXT = "model.txt"
 _LABELS = {"rank": ranked, "zscore": standardised}
 
 
@@ -54,12 +53,12 @@ class Gbdt:
         feature_fraction: float = 1.0,
         label: Literal["rank", "zscore"] = "rank",
         horizon_ns: int | None = None,
+        processors: tuple[Processor, ...] = (),
     ) -> None:
         _at_least("num_leaves", num_leaves, 2)
         _at_least("num_boost_round", num_boost_round, 1)
         _at_least("early_stopping_rounds", early_stopping_rounds, 1)
         _at_least("min_data_in_leaf", min_data_in_leaf, 1)
-        _at_least("horizon_ns", 1 if horizon_ns is None else horizon_ns, 1)
         _at_least("lambda_l2", lambda_l2, 0)
         if not 0 < learning_rate <= 1:
             raise ValueError(f"learning_rate must be above 0 and at most 1, got {learning_rate}")
@@ -69,7 +68,7 @@ class Gbdt:
             raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {valid_share}")
         if label not in _LABELS:
             raise ValueError(f"label must be one of {', '.join(_LABELS)}, got {label!r}")
-        self._n, self._name, self._wanted_ns, self._label = len(universe), name, horizon_ns, label
+        self._name, self._label = name, label
         self._rounds, self._valid_share = (num_boost_round, early_stopping_rounds), valid_share
         self._params: dict[str, Any] = {
             "num_leaves": num_leaves,
@@ -79,42 +78,39 @@ class Gbdt:
             "feature_fraction": feature_fraction,
             "seed": int(rng.integers(2**31 - 1)),
         }
-        self._artefact: Artefact | None = None
-        self._booster: Any = None
-        self._schema, self._horizon_ns = "", horizon_ns or 0
+        kind = Kind(name="lightgbm", version=3, opened=_opened, alone=True)
+        self._serving = Serving(kind=kind, name=name, universe=universe, horizon_ns=horizon_ns, processors=processors)
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
     def fit(self, dataset: Dataset, /) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
-        self._check_horizon(dataset.horizon_ns, "the labels to learn")
+        self._serving.check_horizon(dataset.horizon_ns, "the labels to learn")
         label = _LABELS[self._label](dataset.label)
-        usable = np.isfinite(label) & trees.enough(dataset.features)
-        train, valid = self._split(dataset)
-        if not usable[train].any():
+        usable = np.isfinite(label) & self._serving.known(dataset)
+        train, valid = (usable & slices[:, None] for slices in self._split(dataset))
+        if not train.any():
             raise ConfigError(
                 f"{self._name}: none of the {len(dataset.ts)} slices has a name with both features and a label; "
                 "train on longer history"
             )
-        held_out = _rows(dataset, label, usable, valid) if usable[valid].any() else None
-        text, count, losses = trees.grown(self._params, self._rounds, _rows(dataset, label, usable, train), held_out)
-        card = {
-            "kind": _KIND,
-            "version": _VERSION,
-            "schema": dataset.schema,
-            "names": list(dataset.names),
-            "label": self._label,
-            "horizon_ns": dataset.horizon_ns,
-            "since_ns": int(dataset.ts[0]),
-            "until_ns": int(dataset.label_to.max()),
-            "slices": {"train": int(train.sum()), "valid": int(valid.sum())},
-            "rows": {"train": int(usable[train].sum()), "valid": int(usable[valid].sum())},
-            "params": {**self._params, "num_boost_round": self._rounds[0], "early_stopping_rounds": self._rounds[1]},
-            "trees": count,
-            "l2": losses,
-            "libraries": trees.versions(),
-        }
-        return artefact_of({_TEXT: text.encode(), _CARD: msgspec.json.encode(card, order="sorted")})
+        features, frozen = self._serving.fitted(dataset, train)
+        held_out = (features[valid], label[valid]) if valid.any() else None
+        grown = trees.grown(self._params, self._rounds, (features[train], label[train]), held_out)
+        parts = {"train": train, "valid": valid}
+        learnt = Learnt(
+            weights={_TEXT: grown.text.encode()},
+            params={**self._params, "num_boost_round": self._rounds[0], "early_stopping_rounds": self._rounds[1]},
+            seed=self._params["seed"],
+            label=self._label,
+            libraries=trees.versions(),
+            slices={name: int(rows.any(axis=1).sum()) for name, rows in parts.items()},
+            rows={name: int(rows.sum()) for name, rows in parts.items()},
+            size={"trees": grown.trees},
+            metrics={f"l2_{name}": loss for name, loss in grown.losses.items()},
+            importance=dict(zip(dataset.names, grown.gain, strict=True)),
+        )
+        return self._serving.composed(dataset, learnt, frozen)
 
     def _split(self, dataset: Dataset) -> tuple[Mask, Mask]:
         """Slices to learn from and slices to stop by; what the first could know of the second is in neither."""
@@ -128,64 +124,22 @@ class Gbdt:
 
     def predict(self, dataset: Dataset, /) -> Matrix:
         """(T, N) scores over history by the artefact in use, NaN throughout without one."""
-        if self._booster is None:
-            return np.full(dataset.features.shape[:2], np.nan)
-        self._check_schema(dataset.schema)
-        slices, n, width = dataset.features.shape
-        value = trees.answers(self._booster, dataset.features.astype(np.float32, copy=False).reshape(-1, width))
-        return value.reshape(slices, n)
+        return self._serving.predict(dataset)
 
     # ---- answering ---------------------------------------------------------------------------------------------------
 
     def swap(self, artefact: Artefact, /) -> None:
         """Answers with this artefact from the next slice on, once its hash and its kind are seen to be right."""
-        files = checked(artefact).files
-        if set(files) != {_TEXT, _CARD}:
-            raise StateError(f"{self._name}: an artefact of {sorted(files)} is no {_KIND} model; name another one")
-        card = msgspec.json.decode(files[_CARD])
-        if (card["kind"], card["version"]) != (_KIND, _VERSION):
-            found = f"{card['kind']} v{card['version']}"
-            raise StateError(f"{self._name}: the artefact is of {found}, this model reads {_KIND} v{_VERSION}")
-        self._check_horizon(card["horizon_ns"], f"the labels of artefact {artefact.hash[:12]}")
-        self._booster = trees.booster_of(files[_TEXT].decode())
-        self._artefact, self._schema, self._horizon_ns = artefact, card["schema"], card["horizon_ns"]
+        self._serving.take(artefact)
 
     def on_features(self, features: Features, /) -> Signal:
-        value, model_hash = np.full(self._n, np.nan), ""
-        if self._artefact is not None:
-            self._check_schema(features.schema)
-            value, model_hash = trees.answers(self._booster, features.value.astype(np.float32)), self._artefact.hash
-        return Signal(
-            ts=features.ts,
-            asof=features.ts,
-            source=self._name,
-            value=value,
-            horizon_ns=self._horizon_ns,
-            model_hash=model_hash,
-        )
-
-    def _check_horizon(self, horizon_ns: int, whose: str) -> None:
-        if self._wanted_ns is not None and self._wanted_ns != horizon_ns:
-            raise ConfigError(
-                f"{self._name}: horizon_ns is {self._wanted_ns}, and {whose} span {horizon_ns} ns; "
-                "leave the option out, or train for that horizon"
-            )
-
-    def _check_schema(self, schema: str) -> None:
-        if schema != self._schema:
-            raise ConfigError(
-                f"{self._name}: it was trained on features of schema {self._schema} and is given {schema}; "
-                "name the feature set it was trained on, or train it again"
-            )
+        return self._serving.on_features(features)
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, files=None if self._artefact is None else self._artefact.files)
+        return self._serving.save()
 
     def load(self, state: bytes, /) -> None:
-        files = unpack(state, _KIND, _VERSION)["files"]
-        self._artefact, self._booster, self._schema, self._horizon_ns = None, None, "", self._wanted_ns or 0
-        if files is not None:
-            self.swap(artefact_of(files))
+        self._serving.load(state)
 
 
 def _at_least(option: str, value: float, least: float) -> None:
@@ -193,7 +147,9 @@ def _at_least(option: str, value: float, least: float) -> None:
         raise ValueError(f"{option} must be at least {least}, got {value}")
 
 
-def _rows(dataset: Dataset, label: Matrix, usable: Mask, slices: Mask) -> tuple[Any, Any]:
-    """The usable rows of these slices, features (R, F) and labels (R,)."""
-    picked = usable & slices[:, None]
-    return dataset.features[picked], label[picked]
+def _opened(bundle: Bundle) -> Answer:
+    """The trees of an artefact; they answer each row on its own."""
+    if set(bundle.weights) != {_TEXT}:
+        raise StateError(f"an artefact of {sorted(bundle.weights)} is no lightgbm model; name another one")
+    booster = trees.booster_of(bundle.weights[_TEXT].decode())
+    return lambda rows: trees.answers(booster, rows)

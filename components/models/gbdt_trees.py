@@ -3,14 +3,25 @@
 import os
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Mask, Vector
+from engine.errors import StateError
+from engine.events import Vector
 
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
 _THREADS = {"num_threads": 1, "verbosity": -1}
 _EXACT = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False}
+
+
+class Grown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training gave: the trees as text, how many, the loss by part, and the gain of each feature."""
+
+    text: str
+    trees: int
+    losses: dict[str, float]
+    gain: list[float]  # (F,) by which splits on it lowered the loss, of the trees that are kept
 
 
 def library() -> Any:
@@ -28,8 +39,8 @@ def grown(
     rounds: tuple[int, int],
     train: tuple[NDArray[Any], Vector],
     valid: tuple[NDArray[Any], Vector] | None,
-) -> tuple[str, int, dict[str, float]]:
-    """Trains. `rounds` is (most trees, rounds without improvement after which to stop). Returns text, trees, losses.
+) -> Grown:
+    """Trains. `rounds` is (most trees, rounds without improvement after which to stop).
 
     Rows are float32 (R, F) with labels (R,); the same rows, parameters and seed give the same text on one machine.
     """
@@ -47,33 +58,29 @@ def grown(
     )
     trees = booster.best_iteration if valid is not None and booster.best_iteration > 0 else booster.num_trees()
     found = {name: float(by_metric["l2"][trees - 1]) for name, by_metric in losses.items()}
-    return booster.model_to_string(num_iteration=trees), trees, found
+    return Grown(
+        text=booster.model_to_string(num_iteration=trees),
+        trees=trees,
+        losses=found,
+        gain=[float(gain) for gain in booster.feature_importance("gain", iteration=trees)],
+    )
 
 
 def booster_of(text: str) -> Any:
-    """The trees of a model text."""
-    return library().Booster(model_str=text)
-
-
-def enough(features: NDArray[Any]) -> Mask:
-    """Whether at least half of the features (..., F) are known, (...).
-
-    >>> enough(np.array([[1.0, np.nan], [np.nan, np.nan]]))
-    array([ True, False])
-    """
-    known: Mask = 2 * np.count_nonzero(np.isnan(features), axis=-1) <= features.shape[-1]
-    return known
+    """The trees of a model text. StateError when it is none."""
+    lgb = library()
+    try:
+        return lgb.Booster(model_str=text)
+    except lgb.basic.LightGBMError as error:
+        raise StateError(f"lightgbm cannot read the trees of the model ({error}); train it again") from error
 
 
 def answers(booster: Any, rows: NDArray[Any]) -> Vector:
-    """Predictions (R,) of rows (R, F) float32, in blocks of one thread; NaN where fewer than half of F are known.
+    """Predictions (R,) of rows (R, F) float32, in blocks of one thread.
 
     Each row is answered on its own, so the same row has the same bits in whatever company it comes.
     """
-    value = np.full(len(rows), np.nan)
-    known = enough(rows)
-    if known.any():
-        value[known] = booster.predict(np.ascontiguousarray(rows[known]), **_THREADS)
+    value: Vector = booster.predict(np.ascontiguousarray(rows), **_THREADS)
     return value
 
 

@@ -64,13 +64,20 @@ def learned(folder: Path) -> dict[str, Any]:
 
 
 def featured(folder: Path) -> dict[str, Any]:
-    """Each other feature set with a small model that reads it."""
+    """Each other feature set with a small model that reads it behind processors."""
     sets: list[dict[str, Any]] = [
         {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
         {"use": "alpha360", "lags": 4, "vwap": "typical"},
     ]
     tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
-    models = [tree | {"name": f"of_{each['use']}", "features": each["use"]} for each in sets]
+    stages = (
+        [{"use": "drop", "max_missing": 0.5}, "robust_zscore", {"use": "fill", "by": "median"}, "tanh"],
+        ["zscore", "clip", "cs_rank", "cs_zscore", "min_max"],
+    )
+    models = [
+        tree | {"name": f"of_{each['use']}", "features": each["use"], "processors": stage}
+        for each, stage in zip(sets, stages, strict=True)
+    ]
     return a_run(
         session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
         features=sets,
