@@ -36,6 +36,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("feeds", (("events",), ("issues",), ("hashes",))),
     ("features", (("on_bars",),)),
     ("processors", (("fit",), ("apply",))),
+    ("columns", (("on_rows",),)),
     ("models", (("on_features", "on_bars"),)),
     ("strategies", (("on_signals",),)),
     ("optimizers", (("on_targets",),)),

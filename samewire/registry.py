@@ -24,8 +24,10 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "rolling": "components.features.rolling:Rolling",
                 "alpha158": "components.features.alpha158:Alpha158",
                 "alpha360": "components.features.alpha360:Alpha360",
+                "custom": "components.features.custom:Custom",
             }
         ),
+        "columns": MappingProxyType({"expression": "components.features.expression:Expression"}),
         "processors": MappingProxyType(
             {
                 "robust_zscore": "components.processors.robust_zscore:RobustZscore",

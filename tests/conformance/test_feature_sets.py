@@ -9,20 +9,30 @@ from msgspec.structs import replace
 
 from components.features.alpha158 import Alpha158
 from components.features.alpha360 import Alpha360
+from components.features.custom import Custom
+from components.features.expression import Expression
 from components.features.rolling import Rolling
 from components.training.panel import walk
 from engine.events import Bars
+from tests.components.features.own_columns import Runs, Tilt
 from tests.conformance.driving import drive, first_names, frozen, history, resumed_everywhere
 from tests.conformance.streams import N, arrays, moved, refuses_moved, same, universe
 
 Make = Callable[..., Any]
 STOCKS = universe()
+FORMULAS = (
+    Expression(column="rise", expr="close / lag(close, 3) - 1"),
+    Expression(column="calm", expr="std(log(close / lag(close, 1)), 4)"),
+    Expression(column="mid", expr="quantile(close, 5, 0.4) / mean(close, 5) + rank(volume, 4) * slope(high, 3)"),
+    Expression(column="tied", expr="corr(close, log(volume), 5) * where(close > open, 1, -1) * close"),
+)
 CASES: dict[str, Make] = {
     "rolling": lambda u=STOCKS: Rolling(universe=u, windows=(3, 6)),
     "alpha158": lambda u=STOCKS: Alpha158(universe=u, windows=(3, 5, 6), vwap="typical"),
-    "alpha158_numpy": lambda u=STOCKS: Alpha158(universe=u, windows=(3, 6), vwap="typical", kernel="numpy"),
+    "alpha158_numpy": lambda u=STOCKS: Alpha158(universe=u, windows=(4,), vwap="typical", kernel="numpy"),
     "alpha158_picked": lambda u=STOCKS: Alpha158(universe=u, windows=(4, 7), pick=("RANK7", "KLEN", "QTLU4")),
     "alpha360": lambda u=STOCKS: Alpha360(universe=u, lags=5, vwap="typical"),
+    "custom": lambda u=STOCKS: Custom(universe=u, columns=(*FORMULAS, Tilt(days=4), Runs())),
     "rolling_one_window": lambda u=STOCKS: Rolling(universe=u, windows=(4,)),
 }
 pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())

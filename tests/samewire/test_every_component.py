@@ -68,11 +68,19 @@ def featured(folder: Path) -> dict[str, Any]:
     sets: list[dict[str, Any]] = [
         {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
         {"use": "alpha360", "lags": 4, "vwap": "typical"},
+        {
+            "use": "custom",
+            "columns": [
+                {"column": "rise", "expr": "close / lag(close, 5) - 1"},
+                {"use": "tests.components.features.own_columns:Tilt", "days": 6},
+            ],
+        },
     ]
     tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
     stages = (
         [{"use": "drop", "max_missing": 0.5}, "robust_zscore", {"use": "fill", "by": "median"}, "tanh"],
         ["zscore", "clip", "cs_rank", "cs_zscore", "min_max"],
+        [],
     )
     models = [
         tree | {"name": f"of_{each['use']}", "features": each["use"], "processors": stage}
