@@ -17,10 +17,11 @@ from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
+from samewire.artefacts import artefact_at, check_features, seen_before
 from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.hiding import begin_hiding, hider
-from samewire.run_file import ModelSpec, RunFile
+from samewire.run_file import ModelSpec, Registered, RunFile
 from samewire.scrubbing import raise_scrubbed
 from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
@@ -291,7 +292,7 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
 
     A model trained until a day answers from the first slice after it: its control enters once the day is over.
     """
-    from components.models.artefact import read_artefact, write_artefact
+    from components.models.artefact import write_artefact
 
     artefacts: dict[str, Artefact] = {}
     controls: list[Control] = []
@@ -299,8 +300,10 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
     begin = days(feed, run.session.start, None)[0] or 0
     for spec, part in zip(run.models, parts.models, strict=True):
         if spec.artefact is not None:
-            artefact, at = read_artefact(spec.artefact), begin
-            said += _seen_before(part.name, artefact, begin)
+            artefact, at = artefact_at(spec.artefact), begin
+            construct(spec.component, given).swap(artefact)  # a copy: what is refused is refused before anything runs
+            check_features(part.name, artefact, feature_sets(run, given).get(spec.features or ""))
+            said += seen_before(part.name, artefact, begin)
         elif spec.train is not None:
             artefact, at = _fit(spec, part, feed, _feature_set(run, spec, given))
             unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
@@ -311,24 +314,17 @@ def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
         if given.directory is not None:
             write_artefact(artefact, given.directory / "models" / part.name)
         artefacts[part.name] = artefact
-        swap = ControlAction.SWAP_MODEL
         controls.append(
-            Control(ts=max(at, begin), action=swap, component=part.name, artefact=artefact.hash, actor="run file")
+            Control(
+                ts=max(at, begin),
+                action=ControlAction.SWAP_MODEL,
+                component=part.name,
+                artefact=artefact.hash,
+                actor="run file",
+                reason=str(spec.artefact) if isinstance(spec.artefact, Registered) else "",
+            )
         )
     return _Learnt(artefacts, tuple(sorted(controls, key=lambda control: control.ts)), tuple(said))
-
-
-def _seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
-    """A model that learned from days of this very session flatters it."""
-    try:
-        card = msgspec.json.decode(artefact.files.get("model.json", b"{}"))
-    except msgspec.MsgspecError:
-        return []
-    until = card.get("until_ns") if isinstance(card, dict) else None
-    if not isinstance(until, int) or until <= begin:
-        return []
-    day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()
-    return [f"{name} was trained on data up to {day}, within this session: what it earns before that is no test."]
 
 
 def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.secret import HIDDEN, Secret
 from samewire.closest import closest, listed
-from samewire.diagnostics import Problem, Where, shown_path
+from samewire.diagnostics import Problem, Where
 from samewire.places import joined
 from samewire.registry import UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
@@ -59,7 +59,8 @@ class ModelKeys(BaseModel):
 
     features: str | None = Field(default=None, description="the feature set it reads")
     train: TrainSpec | None = Field(default=None, description="trains before the session begins")
-    artefact: Path | None = Field(default=None, description="folder of a trained model")
+    artefact: Path | None = Field(default=None, description="folder of a trained model, or registry:NAME@STAGE")
+    registry: Path = Field(default=Path("registry"), description="folder of the registry that artefact names")
     lag: int = Field(default=0, ge=0, le=10_000, description="slices by which its answers come late")
     latency: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="time by which its answers come late")
     ttl: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="how long an answer counts, 0 = for ever")
@@ -315,14 +316,6 @@ def _placed(value: Any, node: Node | None) -> Any:
 
 
 placed = _placed
-
-
-def unreadable(artefact: Path) -> str:
-    """What is wrong with the folder of a trained model; empty where it has the list of its files."""
-    shown = shown_path(str(artefact))
-    if not artefact.exists():
-        return f"{shown}, which does not exist"
-    return "" if (artefact / "MANIFEST.json").is_file() else f"{shown}, which holds no MANIFEST.json"
 
 
 def _hint(hint: Any, key: str | int) -> Any:

@@ -72,13 +72,26 @@ def built(value: Any, construct: Callable[[Component], Any]) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registered:
+    """An artefact by what a registry says of it: `registry:NAME@STAGE`, or `registry:NAME@HASH`."""
+
+    registry: Path  # its folder
+    name: str
+    at: str  # a stage or a hash
+    pinned: Path | None = field(default=None, compare=False)  # folder of the artefact that a recorded session had
+
+    def __str__(self) -> str:
+        return f"registry:{self.name}@{self.at}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model and what the wiring needs to know about it."""
 
     component: Component
     features: str | None = None  # name of a feature set
     train: TrainSpec | None = None
-    artefact: Path | None = None
+    artefact: Path | Registered | None = None
     lag: int = 0  # slices
     latency_ns: int = 0
     ttl_ns: int = 0  # 0 = for ever

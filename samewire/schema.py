@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from samewire import overrides as changes
+from samewire.artefacts import REGISTRY, named_in, unreadable
 from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
 from samewire.intervals import with_intervals
-from samewire.places import FOLDER, refuse_override, relative_text, started
+from samewire.places import FOLDER, joined, refuse_override, relative_text, started
 from samewire.plain import run_in_words
-from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
+from samewire.reading import ModelKeys, Reader, Spot, placed
 from samewire.registry import BUILT_IN, checked_allow, choices, resolve
-from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
+from samewire.run_file import Component, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
 from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
@@ -241,10 +242,7 @@ class _Assembly:
             known = listed(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
-        artefact: Path | None = placed(keys.artefact, own.values.get("artefact"))
-        if artefact is not None and (missing := unreadable(artefact)):
-            expected = "the folder of a trained model, such as models/NAME of a session directory"
-            reader.add("E108", entries.values["artefact"].where, f"{path}.artefact", missing, expected)
+        artefact = self._artefact(keys, path, own)
         return ModelSpec(
             component=component,
             features=keys.features,
@@ -255,6 +253,19 @@ class _Assembly:
             ttl_ns=keys.ttl,
             interval_ns=keys.interval,
         )
+
+    def _artefact(self, keys: ModelKeys, path: str, own: Entries) -> Path | Registered | None:
+        """The trained model that these keys name, seen to be there."""
+        node, folder = own.values.get("artefact"), own.values.get("registry")
+        if keys.artefact is None or node is None:
+            return None
+        text = node.value if isinstance(node, Text) else ""
+        registry = joined(node.where.origin.folder, keys.registry) if folder is None else placed(keys.registry, folder)
+        named = named_in(text, registry)
+        found: Path | Registered = placed(keys.artefact, node) if named is None else named
+        if missing := unreadable(found):
+            self._reader.add("E108", node.where, f"{path}.artefact", *missing)
+        return found
 
     def _agree(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> None:
         """What of a model's own keys exclude each other, or do not fit its class."""
@@ -286,6 +297,12 @@ class _Assembly:
                 "train",
                 f"{component.use} has nothing to train",
                 "no train",
+            ),
+            (
+                "registry" in entries.values and not str(keys.artefact).startswith(REGISTRY),
+                "registry",
+                "a registry that no artefact names",
+                "artefact: registry:NAME@STAGE, or no registry",
             ),
             (
                 keys.artefact is not None and not hasattr(kind, "swap"),
