@@ -119,6 +119,9 @@ class _Numbers:
                 from components.features import alpha_kernel
             except ImportError as error:
                 raise ImportError(f"alpha158: numba is missing ({error}); install it, or say kernel: numpy") from error
+            except RuntimeError as error:  # numba's word on a folder that it cannot write
+                said = "alpha158: there is no folder to keep compiled code in"
+                raise RuntimeError(f"{said} ({error}); set NUMBA_CACHE_DIR to one that can be written") from error
             plan = alpha_kernel.plan_of(self._windows, self._pick, *nested_sort(self._windows))
             self._loaded = alpha_kernel.derive, alpha_kernel.alpha158, plan
         return self._loaded

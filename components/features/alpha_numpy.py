@@ -4,6 +4,8 @@ Each operator is written for one window (d, N) as its definition says, without s
 the kernel to 1e-9, not to the last bit.
 """
 
+from typing import Any
+
 import numpy as np
 
 from components.features.window import CLOSE, HIGH, LOW, OPEN, VOLUME, VWAP, Block
@@ -42,7 +44,7 @@ def _over(rows: Block, d: int) -> list[Vector]:
     bars = np.where(known.any(axis=0), np.minimum(listed, d), np.nan)
     slope, square, residual = _line(c)
     top, bottom = np.fmax.reduce(high, axis=0), np.fmin.reduce(low, axis=0)
-    high_at, low_at = _place(high, bars, np.argmax), _place(low, bars, np.argmin)
+    high_at, low_at = _place(high, bars, np.argmax, -np.inf), _place(low, bars, np.argmin, np.inf)
     rises, falls = (c > before).sum(axis=0) / bars, (c < before).sum(axis=0) / bars
     move, v_move = c - before, v - v_before
     work = np.abs(c / before - 1) * v
@@ -105,13 +107,15 @@ def _rank(x: Matrix) -> Vector:
     return rank
 
 
-def _place(x: Matrix, bars: Vector, first: object) -> Vector:
-    """Position from 1 of the oldest extreme among the newest `bars` rows; a gap among them counts as the extreme."""
-    out = np.full(x.shape[1], np.nan)
-    for i in np.flatnonzero(bars > 0):
-        part = x[len(x) - int(bars[i]) :, i]
-        out[i] = (np.argmax(part) if first is np.argmax else np.argmin(part)) + 1
-    return out
+def _place(x: Matrix, bars: Vector, first: Any, behind: float) -> Vector:
+    """Position from 1 of the oldest extreme among the newest `bars` rows; a gap among them counts as the extreme.
+
+    `behind` is what no extreme can be, and stands for the rows before them.
+    """
+    before = len(x) - bars  # NaN where there are none at all, which no row comes before
+    rows = np.arange(len(x))[:, None]
+    place: Vector = first(np.where(rows < before, behind, x), axis=0) - before + 1
+    return place
 
 
 def _corr(x: Matrix, y: Matrix) -> Vector:

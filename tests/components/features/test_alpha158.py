@@ -1,6 +1,8 @@
 """Alpha158: a vector of the reference, pandas by operator, numpy against the compiled kernel, and the rules."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -356,6 +358,19 @@ def test_the_schema_is_another_one_whenever_a_number_may_be() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         alpha(**options)
+
+
+def test_to_check_a_run_file_compiles_nothing() -> None:
+    code = (
+        "import sys\nfrom samewire import load_run\n"
+        "run = {'schema': 1, 'session': {'name': 'x', 'cash': 1}, 'feed': 'sample', 'features': ['alpha158'],\n"
+        "  'models': ['momentum', {'use': 'lightgbm', 'features': 'alpha158'}], 'optimizer': 'direct',\n"
+        "  'strategy': {'use': 'sign', 'signal': 'momentum'},\n"
+        "  'broker': {'use': 'simulated', 'fill': 'next_open', 'costs': 'bps'}}\n"
+        "assert load_run(run).features[0].use == 'alpha158'\n"
+        "assert not {'numba', 'lightgbm'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_state_of_other_options_is_refused() -> None:

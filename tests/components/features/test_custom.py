@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,17 @@ def test_the_schema_covers_names_formulas_attributes_and_the_text_of_classes(
 def test_columns_that_make_no_sense_are_refused(columns: tuple[Any, ...], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         custom(*columns)
+
+
+def test_the_class_of_the_page_on_features_is_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parent.parent.parent.parent / "docs" / "features.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "shown_columns.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    of = custom(importlib.import_module("shown_columns").Tilt(days=3))
+    value = [of.on_bars(bars(day(k), [10.0 + k], high=[12.0 + k], low=[9.0 + k])).value for k in range(3)][-1]
+    assert (of.names, of.lookback) == (("tilt_3",), 3)
+    np.testing.assert_allclose(value, [[1 / 3]])
 
 
 # ---- in a run file ---------------------------------------------------------------------------------------------------
