@@ -12,7 +12,7 @@ from engine.secret import HIDDEN, Secret
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where
 from samewire.places import joined
-from samewire.registry import UseError, choices, resolve
+from samewire.registry import SHAPES, UseError, choices, resolve
 from samewire.run_file import Component, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.secret_text import SecretRef, holds_secret, holds_text
@@ -31,23 +31,6 @@ from samewire.trial import trial
 from samewire.written_out import refuse_named
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
-# What the class of a group must define; one of the names in a tuple is enough.
-SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("feeds", (("events",), ("issues",), ("hashes",))),
-    ("features", (("on_bars",),)),
-    ("processors", (("fit",), ("apply",))),
-    ("columns", (("on_rows",),)),
-    ("models", (("on_features", "on_bars"),)),
-    ("strategies", (("on_signals",),)),
-    ("optimizers", (("on_targets",),)),
-    ("risk_models", (("on_bars",), ("risk",))),
-    ("execution", (("on_orders",),)),
-    ("gates", (("on_orders",),)),
-    ("brokers", (("on_orders",), ("on_bars",))),
-    ("costs", (("price",), ("fees",), ("rate",))),
-    ("financing", (("charges",),)),
-    ("sinks", (("write",), ("aclose",))),
-)
 NAMED = ("features", "models", "strategies")  # groups whose components may be called something
 PACED = ("features", "strategies")  # of these, those whose interval is read here; a model's is among its own keys
 

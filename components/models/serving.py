@@ -154,7 +154,7 @@ class Serving:
         )
         rows = self._check_rows(dataset)
         bundle = Bundle(card=card, schema=schema, weights=learnt.weights, frozen=frozen, rows=rows, answers=np.zeros(0))
-        answers = self._answered(self._kind.opened(bundle), self._all_applied(rows, frozen), enough(rows))
+        answers = self._answered(self._kind.opened(bundle), self.applied(rows, frozen), enough(rows))
         return composed(msgspec.structs.replace(bundle, answers=answers))
 
     def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
@@ -178,18 +178,22 @@ class Serving:
     # ---- what is in use ----------------------------------------------------------------------------------------------
 
     def take(self, artefact: Artefact) -> None:
-        """Answers with this artefact from now on, once it is seen to be whole, of this kind, and to answer as it did.
+        """Answers with this artefact from now on; where `judged` raises, the one in use stays."""
+        self._bundle, self._answer = self.judged(artefact)
+        self._artefact = artefact
+        self._refill([raw for raw, _ in self._window])
 
-        StateError for one that is damaged or of another kind, ConfigError for one that this model may not use; the one
-        in use stays then.
+    def judged(self, artefact: Artefact) -> tuple[Bundle, Answer]:
+        """An artefact's parts and answers, once it is seen to be whole, of this kind, and to answer as it did.
+
+        StateError for one that is damaged or of another kind, ConfigError for one that this model may not use.
         """
         bundle = opened(artefact, self._name)
         self._check_kind(bundle)
         self.check_horizon(bundle.card.horizon_ns, f"the labels of artefact {artefact.hash[:12]}")
         answer = self._kind.opened(bundle)
         self._check_answers(bundle, answer, artefact.hash[:12])
-        self._artefact, self._bundle, self._answer = artefact, bundle, answer
-        self._refill([raw for raw, _ in self._window])
+        return bundle, answer
 
     def _check_kind(self, bundle: Bundle) -> None:
         card, schema = bundle.card, bundle.schema
@@ -213,7 +217,7 @@ class Serving:
 
     def _check_answers(self, bundle: Bundle, answer: Answer, short: str) -> None:
         """Predicts the stored rows again."""
-        found = self._answered(answer, self._all_applied(bundle.rows, bundle.frozen), enough(bundle.rows))
+        found = self._answered(answer, self.applied(bundle.rows, bundle.frozen), enough(bundle.rows))
         tolerance = self._kind.tolerance
         near = np.isclose(found, bundle.answers, rtol=tolerance, atol=tolerance, equal_nan=True)
         if found.shape == bundle.answers.shape and len(found) and near.all():
@@ -226,14 +230,19 @@ class Serving:
             "use these versions, or train it again"
         )
 
-    def _check_schema(self, schema: str) -> Bundle:
-        if self._bundle is None:
-            raise RuntimeError(f"{self._name}: there is no artefact to check features against")
-        if schema != self._bundle.schema.schema:
+    def check_schema(self, bundle: Bundle, schema: str) -> None:
+        """Raises ConfigError where features are not of the set that an artefact learned from."""
+        if schema != bundle.schema.schema:
             raise ConfigError(
-                f"{self._name}: it was trained on features of schema {self._bundle.schema.schema} and is given "
+                f"{self._name}: it was trained on features of schema {bundle.schema.schema} and is given "
                 f"{schema}; name the feature set it was trained on, or train it again"
             )
+
+    def _in_use(self, schema: str) -> Bundle:
+        """The artefact in use, seen to be for features of this schema."""
+        if self._bundle is None:
+            raise RuntimeError(f"{self._name}: there is no artefact to check features against")
+        self.check_schema(self._bundle, schema)
         return self._bundle
 
     # ---- answering ---------------------------------------------------------------------------------------------------
@@ -244,12 +253,12 @@ class Serving:
         out = np.full((slices, n), np.nan)
         if self._answer is None:
             return out
-        frozen, first = self._check_schema(dataset.schema).frozen, self._steps - 1
+        frozen, first = self._in_use(dataset.schema).frozen, self._steps - 1
         step = max(_BLOCK // n, 1) if self._kind.alone and not first else 1
         window: deque[NDArray[Any]] = deque(maxlen=self._steps)
         for t in range(0, slices, step):
             raw = dataset.features[t : t + step].astype(np.float32, copy=False)
-            window.append(self._all_applied(raw, frozen).reshape(-1, raw.shape[-1]))
+            window.append(self.applied(raw, frozen).reshape(-1, raw.shape[-1]))
             if t >= first:
                 known = enough(dataset.features[t - first : t + 1] if first else raw.reshape(1, -1, raw.shape[-1]))
                 out[t : t + step] = self._answered(self._answer, window, known).reshape(-1, n)
@@ -261,8 +270,8 @@ class Serving:
         if self._answer is None:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
-        bundle = self._check_schema(features.schema)
-        self._window.append((raw, self._all_applied(raw[None], bundle.frozen)[0]))
+        bundle = self._in_use(features.schema)
+        self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
         if len(self._window) < self._steps:
             return self.signal(features, np.full(len(raw), np.nan))
         known = enough(np.stack([each for each, _ in self._window]))
@@ -279,7 +288,7 @@ class Serving:
             model_hash=self.hash,
         )
 
-    def _all_applied(self, value: NDArray[Any], frozen: Frozen) -> NDArray[Any]:
+    def applied(self, value: NDArray[Any], frozen: Frozen) -> NDArray[Any]:
         """Slices (S, N, F) through all processors, one slice at a time."""
         for processor, statistics in zip(self._processors, frozen, strict=True):
             value = np.stack([_applied(processor, each, statistics) for each in value])
@@ -291,7 +300,8 @@ class Serving:
         A name of which processors left nothing is not known either.
         """
         value = np.full(len(known), np.nan)
-        known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
+        if self._processors:
+            known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
         if known.any():
             rows = [each[known] for each in window]
             value[known] = answer(rows[0] if self._steps == 1 else np.stack(rows, axis=1))
@@ -324,7 +334,7 @@ class Serving:
         """The window of these slices, processed by the artefact in use."""
         self._window.clear()
         for raw in raws:
-            done = self._all_applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
+            done = self.applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
             self._window.append((raw, done))
 
 

@@ -37,6 +37,18 @@ def test_a_flipped_byte_anywhere_is_refused(tmp_path):
     assert read_artefact(tmp_path / "m").files == FILES
 
 
+def test_a_truncated_file_is_refused_at_every_length(tmp_path):
+    write_artefact(artefact_of(FILES), tmp_path / "m")
+    for path in sorted((tmp_path / "m").iterdir()):
+        whole = path.read_bytes()
+        for length in range(0, len(whole), 3):
+            path.write_bytes(whole[:length])
+            with pytest.raises(StateError):
+                read_artefact(tmp_path / "m")
+        path.write_bytes(whole)
+    assert read_artefact(tmp_path / "m").files == FILES
+
+
 @pytest.mark.parametrize("name", ["model.txt", "MANIFEST.json"])
 def test_a_missing_file_is_refused_by_name(tmp_path, name):
     write_artefact(artefact_of(FILES), tmp_path / "m")
