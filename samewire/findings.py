@@ -10,6 +10,7 @@ from samewire.artefacts import artefact_at, pinned
 from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
 from samewire.recorded import Recorded
+from samewire.taught import model_of
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 CONFIGURATION, DATA, MODEL, CODE, LIBRARY = "configuration", "data revision", "model file", "code", "library"
@@ -97,7 +98,8 @@ def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
     artefacts: dict[str, Any] = {}
     found: list[Finding] = []
     kept = recorded.manifest.get("models", {})
-    for name in (spec.component.name for spec in recorded.run.models if spec.component.name in kept):
+    models = {spec.component.name for spec in recorded.run.models}
+    for name in (name for name in kept if model_of(name) in models):
         value = kept[name]
         try:
             artefact = read_artefact(recorded.directory / "models" / name)

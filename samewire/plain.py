@@ -63,6 +63,8 @@ def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
         said["features"] = spec.features
     if spec.train is not None:
         said["train"] = _plain(spec.train.model_dump(), path_text)
+    if spec.retrain is not None:
+        said["retrain"] = _plain(spec.retrain.model_dump(), path_text)
     if isinstance(spec.artefact, Registered):
         said |= {"artefact": str(spec.artefact), "registry": path_text(spec.artefact.registry)}
     elif spec.artefact is not None:

@@ -13,7 +13,7 @@ from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where
 from samewire.places import joined
 from samewire.registry import SHAPES, UseError, choices, resolve
-from samewire.run_file import Component, TrainSpec
+from samewire.run_file import Component, RetrainSpec, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.secret_text import SecretRef, holds_secret, holds_text
 from samewire.signatures import (
@@ -42,6 +42,7 @@ class ModelKeys(BaseModel):
 
     features: str | None = Field(default=None, description="the feature set it reads")
     train: TrainSpec | None = Field(default=None, description="trains before the session begins")
+    retrain: RetrainSpec | None = Field(default=None, description="trains again while the session goes on")
     artefact: Path | None = Field(default=None, description="folder of a trained model, or registry:NAME@STAGE")
     registry: Path = Field(default=Path("registry"), description="folder of the registry that artefact names")
     lag: int = Field(default=0, ge=0, le=10_000, description="slices by which its answers come late")
