@@ -23,7 +23,9 @@ class History:
     def __init__(self, feature_set: FeatureSet) -> None:
         self._set = feature_set
         window = getattr(feature_set, "window", None)
-        self._window = window if isinstance(window, Window) else None
+        # A set that wraps another one may show the window of that one, and add to its numbers.
+        whole = isinstance(window, Window) and window.schema == feature_set.schema
+        self._window: Window | None = window if whole else None
         self._kept: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
         self._scratch: Any = None
         self._count = 0

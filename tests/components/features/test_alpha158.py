@@ -1,9 +1,11 @@
 """Alpha158: a vector of the reference, pandas by operator, numpy against the compiled kernel, and the rules."""
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -326,6 +328,13 @@ def test_a_pick_has_the_columns_of_the_whole_in_its_own_order() -> None:
     assert some.names == ("RANK60", "KMID", "CORD10")
     for k, name in enumerate(some.names):
         np.testing.assert_array_equal(picked[..., k], column(whole, walked(alpha(3), slices), name))
+
+
+def test_the_twenty_features_of_the_page_can_be_picked() -> None:
+    page = (Path(__file__).parent.parent.parent.parent / "docs" / "features.md").read_text()
+    names = tuple(re.findall(r"pick: \[(.*?)\]", page, re.DOTALL)[0].replace("\n", " ").split(", "))
+    assert len(names) == 20
+    assert alpha(pick=names).names == names
 
 
 def test_the_schema_is_another_one_whenever_a_number_may_be() -> None:

@@ -100,6 +100,24 @@ def test_a_feature_set_without_a_window_is_asked_slice_by_slice():
     assert walk(iter(slices), Plain(), 1, EVER, None, ("A",) * N).symbols == ("A",) * N
 
 
+class Doubled:
+    """A feature set around another, whose window it shows."""
+
+    schema, lookback = "doubled", 6
+
+    def __init__(self, inner):
+        self.names, self.window, self._inner = inner.names, inner.window, inner
+
+    def on_bars(self, bars):
+        return Features(ts=bars.ts, schema=self.schema, value=2 * self._inner.on_bars(bars).value)
+
+
+def test_a_feature_set_around_another_is_asked_for_its_own_numbers():
+    slices = market(N, 30)
+    inner, outer = walk(iter(slices), rolling(), 1, EVER), walk(iter(slices), Doubled(rolling()), 1, EVER)
+    np.testing.assert_allclose(outer.features, 2 * inner.features, rtol=1e-6)
+
+
 def test_symbols_are_those_of_the_feature_set():
     assert walk(iter(market(N, 30)), rolling(), 1, EVER).symbols == tuple(f"S{i}" for i in range(N))
 
