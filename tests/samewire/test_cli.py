@@ -341,7 +341,7 @@ def test_a_signal_ends_a_replay_and_leaves_no_directory(number: int, code: int, 
     line = child.stderr.readline()
     assert "10 %" in line, line
     child.send_signal(number)
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=600)
     assert child.returncode == code, said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
@@ -356,7 +356,7 @@ def test_a_session_that_was_killed_can_be_read_from_its_part_folder(tmp_path: Pa
     assert child.stderr is not None
     assert "10 %" in child.stderr.readline()
     child.kill()
-    child.communicate(timeout=60)
+    child.communicate(timeout=600)
     (left,) = (path for path in tmp_path.iterdir() if path.name != "run.yaml")
     assert left.name == f".out.{child.pid}.part"
     orders = [
