@@ -54,7 +54,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         stored(bars, Path(folder))
-        qlib.init(provider_uri=folder, region="us", kernels=1, exp_manager=_recorder(folder))
+        qlib.init(provider_uri=folder, region="us", kernels=1, exp_manager=recorder(folder))
         started = time.process_time()
         handler = Alpha158(
             instruments="all",
@@ -94,7 +94,7 @@ def main() -> None:
     print(json.dumps({"cpu_s": {name: round(value, 1) for name, value in spent.items()}, "qlib": qlib.__version__}))
 
 
-def _recorder(folder: str) -> dict[str, object]:
+def recorder(folder: str) -> dict[str, object]:
     """Qlib records runs; here into the scratch folder."""
     where = {"uri": f"sqlite:///{folder}/runs.db", "default_exp_name": "Experiment"}
     return {"class": "MLflowExpManager", "module_path": "qlib.workflow.expm", "kwargs": where}
