@@ -1,7 +1,7 @@
 """Every component of the registry is run over other futures and after other warm-ups; a new one fails until it is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from adapters.files.sample import SampleFeed
+from engine.event_columns import PLANS
 from engine.events import Bars
 from samewire.altered import all_places
 from samewire.lookahead import Verdict, look_ahead
+from samewire.prepare import prepare
 from samewire.registry import BUILT_IN
 from samewire.run_file import RunFile
 from samewire.schema import load_run
@@ -162,6 +164,25 @@ def test_it_remembers_no_more_than_it_declares(
     _, _, warmups = tried(group, name)
     assert warmups.too_short == ()
     assert any(drift.max > 0 for outcome in warmups.outcomes for row in outcome.by_length.values() for drift in row)
+
+
+@pytest.mark.parametrize("made", RUNS, ids=lambda made: made.__name__)
+async def test_nobody_writes_into_what_was_said(made: Callable[[Path], dict[str, Any]], tmp_path: Path) -> None:
+    """A journal may be written a while later, so arrays of events must stay what they were."""
+    kept: list[tuple[Any, list[bytes]]] = []
+
+    class Copies:
+        def append(self, origins: Sequence[str], events: Sequence[Any], /) -> None:
+            for event in events:
+                arrays = PLANS[event.__class__].arrays(event)
+                kept.append((event, [array.tobytes() for array in arrays]))
+
+    prepared = prepare(load_run(made(tmp_path)), recorders=[Copies()])
+    await prepared.run()
+    assert len(kept) > 500
+    for event, copies in kept:
+        arrays = PLANS[event.__class__].arrays(event)
+        assert [array.tobytes() for array in arrays] == copies, f"{type(event).__name__} at {event.ts}"
 
 
 def test_a_component_that_no_run_has_fails_by_name(
