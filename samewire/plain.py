@@ -12,6 +12,7 @@ from samewire.run_file import Component, ModelSpec, RunFile, nested_in
 from samewire.scalars import duration_text
 from samewire.secret_text import SecretRef
 from samewire.signatures import PARTS, SLOTS
+from samewire.training_spec import Training
 
 _LISTS = tuple((group, joined) for _, group, _, joined in SLOTS if joined)  # written as the lists that they stand for
 
@@ -37,7 +38,18 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     if run.execution is not None:
         said["execution"] = words(run.execution)
     said |= {"risk": words(run.risk), "broker": words(run.broker), "sinks": [words(sink) for sink in run.sinks]}
+    if run.training is not None:
+        said["training"] = _training(run.training, path_text)
     return said
+
+
+def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    executor = training.executor.model_dump()
+    if "timeout" in executor:
+        executor["timeout"] = duration_text(executor["timeout"])
+    grid = {"grid": {key: list(values) for key, values in training.grid}} if training.grid else {}
+    plan: dict[str, Any] = _plain(training.plan.model_dump(), path_text)
+    return plan | {"split": _plain(training.split.model_dump(), path_text)} | grid | {"executor": executor}
 
 
 def _component(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from samewire.diagnostics import Where
 from samewire.scalars import Day
+
+if TYPE_CHECKING:
+    from samewire.training_spec import Training
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -99,5 +102,6 @@ class RunFile:
     risk: Component
     broker: Component
     sinks: tuple[Component, ...] = ()
+    training: "Training | None" = None
     compat: str = ""  # the preset whose options it holds, empty = none
     folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from
