@@ -21,7 +21,7 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     """The run file with every default filled in; `path_text` says how a path is written."""
 
     def words(component: Component) -> dict[str, Any]:
-        return _component(component, path_text)
+        return component_in_words(component, path_text)
 
     strategies = [words(component) for component in run.strategies]
     said: dict[str, Any] = {
@@ -52,7 +52,7 @@ def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str,
     return plan | {"split": _plain(training.split.model_dump(), path_text)} | grid | {"executor": executor}
 
 
-def _component(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
+def component_in_words(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
     said = {"name": component.name} if component.group in NAMED else {}
     options = {key: _option(value, path_text) for key, value in component.options.items()}
     paced = {"interval": duration_text(component.interval_ns)} if component.interval_ns else {}
@@ -62,14 +62,14 @@ def _component(component: Component, path_text: Callable[[Path], str]) -> dict[s
 def _option(value: Any, path_text: Callable[[Path], str]) -> Any:
     if isinstance(value, Component) and (value.group, value.use) in _LISTS:
         value = value.options[PARTS]
-    parts = [_component(part, path_text) for part in nested_in(value)]
+    parts = [component_in_words(part, path_text) for part in nested_in(value)]
     if not parts:
         return _plain(value, path_text)
     return parts if isinstance(value, tuple) else parts[0]
 
 
 def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
-    said = _component(spec.component, path_text)
+    said = component_in_words(spec.component, path_text)
     options = {key: said.pop(key) for key in list(said) if key not in ("name", "use")}
     if spec.features is not None:
         said["features"] = spec.features
