@@ -67,7 +67,9 @@ def plan_of(run: RunFile, folder: Path) -> Plan:
     panels: dict[Path, Panel] = {}
     of_set: dict[tuple[str, int], Path] = {}
     tasks: dict[str, Planned] = {}
+    common = {"own": own_code(), "libraries": libraries()}
     for variant, spec, model in _models(run, training):
+        code, changes = _code(model, common), _changes(variant, model.name)
         interval_ns = spec.interval_ns or feed.interval_ns
         name = (str(spec.features), interval_ns)
         if name not in of_set:
@@ -76,7 +78,6 @@ def plan_of(run: RunFile, folder: Path) -> Plan:
         place = of_set[name]
         for task, before in _tasks(run, training, model, panels[place], feed, spec):
             task = msgspec.structs.replace(task, inputs=inputs_of(task, panels[place], before))
-            code, changes = _code(model), _changes(variant, model.name)
             planned = Planned(
                 task=task,
                 column=_column(task, training, changes),
@@ -220,14 +221,14 @@ def _column(task: Task, training: Training, changes: dict[str, str]) -> str:
     return "-".join([*parts, *(f"{option}={value}" for option, value in changes.items())])
 
 
-def _code(model: Component) -> str:
+def _code(model: Component, common: dict[str, Any]) -> str:
     """Hash of whatever decides the outcome and is neither the task nor the panel."""
     files = {
         key: hashlib.sha256(value.read_bytes()).hexdigest()
         for key, value in model.options.items()
         if isinstance(value, Path) and value.is_file()
     }
-    said: dict[str, Any] = {"model": code_of(model), "own": own_code(), "libraries": libraries(), "files": files}
+    said = common | {"model": code_of(model), "files": files}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
