@@ -146,7 +146,7 @@ def _carry_out(
     """Runs what has not ended yet; the errors of those that failed, by run."""
     waiting = {planned.run: planned for planned in plan.tasks if planned.run not in done}
     facts = _facts(run, plan)
-    jobs = [_job(run, training, planned, plan, runs.folder, facts, telling.allow) for planned in waiting.values()]
+    jobs = [_job(run, planned, plan, runs.folder, facts, telling.allow) for planned in waiting.values()]
     errors: dict[str, str] = {}
     with _closing(executor_of(training).run(jobs)) as outcomes:
         for outcome in outcomes:
@@ -179,9 +179,8 @@ def executor_of(training: Training) -> Executor:
     return Serial(gpus=spec.gpus)
 
 
-def _job(  # noqa: PLR0913 - what a worker is told
+def _job(
     run: RunFile,
-    training: Training,
     planned: Planned,
     plan: Plan,
     store: Path,
@@ -202,7 +201,7 @@ def _job(  # noqa: PLR0913 - what a worker is told
         key=planned.run,
         call="samewire.training_job:carry_out",
         argument=msgspec.json.encode(told),
-        gpus=training.plan.gpus,
+        gpus=section_of(run).plan.gpus,
     )
 
 

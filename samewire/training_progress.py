@@ -105,7 +105,7 @@ class _Bar:
 
     def show(self, done: int, total: int, said: str) -> None:
         if ": failed, " in said:
-            self._bar.console.print(said, markup=False)
+            self._bar.console.print(said, markup=False, highlight=False, soft_wrap=True)
         self._bar.update(self._task, description=said.partition(": ")[0], completed=done, total=total)
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ class _Worker:
         self.connection, theirs = socket.socketpair()
         reads, self._lifeline = os.pipe()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "adapters.scaleout.worker", str(theirs.fileno()), str(reads)],
+            [sys.executable, "-P", "-m", "adapters.scaleout.worker", str(theirs.fileno()), str(reads)],
             pass_fds=(theirs.fileno(), reads),
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a job prints is no part of what its parent says

@@ -1,5 +1,6 @@
 """`samewire runs`: what a store of trainings has recorded."""
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ def show(run: str, /, *, store: _Store = STORE, output: Output = NO_OUTPUT) -> i
     took = "" if row.ended is None else f", {(row.ended - row.began) / 1e9:.1f} s"
     pairs = [("status", row.status + took), ("began", iso(row.began)[:19]), ("attempts", str(row.attempts))]
     pairs += [(key, str(value)) for key, value in row.outcome.items()]
-    pairs += [(f"{name}, {found['steps']} steps", f"{found['value']:.6g}") for name, found in latest.items()]
+    pairs += [(f"{name}, {found['steps']} steps", _short(found["value"])) for name, found in latest.items()]
     pairs += [(kept.name, f"{kept.bytes:,} bytes, {kept.sha256[:12]}") for kept in row.files]
     pairs += [(key, str(value)) for key, value in _flat(row.facts).items()]
     say(f"{row.id} {_column(row)}")
@@ -127,9 +128,14 @@ def _column(row: "RunRow") -> str:
 def _latest(runs: "RunStore", row: "RunRow") -> dict[str, dict[str, Any]]:
     """Of each metric its number of steps and its last value."""
     return {
-        name: {"steps": steps, "value": runs.metrics(row.id, name)[-1][1]}
+        name: {"steps": steps, "value": _finite(runs.metrics(row.id, name)[-1][1])}
         for name, steps in runs.metric_names(row.id).items()
     }
+
+
+def _finite(value: float | None) -> float | str | None:
+    """A number as JSON may hold it; a loss that went to infinity is a text."""
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _side(row: "RunRow", latest: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def as_text(results: "Results") -> str:
     counts = [f"{trained} trained", *([f"{reused} done before"] if reused else [])]
     counts += [f"{len(results.failed)} failed"] if results.failed else []
     lines = [f"{results.name}: {', '.join(counts)}"]
-    width = max((len(task.column) for task in results.tasks), default=6)
+    width = max(10, *(len(task.column) for task in results.tasks))
     if results.columns:
         lines += ["", f"  {'trained as':<{width}}  {'predicts':<24}  slices       IC  rank IC  artefact"]
         lines += [_task_line(task, width) for task in results.tasks if task.status == "end"]

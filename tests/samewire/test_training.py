@@ -285,7 +285,7 @@ def test_what_cannot_be_trained_is_told(
         ({"grid": {"strategy.topk": [1]}}, "E111", "training.grid.strategy.topk"),
         ({"grid": {"models.linear.epochs": list(range(1, 1002))}}, "E108", "training.grid"),
         ({"split": {"use": "k_fold"}}, "E109", "training.split.use"),
-        ({"split": {"evry": 3}}, "E104", "training.split.evry"),
+        ({"split": {"windw": 3}}, "E104", "training.split.windw"),
         ({"split": {"every": "1h"}}, "E108", "training.split.every"),
         ({"executor": {"use": "pool", "workers": 0}}, "E108", "training.executor.workers"),
         ({"horizons": []}, "E108", "training.horizons"),
