@@ -20,7 +20,8 @@ from adapters.runs.store import END, FAILED, RunRow, RunStore
 from adapters.runs.whole import write_whole
 from adapters.scaleout.pool import Pool
 from adapters.scaleout.serial import Serial
-from components.metrics.signal import Coefficient, coefficient, pearson, spearman
+from components.metrics.error_bars import mean_of
+from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested
 from engine.clock import Clock
@@ -262,14 +263,14 @@ def _results(
             continue
         found = _scored(planned, plan.panels[planned.panel], runs, row)
         scored.append(found)
-        ic, rank_ic = coefficient(found.ic), coefficient(found.rank_ic)
+        ic, rank_ic = (mean_of(each, overlap=planned.task.horizon) for each in (found.ic, found.rank_ic))
         tasks.append(
             msgspec.structs.replace(
                 result,
                 status=END,
                 artefact=str(row.outcome["artefact"]),
-                ic=_number(ic.mean),
-                rank_ic=_number(rank_ic.mean),
+                ic=_number(ic.value),
+                rank_ic=_number(rank_ic.value),
                 slices=rank_ic.slices,
             )
         )
@@ -304,7 +305,8 @@ def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> _Sco
     kept = next(file for file in row.files if file.name == PREDICTIONS)
     scores = scores_of(runs.read(kept), panel.ts[low:high], panel.symbols)
     label = panel.labels[planned.task.horizon].value[low:high]
-    return _Scored(planned, panel.ts[low:high], scores, pearson(scores, label), spearman(scores, label))
+    ic, rank_ic, _ = both(scores, label)
+    return _Scored(planned, panel.ts[low:high], scores, ic, rank_ic)
 
 
 def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
@@ -316,26 +318,21 @@ def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
 
 def _summary(column: str, group: Sequence[_Scored]) -> Summary:
     overlap = group[0].planned.task.horizon
-    ic = coefficient(np.concatenate([each.ic for each in group]), overlap=overlap)
-    rank_ic = coefficient(np.concatenate([each.rank_ic for each in group]), overlap=overlap)
+    ic = mean_of(np.concatenate([each.ic for each in group]), overlap=overlap)
+    rank_ic = mean_of(np.concatenate([each.rank_ic for each in group]), overlap=overlap)
     return Summary(
         column=column,
         tasks=len(group),
         slices=rank_ic.slices,
-        ic=_number(ic.mean),
-        ic_error=_error(ic),
-        rank_ic=_number(rank_ic.mean),
-        rank_ic_error=_error(rank_ic),
+        ic=_number(ic.value),
+        ic_error=_number(ic.error),
+        rank_ic=_number(rank_ic.value),
+        rank_ic_error=_number(rank_ic.error),
     )
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _error(found: Coefficient) -> float | None:
-    """The standard error of the mean, from its t-statistic."""
-    return _number(found.mean / found.t) if found.t else None
 
 
 def scores_table(scored: Sequence[_Scored], plan: Plan) -> bytes:

@@ -112,9 +112,13 @@ def test_what_is_only_near_it_passes(source: str) -> None:
     assert unsafe(source) == []
 
 
+# Workers are this interpreter with a module of ours, started without a shell, and are told data only.
+STARTED = ["adapters/scaleout/pool.py runs a program: subprocess.Popen"]
+
+
 def test_no_module_of_ours_builds_code_or_objects_out_of_bytes() -> None:
     found = [f"{path.relative_to(ROOT)} {said}" for path in SOURCES for said in unsafe(path.read_text())]
-    assert found == []
+    assert found == STARTED
 
 
 def test_nothing_that_a_session_writes_is_a_pickle(tmp_path: Path) -> None:
