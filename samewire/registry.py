@@ -20,12 +20,30 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
+        "processors": MappingProxyType({}),
+        "reweighters": MappingProxyType(
+            {
+                "decay": "components.training.reweighting:Decay",
+                "even_slices": "components.training.reweighting:EvenSlices",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
+                "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
+                "linear": "components.models.linear:Linear",
+                "blend": "components.models.blend:Blend",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
                 "ema_cross": "components.models.ema_cross:EmaCross",
+            }
+        ),
+        # Models that are parts of another one.
+        "learners": MappingProxyType(
+            {
+                "lightgbm": "components.models.gbdt:Gbdt",
+                "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
+                "linear": "components.models.linear:Linear",
             }
         ),
         "strategies": MappingProxyType(
@@ -71,6 +89,24 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
     }
 )
 
+# What the class of a group must define; one of the names in a tuple is enough.
+SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("feeds", (("events",), ("issues",), ("hashes",))),
+    ("features", (("on_bars",),)),
+    ("processors", (("fit",), ("apply",))),
+    ("reweighters", (("weights",),)),
+    ("learners", (("fit",), ("predict",))),
+    ("models", (("on_features", "on_bars"),)),
+    ("strategies", (("on_signals",),)),
+    ("optimizers", (("on_targets",),)),
+    ("risk_models", (("on_bars",), ("risk",))),
+    ("execution", (("on_orders",),)),
+    ("gates", (("on_orders",),)),
+    ("brokers", (("on_orders",), ("on_bars",))),
+    ("costs", (("price",), ("fees",), ("rate",))),
+    ("financing", (("charges",),)),
+    ("sinks", (("write",), ("aclose",))),
+)
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from engine.calendar import Sessions
 from engine.ids import OrderIds
-from engine.protocols import CostModel, Feed, Financing, RiskModel, Table
+from engine.learning import Processor, Reweighter
+from engine.protocols import CostModel, Feed, Financing, RiskModel, Table, Trainable
 from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
@@ -26,6 +27,9 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (CostModel, "costs", "bps", "together"),
     (Financing, "financing", "", ""),
     (Feed, "feeds", "", ""),
+    (Processor, "processors", "", ""),
+    (Reweighter, "reweighters", "", ""),
+    (Trainable, "learners", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

@@ -16,16 +16,18 @@ from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
 from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
 from engine.errors import ConfigError
-from engine.events import Bars, Event, Stamps
+from engine.events import Stamps
 from engine.learning import Task
 from engine.protocols import Feed
 from engine.universe import Universe
 from samewire.build import Given, construct, feature_sets, libraries
 from samewire.places import relative_text
 from samewire.plain import component_in_words
-from samewire.prepare import days, feed_of
+from samewire.prepare import feed_of
 from samewire.provenance import code_of, own_code
+from samewire.reach import days
 from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.taught import of_interval
 from samewire.training_section import trains
 from samewire.training_spec import FixedSpec, Training, Variant
 
@@ -183,11 +185,6 @@ def _panel(run: RunFile, training: Training, feed: Feed, spec: ModelSpec, folder
         return writer.end(card, walked.ts, labels)
     finally:
         writer.discard()
-
-
-def of_interval(events: Iterator[Event], interval_ns: int) -> Iterator[Event]:
-    """Without the bars of other intervals."""
-    return (event for event in events if not isinstance(event, Bars) or event.interval_ns == interval_ns)
 
 
 def panel_of(file: PanelFile) -> Panel:

@@ -4,20 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from samewire.run_file import Component
+from samewire.run_file import STRETCH, Component, Stretch
 from samewire.scalars import DURATION_MAX_NS, Day, Duration
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_LENGTH = "a number of slices such as 60, or of days such as 90d or 12w"
-Stretch = Annotated[
-    str, Field(pattern=r"^[0-9]{1,6}[dw]?$"), WithJsonSchema({"type": ["string", "integer"], "description": _LENGTH})
-]
 
 
 def _stretch(default: str) -> str:
-    made: str = Field(default=default, description=_LENGTH)
+    made: str = Field(default=default, description=STRETCH)
     return made
 
 

@@ -58,10 +58,39 @@ def learned(folder: Path) -> dict[str, Any]:
     return a_run(
         session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
         features=[{"use": "rolling", "windows": [5, 10]}],
-        models=[gbdt | {"train": {"until": "2018-12-31"}}],
-        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1},
+        models=[
+            gbdt | {"train": {"until": "2018-12-31"}, "reweighter": {"use": "decay", "half_life": 100}},
+            {"name": "plane", "use": "linear", "features": "rolling", "train": {"until": "2018-12-31"}},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "gbdt"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "plane"},
+        ],
         optimizer={"use": "mean_variance", "risk_model": {"use": "ledoit_wolf", "window": 30, "min_slices": 10}},
         broker={"use": "simulated", "fill": "next_open", "costs": COSTS},
+    )
+
+
+def blended(folder: Path) -> dict[str, Any]:
+    """Models within a model, and every way to weigh rows."""
+    trees = {"num_boost_round": 4, "min_data_in_leaf": 20}
+    models = [
+        {"use": "lightgbm", **trees, "reweighter": "even_slices"},
+        {"use": "double_ensemble", **trees, "num_models": 2},
+        {"use": "linear", "estimator": "ols"},
+    ]
+    learn = {"features": "rolling", "train": {"until": "2018-12-31"}}
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=[{"use": "rolling", "windows": [5, 10]}],
+        models=[
+            {"name": "blend", "use": "blend", "weigh": "ic", "folds": 2, "models": models, **learn},
+            {"name": "double", "use": "double_ensemble", **trees, "num_models": 2, **learn},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "blend"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "double"},
+        ],
     )
 
 
@@ -121,7 +150,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, blended, ruled, longer, of_parquet, of_csv, of_qlib)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 
