@@ -18,6 +18,7 @@ from engine.protocols import Artefact, Dataset
 from engine.universe import Universe
 
 _SHARED = "weights.safetensors"
+_MANY = 20_000  # rows, of which each is answered once for every column that is shuffled
 
 
 class DoubleEnsemble:
@@ -192,7 +193,7 @@ def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: trees.OnMetric
         texts.append(grown.text)
         seen.append(columns)
         found.append(grown)
-        predicts.append(trees.answering(grown.text))
+        predicts.append(trees.answering(grown.text, often=len(x) > _MANY))
         if k + 1 == how.models:
             break
         rng = np.random.default_rng([how.trees["seed"], k])
@@ -216,7 +217,7 @@ def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: trees.OnMetric
 
 def _opened(bundle: Bundle) -> Answer:
     """The models of an artefact; they answer each row on its own."""
-    texts = sorted(set(bundle.weights) - {_SHARED}, key=lambda name: (len(name), name))
+    texts = sorted((name for name in bundle.weights if name != _SHARED), key=lambda name: (len(name), name))
     arrays = tensors_in(bundle.weights.get(_SHARED, b""), "double_ensemble: its weights")
     names = [f"model.{k}.txt" for k in range(len(texts))]
     if not texts or texts != names or set(arrays) != {"weights", *(f"columns.{k}" for k in range(len(texts)))}:
@@ -226,4 +227,6 @@ def _opened(bundle: Bundle) -> Answer:
     fit = all(c.ndim == 1 and c.dtype == np.int64 and len(c) and c.min() >= 0 and c.max() < width for c in columns)
     if not fit or weights.shape != (len(texts),) or not weights.sum() > 0:
         raise StateError("double_ensemble: its columns and weights are none of this feature set; train it again")
-    return steps.mean_of([trees.answering(bundle.weights[name].decode()) for name in names], columns, weights)
+    models = [bundle.weights[name].decode() for name in names]
+    often = sum(map(trees.leaves_of, models)) >= trees.WORTH
+    return steps.mean_of([trees.answering(text, often) for text in models], columns, weights)

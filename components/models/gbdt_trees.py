@@ -1,6 +1,7 @@
 """The trees behind the models of trees: training and answering with LightGBM, in its text format."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "lambdarank": {"objective": "lambdarank", "metric": "ndcg", "eval_at": [10]},
     "rank_xendcg": {"objective": "rank_xendcg", "metric": "ndcg", "eval_at": [10]},
 }
+WORTH = 5_000  # leaves of trees that the library takes milliseconds a slice for
 RANKING = ("lambdarank", "rank_xendcg")
 
 
@@ -134,16 +136,22 @@ def booster_of(text: str) -> Any:
         raise StateError(f"lightgbm cannot read the trees of the model ({error}); train it again") from error
 
 
-def answering(text: str) -> Answer:
+def answering(text: str, often: bool = False) -> Answer:
     """What the trees of a text answer to rows (R, F) float32, each on its own, on one thread.
 
-    By the compiled walk wherever that gives the library's very numbers, else by the library.
+    By the compiled walk where that gives the library's very numbers and there are enough trees, or it is asked `often`
+    enough, to be worth the time of compiling; else by the library.
     """
     booster = booster_of(text)
-    walker = walker_of(text, booster)
+    walker = walker_of(text, booster) if often or leaves_of(text) >= WORTH else None
     if walker is not None:
         return walker.predict
     return lambda rows: np.asarray(booster.predict(np.ascontiguousarray(rows), **THREADS))
+
+
+def leaves_of(text: str) -> int:
+    """Of all trees."""
+    return sum(int(found) for found in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
 
 def importance(text: str, names: Sequence[str]) -> dict[str, dict[str, float]]:

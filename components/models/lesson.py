@@ -60,8 +60,8 @@ class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None = None) -> Lesson:
     """The rows of a training. Raises ConfigError where there is nothing to learn from.
 
-    Rows that have no opinion teach nothing either. Processors are fitted on the rows to learn from, and on none that is
-    held out; with `frozen` they apply what they froze before.
+    Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
+    fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
     """
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
     label = _label(dataset.label, how)
@@ -72,6 +72,9 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         features, frozen = serving.fitted(dataset, train.at)
     else:
         features = serving.applied(dataset.features, frozen)
+    if features is not dataset.features:
+        usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
+        train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
     return Lesson(
         features=features,
         frozen=frozen,
