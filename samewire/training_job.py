@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,15 +15,12 @@ from adapters.runs.panel_file import read_panel
 from adapters.runs.store import RunRow, RunStore
 from components.models.artefact import read_artefact, write_artefact
 from components.training.fitting import Trained, train_task
-from engine.calendar import Sessions
 from engine.errors import StateError
 from engine.learning import Task
-from engine.protocols import Table
-from samewire.build import Given, construct
-from samewire.registry import resolve
-from samewire.run_file import Component, RunFile
+from samewire.build import construct
+from samewire.prepare import feed_of
 from samewire.scrubbing import raise_scrubbed
-from samewire.training_plan import panel_of
+from samewire.training_plan import given_of, panel_of
 from samewire.universes import universe_from
 
 PREDICTIONS, ARTEFACTS = "predictions.parquet", "artefacts"
@@ -100,27 +97,8 @@ def _model(told: Assignment) -> Any:
 
     run = load_run(told.run, allow=told.allow)
     component = next(spec.component for spec in run.models if spec.component.name == told.task.model)
-    given = Given(session=run.session.name, seed=told.task.seed, universe=universe_from(told.universe))
-    return construct(component, _with_feed(given, run, component))
-
-
-def _with_feed(given: Given, run: RunFile, component: Component) -> Given:
-    """With trading days and tables where the model asks for them: these take the feed, which is opened for it only."""
-    hints = get_type_hints(resolve(component.group, component.use).__init__).values()
-    asked = {part for hint in hints for part in (hint, *get_args(hint))}
-    if not asked & {Sessions, Table}:
-        return given
-    from adapters.files.table import checked_table
-    from samewire.prepare import feed_of
-
-    feed = feed_of(run)
-    sessions = getattr(feed, "sessions", None)
-    close = run.feed.options.get("close") or getattr(feed, "close", None)
-
-    def table(path: Path) -> Table:
-        return checked_table(path, feed.universe, close=close, sessions=sessions)[0]
-
-    return msgspec.structs.replace(given, sessions=sessions, table=table)
+    given = given_of(run, component, told.task.seed, universe_from(told.universe), lambda: feed_of(run))
+    return construct(component, given)
 
 
 def predictions(trained: Trained, symbols: tuple[str, ...]) -> bytes:

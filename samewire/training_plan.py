@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import numpy as np
@@ -15,10 +15,11 @@ from components.training import plan as plans
 from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
 from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
+from engine.calendar import Sessions
 from engine.errors import ConfigError
 from engine.events import Stamps
 from engine.learning import Task
-from engine.protocols import Feed
+from engine.protocols import Feed, Table
 from engine.universe import Universe
 from samewire.build import Given, construct, feature_sets, libraries
 from samewire.places import relative_text
@@ -26,6 +27,7 @@ from samewire.plain import component_in_words
 from samewire.prepare import feed_of
 from samewire.provenance import code_of, own_code
 from samewire.reach import days
+from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile
 from samewire.taught import of_interval
 from samewire.training_section import trains
@@ -115,7 +117,7 @@ def _tasks(
     for horizon in dict.fromkeys(training.plan.horizons):
         for k in range(training.plan.seeds):
             seed = run.session.seed + k
-            before = lookback_of(model, run, seed, feed.universe) - 1
+            before = lookback_of(model, run, seed, feed) - 1
             for fold, window in enumerate(windows):
                 task = Task(
                     model=model.name,
@@ -135,9 +137,27 @@ def _tasks(
                 yield task, before
 
 
-def lookback_of(model: Component, run: RunFile, seed: int, universe: Universe) -> int:
-    made = construct(model, Given(session=run.session.name, seed=seed, universe=universe))
+def lookback_of(model: Component, run: RunFile, seed: int, feed: Feed) -> int:
+    made = construct(model, given_of(run, model, seed, feed.universe, lambda: feed))
     return max(1, int(getattr(made, "lookback", 1)))
+
+
+def given_of(run: RunFile, model: Component, seed: int, universe: Universe, feed: Callable[[], Feed]) -> Given:
+    """What a model is handed. Trading days and tables take the feed, which is asked for only where the model does."""
+    given = Given(session=run.session.name, seed=seed, universe=universe)
+    hints = get_type_hints(resolve(model.group, model.use).__init__).values()
+    if not {part for hint in hints for part in (hint, *get_args(hint))} & {Sessions, Table}:
+        return given
+    from adapters.files.table import checked_table
+
+    made = feed()
+    sessions = getattr(made, "sessions", None)
+    close = run.feed.options.get("close") or getattr(made, "close", None)
+
+    def table(path: Path) -> Table:
+        return checked_table(path, universe, close=close, sessions=sessions)[0]
+
+    return msgspec.structs.replace(given, sessions=sessions, table=table)
 
 
 def windows_of(training: Training, ts: Stamps, feed: Feed) -> tuple[Window, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from components.models.artefact import artefact_of, checked
 from engine.events import DAY_NS, Bars, Features, Signal
 from engine.learning import Metric
-from engine.protocols import Artefact, Dataset
+from engine.protocols import Artefact, Dataset, Table
 from engine.universe import Universe
 from tests.samewire.own import Walk
 
@@ -35,13 +35,14 @@ class Linear:
         pause_s: float = 0.0,
         refuse_before: int = 0,
         trace: str = "",
+        tilt: Table | None = None,
     ) -> None:
         if not 0 < rate <= 1:
             raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
         self._n, self._name, self._epochs, self._rate = len(universe), name, epochs, rate
         self._die_after, self._pause_s, self._trace = die_after, pause_s, trace
         self._refuse_before = refuse_before
-        self._start = float(rng.normal())
+        self._start = float(rng.normal()) + (0.0 if tilt is None else float(tilt.columns["tilt"].sum()))
         self._weights: Any = None
         self._hash = ""
 

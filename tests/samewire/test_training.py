@@ -17,7 +17,8 @@ import samewire
 from adapters.runs.store import RunStore
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError, SamewireError, StateError
-from samewire.schema import RunFile, RunFileErrors, dump_run, load_run
+from samewire.json_schema import json_schema
+from samewire.schema import RunFile, RunFileErrors, dump_run, load_run, resolved
 from samewire.training import Results, planned_only, train
 from samewire.training_plan import plan_of
 from tests.adapters.scaleout.test_pool import wait_for
@@ -126,6 +127,25 @@ def test_a_fixed_split_trains_once(tmp_path: Path) -> None:
     split = {"use": "fixed", "until": "2018-02-28", "valid_from": "2018-02-20", "test_until": "2018-03-10"}
     (task,) = trained(a_run(tmp_path, {"split": split})).tasks
     assert (task.train, task.test) == (("2018-01-02", "2018-02-28"), ("2018-03-01", "2018-03-10"))
+
+
+def test_a_model_may_read_a_table_and_is_another_when_it_changes(tmp_path: Path) -> None:
+    split: dict[str, Any] = {"split": {"use": "fixed", "until": "2018-02-28"}}
+    tilted = model(tilt=str(tmp_path / "tilt.csv"))
+    made = []
+    for executor, tilt in (("serial", 1.0), ("pool", 1.0), ("serial", 2.0)):
+        (tmp_path / "tilt.csv").write_text(f"ts,symbol,tilt\n2018-01-02T21:00:00Z,S0,{tilt}\n")
+        made += trained(a_run(tmp_path / f"{executor}", split | {"executor": executor}, models=tilted)).tasks
+    assert made[0].artefact == made[1].artefact != made[2].artefact
+    assert not made[2].reused
+    assert made[2].run != made[0].run
+
+
+def test_the_json_schema_knows_the_section(tmp_path: Path) -> None:
+    known = json_schema()["properties"]["training"]["anyOf"][0]["properties"]
+    run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}}))
+    assert set(resolved(run)["training"]) == set(known)
+    assert [each.get("title") for each in known["split"]["anyOf"][1:]] == ["WalkForwardSpec", "FixedSpec"]
 
 
 # ---- what is done again ----------------------------------------------------------------------------------------------
