@@ -71,6 +71,7 @@ def plan_of(run: RunFile, folder: Path) -> Plan:
     panels: dict[Path, Panel] = {}
     of_set: dict[tuple[str, int], Path] = {}
     tasks: dict[str, Planned] = {}
+    known: dict[Any, str] = {}  # the points of a grid learn from the same numbers
     common = {"own": own_code(), "libraries": libraries()}
     for variant, spec, model in _models(run, training):
         code, changes = _code(model, common), _changes(variant, model.name)
@@ -81,7 +82,10 @@ def plan_of(run: RunFile, folder: Path) -> Plan:
             of_set[name], panels[place] = place, panel_of(read_panel(place))
         place = of_set[name]
         for task, before in _tasks(run, training, model, panels[place], feed, spec):
-            task = msgspec.structs.replace(task, inputs=inputs_of(task, panels[place], before))
+            part = (place, task.horizon, task.train, task.test, before)
+            if part not in known:
+                known[part] = inputs_of(task, panels[place], before)
+            task = msgspec.structs.replace(task, inputs=known[part])
             planned = Planned(
                 task=task,
                 column=_column(task, training, changes),

@@ -260,6 +260,11 @@ def test_to_import_every_module_no_network_is_used(tmp_path: Path) -> None:
             *("replay", str(ROOT / "configs" / "scores.yaml"), "--set", "session.end=2021-01-29"),
             *("--out", "out", "--quiet"),
         ],
+        [
+            *("train", str(ROOT / "configs" / "demo.yaml"), "--quiet", "--set", "models[0].num_boost_round=3"),
+            *("--set", "feed.symbols=8", "--set", "training.split={use: fixed, until: 2020-12-31}"),
+            *("--set", "training.executor=pool", "--store", "store"),
+        ],
     ],
     ids=lambda arguments: arguments[0],
 )
