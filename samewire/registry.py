@@ -19,8 +19,28 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "aggregate": "adapters.operators.aggregate:Aggregate",
             }
         ),
-        "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
-        "processors": MappingProxyType({}),
+        "features": MappingProxyType(
+            {
+                "rolling": "components.features.rolling:Rolling",
+                "alpha158": "components.features.alpha158:Alpha158",
+                "alpha360": "components.features.alpha360:Alpha360",
+                "custom": "components.features.custom:Custom",
+            }
+        ),
+        "columns": MappingProxyType({"expression": "components.features.expression:Expression"}),
+        "processors": MappingProxyType(
+            {
+                "robust_zscore": "components.processors.robust_zscore:RobustZscore",
+                "zscore": "components.processors.zscore:Zscore",
+                "min_max": "components.processors.min_max:MinMax",
+                "cs_zscore": "components.processors.cs_zscore:CsZscore",
+                "cs_rank": "components.processors.cs_rank:CsRank",
+                "fill": "components.processors.fill:Fill",
+                "drop": "components.processors.drop:Drop",
+                "clip": "components.processors.clip:Clip",
+                "tanh": "components.processors.tanh:Tanh",
+            }
+        ),
         "reweighters": MappingProxyType(
             {
                 "decay": "components.training.reweighting:Decay",
@@ -94,6 +114,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("feeds", (("events",), ("issues",), ("hashes",))),
     ("features", (("on_bars",),)),
     ("processors", (("fit",), ("apply",))),
+    ("columns", (("on_rows",),)),
     ("reweighters", (("weights",),)),
     ("learners", (("fit",), ("predict",))),
     ("models", (("on_features", "on_bars"),)),

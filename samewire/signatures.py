@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from components.features.column import Column
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
@@ -28,6 +29,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Financing, "financing", "", ""),
     (Feed, "feeds", "", ""),
     (Processor, "processors", "", ""),
+    (Column, "columns", "expression", ""),
     (Reweighter, "reweighters", "", ""),
     (Trainable, "learners", "", ""),
 )

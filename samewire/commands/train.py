@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, allowed, say, say_json, table
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, allowed, say, say_json
 
 if TYPE_CHECKING:
     from engine.learning import Task
-    from samewire.training import Results, Summary, TaskResult
     from samewire.training_plan import Plan
+    from samewire.training_results import Results, Summary, TaskResult
 
 Only = Annotated[bool, Parameter(name="--plan", help="Show the plan and train nothing.", negative="")]
 
@@ -40,9 +40,10 @@ def train(
         Folder of the scores and results; `results/NAME` of the store when left out.
     """
     from engine.clock import SystemClock
-    from samewire.training import as_words, planned_only
+    from samewire.training import planned_only
     from samewire.training import train as carried_out
     from samewire.training_progress import watching
+    from samewire.training_results import as_words
 
     run = taken.load(run_file)
     clock = SystemClock()
@@ -121,7 +122,7 @@ def as_text(results: "Results") -> str:
         lines += [_column_line(column, width) for column in results.columns]
     lines += [f"  {task.column} until {task.train[1]}: failed, {task.error}" for task in results.failed]
     if results.columns:
-        lines += ["", *table([("scores", str(results.folder / "scores.parquet"))]).splitlines()]
+        lines += ["", f"  scores  {results.folder / 'scores.parquet'}", f"  pages   {results.folder / 'pages'}"]
     return "\n".join(lines)
 
 

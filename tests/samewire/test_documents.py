@@ -11,6 +11,7 @@ import pytest
 
 from samewire.diagnostics import CODES
 from samewire.schema import load_run
+from tests.samewire.forked import called
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -89,16 +90,10 @@ def typed(command: str, folder: Path) -> tuple[int, str]:
     environ = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
     program, *arguments = shlex.split(command)
     assert program in ("samewire", "sed")
-    called = [sys.executable, "-m", "samewire"] if program == "samewire" else [program]
-    ran = subprocess.run(
-        [*called, *arguments],
-        cwd=folder,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    if program == "samewire":
+        ran = called(arguments, folder, environ, merged=True)
+    else:
+        ran = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout
 
 

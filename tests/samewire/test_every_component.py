@@ -71,6 +71,37 @@ def learned(folder: Path) -> dict[str, Any]:
     )
 
 
+def featured(folder: Path) -> dict[str, Any]:
+    """Each other feature set with a small model that reads it behind processors."""
+    sets: list[dict[str, Any]] = [
+        {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
+        {"use": "alpha360", "lags": 4, "vwap": "typical"},
+        {
+            "use": "custom",
+            "columns": [
+                {"column": "rise", "expr": "close / lag(close, 5) - 1"},
+                {"use": "tests.components.features.own_columns:Tilt", "days": 6},
+            ],
+        },
+    ]
+    tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
+    stages = (
+        [{"use": "drop", "max_missing": 0.5}, "robust_zscore", {"use": "fill", "by": "median"}, "tanh"],
+        ["zscore", "clip", "cs_rank", "cs_zscore", "min_max"],
+        [],
+    )
+    models = [
+        tree | {"name": f"of_{each['use']}", "features": each["use"], "processors": stage}
+        for each, stage in zip(sets, stages, strict=True)
+    ]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=sets,
+        models=models,
+        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "of_alpha158"},
+    )
+
+
 def blended(folder: Path) -> dict[str, Any]:
     """Models within a model, and every way to weigh rows."""
     trees = {"num_boost_round": 4, "min_data_in_leaf": 20}
@@ -150,7 +181,10 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, blended, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
+    *(learned, featured, blended, ruled, longer),
+    *(of_parquet, of_csv, of_qlib),
+)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 

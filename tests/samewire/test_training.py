@@ -19,8 +19,9 @@ from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError, SamewireError, StateError
 from samewire.json_schema import json_schema
 from samewire.schema import RunFile, RunFileErrors, dump_run, load_run, resolved
-from samewire.training import Results, planned_only, train
+from samewire.training import planned_only, train
 from samewire.training_plan import plan_of
+from samewire.training_results import Results
 from tests.adapters.scaleout.test_pool import wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -71,6 +72,7 @@ def test_each_window_is_predicted_by_what_was_known_before_it(tmp_path: Path) ->
     (column,) = results.columns
     assert (column.column, column.tasks, column.slices) == ("linear", 3, 58)  # the last two have no outcome yet
     said = json.loads((results.folder / "results.json").read_text())
+    assert "walks: linear" in (results.folder / "pages" / "linear.html").read_text()
     assert said["ok"]
     assert [task["artefact"] for task in said["tasks"]] == [task.artefact for task in results.tasks]
 
