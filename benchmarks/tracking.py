@@ -12,7 +12,7 @@ from typing import Any
 
 from measure import Outcome, arguments, conclude, cpu_seconds, peak_mb
 
-from adapters.runs.store import RunStore
+from adapters.tracking.store import RunStore
 from engine.learning import Metric
 
 GOAL_US, OPEN_MS, QUERY_MS, QUERIED = 50.0, 10.0, 50.0, 100_000

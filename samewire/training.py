@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapters.runs.code_version import code_version
-from adapters.runs.panel_file import held
-from adapters.runs.store import FAILED, RunRow, RunStore
 from adapters.scaleout.pool import Pool
 from adapters.scaleout.serial import Serial
+from adapters.tracking.code_version import code_version
+from adapters.tracking.panel_file import held
+from adapters.tracking.store import FAILED, RunRow, RunStore
 from engine.clock import Clock
 from engine.learning import Executor, Job, Outcome
 from samewire.build import libraries

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adapters.runs.panel_file import read_panel
-from adapters.runs.store import RunRow, RunStore
+from adapters.tracking.panel_file import read_panel
+from adapters.tracking.store import RunRow, RunStore
 from components.models.artefact import read_artefact, write_artefact
 from components.training.fitting import Trained, train_task
 from engine.errors import StateError

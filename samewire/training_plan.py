@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import numpy as np
 
-from adapters.runs.panel_file import Card, PanelFile, PanelWriter, read_panel
+from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_panel
 from components.training import plan as plans
 from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
@@ -65,7 +65,7 @@ def section_of(run: RunFile) -> Training:
 
 def plan_of(run: RunFile, folder: Path) -> Plan:
     """Walks the history of the run file and plans its trainings. `folder` is that of all panels."""
-    from adapters.runs.store import run_id
+    from adapters.tracking.store import run_id
 
     training, feed = section_of(run), feed_of(run)
     panels: dict[Path, Panel] = {}

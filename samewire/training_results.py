@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adapters.runs.store import END, FAILED, RunRow, RunStore
-from adapters.runs.whole import write_whole
+from adapters.tracking.store import END, FAILED, RunRow, RunStore
+from adapters.tracking.whole import write_whole
 from components.metrics.error_bars import mean_of
 from components.metrics.signal import both
 from components.training.fitting import Panel

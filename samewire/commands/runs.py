@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from samewire.commands.common import NO_OUTPUT, Output, say, say_json
 
 if TYPE_CHECKING:
-    from adapters.runs.store import RunRow, RunStore
+    from adapters.tracking.store import RunRow, RunStore
 
 STORE = Path("runs/store")
 _Store = Annotated[Path, Parameter(help="Folder in which trainings are recorded.")]
@@ -108,7 +108,7 @@ def compare(first: str, second: str, /, *, store: _Store = STORE, output: Output
 
 @contextmanager
 def _opened(store: Path) -> "Iterator[RunStore]":
-    from adapters.runs.store import RunStore
+    from adapters.tracking.store import RunStore
 
     with closing(RunStore(store, create=False)) as runs:
         yield runs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.runs.store import RunStore
+from adapters.tracking.store import RunStore
 from engine.errors import ConfigError
 from engine.learning import Metric, Tracker
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.runs.store import RunStore
+from adapters.tracking.store import RunStore
 from engine.learning import Metric
 from samewire.cli import main
 from samewire.training_progress import watching

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import samewire
-from adapters.runs.store import RunStore
+from adapters.tracking.store import RunStore
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError, SamewireError, StateError
 from samewire.json_schema import json_schema
