@@ -7,7 +7,19 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("bus", "topk", "orders", "ema_cross", "slicer", "features", "simulator", "startup", "sp500", "gbdt")
+NAMES = (
+    "bus",
+    "topk",
+    "orders",
+    "ema_cross",
+    "slicer",
+    "features",
+    "simulator",
+    "startup",
+    "sp500",
+    "gbdt",
+    "tracking",
+)
 
 
 def main() -> int:
