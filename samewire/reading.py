@@ -37,6 +37,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("features", (("on_bars",),)),
     ("processors", (("fit",), ("apply",))),
     ("reweighters", (("weights",),)),
+    ("networks", (("parts",), ("forward",))),
     ("models", (("on_features", "on_bars"),)),
     ("strategies", (("on_signals",),)),
     ("optimizers", (("on_targets",),)),

@@ -27,10 +27,21 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "even_slices": "components.training.reweighting:EvenSlices",
             }
         ),
+        "networks": MappingProxyType(
+            {
+                "alstm": "components.models.networks.alstm:Alstm",
+                "gru": "components.models.networks.gru:Gru",
+                "lstm": "components.models.networks.lstm:Lstm",
+                "mlp": "components.models.networks.mlp:Mlp",
+                "transformer": "components.models.networks.transformer:Transformer",
+                "tcn": "components.models.networks.tcn:Tcn",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
                 "linear": "components.models.linear:Linear",
+                "network": "components.models.neural:Neural",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
                 "ema_cross": "components.models.ema_cross:EmaCross",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from components.models.networks.network import Network
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
@@ -30,6 +31,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Processor, "processors", "", ""),
     (Reweighter, "reweighters", "", ""),
     (Trainable, "models", "", ""),
+    (Network, "networks", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)
