@@ -11,6 +11,8 @@ from components.features.rolling import Rolling
 from components.models.ema_cross import EmaCross
 from components.models.gbdt import Gbdt
 from components.models.momentum import Momentum
+from components.models.networks.gru import Gru
+from components.models.neural import Neural
 from components.models.scores import Scores
 from components.training.panel import walk
 from engine.events import Bars, Signal
@@ -43,6 +45,23 @@ def trained(u: Universe) -> Gbdt:
     return model
 
 
+def neural(u: Universe) -> Neural:
+    net = Gru(hidden=4, layers=1)
+    return Neural(universe=u, name="m", rng=np.random.default_rng(0), net=net, steps=4, epochs=2)
+
+
+@cache
+def learned() -> Artefact:
+    u = universe()
+    return neural(u).fit(walk(iter(history(7, N, 60)), feature_set(u), 1, day(1000)))
+
+
+def network(u: Universe) -> Neural:
+    model = neural(u)
+    model.swap(learned())
+    return model
+
+
 def scores(u: Universe, **options: Any) -> Scores:
     rng = np.random.default_rng(1)
     slices = rng.integers(0, SLICES, 90)
@@ -62,6 +81,8 @@ def scores(u: Universe, **options: Any) -> Scores:
 CASES: dict[str, Make] = {
     "lightgbm": trained,
     "lightgbm_untrained": gbdt,
+    "network": network,
+    "network_untrained": neural,
     "scores": scores,
     "scores_stale": lambda u: scores(u, stale=3),
     "momentum": lambda u: Momentum(universe=u, name="m", window=5),
@@ -103,7 +124,7 @@ def test_it_has_an_opinion_after_its_lookback_unless_it_knows_nothing(make: Make
     assert model.lookback >= 1
     answers = [a for a in drive(model, inputs(make, n)) if a is not None]
     silent = all(np.isnan(a.value).all() for a in answers)
-    assert silent == (isinstance(model, Gbdt) and not answers[0].model_hash)
+    assert silent == (isinstance(model, Gbdt | Neural) and not answers[0].model_hash)
 
 
 def test_inputs_are_not_changed(make: Make, n: int) -> None:
