@@ -63,6 +63,26 @@ def learned(folder: Path) -> dict[str, Any]:
     )
 
 
+def neural(folder: Path) -> dict[str, Any]:
+    """Every network, tiny and hardly trained."""
+    nets: dict[str, dict[str, Any]] = {
+        "alstm": {"hidden": 4, "layers": 1},
+        "gru": {"hidden": 4, "layers": 1},
+        "lstm": {"hidden": 4, "layers": 1},
+        "mlp": {"hidden": [4]},
+        "transformer": {"hidden": 4, "layers": 1},
+        "tcn": {"hidden": 4, "layers": 2},
+    }
+    learning = {"features": "rolling", "steps": 3, "epochs": 1, "train": {"until": "2018-06-29"}}
+    models = [{"name": name, "use": "network", "net": {"use": name} | net} | learning for name, net in nets.items()]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2018-07-02"},
+        features=[{"use": "rolling", "windows": [5]}],
+        models=models,
+        strategy=[{"name": f"s_{name}", "use": "sign", "signal": name} for name in nets],
+    )
+
+
 def ruled(folder: Path) -> dict[str, Any]:
     """Models that learn nothing, long and short on margin, financed."""
     feed = SampleFeed(symbols=8, years=2)
@@ -119,7 +139,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, neural, ruled, longer, of_parquet, of_csv, of_qlib)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 
