@@ -1,11 +1,13 @@
 """The compiled loops behind `gru_layers`: what is done to every number of a step between two matrix products.
 
-All arrays are float32 and C-contiguous; rows have 3 H, 4 H or H numbers. Each loop writes into one array, or the
-compiler cannot tell that its inputs stay as they are and does one number at a time.
+Arrays are C-contiguous, and either float32 or the bits of bfloat16 as uint16, which are widened where they are read and
+rounded where they are written. Each loop writes one stretch of memory, or the compiler cannot tell that what it reads
+stays as it is and does one number at a time.
 """
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
@@ -42,69 +44,141 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
     return _HALF + _HALF * _tanh(_HALF * x)
 
 
+def _wide(array, room):  # type: ignore[no-untyped-def]
+    """The numbers as float32: the array itself, or `room` with those of bfloat16."""
+
+
+@overload(_wide, inline="always")
+def _wide_of(array, room):  # type: ignore[no-untyped-def]
+    if isinstance(array.dtype, types.Float):
+        return lambda array, room: array
+
+    def widened(array, room):  # type: ignore[no-untyped-def]
+        for j in range(room.shape[0]):
+            room[j] = np.uint32(np.uint32(array[j]) << np.uint32(16)).view(np.float32)
+        return room
+
+    return widened
+
+
+def _place(array, room):  # type: ignore[no-untyped-def]
+    """Where to write float32 that belong into the array: there, or into `room` until `_round`."""
+
+
+@overload(_place, inline="always")
+def _place_of(array, room):  # type: ignore[no-untyped-def]
+    if isinstance(array.dtype, types.Float):
+        return lambda array, room: array
+    return lambda array, room: room
+
+
+def _round(array, out):  # type: ignore[no-untyped-def]
+    """float32 as numbers of either kind; bfloat16 is the nearest, of two as near the even one."""
+
+
+@overload(_round, inline="always")
+def _round_to(array, out):  # type: ignore[no-untyped-def]
+    if isinstance(out.dtype, types.Float):
+
+        def rounded(array, out):  # type: ignore[no-untyped-def]
+            for j in range(array.shape[0]):
+                out[j] = array[j]
+    else:
+
+        def rounded(array, out):  # type: ignore[no-untyped-def]
+            for j in range(array.shape[0]):
+                bits = np.float32(array[j]).view(np.uint32)
+                up = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
+                out[j] = np.uint16(up >> np.uint32(16))
+
+    return rounded
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def answered(given, recurrent, bias, state, t):  # type: ignore[no-untyped-def]
-    """state[t + 1] from state[t].
+    """state[t + 1] from state[t], both (B, H).
 
     `given` (T, B, 3 H) is W x and `recurrent` (B, 3 H) is U h, of r, z and n; `bias` (4 H,) is that of r, z and n, and
     last what stands with U_n h.
     """
     hidden = state.shape[2]
-    br, bz = bias[:hidden], bias[hidden : 2 * hidden]
-    bn, bm = bias[2 * hidden : 3 * hidden], bias[3 * hidden :]
+    g_room, u_room = np.empty(3 * hidden, np.float32), np.empty(3 * hidden, np.float32)
+    h_room, room = np.empty(hidden, np.float32), np.empty(hidden, np.float32)
+    inside = bias[3 * hidden :]
     for b in range(given.shape[1]):
-        g, u, before, after = given[t, b], recurrent[b], state[t, b], state[t + 1, b]
+        g = _wide(given[t, b], g_room)
+        u = _wide(recurrent[b], u_room)
+        h = _wide(state[t, b], h_room)
+        out = _place(state[t + 1, b], room)
         for j in range(hidden):
-            r = _sigmoid(g[j] + u[j] + br[j])
-            z = _sigmoid(g[hidden + j] + u[hidden + j] + bz[j])
-            n = _tanh(g[2 * hidden + j] + bn[j] + r * (u[2 * hidden + j] + bm[j]))
-            after[j] = n + z * (before[j] - n)
+            r = _sigmoid(g[j] + u[j] + bias[j])
+            z = _sigmoid(g[hidden + j] + u[hidden + j] + bias[hidden + j])
+            n = _tanh(g[2 * hidden + j] + bias[2 * hidden + j] + r * (u[2 * hidden + j] + inside[j]))
+            out[j] = n + z * (h[j] - n)
+        _round(out, state[t + 1, b])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def stepped(given, recurrent, bias, kept, t):  # type: ignore[no-untyped-def]
-    """As `answered`, keeping what the way back needs: rows of `kept` (T + 1, B, 5 H) are h, r, z, n, U_n h + c_n."""
-    hidden = kept.shape[2] // 5
-    br, bz = bias[:hidden], bias[hidden : 2 * hidden]
-    bn, bm = bias[2 * hidden : 3 * hidden], bias[3 * hidden :]
+def stepped(given, recurrent, bias, state, kept, t):  # type: ignore[no-untyped-def]
+    """As `answered`, keeping what the way back needs: rows of `kept` (T, B, 4 H) are r, z, n, U_n h + its bias."""
+    hidden = state.shape[2]
+    g_room, u_room = np.empty(3 * hidden, np.float32), np.empty(3 * hidden, np.float32)
+    h_room, out = np.empty(hidden, np.float32), np.empty(hidden, np.float32)
+    r, z, n, m = (
+        np.empty(hidden, np.float32),
+        np.empty(hidden, np.float32),
+        np.empty(hidden, np.float32),
+        np.empty(hidden, np.float32),
+    )
     for b in range(given.shape[1]):
-        g, u, before, after = given[t, b], recurrent[b], kept[t, b, :hidden], kept[t + 1, b, :hidden]
-        r, z = kept[t + 1, b, hidden : 2 * hidden], kept[t + 1, b, 2 * hidden : 3 * hidden]
-        n, m = kept[t + 1, b, 3 * hidden : 4 * hidden], kept[t + 1, b, 4 * hidden :]
+        g = _wide(given[t, b], g_room)
+        u = _wide(recurrent[b], u_room)
+        h = _wide(state[t, b], h_room)
         for j in range(hidden):
-            m[j] = u[2 * hidden + j] + bm[j]
+            m[j] = u[2 * hidden + j] + bias[3 * hidden + j]
         for j in range(hidden):
-            r[j] = _sigmoid(g[j] + u[j] + br[j])
+            r[j] = _sigmoid(g[j] + u[j] + bias[j])
         for j in range(hidden):
-            z[j] = _sigmoid(g[hidden + j] + u[hidden + j] + bz[j])
+            z[j] = _sigmoid(g[hidden + j] + u[hidden + j] + bias[hidden + j])
         for j in range(hidden):
-            n[j] = _tanh(g[2 * hidden + j] + bn[j] + r[j] * m[j])
+            n[j] = _tanh(g[2 * hidden + j] + bias[2 * hidden + j] + r[j] * m[j])
         for j in range(hidden):
-            after[j] = n[j] + z[j] * (before[j] - n[j])
+            out[j] = n[j] + z[j] * (h[j] - n[j])
+        _round(out, state[t + 1, b])
+        _round(r, kept[t, b, :hidden])
+        _round(z, kept[t, b, hidden : 2 * hidden])
+        _round(n, kept[t, b, 2 * hidden : 3 * hidden])
+        _round(m, kept[t, b, 3 * hidden :])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def stepped_back(kept, later, wanted, slope, t):  # type: ignore[no-untyped-def]
-    """Slopes of step t. `later` (B, H) came from step t + 1, `wanted` (T, B, H) is the slope of the answers.
+def stepped_back(state, kept, later, past, slope, t):  # type: ignore[no-untyped-def]
+    """Slopes of step t: rows of `slope` (T, B, 4 H) become those of n, r, z before their squashing, and of U_n h.
 
-    Rows of `slope` (T, B, 5 H) become those of n, r, z before their squashing, of U_n h, and what goes past the gates.
+    The slope of state t + 1 is `past` (B, H) float32, what was asked of it and what goes past the gates of step t + 1,
+    and `later` (B, H), what comes through them. `past` becomes what goes past the gates of step t.
     """
-    hidden = later.shape[1]
+    hidden = state.shape[2]
+    k_room, a_room = np.empty(4 * hidden, np.float32), np.empty(hidden, np.float32)
+    h_room, s_room = np.empty(hidden, np.float32), np.empty(4 * hidden, np.float32)
     for b in range(later.shape[0]):
-        before, after, a, w = kept[t, b], kept[t + 1, b], later[b], wanted[t, b]
-        r, z = after[hidden : 2 * hidden], after[2 * hidden : 3 * hidden]
-        n, m = after[3 * hidden : 4 * hidden], after[4 * hidden :]
-        sn, sr, sz = slope[t, b, :hidden], slope[t, b, hidden : 2 * hidden], slope[t, b, 2 * hidden : 3 * hidden]
-        sm, past = slope[t, b, 3 * hidden : 4 * hidden], slope[t, b, 4 * hidden :]
+        d = past[b]
+        k = _wide(kept[t, b], k_room)
+        a = _wide(later[b], a_room)
+        h = _wide(state[t, b], h_room)
+        s = _place(slope[t, b], s_room)
+        r, z, n, m = k[:hidden], k[hidden : 2 * hidden], k[2 * hidden : 3 * hidden], k[3 * hidden :]
+        sn, sr, sz, sm = s[:hidden], s[hidden : 2 * hidden], s[2 * hidden : 3 * hidden], s[3 * hidden :]
         for j in range(hidden):
-            past[j] = a[j] + w[j]
+            d[j] += a[j]
         for j in range(hidden):
-            sn[j] = past[j] * (_ONE - z[j]) * (_ONE - n[j] * n[j])
+            sn[j] = d[j] * (_ONE - z[j]) * (_ONE - n[j] * n[j])
         for j in range(hidden):
             sr[j] = sn[j] * m[j] * r[j] * (_ONE - r[j])
         for j in range(hidden):
-            sz[j] = past[j] * (before[j] - n[j]) * z[j] * (_ONE - z[j])
+            sz[j] = d[j] * (h[j] - n[j]) * z[j] * (_ONE - z[j])
         for j in range(hidden):
             sm[j] = sn[j] * r[j]
         for j in range(hidden):
-            past[j] *= z[j]
+            d[j] *= z[j]
+        _round(s, slope[t, b])

@@ -7,6 +7,7 @@ compiled loop, and the products that do not wait for a step (of all inputs; of a
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components.models.networks.gru_kernel import answered, stepped, stepped_back
@@ -17,8 +18,8 @@ _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class GruLayers(nn.Module):
     """States (T, B, hidden) of the last of `layers` GRUs over inputs (T, B, width); each begins at zero.
 
-    Weights are those of `torch.nn.GRU`, which also does the work on other devices than a CPU. Under autocast matrix
-    products are in bfloat16, sums and gates in float32.
+    Weights are those of `torch.nn.GRU`, which also does the work on other devices than a CPU. Under autocast what goes
+    into matrix products and comes out of them is bfloat16, the states among it; gates are float32.
     """
 
     def __init__(self, width: int, hidden: int, *, layers: int, dropout: float) -> None:
@@ -29,105 +30,87 @@ class GruLayers(nn.Module):
         if x.device.type != "cpu":
             state: Tensor = self.gru(x)[0]
             return state
-        narrow = torch.is_autocast_enabled("cpu")
+        kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
         with torch.autocast("cpu", enabled=False):
-            x = x.float()
+            x = x.to(kind)
             for k in range(self.gru.num_layers):
                 if k and self.training and self.gru.dropout:
                     x = nn.functional.dropout(x, self.gru.dropout)
                 w, u, b, c = (getattr(self.gru, f"{name}_l{k}") for name in _NAMES)
                 h = u.shape[1]
                 bias = torch.cat([b[: 2 * h] + c[: 2 * h], b[2 * h :], c[2 * h :]])  # outside of r: r, z, n; inside: n
-                x = _Layer.apply(x, w, u, bias, narrow) if torch.is_grad_enabled() else _states(x, w, u, bias, narrow)
+                w, u = w.to(kind), u.to(kind)
+                x = _Layer.apply(x, w, u, bias) if torch.is_grad_enabled() else _states(x, w, u, bias)
         return x
 
 
-def _states(x: Tensor, w: Tensor, u: Tensor, bias: Tensor, narrow: bool) -> Tensor:
+def _states(x: Tensor, w: Tensor, u: Tensor, bias: Tensor) -> Tensor:
     """States (T, B, H) without a way back."""
-    steps, rows, hidden = x.shape[0], x.shape[1], u.shape[1]
-    given, product = _given(x, w, narrow), _Product(u.t(), narrow)
-    state = x.new_empty((steps + 1, rows, hidden))
-    state[0] = 0.0
-    recurrent = x.new_zeros((rows, 3 * hidden))
-    arrays = given.numpy(), recurrent.numpy(), bias.numpy(), state.numpy()
-    for t in range(steps):
+    given, state, recurrent = _began(x, w, u)
+    arrays = _array(given), _array(recurrent), _array(bias), _array(state)
+    across = u.t()
+    for t in range(len(x)):
         if t:
-            product(state[t], recurrent)
+            torch.mm(state[t], across, out=recurrent)
         answered(*arrays, t)
     return state[1:]
 
 
-def _given(x: Tensor, w: Tensor, narrow: bool) -> Tensor:
-    """(T, B, 3 H) what the inputs add to each gate."""
-    given = x.new_empty((x.shape[0] * x.shape[1], w.shape[0]))
-    _Product(w.t(), narrow)(x.reshape(len(given), -1), given)
-    return given.view(x.shape[0], x.shape[1], -1)
+def _began(x: Tensor, w: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the inputs add to each gate (T, B, 3 H), states (T + 1, B, H) of which the first is zero, U h of that."""
+    steps, rows, width = x.shape
+    given = torch.mm(x.reshape(steps * rows, width), w.t()).view(steps, rows, -1)
+    state = x.new_empty((steps + 1, rows, u.shape[1]))
+    state[0] = 0.0
+    return given, state, x.new_zeros((rows, u.shape[0]))
 
 
-class _Product:
-    """Matrix products with one right side, into float32 arrays that are there."""
-
-    def __init__(self, right: Tensor, narrow: bool) -> None:
-        self._right, self._narrow = (right.bfloat16() if narrow else right), narrow
-
-    def __call__(self, left: Tensor, out: Tensor) -> None:
-        if self._narrow:
-            out.copy_(torch.mm(left.bfloat16(), self._right))
-        else:
-            torch.mm(left, self._right, out=out)
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """The tensor's own memory; bfloat16 as uint16."""
+    tensor = tensor.detach()
+    array: NDArray[Any] = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
 
 
 class _Layer(torch.autograd.Function):
     """One layer with its way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, u: Tensor, bias: Tensor, narrow: bool) -> Tensor:
-        steps, rows, hidden = x.shape[0], x.shape[1], u.shape[1]
-        given, product = _given(x, w, narrow), _Product(u.t(), narrow)
-        kept = x.new_empty((steps + 1, rows, 5 * hidden))
-        kept[0] = 0.0
-        recurrent = x.new_zeros((rows, 3 * hidden))
-        arrays = given.numpy(), recurrent.numpy(), bias.detach().numpy(), kept.numpy()
-        for t in range(steps):
+    def forward(ctx: Any, x: Tensor, w: Tensor, u: Tensor, bias: Tensor) -> Tensor:
+        given, state, recurrent = _began(x, w, u)
+        kept = x.new_empty((len(x), x.shape[1], 4 * u.shape[1]))
+        arrays = _array(given), _array(recurrent), _array(bias), _array(state), _array(kept)
+        across = u.t()
+        for t in range(len(x)):
             if t:
-                product(kept[t, :, :hidden], recurrent)
+                torch.mm(state[t], across, out=recurrent)
             stepped(*arrays, t)
-        ctx.save_for_backward(x, w, u, kept)
-        ctx.narrow = narrow
-        return kept[1:, :, :hidden].contiguous()
+        ctx.save_for_backward(x, w, u, state, kept)
+        return state[1:]
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        x, w, u, kept = ctx.saved_tensors
+        x, w, u, state, kept = ctx.saved_tensors
         wanted = slopes[0].contiguous()
         steps, rows, hidden = wanted.shape
-        product = _Product(u, ctx.narrow)
-        later, slope = x.new_zeros((rows, hidden)), x.new_empty((steps, rows, 5 * hidden))
-        arrays = kept.numpy(), later.numpy(), wanted.numpy(), slope.numpy()
+        later, past = x.new_zeros((rows, hidden)), torch.zeros((rows, hidden))
+        slope = x.new_empty((steps, rows, 4 * hidden))
+        arrays = [_array(each) for each in (state, kept, later, past, slope)]
         for t in range(steps - 1, -1, -1):
+            past += wanted[t]
             stepped_back(*arrays, t)
             if t:
-                product(slope[t, :, hidden : 4 * hidden], later)
-                later += slope[t, :, 4 * hidden :]
-        flat = slope.view(steps * rows, 5 * hidden)[:, : 4 * hidden]  # of n, r, z, and of U_n h
-        slope_bias = flat.sum(dim=0)
-        if ctx.narrow:
-            flat = flat.bfloat16()
+                torch.mm(slope[t, :, hidden:], u, out=later)
+        flat = slope.view(steps * rows, 4 * hidden)  # of n, r, z, and of U_n h
         inner, outer = flat[:, : 3 * hidden], flat[:, hidden:]
-        slope_w = _rolled(_tall(inner, x.reshape(steps * rows, -1)), hidden)
-        slope_u = _tall(outer, kept[:steps].view(steps * rows, 5 * hidden)[:, :hidden])
+        slope_w = _rolled(torch.mm(inner.t(), x.reshape(steps * rows, -1)), hidden)
+        slope_u = torch.mm(outer.t(), state[:steps].view(steps * rows, hidden))
         slope_x = None
         if ctx.needs_input_grad[0]:
-            slope_x = x.new_empty((steps * rows, x.shape[2]))
-            _Product(torch.cat([w[2 * hidden :], w[: 2 * hidden]]), ctx.narrow)(inner, slope_x)
-            slope_x = slope_x.view(x.shape)
-        slope_bias = torch.cat([_rolled(slope_bias[: 3 * hidden], hidden), slope_bias[3 * hidden :]])
-        return slope_x, slope_w, slope_u, slope_bias, None
-
-
-def _tall(left: Tensor, right: Tensor) -> Tensor:
-    """left' right, both of many rows, in the precision of the left one."""
-    return torch.mm(left.t(), right.to(left.dtype)).float()
+            slope_x = torch.mm(inner, torch.cat([w[2 * hidden :], w[: 2 * hidden]])).view(x.shape)
+        sums = flat.sum(dim=0, dtype=torch.float32)
+        slope_bias = torch.cat([_rolled(sums[: 3 * hidden], hidden), sums[3 * hidden :]])
+        return slope_x, slope_w, slope_u, slope_bias
 
 
 def _rolled(rows: Tensor, hidden: int) -> Tensor:
