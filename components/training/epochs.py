@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 OnMetric = Callable[[Sequence[Metric]], None]
 _CHUNK = 200  # windows that go forward and back at once on a CPU: what they leave behind stays in its caches
 _ASKED = 1000  # ... that are only answered
-_SAMPLE = 20_000  # rows of training whose loss is measured after each epoch
 
 
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +33,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     device: str = "cpu"  # or cuda
     narrow: bool = False  # matrix products in bfloat16
+    measured: int = 20_000  # rows of training whose loss is measured after each epoch, drawn once
     compiled: bool = False
 
 
@@ -102,7 +102,7 @@ class _Training:
         self._adam = torch.optim.Adam(self._weights, lr=loop.lr, fused=True)
         self._train, self._valid = (self._on_device(part) for part in parts)
         count = len(parts[0].label)
-        some = self._order.choice(count, min(count, _SAMPLE), replace=False) if count > _SAMPLE else np.arange(count)
+        some = self._order.choice(count, loop.measured, replace=False) if count > loop.measured else np.arange(count)
         picked = torch.from_numpy(np.sort(some)).to(loop.device)
         self._sample = tuple(each[picked] for each in self._train)
         self._epoch, self._waited, self._best_epoch, self._losses = 0, 0, -1, {"train": np.nan, "valid": np.nan}

@@ -51,6 +51,6 @@ class Alstm:
 
         state = parts["recur"](parts["enter"](x.transpose(0, 1).contiguous()))  # (steps, B, hidden)
         share_of = torch.softmax(parts["attend"](state), dim=0)
-        context = (share_of * state).sum(dim=0)
+        context = torch.bmm(share_of.permute(1, 2, 0), state.transpose(0, 1))[:, 0]
         out: Tensor = parts["leave"](torch.cat([state[-1], context], dim=1))[:, 0]
         return out

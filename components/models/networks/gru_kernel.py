@@ -5,6 +5,8 @@ rounded where they are written. Each loop writes one stretch of memory, or the c
 stays as it is and does one number at a time.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
@@ -44,7 +46,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
     return _HALF + _HALF * _tanh(_HALF * x)
 
 
-def _wide(array, room):  # type: ignore[no-untyped-def]
+def _wide(array: Any, room: Any) -> Any:
     """The numbers as float32: the array itself, or `room` with those of bfloat16."""
 
 
@@ -61,7 +63,7 @@ def _wide_of(array, room):  # type: ignore[no-untyped-def]
     return widened
 
 
-def _place(array, room):  # type: ignore[no-untyped-def]
+def _place(array: Any, room: Any) -> Any:
     """Where to write float32 that belong into the array: there, or into `room` until `_round`."""
 
 
@@ -72,7 +74,7 @@ def _place_of(array, room):  # type: ignore[no-untyped-def]
     return lambda array, room: room
 
 
-def _round(array, out):  # type: ignore[no-untyped-def]
+def _round(array: Any, out: Any) -> None:
     """float32 as numbers of either kind; bfloat16 is the nearest, of two as near the even one."""
 
 
@@ -98,15 +100,16 @@ def _round_to(array, out):  # type: ignore[no-untyped-def]
 def answered(given, recurrent, bias, state, t):  # type: ignore[no-untyped-def]
     """state[t + 1] from state[t], both (B, H).
 
-    `given` (T, B, 3 H) is W x and `recurrent` (B, 3 H) is U h, of r, z and n; `bias` (4 H,) is that of r, z and n, and
-    last what stands with U_n h.
+    `given` (C, B, 3 H) is W x of the C steps among which t is, and `recurrent` (B, 3 H) is U h, of r, z and n; `bias`
+    (4 H,) is that of r, z and n, and last what stands with U_n h.
     """
     hidden = state.shape[2]
     g_room, u_room = np.empty(3 * hidden, np.float32), np.empty(3 * hidden, np.float32)
     h_room, room = np.empty(hidden, np.float32), np.empty(hidden, np.float32)
     inside = bias[3 * hidden :]
+    few = given.shape[0]
     for b in range(given.shape[1]):
-        g = _wide(given[t, b], g_room)
+        g = _wide(given[t % few, b], g_room)
         u = _wide(recurrent[b], u_room)
         h = _wide(state[t, b], h_room)
         out = _place(state[t + 1, b], room)
@@ -130,8 +133,9 @@ def stepped(given, recurrent, bias, state, kept, t):  # type: ignore[no-untyped-
         np.empty(hidden, np.float32),
         np.empty(hidden, np.float32),
     )
+    few = given.shape[0]
     for b in range(given.shape[1]):
-        g = _wide(given[t, b], g_room)
+        g = _wide(given[t % few, b], g_room)
         u = _wide(recurrent[b], u_room)
         h = _wide(state[t, b], h_room)
         for j in range(hidden):

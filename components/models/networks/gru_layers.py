@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from components.models.networks.gru_kernel import answered, stepped, stepped_back
 
+_ROOM = 1 << 17  # numbers
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -46,23 +47,34 @@ class GruLayers(nn.Module):
 
 def _states(x: Tensor, w: Tensor, u: Tensor, bias: Tensor) -> Tensor:
     """States (T, B, H) without a way back."""
-    given, state, recurrent = _began(x, w, u)
+    given, state, recurrent = _began(x, u)
     arrays = _array(given), _array(recurrent), _array(bias), _array(state)
-    across = u.t()
+    across, inward = u.t(), w.t()
     for t in range(len(x)):
+        if t % len(given) == 0:
+            _give(x, inward, given, t)
         if t:
             torch.mm(state[t], across, out=recurrent)
         answered(*arrays, t)
     return state[1:]
 
 
-def _began(x: Tensor, w: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the inputs add to each gate (T, B, 3 H), states (T + 1, B, H) of which the first is zero, U h of that."""
-    steps, rows, width = x.shape
-    given = torch.mm(x.reshape(steps * rows, width), w.t()).view(steps, rows, -1)
+def _began(x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for what inputs add to the gates of a few steps (C, B, 3 H), states (T + 1, B, H) and U h, both zero first.
+
+    As many steps as stay in a cache until they are read; and memory that is used again costs no page faults.
+    """
+    steps, rows, _ = x.shape
+    few = min(steps, max(1, _ROOM // (rows * u.shape[0])))
     state = x.new_empty((steps + 1, rows, u.shape[1]))
     state[0] = 0.0
-    return given, state, x.new_zeros((rows, u.shape[0]))
+    return x.new_empty((few, rows, u.shape[0])), state, x.new_zeros((rows, u.shape[0]))
+
+
+def _give(x: Tensor, inward: Tensor, given: Tensor, t: int) -> None:
+    """W x of the steps from t on, as many as there is room for."""
+    some = x[t : t + len(given)]
+    torch.mm(some.reshape(-1, x.shape[2]), inward, out=given[: len(some)].view(-1, given.shape[2]))
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -77,11 +89,13 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, u: Tensor, bias: Tensor) -> Tensor:
-        given, state, recurrent = _began(x, w, u)
+        given, state, recurrent = _began(x, u)
         kept = x.new_empty((len(x), x.shape[1], 4 * u.shape[1]))
         arrays = _array(given), _array(recurrent), _array(bias), _array(state), _array(kept)
-        across = u.t()
+        across, inward = u.t(), w.t()
         for t in range(len(x)):
+            if t % len(given) == 0:
+                _give(x, inward, given, t)
             if t:
                 torch.mm(state[t], across, out=recurrent)
             stepped(*arrays, t)

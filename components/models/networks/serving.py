@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = "weights.safetensors"
-_BLOCK = 128  # rows answered at once, zeros behind the last: products of one shape treat each row alike
+_BLOCK = 256  # rows answered at once, zeros behind the last: products of one shape treat each row alike
 
 
 class Net(msgspec.Struct, frozen=True, eq=False, kw_only=True):
