@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500", "alstm")
+NAMES = ("bus", "topk", "orders", "ema_cross", "slicer", "features", "simulator", "startup", "sp500", "gbdt", "alstm")
 
 
 def main() -> int:

@@ -25,6 +25,15 @@ COMMANDS = (
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),
 )
 
+MODELS = (
+    ("list", "list_", "What every name has at every stage."),
+    ("history", "history", "Everything that was registered and promoted under a name."),
+    ("show", "show", "What an artefact is: where it serves, its files, its card."),
+    ("register", "register", "Keeps a trained model in a registry, as a candidate."),
+    ("promote", "promote", "Puts a registered artefact at a stage."),
+    ("verify", "verify", "Whether a registry is as it was written."),
+)
+
 
 def build_app() -> Any:
     """The cyclopts application."""
@@ -47,6 +56,10 @@ def build_app() -> Any:
     audit = App(name="audit", help="The hash-chained log of controls, configurations and orders.")
     audit.command("samewire.commands.audit:verify", name="verify", help="Whether an audit log is as it was written.")
     app.command(audit)
+    models = App(name="models", help="Trained models: which serves at which stage, since when and why.")
+    for name, function, text in MODELS:
+        models.command(f"samewire.commands.models:{function}", name=name, help=text)
+    app.command(models)
     return app
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ComponentError, DataError, SamewireError
+from engine.journal import runs_that_wait
 from engine.protocols import Bookkeeping, Table
 from engine.session import merge
 from samewire.hiding import hider
@@ -49,6 +50,8 @@ async def execute(
         folder = scratch if kept is None else kept.folder
         write, recorders = (None, ()) if kept is None else (kept.journal.write, (kept.audit,))
         prepared = prepare(run, folder, write, on_progress, recorders=recorders)
+        if not manner.pace:  # else somebody follows it, who sees each run at once
+            prepared.journal.waits = _waits(prepared)
         if kept is not None:
             kept.begin(prepared)
         await _run(prepared, kept, manner, clock)
@@ -76,15 +79,36 @@ async def execute(
 async def _run(prepared: Prepared, kept: Keeping | None, manner: Manner, clock: Clock) -> None:
     try:
         await prepared.run(*_at_pace(prepared, manner, clock))
-    except (ComponentError, DataError) as error:
+        prepared.journal.settle()
+    except (ComponentError, DataError) as raised:
+        error = _first(prepared, raised)
         if kept is not None and (isinstance(error, ComponentError) or prepared.journal.events):
             told = scrub(error, hider())  # before anything of it is written
             if isinstance(told, SamewireError):
                 kept.fail(prepared, told)
+        if error is not raised:
+            raise error from raised
         raise
     if not prepared.fold.counts().slices:
         run = prepared.run_file
         raise DataError(f"{run.feed.where}: the feed has no bars between {run.session.start} and {run.session.end}")
+
+
+def _waits(prepared: Prepared) -> int:
+    """How many runs may wait for the journal: one where a class of the user's own may write into its arrays again."""
+    run = prepared.run_file
+    if any(":" in component.use for component in (run.feed, run.risk, run.broker)):
+        return 1
+    return runs_that_wait(len(prepared.feed.universe))
+
+
+def _first(prepared: Prepared, error: ComponentError | DataError) -> ComponentError | DataError:
+    """What went wrong first: this, or a run that waited and cannot be written."""
+    try:
+        prepared.journal.settle()
+    except ComponentError as earlier:
+        return earlier
+    return error
 
 
 def _at_pace(prepared: Prepared, manner: Manner, clock: Clock) -> tuple[Paced, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samewire.reading import NAMED
-from samewire.run_file import Component, ModelSpec, RunFile, nested_in
+from samewire.run_file import Component, ModelSpec, Registered, RunFile, nested_in
 from samewire.scalars import duration_text
 from samewire.secret_text import SecretRef
 from samewire.signatures import PARTS, SLOTS
@@ -63,7 +63,11 @@ def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
         said["features"] = spec.features
     if spec.train is not None:
         said["train"] = _plain(spec.train.model_dump(), path_text)
-    if spec.artefact is not None:
+    if spec.retrain is not None:
+        said["retrain"] = _plain(spec.retrain.model_dump(), path_text)
+    if isinstance(spec.artefact, Registered):
+        said |= {"artefact": str(spec.artefact), "registry": path_text(spec.artefact.registry)}
+    elif spec.artefact is not None:
         said["artefact"] = path_text(spec.artefact)
     said["lag"] = spec.lag
     said |= {"latency": duration_text(spec.latency_ns), "ttl": duration_text(spec.ttl_ns)}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from components.features.column import Column
 from components.models.networks.network import Network
 from engine.calendar import Sessions
 from engine.ids import OrderIds
@@ -29,8 +30,9 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Financing, "financing", "", ""),
     (Feed, "feeds", "", ""),
     (Processor, "processors", "", ""),
+    (Column, "columns", "expression", ""),
     (Reweighter, "reweighters", "", ""),
-    (Trainable, "models", "", ""),
+    (Trainable, "learners", "", ""),
     (Network, "networks", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept

@@ -15,6 +15,7 @@ EXCEPTIONS: dict[str, str] = {
     "engine/clock.py reads a clock: time.process_time_ns": "the same",
     "engine/clock.py reads a clock: time.monotonic_ns": "the same",
     "components/models/artefact.py reads the machine: os.getpid": "names a folder that is renamed once it is whole",
+    "components/models/tree_bins.py reads the machine: os.getpid": "names a file that is renamed once it is whole",
     "components/models/gbdt_trees.py reads the machine: os.environ.setdefault": "how idle threads wait: for speed",
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, opened
-from components.models.lesson import LABELS, How, Label, Lesson, lesson, said_of
+from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
 from engine.errors import StateError
 from engine.events import Features, Matrix, Signal
@@ -185,11 +185,9 @@ def _learned_label(objective: str, label: str, grades: int) -> str:
     """What is learned from a return."""
     if objective not in trees.OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(trees.OBJECTIVES)}, got {objective!r}")
-    if label not in LABELS:
-        raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
     if not 2 <= grades <= 31:
         raise ValueError(f"grades must be from 2 to 31, got {grades}")
-    return {"mse": label, "binary": "above"}.get(objective, "grades")
+    return {"mse": checked_label(label), "binary": "above"}.get(objective, "grades")
 
 
 def _text(bundle: Bundle) -> str:

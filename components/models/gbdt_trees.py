@@ -1,6 +1,7 @@
 """The trees behind the models of trees: training and answering with LightGBM, in its text format."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from components.training.parts import Rows
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
-OnMetric = Callable[[Sequence[Metric]], None]
+OnMetric = Callable[[Metric], None]  # told each figure as soon as it is known
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
 THREADS: dict[str, Any] = {"num_threads": 1, "verbosity": -1}
 # Bins are drawn by a seed of their own, so that trainings of other seeds share them.
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "lambdarank": {"objective": "lambdarank", "metric": "ndcg", "eval_at": [10]},
     "rank_xendcg": {"objective": "rank_xendcg", "metric": "ndcg", "eval_at": [10]},
 }
+WORTH = 5_000  # leaves of trees that the library takes milliseconds a slice for
 RANKING = ("lambdarank", "rank_xendcg")
 
 
@@ -69,7 +71,7 @@ def library() -> Any:
 def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: OnMetric | None = None) -> Grown:
     """Trains. The same rows, parameters and seed grow the same trees on one machine, whatever the number of threads.
 
-    `on_metric` is told the figures of each part after every round.
+    `on_metric` is told each figure of each part after every round.
     """
     from components.models.tree_bins import binned
 
@@ -116,11 +118,11 @@ def _stopping(lgb: Any, patience: int) -> Any:
 
 def _telling(told: dict[str, list[float]], on_metric: OnMetric | None) -> Callable[[Any], None]:
     def tell(env: Any) -> None:
-        found = [(f"{metric}_{part}", float(value)) for part, metric, value, *_ in env.evaluation_result_list]
-        for name, value in found:
-            told.setdefault(name, []).append(value)
-        if on_metric is not None:
-            on_metric([Metric(name, env.iteration, value) for name, value in found])
+        for part, metric, value, *_ in env.evaluation_result_list:
+            name = f"{metric}_{part}"
+            told.setdefault(name, []).append(float(value))
+            if on_metric is not None:
+                on_metric(Metric(name, env.iteration, float(value)))
 
     return tell
 
@@ -134,16 +136,22 @@ def booster_of(text: str) -> Any:
         raise StateError(f"lightgbm cannot read the trees of the model ({error}); train it again") from error
 
 
-def answering(text: str) -> Answer:
+def answering(text: str, often: bool = False) -> Answer:
     """What the trees of a text answer to rows (R, F) float32, each on its own, on one thread.
 
-    By the compiled walk wherever that gives the library's very numbers, else by the library.
+    By the compiled walk where that gives the library's very numbers and there are enough trees, or it is asked `often`
+    enough, to be worth the time of compiling; else by the library.
     """
     booster = booster_of(text)
-    walker = walker_of(text, booster)
+    walker = walker_of(text, booster) if often or leaves_of(text) >= WORTH else None
     if walker is not None:
         return walker.predict
     return lambda rows: np.asarray(booster.predict(np.ascontiguousarray(rows), **THREADS))
+
+
+def leaves_of(text: str) -> int:
+    """Of all trees."""
+    return sum(int(found) for found in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
 
 def importance(text: str, names: Sequence[str]) -> dict[str, dict[str, float]]:

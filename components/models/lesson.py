@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from components.metrics.signal import spearman
 from components.models.bundle import Frozen
+from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
 from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
 from engine.events import Matrix
-from engine.learning import Reweighter
+from engine.learning import Metric, Reweighter
 from engine.protocols import Dataset
 
 Label = Literal["rank", "zscore", "raw"]
@@ -31,8 +32,6 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 <= self.valid_share <= 0.5:
             raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {self.valid_share}")
-        if self.label not in (*LABELS, "above", "grades"):
-            raise ValueError(f"label must be one of {', '.join(LABELS)}, got {self.label!r}")
 
 
 class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -61,8 +60,8 @@ class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None = None) -> Lesson:
     """The rows of a training. Raises ConfigError where there is nothing to learn from.
 
-    Rows that have no opinion teach nothing either. Processors are fitted on the rows to learn from, and on none that is
-    held out; with `frozen` they apply what they froze before.
+    Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
+    fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
     """
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
     label = _label(dataset.label, how)
@@ -73,6 +72,9 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         features, frozen = serving.fitted(dataset, train.at)
     else:
         features = serving.applied(dataset.features, frozen)
+    if features is not dataset.features:
+        usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
+        train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
     return Lesson(
         features=features,
         frozen=frozen,
@@ -81,6 +83,13 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         train=train,
         valid=rows_of(label, usable, weight, parts.valid),
     )
+
+
+def checked_label(label: str) -> str:
+    """The option itself, as a run file may give it."""
+    if label not in LABELS:
+        raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
+    return label
 
 
 def _label(label: Matrix, how: How) -> Matrix:
@@ -99,3 +108,10 @@ def mean_ic(value: Matrix, label: Matrix) -> float:
 def said_of(reweighter: Reweighter | None) -> Any:
     """A reweighter as the card of an artefact names it."""
     return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
+
+
+def numbered(on_metric: OnMetric | None, k: int) -> OnMetric | None:
+    """Tells of the figures of part k of a model, each under its name with that number."""
+    if on_metric is None:
+        return None
+    return lambda m: on_metric(Metric(f"{m.name}_{k}", m.step, m.value))

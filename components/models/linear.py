@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from components.models.bundle import Bundle, tensors_in, tensors_of
-from components.models.lesson import LABELS, How, Label, lesson, mean_ic, said_of
+from components.models.lesson import How, Label, checked_label, lesson, mean_ic, said_of
 from components.models.linear_fit import Plane, plane, summed
 from components.models.serving import Answer, Kind, Learnt, Serving
 from engine.errors import StateError
@@ -57,9 +57,7 @@ class Linear:
             raise ValueError(f"estimator must be one of ols, ridge, lasso, nnls, got {estimator!r}")
         if not alpha >= 0:
             raise ValueError(f"alpha must be at least 0, got {alpha}")
-        if label not in LABELS:
-            raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
-        self._how = How(whose=name, label=label, valid_share=valid_share, reweighter=reweighter)
+        self._how = How(whose=name, label=checked_label(label), valid_share=valid_share, reweighter=reweighter)
         self._estimator, self._alpha, self._scaled = estimator, alpha, standardise
         kind = Kind(name="linear", version=1, opened=_opened, alone=True)
         self._serving = Serving(kind=kind, name=name, universe=universe, horizon_ns=horizon_ns, processors=processors)

@@ -55,9 +55,10 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
 class Serving:
     """Holds the artefact in use and answers with it; NaN throughout while there is none.
 
-    A name with fewer than half of its features known (over all steps of its row) has no opinion. Processors are applied
-    to each slice by one function, in training, in `predict` and in `on_features`, with what they froze in training. So
-    `predict` over history equals the answers in the wiring, bit for bit.
+    A name with fewer than half of its features known (over all steps of its row), or of which processors leave nothing,
+    has no opinion. Processors are applied to each slice by one function, in training, in `predict` and in
+    `on_features`, with what they froze in training. So `predict` over history equals the answers in the wiring, bit for
+    bit.
 
     `steps` is how many slices a row looks at; a name has no opinion until that many were seen since it was there. A row
     that is missing altogether (all NaN) stays so behind processors, which know one slice and cannot fill it from more.
@@ -219,7 +220,8 @@ class Serving:
     def _check_answers(self, bundle: Bundle, answer: Answer, short: str) -> None:
         """Predicts the stored rows again."""
         found = self._answered(answer, self.applied(bundle.rows, bundle.frozen), enough(bundle.rows))
-        near = np.isclose(found, bundle.answers, rtol=self._kind.tolerance, atol=self._kind.tolerance)
+        tolerance = self._kind.tolerance
+        near = np.isclose(found, bundle.answers, rtol=tolerance, atol=tolerance, equal_nan=True)
         if found.shape == bundle.answers.shape and len(found) and near.all():
             return
         k = int(np.argmin(near)) if len(near) else 0
@@ -303,8 +305,13 @@ class Serving:
         return value
 
     def _answered(self, answer: Answer, window: Any, known: Mask) -> Vector:
-        """(N,) answers of the names that are known, from the `steps` slices (N, F) of a window."""
+        """(N,) answers of the names that are known, from the `steps` slices (N, F) of a window.
+
+        A name of which processors left nothing is not known either.
+        """
         value = np.full(len(known), np.nan)
+        if self._processors:
+            known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
         if known.any():
             rows = [each[known] for each in window]
             value[known] = answer(rows[0] if self._steps == 1 else np.stack(rows, axis=1))

@@ -1,4 +1,4 @@
-"""The compiled loops behind `tree_walker`. Importing it compiles; only models that answer with trees do.
+"""The compiled loops behind `tree_walker`. They are compiled in each process anew, at the first call: about 2 CPU s.
 
 Values are compared as integers: a float32's bits, the negative ones turned over, sort as the numbers do. So a whole
 node is one word, and what a missing value does is decided once for each row and column, not at each node.
@@ -14,7 +14,7 @@ _TINY = np.int32(np.float32(1e-35).view(np.int32))  # LightGBM reads what is not
 _LEAF = np.int64(0x7FFFFFFF) << np.int64(32)  # no key is above it: a leaf steps to itself
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def packed(leaves, left, right, slot, threshold, leaf_value):  # type: ignore[no-untyped-def]
     """Nodes of all trees, siblings side by side, root first: (nodes, values, first node of each tree, depth of each).
 
@@ -58,7 +58,7 @@ def packed(leaves, left, right, slot, threshold, leaf_value):  # type: ignore[no
     return nodes, values, first, depth
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def keyed(bits, feature, of_nan, of_zero):  # type: ignore[no-untyped-def]
     """Rows (R, F) of float32 bits as keys (blocks, S * LANES), slot by slot; of the last block the rest is zero."""
     rows, slots = bits.shape[0], feature.shape[0]
@@ -87,7 +87,7 @@ def _step(nodes, o, keys, n, lane):  # type: ignore[no-untyped-def]
     return (word & np.uint64(0xFFFF)) + np.uint64(np.int64(keys[at]) > (node >> np.int64(32)))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def walked(keys, nodes, values, first, depth, together):  # type: ignore[no-untyped-def]
     """Sums of leaf values (blocks * LANES,), added tree by tree; `together` trees at a time stay in the cache."""
     blocks, trees = keys.shape[0], depth.shape[0]

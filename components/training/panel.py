@@ -2,21 +2,24 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from components.features.adjusting import price_factor
+from components.features.batch import History
 from engine.errors import DataError
-from engine.events import ActionKind, Actions, Bars, Event, Late, Reference, Vector
+from engine.events import ActionKind, Actions, Bars, Event, Vector
 from engine.protocols import Dataset, FeatureSet
-
-_NAMES = {Actions: "on_actions", Late: "on_late", Reference: "on_reference"}
 
 
 def walk(
-    feed_events: Iterator[Event], feature_set: FeatureSet, horizon: int, until_ns: int, since_ns: int | None = None
+    feed_events: Iterator[Event],
+    feature_set: FeatureSet,
+    horizon: int,
+    until_ns: int,
+    since_ns: int | None = None,
+    symbols: tuple[str, ...] = (),
 ) -> Dataset:
     """Features and labels of every slice whose label was known by `until_ns`.
 
@@ -25,9 +28,10 @@ def walk(
     A decision at slice t trades at the next open, so that is where its return begins. Prices are adjusted for the
     splits and dividends in between; a name that is delisted in between ends at its stated last price. A label is NaN
     where either bar is missing. A slice is left out unless label_to <= until_ns, so nothing later can leak in; slices
-    before `since_ns` warm the features up only. Features are the wiring's own, rounded to float32.
+    before `since_ns` warm the features up only. Features are the wiring's own, rounded to float32. The feature set must
+    be a fresh one; `symbols` are those of its own universe unless given.
 
-    Memory: T N F float32 twice, while the rows are joined.
+    Memory: T N F float32 once, and N float64 for each label.
 
     >>> from components.features.rolling import Rolling
     >>> from engine.universe import universe_of
@@ -38,30 +42,28 @@ def walk(
     """
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1 slice, got {horizon}")
-    rows = _Rows(horizon)
+    rows, features = _Rows(horizon), History(feature_set)
     for event in feed_events:
         if isinstance(event, Bars):
             if event.opened > until_ns:
                 break  # whatever follows is later still
             rows.interval_ns = rows.interval_ns or event.interval_ns
-            value = feature_set.on_bars(event).value
             rows.settle(event)
-            if since_ns is None or event.ts >= since_ns:
-                rows.begin(event.ts, value.astype(np.float32))
+            kept = since_ns is None or event.ts >= since_ns
+            features.on_bars(event, kept)
+            if kept:
+                rows.begin(event.ts)
             continue
         if isinstance(event, Actions):
             rows.adjust(event)
-        handler = getattr(feature_set, _NAMES.get(type(event), ""), None) if type(event) in _NAMES else None
-        if handler is not None:
-            handler(event)
-    return rows.dataset(feature_set, until_ns)
+        features.on_other(event)
+    return rows.dataset(feature_set, features, until_ns, symbols)
 
 
 class _Row(msgspec.Struct, eq=False):
     """One slice on its way to a label: first it waits for its entry, then for its exit."""
 
     ts: int
-    features: Any
     entry: Vector | None = None  # adjusted open of the next slice
     entered: int = 0
     ended: Vector | None = None  # return of names delisted since the entry, NaN = still there
@@ -77,8 +79,8 @@ class _Rows:
         self._close: Vector | None = None
         self._done: list[tuple[_Row, Vector, int]] = []
 
-    def begin(self, ts: int, features: Any) -> None:
-        self._waiting.append(_Row(ts, features))
+    def begin(self, ts: int) -> None:
+        self._waiting.append(_Row(ts))
 
     def settle(self, bars: Bars) -> None:
         """Takes a new slice: an entry for the youngest row, an exit for the oldest."""
@@ -115,7 +117,8 @@ class _Rows:
                 ended[s] = actions.amount[gone] / row.entry[s] - 1.0
                 row.ended = ended
 
-    def dataset(self, feature_set: FeatureSet, until_ns: int) -> Dataset:
+    def dataset(self, feature_set: FeatureSet, features: History, until_ns: int, symbols: tuple[str, ...]) -> Dataset:
+        # Rows get their labels in the order in which they began, so those that are done are the first ones.
         done = [(row, label, to) for row, label, to in self._done if to <= until_ns]
         if not done:
             raise DataError(
@@ -126,9 +129,10 @@ class _Rows:
             names=feature_set.names,
             schema=feature_set.schema,
             ts=np.array([row.ts for row, _, _ in done], np.int64),
-            features=np.stack([row.features for row, _, _ in done]),
+            features=features.features(len(done)),
             label=np.stack([label for _, label, _ in done]),
             label_from=np.array([row.entered for row, _, _ in done], np.int64),
             label_to=np.array([to for _, _, to in done], np.int64),
             horizon_ns=self._horizon * self.interval_ns,
+            symbols=symbols or tuple(getattr(getattr(feature_set, "window", None), "symbols", ())),
         )

@@ -450,6 +450,47 @@ def test_a_run_that_cannot_be_written_leaves_the_journal_as_it_was(tmp_path: Pat
     assert journal.digest == unbroken.digest
 
 
+@pytest.mark.parametrize("waits", [2, 5, 64])
+def test_runs_that_wait_are_written_as_if_they_had_not(waits: int) -> None:
+    class Last:
+        """A feed that knows its latest event only."""
+
+        at, event = -1, None
+
+        def place(self, event: Event, /) -> int:
+            return self.at if event is self.event else -1
+
+    blocks: dict[int, list[bytes]] = {1: [], waits: []}
+    digests = {}
+    for k, told in blocks.items():
+        drawn = Last()
+        journal = Journal(told.append, drawn=drawn, files={"bars": "hash"}, waits=k)
+        for n, run in enumerate([[bars(day(i), [1.0 + i, 2.0]), signal(day(i), [1.0, i])] for i in range(12)]):
+            drawn.at, drawn.event = n, run[0]
+            journal.append(["input", "s"], run)
+            if n == 6:
+                assert journal.events == 14, "what is asked for in the middle is what stands there"
+        journal.end()
+        digests[k] = journal.digest
+    assert digests[1] == digests[waits]
+    assert blocks[1] == blocks[waits]
+
+
+def test_a_run_that_waited_and_cannot_be_written_is_named_and_the_journal_ends_before_it(tmp_path: Path) -> None:
+    runs = long_runs(8)
+    file = JournalFile(tmp_path)
+    journal = Journal(file.write, waits=100)
+    for k, run in enumerate(runs):
+        bad = Signal(ts=77, asof=1, source="s", value=[1.0], horizon_ns=0)  # type: ignore[arg-type]
+        journal.append(["x"] * (len(run) + (k == 5)), [*run, bad] if k == 5 else run)
+    with pytest.raises(ComponentError, match=r"s: failed on Signal .*\(77 ns\): its value is a list"):
+        journal.settle()
+    journal.settle()  # it is told once
+    file.close()
+    assert all(map(same, [e.event for e in read_journal(tmp_path)], [e for run in runs[:5] for e in run]))
+    assert journal.events == sum(map(len, runs[:5]))
+
+
 def test_what_a_kill_or_a_power_cut_leaves_is_no_damage(tmp_path: Path) -> None:
     runs = long_runs(2)
     written(tmp_path, runs)

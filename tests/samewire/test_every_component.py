@@ -1,7 +1,7 @@
 """Every component of the registry is run over other futures and after other warm-ups; a new one fails until it is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from adapters.files.sample import SampleFeed
+from engine.event_columns import PLANS
 from engine.events import Bars
 from samewire.altered import all_places
 from samewire.lookahead import Verdict, look_ahead
+from samewire.prepare import prepare
 from samewire.registry import BUILT_IN
 from samewire.run_file import RunFile
 from samewire.schema import load_run
@@ -56,8 +58,14 @@ def learned(folder: Path) -> dict[str, Any]:
     return a_run(
         session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
         features=[{"use": "rolling", "windows": [5, 10]}],
-        models=[gbdt | {"train": {"until": "2018-12-31"}}],
-        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1},
+        models=[
+            gbdt | {"train": {"until": "2018-12-31"}, "reweighter": {"use": "decay", "half_life": 100}},
+            {"name": "plane", "use": "linear", "features": "rolling", "train": {"until": "2018-12-31"}},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "gbdt"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "plane"},
+        ],
         optimizer={"use": "mean_variance", "risk_model": {"use": "ledoit_wolf", "window": 30, "min_slices": 10}},
         broker={"use": "simulated", "fill": "next_open", "costs": COSTS},
     )
@@ -80,6 +88,60 @@ def neural(folder: Path) -> dict[str, Any]:
         features=[{"use": "rolling", "windows": [5]}],
         models=models,
         strategy=[{"name": f"s_{name}", "use": "sign", "signal": name} for name in nets],
+    )
+
+
+def featured(folder: Path) -> dict[str, Any]:
+    """Each other feature set with a small model that reads it behind processors."""
+    sets: list[dict[str, Any]] = [
+        {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
+        {"use": "alpha360", "lags": 4, "vwap": "typical"},
+        {
+            "use": "custom",
+            "columns": [
+                {"column": "rise", "expr": "close / lag(close, 5) - 1"},
+                {"use": "tests.components.features.own_columns:Tilt", "days": 6},
+            ],
+        },
+    ]
+    tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
+    stages = (
+        [{"use": "drop", "max_missing": 0.5}, "robust_zscore", {"use": "fill", "by": "median"}, "tanh"],
+        ["zscore", "clip", "cs_rank", "cs_zscore", "min_max"],
+        [],
+    )
+    models = [
+        tree | {"name": f"of_{each['use']}", "features": each["use"], "processors": stage}
+        for each, stage in zip(sets, stages, strict=True)
+    ]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=sets,
+        models=models,
+        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "of_alpha158"},
+    )
+
+
+def blended(folder: Path) -> dict[str, Any]:
+    """Models within a model, and every way to weigh rows."""
+    trees = {"num_boost_round": 4, "min_data_in_leaf": 20}
+    models = [
+        {"use": "lightgbm", **trees, "reweighter": "even_slices"},
+        {"use": "double_ensemble", **trees, "num_models": 2},
+        {"use": "linear", "estimator": "ols"},
+    ]
+    learn = {"features": "rolling", "train": {"until": "2018-12-31"}}
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=[{"use": "rolling", "windows": [5, 10]}],
+        models=[
+            {"name": "blend", "use": "blend", "weigh": "ic", "folds": 2, "models": models, **learn},
+            {"name": "double", "use": "double_ensemble", **trees, "num_models": 2, **learn},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "blend"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "double"},
+        ],
     )
 
 
@@ -139,7 +201,10 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, neural, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
+    *(learned, neural, featured, blended, ruled, longer),
+    *(of_parquet, of_csv, of_qlib),
+)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 
@@ -182,6 +247,25 @@ def test_it_remembers_no_more_than_it_declares(
     _, _, warmups = tried(group, name)
     assert warmups.too_short == ()
     assert any(drift.max > 0 for outcome in warmups.outcomes for row in outcome.by_length.values() for drift in row)
+
+
+@pytest.mark.parametrize("made", RUNS, ids=lambda made: made.__name__)
+async def test_nobody_writes_into_what_was_said(made: Callable[[Path], dict[str, Any]], tmp_path: Path) -> None:
+    """A journal may be written a while later, so arrays of events must stay what they were."""
+    kept: list[tuple[Any, list[bytes]]] = []
+
+    class Copies:
+        def append(self, origins: Sequence[str], events: Sequence[Any], /) -> None:
+            for event in events:
+                arrays = PLANS[event.__class__].arrays(event)
+                kept.append((event, [array.tobytes() for array in arrays]))
+
+    prepared = prepare(load_run(made(tmp_path)), recorders=[Copies()])
+    await prepared.run()
+    assert len(kept) > 500
+    for event, copies in kept:
+        arrays = PLANS[event.__class__].arrays(event)
+        assert [array.tobytes() for array in arrays] == copies, f"{type(event).__name__} at {event.ts}"
 
 
 def test_a_component_that_no_run_has_fails_by_name(

@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapters.files.journal_file import read_journal
+from engine.events import Signal
 from samewire import cli
 from tests.samewire.test_cli import RUN, samewire
 
 RAISES = '''\
+import numpy as np
+
+from samewire import Note, Signal, Universe
+
+
 class Odd:
     """A model whose constructor trips."""
 
@@ -30,6 +37,25 @@ class Late:
 
     def on_bars(self, bars):
         raise KeyError("late")
+
+
+class Mumbles:
+    """A model whose note cannot be written, and which trips a few bars later where it is told to."""
+
+    lookback = 0
+
+    def __init__(self, *, universe: Universe, name: str, trips: bool) -> None:
+        self._n, self._name, self._trips, self._slices = len(universe), name, trips, 0
+
+    def on_bars(self, bars):
+        self._slices += 1
+        if self._trips and self._slices == 30:
+            raise KeyError("later")
+        value = np.full(self._n, np.nan)
+        signal = Signal(ts=bars.ts, asof=bars.ts, source=self._name, value=value, horizon_ns=0)
+        if self._slices == 25:
+            return (signal, Note(ts=bars.ts, source=self._name, kind="k", text=chr(0xD800)))
+        return signal
 
 
 class Feed:
@@ -89,6 +115,19 @@ def broken(tokens: list[str]) -> None:
 @pytest.fixture
 def bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "build_app", lambda: broken)
+
+
+@pytest.mark.parametrize("trips", [True, False])
+def test_what_could_not_be_written_is_told_before_what_failed_after_it(trips: bool, folder: Path) -> None:
+    written(folder, models=[{"name": "m", "use": "mine:Mumbles", "trips": trips}], feed={"use": "sample", "symbols": 8})
+    ran = samewire("replay", "run.yaml", "--out", "out", cwd=folder)
+    assert ran.returncode == 1
+    assert "m: failed on Note" in ran.stderr
+    assert "a value of its event cannot be written" in ran.stderr
+    assert "out.failed" in ran.stderr
+    kept = read_journal(folder / "out.failed" / "journal")
+    slices = [entry.event for entry in kept if isinstance(entry.event, Signal)]
+    assert len(slices) == 24, "the journal ends with the slice before"
 
 
 def test_an_error_nobody_foresaw_is_one_line_with_its_type_and_the_next_step(

@@ -138,6 +138,30 @@ def test_what_cannot_be_read_is_one_error(name, content):
         opened(with_file(name, content), "gbdt")
 
 
+def forged(head: dict, body: bytes = bytes(16)) -> bytes:
+    text = msgspec.json.encode(head)
+    return len(text).to_bytes(8, "little") + text + body
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        forged({"rows": {"dtype": "F32", "shape": [1, 2, 2], "data_offsets": [0, 99]}}),
+        forged({"rows": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 16]}}),
+        forged({"rows": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 16]}}),
+        forged({"rows": {"dtype": "O", "shape": [2], "data_offsets": [0, 16]}}),
+        forged({"rows": {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]}}),
+        forged({"rows": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}),
+        (2**63).to_bytes(8, "little") + bytes(16),
+        (2**20).to_bytes(8, "little") + b" " * 2**20,
+    ],
+    ids=["beyond the end", "overflow", "negative", "objects", "backwards", "bytes left", "long head", "blank head"],
+)
+def test_a_file_of_arrays_that_lies_about_itself_is_refused(content):
+    with pytest.raises(StateError, match=r"^gbdt: artefact [0-9a-f]{12}: check.safetensors .*train it again$"):
+        opened(with_file("check.safetensors", content), "gbdt")
+
+
 def test_arrays_of_other_shapes_are_refused():
     rows = {"rows": np.zeros((1, 2, 3), np.float32), "answers": np.zeros(2)}
     with pytest.raises(StateError, match=r"check.safetensors: rows is of shape \(1, 2, 3\), not \(1, None, 2\)"):

@@ -230,6 +230,28 @@ def test_names_that_would_get_no_answer_teach_nothing():
     assert card(gbdt(valid_share=0.0).fit(data))["rows"] == {"train": T * (N - 1), "valid": 0}
 
 
+class Whole:
+    """Nothing of a name with a gap."""
+
+    kind = "whole"
+
+    def fit(self, features):
+        return {}
+
+    def apply(self, value, frozen):
+        return np.where(np.isnan(value).any(axis=1, keepdims=True), np.nan, value)
+
+
+def test_names_of_which_processors_leave_nothing_teach_nothing_and_get_no_answer():
+    data = panel(holes=0.0)
+    data.features[::2, 4, 0] = np.nan
+    options = {"valid_share": 0.0, "processors": (Whole(),)}
+    assert card(gbdt(**options).fit(data))["rows"] == {"train": T * N - T // 2, "valid": 0}
+    found = np.isnan(trained(data, **options).predict(data))
+    assert found[::2, 4].all()
+    assert found.sum() == T // 2
+
+
 def test_features_of_another_schema_are_refused():
     model = trained(panel())
     with pytest.raises(ConfigError, match="trained on features of schema s1 and is given s2"):

@@ -211,6 +211,27 @@ def test_a_name_with_fewer_than_half_of_its_row_known_has_no_opinion_whatever_is
     assert over_three.known(data).any(axis=1).tolist() == [False, False, True]
 
 
+class Strict:
+    """Nothing of a name with a gap."""
+
+    kind = "strict"
+
+    def fit(self, features):
+        return {}
+
+    def apply(self, value, frozen):
+        return np.where(np.isnan(value).any(axis=1, keepdims=True), np.nan, value)
+
+
+def test_a_name_of_which_processors_leave_nothing_has_no_opinion():
+    data = panel(holes=0.0, t=4)
+    data.features[1, 2, 0] = data.features[3, 4, 0] = np.nan
+    model = trained(data, processors=(Strict(),))
+    assert np.argwhere(np.isnan(model.predict(data))).tolist() == [[1, 2], [3, 4]]
+    np.testing.assert_array_equal(live(model, data), model.predict(data))
+    assert np.isfinite(trained(data, processors=(Strict(),), steps=2).predict(data)[1:]).all()
+
+
 def test_no_opinion_before_there_is_an_artefact():
     data, model = panel(), serving(horizon_ns=5)
     assert np.isnan(model.predict(data)).all()

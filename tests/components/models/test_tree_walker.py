@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.models.gbdt_trees import library
+from components.models.gbdt_trees import WORTH, answering, leaves_of, library
 from components.models.tree_walker import Walker, _read, walker_of
 
 lgb = library()
@@ -171,3 +171,15 @@ def test_rows_of_another_width_or_type_are_refused():
         walker.predict(np.zeros((2, 5), np.float32))
     with pytest.raises(ValueError, match="got float64"):
         walker.predict(np.zeros((2, 6)))
+
+
+def test_models_that_are_worth_compiling_for_are_walked_and_others_left_to_the_library():
+    large = booster({"num_leaves": 31}, rounds=220).model_to_string()
+    small = booster({"num_leaves": 31}, rounds=3).model_to_string()
+    assert leaves_of(small) < WORTH <= leaves_of(large)
+    x = questions()
+    for text, often, walks in ((large, False, True), (small, False, False), (small, True, True)):
+        answer = answering(text, often)
+        assert isinstance(getattr(answer, "__self__", None), Walker) == walks
+        wanted = lgb.Booster(model_str=text).predict(x, num_threads=1)
+        np.testing.assert_array_equal(answer(x).view(np.int64), wanted.view(np.int64))
