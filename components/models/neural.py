@@ -96,7 +96,7 @@ class Neural:
     ) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called.
 
-        `on_metric` is told the losses after each epoch. `checkpoint` is a folder of this training alone: its state is
+        `on_metric` is told each loss after each epoch. `checkpoint` is a folder of this training alone: its state is
         kept there after each epoch, and a training that finds one goes on from it.
         """
         self._check_width(dataset)

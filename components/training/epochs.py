@@ -17,7 +17,7 @@ from engine.learning import Metric
 if TYPE_CHECKING:
     from torch import Tensor
 
-OnMetric = Callable[[Sequence[Metric]], None]
+OnMetric = Callable[[Metric], None]
 _CHUNK = 200  # windows that go forward and back at once on a CPU: what they leave behind stays in its caches
 _ASKED = 1000  # ... that are only answered
 
@@ -79,9 +79,9 @@ def learned(
         if checkpoint is not None:
             training.resume(*checkpoint)
         while not training.done:
-            found = training.epoch()
-            if on_metric is not None:
-                on_metric(found)
+            for metric in training.epoch():
+                if on_metric is not None:
+                    on_metric(metric)
             if checkpoint is not None:
                 training.keep(*checkpoint)
         return training.result()

@@ -263,13 +263,13 @@ def test_bfloat16_answers_only_where_its_ranks_agree(monkeypatch):
 
 def test_losses_are_told_and_a_checkpoint_goes_on(tmp_path):
     told: list = []
-    whole = neural(epochs=6).fit(panel(), on_metric=told.extend)
+    whole = neural(epochs=6).fit(panel(), on_metric=told.append)
     assert {each.name for each in told} == {"l2_train", "l2_valid"}
     assert [each.step for each in told][::2] == list(range(6))
     with pytest.raises(KeyboardInterrupt):
         neural(epochs=6).fit(panel(), on_metric=lambda found: stop(found, 3), checkpoint=tmp_path)
     rest: list = []
-    assert neural(epochs=6).fit(panel(), on_metric=rest.extend, checkpoint=tmp_path).hash == whole.hash
+    assert neural(epochs=6).fit(panel(), on_metric=rest.append, checkpoint=tmp_path).hash == whole.hash
     assert rest == told[6:]
     with pytest.raises(StateError, match="of another training"):
         neural(epochs=7).fit(panel(), checkpoint=tmp_path)
@@ -278,7 +278,7 @@ def test_losses_are_told_and_a_checkpoint_goes_on(tmp_path):
 
 
 def stop(found, step):
-    if found[0].step == step:
+    if found.step == step:
         raise KeyboardInterrupt
 
 

@@ -100,7 +100,7 @@ def parts(windows, train=150, valid=45, weight=None):
 def train(network=None, made=None, **options):
     windows = Windows(array(), steps=STEPS)
     told = []
-    extra = {"on_metric": told.extend} | {k: options.pop(k) for k in ("checkpoint",) if k in options}
+    extra = {"on_metric": told.append} | {k: options.pop(k) for k in ("checkpoint",) if k in options}
     found = learned(network or Mlp(hidden=(8,)), windows, made or parts(windows), loop(**options), **extra)
     return found, told
 
