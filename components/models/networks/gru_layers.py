@@ -49,12 +49,12 @@ def _states(x: Tensor, w: Tensor, u: Tensor, bias: Tensor) -> Tensor:
     """States (T, B, H) without a way back."""
     given, state, recurrent = _began(x, u)
     arrays = _array(given), _array(recurrent), _array(bias), _array(state)
-    across, inward = u.t(), w.t()
+    across, inward, states, few = u.t(), w.t(), state.unbind(), len(given)
     for t in range(len(x)):
-        if t % len(given) == 0:
+        if t % few == 0:
             _give(x, inward, given, t)
         if t:
-            torch.mm(state[t], across, out=recurrent)
+            torch.mm(states[t], across, out=recurrent)
         answered(*arrays, t)
     return state[1:]
 
@@ -92,12 +92,12 @@ class _Layer(torch.autograd.Function):
         given, state, recurrent = _began(x, u)
         kept = x.new_empty((len(x), x.shape[1], 4 * u.shape[1]))
         arrays = _array(given), _array(recurrent), _array(bias), _array(state), _array(kept)
-        across, inward = u.t(), w.t()
+        across, inward, states, few = u.t(), w.t(), state.unbind(), len(given)
         for t in range(len(x)):
-            if t % len(given) == 0:
+            if t % few == 0:
                 _give(x, inward, given, t)
             if t:
-                torch.mm(state[t], across, out=recurrent)
+                torch.mm(states[t], across, out=recurrent)
             stepped(*arrays, t)
         ctx.save_for_backward(x, w, u, state, kept)
         return state[1:]
@@ -110,11 +110,12 @@ class _Layer(torch.autograd.Function):
         later, past = x.new_zeros((rows, hidden)), torch.zeros((rows, hidden))
         slope = x.new_empty((steps, rows, 4 * hidden))
         arrays = [_array(each) for each in (state, kept, later, past, slope)]
+        asked, through = wanted.unbind(), slope[:, :, hidden:].unbind()
         for t in range(steps - 1, -1, -1):
-            past += wanted[t]
+            past += asked[t]
             stepped_back(*arrays, t)
             if t:
-                torch.mm(slope[t, :, hidden:], u, out=later)
+                torch.mm(through[t], u, out=later)
         flat = slope.view(steps * rows, 4 * hidden)  # of n, r, z, and of U_n h
         inner, outer = flat[:, : 3 * hidden], flat[:, hidden:]
         slope_w = _rolled(torch.mm(inner.t(), x.reshape(steps * rows, -1)), hidden)
