@@ -33,13 +33,13 @@ class Alstm:
     def parts(self, width: int, steps: int, /) -> "nn.ModuleDict":
         from torch import nn
 
-        from components.models.networks.gru_layers import GruLayers
+        from components.models.networks.gru_layers import GruLayers, Squash
 
         hidden, half = self._hidden, self._hidden // 2
-        first = [nn.Linear(hidden, half), nn.Dropout(self._dropout), nn.Tanh(), nn.Linear(half, 1, bias=False)]
+        first = [nn.Linear(hidden, half), nn.Dropout(self._dropout), Squash(), nn.Linear(half, 1, bias=False)]
         return nn.ModuleDict(
             {
-                "enter": nn.Sequential(nn.Linear(width, hidden), nn.Tanh()),
+                "enter": nn.Sequential(nn.Linear(width, hidden), Squash()),
                 "recur": GruLayers(hidden, hidden, layers=self._layers, dropout=self._dropout),
                 "attend": nn.Sequential(*first),
                 "leave": nn.Linear(2 * hidden, 1),

@@ -97,6 +97,13 @@ def _round_to(array, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def squashed(x, out):  # type: ignore[no-untyped-def]
+    """tanh of float32 numbers, as the steps below have it."""
+    for j in range(x.shape[0]):
+        out[j] = _tanh(x[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def answered(given, recurrent, bias, state, t):  # type: ignore[no-untyped-def]
     """state[t + 1] from state[t], both (B, H).
 

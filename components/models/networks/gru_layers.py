@@ -10,10 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from components.models.networks.gru_kernel import answered, stepped, stepped_back
+from components.models.networks.gru_kernel import answered, squashed, stepped, stepped_back
 
 _ROOM = 1 << 17  # numbers
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+class Squash(nn.Module):
+    """tanh in float32, by the compiled loop where there is no way back: that of PyTorch in bfloat16 is slow on CPUs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return torch.tanh(x)
+        x = x.contiguous()
+        out = torch.empty_like(x)
+        squashed(_array(x.view(-1)), _array(out.view(-1)))
+        return out
 
 
 class GruLayers(nn.Module):
