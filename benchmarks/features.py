@@ -5,17 +5,18 @@ bus would; `batch` walks history into a panel with labels, as training does. `sk
 slices differs between the two, and between a process that has seen all of history and one that saw the lookback alone,
 with gaps, late names, splits and dividends. `compile` is the first call with an empty cache.
 
-`--peers` times pandas over the same panel, five windows an operator: what the names `rolling(...)` cost that any other
-route has to pay. With an interpreter of an environment that has pyqlib in `PEER_PYTHON`, its compiled operators for
-slope, R^2 and residual are timed too; its whole handler needs a store of its own and is not run here.
+`--peers` times pandas over the same panel, five windows an operator, and, where `QLIB_PYTHON` names the interpreter of
+an environment with pyqlib, all of Qlib's Alpha158 over 40 of the names in one process (peers/qlib_alpha158.py).
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,32 +147,23 @@ def peers(slices: list[Bars]) -> dict[str, Any]:
     }
     rows = len(slices) * NAMES
     found: dict[str, Any] = {name: round(s[0] / rows * 1e6, 3) for name, s in in_turn(works, 2).items()}
-    return {"us_per_row": found | _qlib(slices), "versions": versions("pandas")}
+    return {"us_per_row": found, "qlib": _qlib(slices), "versions": versions("pandas")}
 
 
-def _qlib(slices: list[Bars]) -> dict[str, float]:
-    """Slope, R^2 and residual over five windows by pyqlib's own compiled code, in its environment."""
-    python = os.environ.get("PEER_PYTHON")
+def _qlib(slices: list[Bars]) -> dict[str, Any]:
+    """CPU us a row of Qlib's Alpha158, in its own environment, over 40 of the names."""
+    python = os.environ.get("QLIB_PYTHON")
     if not python:
         return {}
-    script = """
-        import sys, time
-        import numpy as np
-        from qlib.data._libs.rolling import rolling_resi, rolling_rsquare, rolling_slope
-        close = np.load(sys.argv[1])
-        begin = time.process_time()
-        for d in (5, 10, 20, 30, 60):
-            for i in range(close.shape[1]):
-                for of in (rolling_slope, rolling_rsquare, rolling_resi):
-                    of(close[:, i].copy(), d)
-        print((time.process_time() - begin) / close.size * 1e6)
-    """
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "close.npy")
-        np.save(path, np.array([bars.close for bars in slices]))
-        command = [python, "-c", textwrap.dedent(script), path]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return {"qlib_slope_rsquare_residual": round(float(done.stdout), 3)} if done.returncode == 0 else {}
+        path = os.path.join(folder, "bars.npz")
+        columns = ("open", "high", "low", "close", "volume", "vwap")
+        np.savez(path, **{name: np.array([getattr(bars, name)[:40] for bars in slices]) for name in columns})
+        command = [python, str(Path(__file__).parent / "peers" / "qlib_alpha158.py"), path]
+        alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(command, env=alone, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from components.models.artefact import artefact_of
 from components.models.gbdt import Gbdt, importance
 from components.models.gbdt_trees import library
 from components.models.labels import above, graded
+from components.processors.cs_rank import CsRank
+from components.processors.robust_zscore import RobustZscore
 from components.training.reweighting import Decay, EvenSlices
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
@@ -249,3 +251,31 @@ def test_labels_of_two_kinds():
     np.testing.assert_array_equal(above(label), [[0, 0, 1, 1, np.nan, 0]])
     np.testing.assert_array_equal(graded(label, 5), [[1, 2, 3, 4, np.nan, 0]])
     np.testing.assert_array_equal(above(np.full((1, 3), np.nan)), np.full((1, 3), np.nan))
+
+
+# ---- behind processors -----------------------------------------------------------------------------------------------
+
+
+def test_processors_are_frozen_on_the_rows_that_are_learned_from_and_applied_alike_everywhere():
+    data = panel()
+    behind = {"processors": (RobustZscore(), CsRank()), **QUICK}
+    model = gbdt(**behind)
+    artefact = model.fit(data)
+    model.swap(artefact)
+    history = model.predict(data)
+    for t in (0, 50, T - 1):
+        np.testing.assert_array_equal(model.on_features(features(data.features[t])).value, history[t])
+    held_out = data.features.copy()
+    held_out[T - int(T * 0.2) :] *= 100.0
+    other = gbdt(**behind).fit(msgspec.structs.replace(data, features=held_out))
+    assert other.files["frozen.safetensors"] == artefact.files["frozen.safetensors"]
+
+
+def test_finetuning_applies_what_processors_froze_before():
+    behind = {"processors": (RobustZscore(),), **QUICK}
+    first = gbdt(**behind).fit(panel())
+    later = panel(seed=1)
+    moved = msgspec.structs.replace(later, features=later.features * np.float32(3.0))
+    more = gbdt(**behind).finetune(moved, first)
+    assert more.files["frozen.safetensors"] == first.files["frozen.safetensors"]
+    assert gbdt(**behind).fit(moved).files["frozen.safetensors"] != first.files["frozen.safetensors"]
