@@ -8,17 +8,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = (
-    "bus",
-    "topk",
-    "orders",
-    "ema_cross",
-    "slicer",
-    "features",
-    "simulator",
-    "startup",
-    "sp500",
-    "gbdt",
-    "tracking",
+    *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500"),
+    *("features", "gbdt", "alstm", "tracking"),
 )
 
 
