@@ -85,7 +85,7 @@ class Reader:
     """Collects problems while it turns nodes into values."""
 
     def __init__(self, problems: list[Problem], allow: Sequence[str] | None = None) -> None:
-        self.problems, self._allow = problems, allow
+        self.problems, self.allow = problems, allow
 
     def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
         self.problems.append(Problem(code, where, path, got, expected, hint))
@@ -198,7 +198,7 @@ class Reader:
         named = node.values.get("use", node)
         path = f"{spot.path}.use"
         try:
-            kind = resolve(spot.group, use, self._allow)
+            kind = resolve(spot.group, use, self.allow)
         except UseError as error:
             hint = f'did you mean "{error.hint}"?' if error.hint else ""
             self.add("E109", named.where, path, error.got, error.expected, hint)

@@ -47,11 +47,22 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "even_slices": "components.training.reweighting:EvenSlices",
             }
         ),
+        "networks": MappingProxyType(
+            {
+                "alstm": "components.models.networks.alstm:Alstm",
+                "gru": "components.models.networks.gru:Gru",
+                "lstm": "components.models.networks.lstm:Lstm",
+                "mlp": "components.models.networks.mlp:Mlp",
+                "transformer": "components.models.networks.transformer:Transformer",
+                "tcn": "components.models.networks.tcn:Tcn",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
                 "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
                 "linear": "components.models.linear:Linear",
+                "network": "components.models.neural:Neural",
                 "blend": "components.models.blend:Blend",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
@@ -117,6 +128,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("columns", (("on_rows",),)),
     ("reweighters", (("weights",),)),
     ("learners", (("fit",), ("predict",))),
+    ("networks", (("parts",), ("forward",))),
     ("models", (("on_features", "on_bars"),)),
     ("strategies", (("on_signals",),)),
     ("optimizers", (("on_targets",),)),

@@ -4,37 +4,20 @@ The trainings look at history alone, so they are done before the first slice and
 bars of its slice. Live they run beside the session and enter at the very same slices.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from components.training.plan import Length, length_of
+from components.training.plan import length_of
 from engine.errors import DataError, SamewireError
-from engine.events import DAY_NS, Bars, Event
+from engine.events import Bars, Event
 from engine.protocols import Dataset, Feed
 from samewire.run_file import RetrainSpec
 from samewire.taught import Lesson, Made, of_interval
 
 _NEVER = (1 << 63) - 1
-_STRETCH = re.compile(r"(\d+) ?(\w*)")
-
-
-def length(text: str) -> Length:
-    """A stretch of history as a run file says it.
-
-    >>> length("20 sessions"), length("2w") == length("14d"), length("4y").ns // DAY_NS
-    (Length(slices=20, ns=0), True, 1461)
-    """
-    found = _STRETCH.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no stretch of history; write 20 sessions, 90d, 12w or 3y")
-    number, unit = found.groups()
-    if unit == "y":
-        return Length(ns=int(number) * 1461 * DAY_NS // 4)
-    return length_of(number + (unit if unit in ("d", "w") else ""))
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -55,7 +38,7 @@ def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
     >>> turns([10, 20, 30, 40, 50, 60], 30, RetrainSpec(every="2 slices", latency=1))
     (Turn(ts=30, known=10), Turn(ts=50, known=30))
     """
-    ts, every, found = np.array(slices, np.int64), length(spec.every), list[Turn]()
+    ts, every, found = np.array(slices, np.int64), length_of(spec.every), list[Turn]()
     at = int(np.searchsorted(ts, begin))
     while at < len(ts):
         known = at - 1 - spec.latency
@@ -98,7 +81,7 @@ def known(whole: Dataset, until: int, spec: RetrainSpec) -> Dataset | None:
     high = int(np.count_nonzero(whole.label_to <= until))
     low = 0
     if spec.window is not None:  # it is reckoned from what was known, never from the slice that comes next
-        window = length(spec.window)
+        window = length_of(spec.window)
         low = int(np.searchsorted(whole.ts, until - window.ns)) if window.ns else max(0, high - window.slices)
     if high <= low:
         return None

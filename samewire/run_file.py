@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from samewire.diagnostics import Where
 from samewire.scalars import Day
+
+if TYPE_CHECKING:
+    from samewire.training_spec import Training
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -44,11 +47,11 @@ class TrainSpec(BaseModel):
     horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
 
 
-_STRETCH = "a number of slices such as 20 or 20 sessions, or of days such as 90d, 12w or 3y"
+STRETCH = "a number of slices such as 20 or 20 sessions, or of days such as 90d, 12w or 3y"
 Stretch = Annotated[
     str,
     Field(pattern=r"^[0-9]{1,6}( ?(d|w|y|slices?|sessions?))?$"),
-    WithJsonSchema({"type": ["string", "integer"], "description": _STRETCH}),
+    WithJsonSchema({"type": ["string", "integer"], "description": STRETCH}),
 ]
 
 
@@ -57,8 +60,8 @@ class RetrainSpec(BaseModel):
 
     model_config = _CONFIG
 
-    every: Stretch = Field(description="from one turn to the next: " + _STRETCH)
-    window: Stretch | None = Field(default=None, description="history to learn from, none = all: " + _STRETCH)
+    every: Stretch = Field(description="from one turn to the next: " + STRETCH)
+    window: Stretch | None = Field(default=None, description="history to learn from, none = all: " + STRETCH)
     horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
     purge: Literal["auto"] = Field(default="auto", description="labels not known yet are left out by where they end")
     latency: int = Field(default=0, ge=0, le=10_000, description="slices that a training takes")
@@ -135,6 +138,7 @@ class RunFile:
     risk: Component
     broker: Component
     sinks: tuple[Component, ...] = ()
+    training: "Training | None" = None
     compat: str = ""  # the preset whose options it holds, empty = none
     folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from
 

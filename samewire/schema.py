@@ -19,6 +19,7 @@ from samewire.reading import ModelKeys, Reader, Spot, placed
 from samewire.registry import BUILT_IN, checked_allow, choices
 from samewire.run_file import Component, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
+from samewire.training_section import read_training
 from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
@@ -50,6 +51,7 @@ KEYS = (
     "risk",
     "broker",
     "sinks",
+    "training",
 )
 _MODEL_KEYS = frozenset(ModelKeys.model_fields)
 _OWN_NAMES = ("feed", "ledger", "optimizer", "execution", "risk", "broker")
@@ -135,6 +137,7 @@ class _Assembly:
         risk = self._one("risk", "gates", use="limits")
         broker = self._one("broker", "brokers")
         sinks = self._sinks()
+        training = read_training(root, reader, models, self._models_of) if self._said("training") else None
         if session is None or feed is None or optimizer is None or risk is None or broker is None:
             return None
         used = self._used_features(features, models)
@@ -152,6 +155,7 @@ class _Assembly:
             risk=risk,
             broker=broker,
             sinks=tuple(sinks),
+            training=training,
             compat=self._compat,
             folder=self._folder,
         )
@@ -223,6 +227,11 @@ class _Assembly:
         ]
         made = [self._model(path, entries, [*names, *declared]) for path, entries in self._list("models", "models")]
         return [spec for spec in made if spec is not None]
+
+    def _models_of(self, root: Entries, reader: Reader) -> list[ModelSpec]:
+        """The models of a tree that differs from this file in options of theirs."""
+        there = _Assembly(root, reader, self._folder, self._compat)
+        return there._models(there._features())
 
     def _list_quietly(self, key: str) -> list[tuple[str, Any]]:
         node = self._root.values.get(key)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from components.features.column import Column
+from components.models.networks.network import Network
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
@@ -32,6 +33,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Column, "columns", "expression", ""),
     (Reweighter, "reweighters", "", ""),
     (Trainable, "learners", "", ""),
+    (Network, "networks", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

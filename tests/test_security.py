@@ -129,9 +129,13 @@ def test_what_is_only_near_it_passes(source: str) -> None:
     assert unsafe(source) == []
 
 
+# Workers are this interpreter with a module of ours, started without a shell, and are told data only.
+STARTED = {("adapters/scaleout/pool.py", "runs a program: subprocess.Popen")}
+
+
 def test_no_module_of_ours_builds_code_or_objects_out_of_bytes() -> None:
     found = {(path.relative_to(ROOT).as_posix(), said) for path in SOURCES for said in unsafe(path.read_text())}
-    assert found == {(path, CACHED) for path in KERNELS}
+    assert found == {(path, CACHED) for path in KERNELS} | STARTED
 
 
 def test_nothing_that_a_session_writes_is_a_pickle(tmp_path: Path) -> None:
@@ -272,6 +276,11 @@ def test_to_import_every_module_no_network_is_used(tmp_path: Path) -> None:
         [
             *("replay", str(ROOT / "configs" / "scores.yaml"), "--set", "session.end=2021-01-29"),
             *("--out", "out", "--quiet"),
+        ],
+        [
+            *("train", str(ROOT / "configs" / "demo.yaml"), "--quiet", "--set", "models[0].num_boost_round=3"),
+            *("--set", "feed.symbols=8", "--set", "training.split={use: fixed, until: 2020-12-31}"),
+            *("--set", "training.executor=pool", "--store", "store"),
         ],
     ],
     ids=lambda arguments: arguments[0],

@@ -61,7 +61,7 @@ class History:
         return row
 
     def features(self, count: int) -> NDArray[np.float32]:
-        """Those of the first `count` kept slices, (count, N, F), as the last thing asked of it."""
+        """Those of the first `count` kept slices, (count, N, F). What is kept from then on begins anew."""
         kept, self._kept = self._kept, np.empty((0, 0, 0), np.float32)
         kept.resize((count, *kept.shape[1:]), refcheck=False)
         self._count = 0

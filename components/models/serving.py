@@ -60,8 +60,9 @@ class Serving:
     `on_features`, with what they froze in training. So `predict` over history equals the answers in the wiring, bit for
     bit.
 
-    `steps` is how many slices a row looks at; until that many were seen there is no opinion. Memory: one artefact, and
-    with several steps two windows of (steps, N, F) float32.
+    `steps` is how many slices a row looks at; a name has no opinion until that many were seen since it was there. A row
+    that is missing altogether (all NaN) stays so behind processors, which know one slice and cannot fill it from more.
+    Memory: one artefact, and with several steps two windows of (steps, N, F) float32.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Serving:
         self._bundle: Bundle | None = None
         self._answer: Answer | None = None
         self._window: deque[tuple[NDArray[Any], NDArray[Any]]] = deque(maxlen=steps)  # as given, and as processed
+        self._seen = np.zeros(len(universe), np.int64)  # slices since each name was there, at most steps
 
     @property
     def hash(self) -> str:
@@ -121,7 +123,7 @@ class Serving:
         for processor in self._processors:
             frozen.append({name: np.asarray(array) for name, array in processor.fit(value[rows]).items()})
             value = np.stack([_applied(processor, each, frozen[-1]) for each in value])
-        return value, tuple(frozen)
+        return self._still_missing(dataset.features, value), tuple(frozen)
 
     def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = ()) -> Artefact:
         """The artefact of a training, with rows of the dataset to check it by."""
@@ -267,6 +269,7 @@ class Serving:
     def on_features(self, features: Features) -> Signal:
         """The signal of one slice."""
         raw = features.value.astype(np.float32)
+        self._seen = np.minimum(self._seen + 1, self._steps)
         if self._answer is None:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
@@ -274,7 +277,7 @@ class Serving:
         self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
         if len(self._window) < self._steps:
             return self.signal(features, np.full(len(raw), np.nan))
-        known = enough(np.stack([each for each, _ in self._window]))
+        known = enough(np.stack([each for each, _ in self._window])) & (self._seen == self._steps)
         return self.signal(features, self._answered(self._answer, [each for _, each in self._window], known))
 
     def signal(self, features: Features, value: Vector) -> Signal:
@@ -290,8 +293,15 @@ class Serving:
 
     def applied(self, value: NDArray[Any], frozen: Frozen) -> NDArray[Any]:
         """Slices (S, N, F) through all processors, one slice at a time."""
+        raw = value
         for processor, statistics in zip(self._processors, frozen, strict=True):
             value = np.stack([_applied(processor, each, statistics) for each in value])
+        return self._still_missing(raw, value)
+
+    def _still_missing(self, raw: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
+        """The processed values, but for rows of several slices those that were missing altogether are so again."""
+        if self._steps > 1 and self._processors:
+            value[np.isnan(raw).all(axis=-1)] = np.nan
         return value
 
     def _answered(self, answer: Answer, window: Any, known: Mask) -> Vector:
@@ -316,6 +326,7 @@ class Serving:
             files=None if self._artefact is None else self._artefact.files,
             symbols=self._symbols,
             window=[] if self._steps == 1 else [raw for raw, _ in self._window],
+            seen=self._seen,
         )
 
     def load(self, state: bytes) -> None:
@@ -329,6 +340,7 @@ class Serving:
             self.take(artefact_of(fields["files"]))
         before = fields["symbols"]
         self._refill([placed(raw.T, before, self._symbols, np.nan).T for raw in fields["window"]])
+        self._seen = placed(fields["seen"], before, self._symbols, 0)
 
     def _refill(self, raws: list[NDArray[Any]]) -> None:
         """The window of these slices, processed by the artefact in use."""

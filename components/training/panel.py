@@ -1,16 +1,21 @@
 """History walked through the very feature set that answers live, with labels that were knowable in time."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from components.features.adjusting import price_factor
 from components.features.batch import History
 from engine.errors import DataError
-from engine.events import ActionKind, Actions, Bars, Event, Vector
+from engine.events import ActionKind, Actions, Bars, Event, Matrix, Stamps, Vector
 from engine.protocols import Dataset, FeatureSet
+
+NEVER = 2**63 - 1  # when a label is known that looks beyond the end of the history
+_CHUNK = 64  # slices whose features are in memory at once
 
 
 def walk(
@@ -58,6 +63,79 @@ def walk(
             rows.adjust(event)
         features.on_other(event)
     return rows.dataset(feature_set, features, until_ns, symbols)
+
+
+class Labels(msgspec.Struct, frozen=True, eq=False):
+    """What became of each of T slices over one horizon, and between which instants that was decided."""
+
+    value: Matrix  # (T, N), NaN = unknown
+    since: Stamps  # (T,) NEVER where it was not known by the end of the history
+    until: Stamps  # (T,)
+
+
+class Walked(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A history without its features, which were handed out slice by slice."""
+
+    names: tuple[str, ...]  # (F,)
+    schema: str
+    interval_ns: int
+    ts: Stamps  # (T,)
+    labels: dict[int, Labels]  # by horizon in slices
+
+
+def walk_all(
+    feed_events: Iterator[Event],
+    feature_set: FeatureSet,
+    horizons: Sequence[int],
+    write: Callable[[int, NDArray[Any]], None],
+    since_ns: int = 0,
+) -> Walked:
+    """Hands `write` each slice's ts and features, float32 (N, F), and returns the labels of several horizons: of every
+    slice, NaN for the last ones, whose label is not known yet. The same numbers as `walk`; slices before `since_ns`
+    warm the features up only.
+
+    Memory: T N float64 for each horizon.
+    """
+    if not horizons or min(horizons) < 1:
+        raise ValueError(f"horizons must be slices of at least 1, got {list(horizons)}")
+    rows, features = {horizon: _Rows(horizon) for horizon in horizons}, History(feature_set)
+    stamps: list[int] = []
+    waiting: list[int] = []  # the stamps of features that are not handed out yet
+    interval_ns = n = 0
+    for event in feed_events:
+        if isinstance(event, Bars):
+            interval_ns, n = interval_ns or event.interval_ns, len(event.close)
+            kept = event.ts >= since_ns
+            features.on_bars(event, kept)
+            for each in rows.values():
+                each.settle(event)
+                if kept:
+                    each.begin(event.ts)
+            if kept:
+                stamps.append(event.ts)
+                waiting.append(event.ts)
+            if len(waiting) == _CHUNK:
+                _hand_out(waiting, features, write)
+            continue
+        if isinstance(event, Actions):
+            for each in rows.values():
+                each.adjust(event)
+        features.on_other(event)
+    _hand_out(waiting, features, write)
+    return Walked(
+        names=feature_set.names,
+        schema=feature_set.schema,
+        interval_ns=interval_ns,
+        ts=np.array(stamps, np.int64),
+        labels={horizon: each.labels(len(stamps), n) for horizon, each in rows.items()},
+    )
+
+
+def _hand_out(waiting: list[int], features: History, write: Callable[[int, NDArray[Any]], None]) -> None:
+    """The features kept so far, one slice after the other; then there are none."""
+    for ts, value in zip(waiting, features.features(len(waiting)) if waiting else (), strict=True):
+        write(ts, value)
+    waiting.clear()
 
 
 class _Row(msgspec.Struct, eq=False):
@@ -116,6 +194,13 @@ class _Rows:
                 s = actions.symbol[gone]
                 ended[s] = actions.amount[gone] / row.entry[s] - 1.0
                 row.ended = ended
+
+    def labels(self, slices: int, n: int) -> Labels:
+        """Of all slices that began, in order; those that still wait have none."""
+        value, since, until = np.full((slices, n), np.nan), np.full(slices, NEVER), np.full(slices, NEVER)
+        for t, (row, label, to) in enumerate(self._done):
+            value[t], since[t], until[t] = label, row.entered, to
+        return Labels(value, since, until)
 
     def dataset(self, feature_set: FeatureSet, features: History, until_ns: int, symbols: tuple[str, ...]) -> Dataset:
         # Rows get their labels in the order in which they began, so those that are done are the first ones.

@@ -1,5 +1,6 @@
 """Which slices a training learns from, stops by and is judged by: windows as data, planned from instants alone."""
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -8,6 +9,8 @@ import numpy as np
 from engine.errors import DataError
 from engine.events import DAY_NS, Mask, Stamps
 from engine.learning import Span, Task
+
+_LENGTH = re.compile(r"([0-9]+) ?(d|w|y|slices?|sessions?)?")
 
 
 class Length(msgspec.Struct, frozen=True):
@@ -37,16 +40,17 @@ class Length(msgspec.Struct, frozen=True):
 
 
 def length_of(text: str) -> Length:
-    """A length as it is written: a number of slices, or calendar days or weeks.
+    """A length as it is written: a number of slices, or of calendar days, weeks or years.
 
-    >>> length_of("60"), length_of("2w")
-    (Length(slices=60, ns=0), Length(slices=0, ns=1209600000000000))
+    >>> length_of("60"), length_of("20 sessions"), length_of("2w") == length_of("14d"), length_of("4y").ns // DAY_NS
+    (Length(slices=60, ns=0), Length(slices=20, ns=0), True, 1461)
     """
-    unit = {"d": DAY_NS, "w": 7 * DAY_NS}.get(text[-1:])
-    number = text if unit is None else text[:-1]
-    if not number.isascii() or not number.isdigit():
+    found = _LENGTH.fullmatch(text)
+    if found is None:
         raise ValueError(f"a length is a number of slices such as 60, or of days such as 90d, got {text!r}")
-    return Length(slices=int(number)) if unit is None else Length(ns=int(number) * unit)
+    number, unit = int(found[1]), found[2] or ""
+    quarters = {"d": 4, "w": 28, "y": 1461}.get(unit)  # of a day: a year has 365 1/4
+    return Length(slices=number) if quarters is None else Length(ns=number * quarters * DAY_NS // 4)
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from components.models.ema_cross import EmaCross
 from components.models.gbdt import Gbdt
 from components.models.linear import Linear
 from components.models.momentum import Momentum
+from components.models.networks.gru import Gru
+from components.models.neural import Neural
 from components.models.scores import Scores
 from components.training.panel import walk
 from engine.events import Bars, Signal
@@ -74,6 +76,11 @@ def trained(make: Make) -> Make:
     return with_artefact
 
 
+def neural(u: Universe) -> Neural:
+    net = Gru(hidden=4, layers=1)
+    return Neural(universe=u, name="m", rng=np.random.default_rng(0), net=net, steps=4, epochs=2)
+
+
 def scores(u: Universe, **options: Any) -> Scores:
     rng = np.random.default_rng(1)
     slices = rng.integers(0, SLICES, 90)
@@ -93,6 +100,8 @@ def scores(u: Universe, **options: Any) -> Scores:
 CASES: dict[str, Make] = {
     "lightgbm": trained(gbdt),
     "lightgbm_untrained": gbdt,
+    "network": trained(neural),
+    "network_untrained": neural,
     "lambdarank": trained(ranking),
     "double_ensemble": trained(double),
     "linear": trained(linear),

@@ -64,7 +64,7 @@ def steps(text: str) -> list[tuple[str, str]]:
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-@pytest.mark.parametrize("page", ["artefacts.md", "cli.md", "lookahead.md", "verify.md", "why.md"])
+@pytest.mark.parametrize("page", ["artefacts.md", "cli.md", "lookahead.md", "training.md", "verify.md", "why.md"])
 def test_transcripts_of_the_documents_are_what_happens(page: str, tmp_path: Path) -> None:
     """From top to bottom: files that begin with their name are written, commands are typed."""
     if page != "lookahead.md":

@@ -71,6 +71,26 @@ def learned(folder: Path) -> dict[str, Any]:
     )
 
 
+def neural(folder: Path) -> dict[str, Any]:
+    """Every network, tiny and hardly trained."""
+    nets: dict[str, dict[str, Any]] = {
+        "alstm": {"hidden": 4, "layers": 1},
+        "gru": {"hidden": 4, "layers": 1},
+        "lstm": {"hidden": 4, "layers": 1},
+        "mlp": {"hidden": [4]},
+        "transformer": {"hidden": 4, "layers": 1},
+        "tcn": {"hidden": 4, "layers": 2},
+    }
+    learning = {"features": "rolling", "steps": 3, "epochs": 1, "train": {"until": "2018-06-29"}}
+    models = [{"name": name, "use": "network", "net": {"use": name} | net} | learning for name, net in nets.items()]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2018-07-02"},
+        features=[{"use": "rolling", "windows": [5]}],
+        models=models,
+        strategy=[{"name": f"s_{name}", "use": "sign", "signal": name} for name in nets],
+    )
+
+
 def featured(folder: Path) -> dict[str, Any]:
     """Each other feature set with a small model that reads it behind processors."""
     sets: list[dict[str, Any]] = [
@@ -182,7 +202,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    *(learned, featured, blended, ruled, longer),
+    *(learned, neural, featured, blended, ruled, longer),
     *(of_parquet, of_csv, of_qlib),
 )
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.

@@ -7,7 +7,7 @@ import pytest
 
 from components.features.alpha360 import Alpha360
 from components.features.rolling import Rolling
-from components.training.panel import walk
+from components.training.panel import NEVER, walk, walk_all
 from engine.errors import DataError
 from engine.events import DAY_NS, ActionKind, Bars, Features, Timer, Watermark
 from engine.universe import universe_of
@@ -191,3 +191,23 @@ def test_the_horizon_is_that_of_the_labels_times_the_interval_of_the_bars():
 def test_a_horizon_below_one_is_refused():
     with pytest.raises(ValueError, match="at least 1 slice"):
         labels(simple([1, 2, 3]), horizon=0)
+
+
+def test_walking_once_gives_the_labels_of_every_horizon_that_walking_for_each_gives() -> None:
+    events = market(N, 150, seed=3)
+    events = [*events[:20], action(19, ActionKind.SPLIT, 2, ratio=2.0), *events[20:]]
+    seen: list[tuple[int, np.ndarray]] = []
+    walked = walk_all(iter(events), rolling(), (1, 5), lambda ts, value: seen.append((ts, value)), day(3))
+    assert walked.ts.tolist() == [ts for ts, _ in seen] == [day(k) for k in range(3, 150)]
+    for horizon in (1, 5):
+        apart = walk(iter(events), rolling(), horizon, EVER, day(3))
+        known = len(apart.ts)
+        assert known == 147 - horizon - 1
+        labels = walked.labels[horizon]
+        np.testing.assert_array_equal(labels.value[:known], apart.label)
+        assert np.isnan(labels.value[known:]).all()
+        np.testing.assert_array_equal(labels.until, [*apart.label_to, *[NEVER] * (horizon + 1)])
+        np.testing.assert_array_equal(labels.since, [*apart.label_from, *[NEVER] * (horizon + 1)])
+        np.testing.assert_array_equal(np.stack([value for _, value in seen])[:known], apart.features)
+    with pytest.raises(ValueError, match="horizons must be"):
+        walk_all(iter(events), rolling(), (0,), lambda ts, value: None)
