@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from components.models.artefact import artefact_of
+from engine.clock import SystemClock
 from engine.errors import ComponentError, ConfigError
-from engine.events import DAY_NS, EVENT_TYPES, Bars, Book, Features, Note, Refusals, Signal
+from engine.events import DAY_NS, EVENT_TYPES, Bars, Book, Features, Matrix, Note, Refusals, Signal
 from engine.protocols import Artefact, Dataset, Table
 from engine.secret import Secret
 from engine.state import pack
 from engine.universe import Universe
-from samewire import run
+from samewire import load_run, run
 from samewire.hiding import Hider
 from samewire.secret_guard import Guard
+from samewire.training import train
 from tests.samewire.test_secrets import FIRST, MARK, guarded, project
 
 __all__ = ["project"]  # the fixture
@@ -67,6 +69,9 @@ class Learns:
 
     def fit(self, dataset: Dataset, /) -> Artefact:
         return artefact_of({"model.json": b"{}", "login.txt": f"as {self._password.reveal()}".encode()})
+
+    def predict(self, dataset: Dataset, /) -> Matrix:
+        return np.zeros(dataset.label.shape)
 
     def swap(self, artefact: Artefact, /) -> None: ...
 
@@ -141,6 +146,25 @@ def test_a_secret_in_what_a_model_learned_ends_the_run(project: Path) -> None:
     with pytest.raises(ConfigError, match=r"learns: login.txt of what it learned holds a secret"):
         run(said, out=project / "out")
     assert list(project.rglob("login.txt")) == []
+
+
+def test_a_secret_in_what_a_planned_training_learned_is_kept_nowhere(project: Path) -> None:
+    model = {"use": "tests.samewire.test_secret_guard:Learns", "name": "learns", "features": "rolling"}
+    section = {"split": {"use": "walk_forward", "every": 20, "window": 40}, "store": str(project / "store")}
+    said = guarded() | {
+        "feed": {"use": "tests.samewire.own:Walk", "symbols": 5, "slices": 100},
+        "features": [{"name": "rolling", "use": "rolling", "windows": [2]}],
+        "models": [model | {"password": "${env:GUARDED_PASSWORD}"}],
+        "training": section,
+    }
+    done = train(load_run(said), clock=SystemClock())
+    assert len(done.tasks) > 1
+    for task in done.tasks:
+        assert "learns: login.txt of what it learned holds a secret" in task.error
+        assert FIRST not in task.error
+    kept = [path for path in (project / "store").rglob("*") if path.is_file()]
+    assert kept
+    assert [path.name for path in kept if MARK in path.read_bytes()] == []
 
 
 def test_a_secret_that_is_a_key_of_the_run_file_is_refused(project: Path) -> None:
