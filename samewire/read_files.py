@@ -20,17 +20,19 @@ def files_of(run: RunFile, tables: Iterable[Table]) -> dict[str, str]:
     """SHA-256 of each file or folder that an option names, by its path as seen from the folder of the run file.
 
     Options typed Path, and texts that end like the name of a file of numbers, where there is such a file. Feeds of ours
-    and tables have hashes of their own, sinks write; secrets are never hashed.
+    and tables have hashes of their own, sinks write, and so does what of ours names a folder: a place to keep work in.
+    Secrets are never hashed.
     """
     own = tables_of(run, tables)
     found: dict[str, str] = {}
     for _, component in named(run):
-        if component.group == "feeds" and ":" not in component.use:
+        ours = ":" not in component.use
+        if component.group == "feeds" and ours:
             continue
         for value in component.options.values():
             for path in _paths(value, run.folder):
                 text = relative_text(path, run.folder)
-                if text not in own and text not in found and path.exists():
+                if text not in own and text not in found and (path.is_file() or (path.is_dir() and not ours)):
                     found[text] = _hash(path)
     return found
 

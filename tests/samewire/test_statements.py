@@ -100,6 +100,21 @@ def test_every_path_among_the_options_is_looked_at(tmp_path: Path, monkeypatch: 
     assert {name for name in after if after[name] != before[name]} == {"folder"}
 
 
+def test_a_folder_that_a_model_of_ours_keeps_work_in_has_no_hash(tmp_path: Path) -> None:
+    (tmp_path / "bins").mkdir()
+    (tmp_path / "bins" / "rows").write_text("[1]")
+    rolling = {"name": "rolling", "use": "rolling", "windows": [5]}
+    learns = {
+        "use": "lightgbm",
+        "features": "rolling",
+        "bins": str(tmp_path / "bins"),
+        "train": {"until": "2018-01-31"},
+    }
+    loaded = load_run(SPEC | {"features": [rolling], "models": [learns]})
+    assert str(loaded.models[0].component.options["bins"]) == str(tmp_path / "bins")
+    assert files_of(loaded, ()) == {}
+
+
 # ---- the manifest ----------------------------------------------------------------------------------------------------
 
 
