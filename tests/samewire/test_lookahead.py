@@ -34,6 +34,7 @@ SHORTER["sp500_lightgbm"] = [
     *_AGAIN,
     *(f"models[0].{said}" for said in ("num_boost_round=5", "num_leaves=7", "min_data_in_leaf=20")),
 ]
+SHORTER["us_pit_lightgbm"] = SHORTER["sp500_lightgbm"]
 SHORTER["sp500_alstm"] = [
     *_AGAIN,
     *(f"models[0].{said}" for said in ("epochs=1", "steps=4", "net.hidden=4", "net.layers=1", "retrain.every=90")),
