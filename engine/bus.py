@@ -192,7 +192,7 @@ class Bus:
 
     def _advance(self, log: list[Any], origins: list[str], start: int) -> int:
         """Works the log off from `start`. Returns the place of the first event that may wait, or -1 at the end."""
-        table, component, event = self._table, "", log[start]
+        table, component, event, now = self._table, "", log[start], log[0].ts
         try:
             for at, event in enumerate(islice(log, start, None), start):  # sees what it appends
                 routes = table[event.__class__]
@@ -205,7 +205,7 @@ class Bus:
                     for each in out if out.__class__ is tuple else (out,):
                         look = says.get(each.__class__, refuse)
                         if look is not None:
-                            look(component, each)
+                            each = look(component, each, now)
                         log.append(each)
                         origins.append(component)
                     if len(log) > _RUN_MAX:
@@ -242,7 +242,7 @@ class Bus:
             for each in () if out is None else out if isinstance(out, tuple) else (out,):
                 look = self._says.get(component, ANYTHING).get(each.__class__, refuse)
                 if look is not None:
-                    look(component, each)
+                    each = look(component, each, log[0].ts)
                 log.append(each)
                 origins.append(component)
 

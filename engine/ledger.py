@@ -68,7 +68,17 @@ class Ledger:
     def _derive(self) -> None:
         """What follows from positions and rates, worked out only when those change. A book shares these columns."""
         has = self._has
-        for column in (has.cash, has.qty, has.entry, has.best, has.opened, has.realised, has.fees):
+        for column in (
+            has.cash,
+            has.qty,
+            has.mark,
+            has.entry,
+            has.best,
+            has.opened,
+            has.realised,
+            has.fees,
+            has.income,
+        ):
             frozen(column)
         universe, qty = self._universe, has.qty
         self._held = held = qty.nonzero()[0]

@@ -37,7 +37,8 @@ from engine.events import (
 from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
 from engine.protocols import Artefact, Bookkeeping, Stateful
-from engine.saying import Says, says
+from engine.saying import Says, says, signal_look
+from engine.sealing import users_own
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -247,16 +248,21 @@ class Wiring:
     def says(self) -> dict[str, Says]:
         """What each component may say: only the gate approves and commands, only the broker deals."""
         parts = self.parts
+
+        def of(named: Named, *kinds: type[Any]) -> Says:
+            return says(*kinds, own=users_own(named.component))
+
+        models = [Named(part.name, part.model) for part in parts.models]
         return {
             "session": says(),
             "ledger": says(Book, Note),
-            parts.broker.name: says(Charges, Reports, Refusals, Fills, Note),
-            parts.gate.name: says(Approved, Refusals, Control, Note),
-            **{named.name: says(Features, Note) for named in parts.features},
-            **{part.name: says(Signal, Note) for part in parts.models},
-            **{named.name: says(Target, Note) for named in parts.strategies},
-            parts.optimizer.name: says(Target, Orders, Note),  # the barrier says the targets
-            **({} if parts.execution is None else {parts.execution.name: says(Children, Reports, Note)}),
+            parts.broker.name: of(parts.broker, Charges, Reports, Refusals, Fills, Note),
+            parts.gate.name: of(parts.gate, Approved, Refusals, Control, Note),
+            **{named.name: of(named, Features, Note) for named in parts.features},
+            **{named.name: of(named, Signal, Note) for named in models},
+            **{named.name: of(named, Target, Note) for named in parts.strategies},
+            parts.optimizer.name: of(parts.optimizer, Target, Orders, Note),  # the barrier says the targets
+            **({} if (policy := parts.execution) is None else {policy.name: of(policy, Children, Reports, Note)}),
         }
 
     def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
@@ -319,10 +325,11 @@ def _held(part: ModelPart, timers: Timers, n: int) -> Any:
     handler = getattr(part.model, "on_features" if part.schema else "on_bars")
     if part.lag and part.latency_ns:
         raise ConfigError(f"{part.name}: lag and latency are given; say which one its answers are held back by")
+    look = signal_look(users_own(part.model))
     if part.lag:
-        return Lagged(handler, lag=part.lag, name=part.name, n=n)
+        return Lagged(handler, lag=part.lag, name=part.name, n=n, look=look)
     if part.latency_ns:
-        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, n=n, timers=timers)
+        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, n=n, timers=timers, look=look)
     return None
 
 

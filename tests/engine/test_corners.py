@@ -135,7 +135,7 @@ class Wrong(BarLevel):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"late_ns": -1}, "b: .* its signal has ts .*; a model answers each slice with the ts of that slice"),
+        ({"late_ns": -1}, "b: .* its signal has ts .*; what is said has the ts of the input that it follows from"),
         ({"late_ns": 5}, "b: .* its signal has ts"),
         ({"source": "other"}, "b: .* its source is 'other', .* each with its own name as the source"),
         (
@@ -425,7 +425,7 @@ def test_held_signals_are_saved_bounded_and_checked() -> None:
         Lagged(answer, lag=0, name="m", n=1)
     with pytest.raises(ValueError, match="latency must be positive, got 0 ns"):
         Delayed(answer, latency_ns=0, name="m", n=1, timers=Timers())
-    delayed, copy = (Delayed(answer, latency_ns=10**12, name="m", n=1, timers=Timers()) for _ in range(2))
+    delayed, copy = (Delayed(answer, latency_ns=10**12, name="model", n=1, timers=Timers()) for _ in range(2))
     assert delayed.on_timer(Timer(ts=1, name="other", due=1)) is None
     for k in range(4096):
         delayed.on_event(Timer(ts=k, name="x", due=k))  # type: ignore[arg-type]

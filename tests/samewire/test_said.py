@@ -1,0 +1,52 @@
+"""What the components of this package say: arrays that nobody writes into, of the types that the events name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.event_columns import PLANS
+from engine.events import Approved, Book, Event, Fills, Note
+from samewire.prepare import prepare
+from samewire.schema import load_run
+from tests.golden.sessions import CONFIGS, SESSIONS
+from tests.samewire.test_every_component import ruled
+from tests.samewire.test_risk import RUN
+
+TIGHT = {"max_weight": 0.2, "max_drawdown": 0.01, "on_drawdown": "flatten", "max_orders_per_minute": 3}
+RISKY = RUN | {"risk": TIGHT, "session": RUN["session"] | {"end": "2020-04-01"}}
+
+
+class Looks:
+    """Every array that can be written into, every column of another type, every event of another instant."""
+
+    def __init__(self) -> None:
+        self.kinds: set[type[Any]] = set()
+        self.wrong: set[tuple[str, str, str]] = set()
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        for origin, event in zip(origins, events, strict=True):
+            plan = PLANS[event.__class__]
+            self.kinds.add(event.__class__)
+            if event.ts != events[0].ts:
+                self.wrong.add((origin, plan.name, f"ts of {events[0].__class__.__name__}"))
+            for place, array in enumerate(plan.arrays(event)):
+                name = plan.columns[place] if place < len(plan.columns) else plan.tail
+                if array.flags.writeable and array.size:
+                    self.wrong.add((origin, plan.name, name))
+                if place < len(plan.columns) and array.dtype != plan.dtypes[place]:
+                    self.wrong.add((origin, plan.name, f"{name} {array.dtype}"))
+
+
+@pytest.mark.parametrize("name", ["topk", "ema_cross", "demo", "ruled", "risky"])
+async def test_every_event_is_read_only_of_its_instant_and_of_its_types(name: str, tmp_path: Path) -> None:
+    if name in SESSIONS:
+        config, overrides = SESSIONS[name]
+        run = load_run(CONFIGS / config, overrides=overrides)
+    else:
+        run = load_run(ruled(tmp_path) if name == "ruled" else RISKY)
+    looks = Looks()
+    await prepare(run, recorders=(looks,)).run()
+    assert looks.wrong == set()
+    assert looks.kinds >= {Approved, Book, Fills} | ({Note} if name in ("ruled", "demo") else set())
