@@ -237,12 +237,19 @@ class Wiring:
             Route(Book, optimizer, barrier.on_book, calls=barrier.waits),
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
+            *self._parent_routes(),
             Route(Children, parts.gate.name, parts.gate.component.on_orders),
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
         ]
         said = self.says
         return tuple(msgspec.structs.replace(line, says=said[line.component]) for line in lines)
+
+    def _parent_routes(self) -> tuple[Route, ...]:
+        """A gate that asks for them hears of the orders that an execution policy works on."""
+        gate = self.parts.gate
+        told = getattr(gate.component, "on_parents", None)
+        return () if told is None or self.parts.execution is None else (Route(Orders, gate.name, told),)
 
     @property
     def says(self) -> dict[str, Says]:
