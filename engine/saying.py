@@ -63,26 +63,10 @@ def freeze(event: Any) -> None:
 
 
 def _kept(component: str, event: Any, now: int) -> Any:
-    freeze(event)
+    """Of ours alone, whose arrays are no views of what they write into."""
+    for array in PLANS[event.__class__].arrays(event):
+        array.setflags(False)  # by position, and not through `flags`: it is done for every array
     return event
-
-
-def _dealt(component: str, fills: Fills, now: int) -> Fills:
-    if len(fills.symbol):
-        freeze(fills)
-    return fills
-
-
-def _passed(component: str, approved: Approved, now: int) -> Approved:
-    if approved.action.flags.writeable:  # else these are the columns of Orders, which are read-only, one and all
-        freeze(approved)
-    return approved
-
-
-def _shown(component: str, book: Book, now: int) -> Book:
-    if book.open_orders.ids.size:  # the ledger makes all else read-only when it changes
-        freeze(book)
-    return book
 
 
 def _sealed(component: str, event: Any, now: int) -> Any:
@@ -112,10 +96,11 @@ def _own_sealed(component: str, signal: Signal, now: int) -> Signal:
     return msgspec.structs.replace(signal, value=copied(value))
 
 
-_SPARED: MappingProxyType[type[Any], Look] = MappingProxyType(
-    {Signal: _own, Fills: _dealt, Approved: _passed, Book: _shown}
+# Those who are spared make their arrays read-only themselves, where not even a look costs nothing.
+_SPARED = (Approved, Fills, Reports, Book)
+_LOOKS: MappingProxyType[type[Any], Look | None] = MappingProxyType(
+    dict.fromkeys(EVENT_TYPES, _kept) | dict.fromkeys(_SPARED) | {Signal: _own}
 )
-_LOOKS: MappingProxyType[type[Any], Look] = MappingProxyType(dict.fromkeys(EVENT_TYPES, _kept) | dict(_SPARED))
 _SEALS: MappingProxyType[type[Any], Look] = MappingProxyType(
     dict.fromkeys(EVENT_TYPES, _sealed) | {Signal: _own_sealed}
 )
@@ -125,7 +110,7 @@ ANYTHING: Says = MappingProxyType(dict.fromkeys(EVENT_TYPES))
 
 def says(*kinds: type[Any], own: bool = False) -> Says:
     """Of a component that may say events of these types and no others; `own` where its class is the user's."""
-    looks = _SEALS if own else _LOOKS
+    looks: Mapping[type[Any], Look | None] = _SEALS if own else _LOOKS
     return MappingProxyType({kind: looks[kind] for kind in kinds})
 
 

@@ -34,9 +34,8 @@ class Caution:
 def cautions(run: RunFile) -> tuple[Caution, ...]:
     """All warnings of a checked run file. None of them keeps it from being run."""
     found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
-    found += (_gate(run),)
     others = (*_untrained(run), *_unheard(run))
-    return (*(caution for caution in found if caution is not None), *others)
+    return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others)
 
 
 def _untrained(run: RunFile) -> list[Caution]:

@@ -15,9 +15,15 @@ _REPLACE = int(LegAction.REPLACE)
 
 
 def approved(o: Legs, rows: Any = None) -> Approved:
-    """The legs of these rows; all legs, sharing the arrays of the orders, where none are named."""
+    """The legs of these rows; all legs, sharing the arrays of the orders, where none are named.
+
+    Nobody writes into either: those of orders are read-only when they come here.
+    """
     if rows is not None:
-        return Approved(ts=o.ts, **{name: getattr(o, name)[rows] for name in LEGS})
+        picked = {name: getattr(o, name)[rows] for name in LEGS}
+        for column in picked.values():
+            column.setflags(write=False)
+        return Approved(ts=o.ts, **picked)
     return Approved(  # spelled out, for every batch comes by: a dict of columns would cost several times as much
         ts=o.ts,
         action=o.action,
