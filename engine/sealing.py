@@ -44,10 +44,8 @@ def check_ts(component: str, event: Any, now: int) -> None:
     """Raises ComponentError for an event of another instant than the input that it follows from."""
     if event.ts.__class__ is not int or event.ts != now:
         kind = event.__class__.__name__
-        cause = (
-            f"its {kind.lower()} has ts {event.ts!r}; what is said has the ts of the input that it follows from, {now}"
-        )
-        raise ComponentError(component, kind, now, cause)
+        rule = "what is said has the ts of the input that it follows from"
+        raise ComponentError(component, kind, now, f"it said {kind} with ts {event.ts!r}; {rule}, {now}")
 
 
 def copied(array: Any) -> Any:

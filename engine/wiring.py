@@ -34,6 +34,7 @@ from engine.events import (
     Target,
     Timer,
 )
+from engine.granted import Granted
 from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
 from engine.protocols import Artefact, Bookkeeping, Stateful
@@ -96,6 +97,7 @@ class Wiring:
         self.timers = Timers()
         keeping = getattr(parts.broker.component, "bookkeeping", Bookkeeping())
         self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping, gate=parts.gate.name)
+        self.granted = Granted(parts.broker.name) if users_own(parts.broker.component) else None
         self._artefacts = artefacts or {}
         finest = parts.interval_ns
         self._check()
@@ -215,7 +217,7 @@ class Wiring:
         parts, barrier = self.parts, self.barrier
         orders = parts.execution or parts.gate
         optimizer = parts.optimizer.name
-        lines: list[Route] = [Route(Control, "session", self._swap)]
+        lines: list[Route] = [Route(Control, "session", self._swap), *self._granted_routes()]
         for kind, method in _HANDLERS:
             lines += [route for named in self._named() for route in self._inputs(kind, method, named)]
             if kind is Bars:
@@ -244,6 +246,18 @@ class Wiring:
         ]
         said = self.says
         return tuple(msgspec.structs.replace(line, says=said[line.component]) for line in lines)
+
+    def _granted_routes(self) -> tuple[Route, ...]:
+        """A broker of the user's own is held to what was approved before its fills are booked."""
+        granted, name = self.granted, self.parts.broker.name
+        if granted is None:
+            return ()
+        takes: tuple[tuple[type[Any], Any], ...] = (
+            (Approved, granted.on_approved),
+            (Fills, granted.on_fills),
+            (Actions, granted.on_actions),
+        )
+        return tuple(Route(kind, name, handler) for kind, handler in takes)
 
     def _parent_routes(self) -> tuple[Route, ...]:
         """A gate that asks for them hears of the orders that an execution policy works on."""
@@ -322,7 +336,7 @@ class Wiring:
             part.load(states[name])
 
     def _stateful(self) -> list[tuple[str, Stateful]]:
-        own = [("timers", self.timers), ("barrier", self.barrier)]
+        own: list[tuple[str, Any]] = [("timers", self.timers), ("barrier", self.barrier), ("granted", self.granted)]
         held = [(f"held:{name}", held) for name, held in self.held.items() if held is not None]
         components = [(named.name, named.component) for named in self._named()]
         return [(name, part) for name, part in (*own, *held, *components) if isinstance(part, Stateful)]

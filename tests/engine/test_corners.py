@@ -137,8 +137,8 @@ class Wrong(BarLevel):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"late_ns": -1}, "b: .* its signal has ts .*; what is said has the ts of the input that it follows from"),
-        ({"late_ns": 5}, "b: .* its signal has ts"),
+        ({"late_ns": -1}, "b: .* it said Signal with ts .*; what is said has the ts of the input that it follows from"),
+        ({"late_ns": 5}, "b: .* it said Signal with ts"),
         ({"source": "other"}, "b: .* its source is 'other', .* each with its own name as the source"),
         (
             {"silent": True},

@@ -157,7 +157,9 @@ class Stamped(Orderer):
 
 async def test_an_order_of_another_instant_ends_the_session_with_who_said_it() -> None:
     made = parts(optimizer=Named("optimizer", Stamped()), gate=limited(max_orders_per_minute=1))
-    with pytest.raises(ComponentError, match=rf"optimizer: .* its orders has ts {day(0) + LATER_NS}; what is said has"):
+    with pytest.raises(
+        ComponentError, match=rf"optimizer: .* it said Orders with ts {day(0) + LATER_NS}; what is said has"
+    ):
         await ran(Wiring(made), two_slices())
 
 
@@ -168,7 +170,7 @@ async def test_so_does_a_stale_target_of_a_strategy(shift: int) -> None:
             answer = super().on_signals(signals, book)
             return msgspec.structs.replace(answer, ts=book.ts + shift)
 
-    with pytest.raises(ComponentError, match="strategy: failed on Target .* its target has ts"):
+    with pytest.raises(ComponentError, match="strategy: failed on Target .* it said Target with ts"):
         await ran(Wiring(parts(strategies=(Named("strategy", Shifted("strategy")),))), two_slices())
 
 
@@ -177,7 +179,7 @@ async def test_so_do_the_fills_of_a_broker() -> None:
         def on_bars(self, slice_: Bars, /) -> Any:
             return tuple(msgspec.structs.replace(e, ts=e.ts - 1) for e in super().on_bars(slice_))
 
-    with pytest.raises(ComponentError, match="broker: failed on Fills .* its fills has ts"):
+    with pytest.raises(ComponentError, match="broker: failed on Fills .* it said Fills with ts"):
         await ran(Wiring(parts(broker=Named("broker", Late()))), two_slices())
 
 
@@ -262,7 +264,7 @@ def test_a_refusal_has_a_rule_for_each_leg_and_a_note_may_have_no_symbols() -> N
 
 def test_a_ts_is_a_plain_number() -> None:
     for ts in (5.0, np.int64(5), True):
-        with pytest.raises(ComponentError, match="its target has ts"):
+        with pytest.raises(ComponentError, match="it said Target with ts"):
             sealed("s", target(ts, [1.0]), 1 if ts is True else 5)  # type: ignore[arg-type]
 
 
