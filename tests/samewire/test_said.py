@@ -1,17 +1,20 @@
 """What the components of this package say: arrays that nobody writes into, of the types that the events name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from engine.errors import ComponentError
 from engine.event_columns import PLANS
-from engine.events import Approved, Book, Event, Fills, Note
+from engine.events import Approved, Bars, Book, Event, Fills, Note, Signal
 from samewire.prepare import prepare
 from samewire.schema import load_run
 from tests.golden.sessions import CONFIGS, SESSIONS
+from tests.samewire.own import Walk
 from tests.samewire.test_every_component import ruled
 from tests.samewire.test_risk import RUN
 
@@ -43,6 +46,37 @@ class Looks:
                     self.wrong.add((origin, plan.name, name))
                 if place < len(plan.columns) and array.dtype != plan.dtypes[place]:
                     self.wrong.add((origin, plan.name, f"{name} {array.dtype}"))
+
+
+class Loose(Walk):
+    """A feed whose arrays can be written into."""
+
+    def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
+        for event in super().events(start, end):
+            assert isinstance(event, Bars)
+            yield msgspec.structs.replace(event, volume=np.array(event.volume))
+
+
+class Writes:
+    """A model that takes the volumes it is handed for its own memory."""
+
+    lookback = 0
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+
+    def on_bars(self, bars: Bars, /) -> Signal:
+        bars.volume[:] = 0.0
+        return Signal(ts=bars.ts, asof=bars.ts, source=self._name, value=bars.volume, horizon_ns=0)
+
+
+async def test_what_a_feed_of_the_users_own_hands_out_is_read_only_too() -> None:
+    feed = {"use": "tests.samewire.test_said:Loose"}
+    models = [{"name": "w", "use": "tests.samewire.test_said:Writes"}]
+    parts = {"schema": 1, "session": {"name": "w", "cash": 1e6}, "feed": feed, "models": models}
+    run = load_run(RUN | parts)
+    with pytest.raises(ComponentError, match="w: failed on Bars .* read-only"):
+        await prepare(run).run()
 
 
 @pytest.mark.parametrize("name", ["topk", "ema_cross", "demo", "ruled", "risky"])
