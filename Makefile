@@ -12,6 +12,10 @@ export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 UV_VERSION := 0.13.9
 UV := $(PY) -m uv
+# Each file's tests run in one worker, in order; one worker a core, four at most. WORKERS=0 runs all in one process, and
+# `.venv/bin/python -m pytest FILE::TEST` a single test.
+WORKERS ?= auto
+PYTEST := $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
 .PHONY: help demo setup peers fuzz test test-fast lint types imports ci bench docs lock clean doctor-libgomp
@@ -19,6 +23,7 @@ help:
 	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
 	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
 	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
+	@echo "                both: WORKERS=0 for one process; ARGS=--hypothesis-profile=long for more examples a property"
 	@echo "make peers      installs the engines that fills are compared with: their tests skip without them"
 	@echo "make fuzz       installs what benchmarks/fuzz.py needs"
 	@echo "make setup      installs everything else; make lint types imports ci bench docs lock clean"
@@ -33,10 +38,10 @@ peers: .venv/peers.stamp
 fuzz: .venv/fuzz.stamp
 
 test: .venv/dev.stamp doctor-libgomp
-	$(PY) -m pytest
+	$(PYTEST) $(ARGS)
 
 test-fast: .venv/dev.stamp doctor-libgomp
-	$(PY) -m pytest -m "not kafka and not browser and not data and not peers and not slow"
+	$(PYTEST) -m "not kafka and not browser and not data and not peers and not slow" $(ARGS)
 
 lint: .venv/dev.stamp
 	$(PY) -m ruff format --check .

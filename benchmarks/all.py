@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500")
+NAMES = (
+    *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500"),
+    *("features", "gbdt", "alstm", "tracking"),
+)
 
 
 def main() -> int:

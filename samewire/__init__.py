@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from components.features.column import Column as Column
+    from components.features.column import Rows as Rows
     from engine.bus import Bus as Bus
     from engine.calendar import Sessions as Sessions
     from engine.errors import ConfigError as ConfigError
@@ -33,6 +35,7 @@ _HOMES = {
     "samewire.api": ("run", "arun", "open_session"),
     "samewire.result": ("Result",),
     "samewire.schema": ("load_run",),
+    "components.features.column": ("Column", "Rows"),
     "engine.bus": ("Bus", "Calls", "Lost", "Route", "Tap"),
     "engine.calendar": ("Sessions",),
     "engine.errors": ("ComponentError", "ConfigError", "DataError", "SamewireError", "StateError"),

@@ -13,8 +13,9 @@ from engine.protocols import Artefact, Table
 from engine.session import Replay, Session
 from engine.wiring import Wiring
 from samewire.altered import Alteration, Channel, Cut, altered, channels
-from samewire.prepare import Prepared, days, prepare
-from samewire.run_file import RunFile
+from samewire.prepare import Prepared, prepare
+from samewire.run_file import ModelSpec, RunFile, untaught
+from samewire.taught import model_of
 from samewire.warming import latest
 
 AS_IT_IS = Cut()
@@ -38,24 +39,24 @@ class Again:
         self.channels: tuple[Channel, ...] = channels(run, self._close)
         self.artefacts: dict[str, Artefact] = dict(self.first.artefacts)
         self.controls = tuple(event for source in self.first.sources[1:] for event in source.events())
-        self._learned = replace(run, models=tuple(replace(spec, train=None) for spec in run.models))
+        self._learned = untaught(run)
 
     @property
     def ends(self) -> dict[str, int]:
-        """The instant at which the training of each model ends; what it learns from was known earlier."""
-        found = {}
-        for spec in self.run_file.models:
-            end = None if spec.train is None else days(self.first.feed, None, spec.train.until)[1]
-            if end is not None:
-                found[spec.component.name] = end
-        return found
+        """The instant at which the training of each artefact ends; what it learned from was known earlier."""
+        return dict(self.first.ends)
 
     def train(self, names: Iterable[str], cut: Cut, only: str | None = None) -> dict[str, Artefact]:
-        """What these models learn with another future after the cut, by name."""
-        due = set(names)
-        models = tuple(s if s.component.name in due else replace(s, train=None) for s in self.run_file.models)
+        """What these artefacts are with another future after the cut, by name. Of a model that retrains one at most."""
+        due = {model_of(name): name for name in names}
+        models = tuple(
+            replace(spec, turn=self.first.ends[due[spec.component.name]] if spec.retrain else None)
+            if spec.component.name in due
+            else replace(spec, train=None, retrain=None)
+            for spec in self.run_file.models
+        )
         learnt = prepare(self._altered(replace(self.run_file, models=models), cut, only)).artefacts
-        return {name: learnt[name] for name in due}
+        return {name: learnt[_trained(spec)] for spec in models if (name := due.get(spec.component.name))}
 
     def prepared(self, recorders: Sequence[Recorder], cut: Cut = AS_IT_IS, only: str | None = None) -> Prepared:
         """A session that is ready: its models answer with what they learned the first time, from the same slice on."""
@@ -70,6 +71,11 @@ class Again:
         folder = self._scratch / str(self._folders)
         how = Alteration(cut=cut, tables=self._tables, folder=folder, close=self._close, only=only)
         return altered(run, how)
+
+
+def _trained(spec: ModelSpec) -> str:
+    """What the only artefact that was trained is called: the second of its model where the first was read."""
+    return f"{spec.component.name}@2" if spec.artefact is not None else spec.component.name
 
 
 async def warm(prepared: Prepared, needs: Mapping[int, int]) -> None:

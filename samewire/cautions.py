@@ -43,9 +43,9 @@ def _untrained(run: RunFile) -> list[Caution]:
     found = []
     for spec in run.models:
         learns = hasattr(resolve("models", spec.component.use), "fit")
-        if learns and spec.train is None and spec.artefact is None:
+        if learns and spec.train is None and spec.retrain is None and spec.artefact is None:
             name = spec.component.name
-            text = f"model {name!r} learns, but has neither train nor artefact, so it never answers; add one of them"
+            text = f"model {name!r} learns, but has no train, retrain or artefact, so it never answers; add one of them"
             found.append(Caution(spec.component.where, f"models.{name}", text))
         end = run.session.end
         if spec.train is not None and end is not None and spec.train.until >= end:

@@ -15,6 +15,7 @@ COMMANDS = (
     ("demo", "samewire.commands.demo:demo", "A backtest of a generated market: finds the planted signal, or says not."),
     ("check", "samewire.commands.check:check", "All problems of a run file at once."),
     ("replay", "samewire.commands.replay:replay", "A backtest of a run file."),
+    ("train", "samewire.commands.train:train", "Plans, runs and records the trainings of a run file; resumes."),
     ("lookahead", "samewire.commands.lookahead:lookahead", "Names what in a run file knows what is still to come."),
     ("warmup", "samewire.commands.warmup:warmup", "Names what in a run file needs more history than it declares."),
     ("verify", "samewire.commands.verify:verify", "Whether a recorded session would be decided the same again."),
@@ -23,6 +24,15 @@ COMMANDS = (
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),
+)
+
+MODELS = (
+    ("list", "list_", "What every name has at every stage."),
+    ("history", "history", "Everything that was registered and promoted under a name."),
+    ("show", "show", "What an artefact is: where it serves, its files, its card."),
+    ("register", "register", "Keeps a trained model in a registry, as a candidate."),
+    ("promote", "promote", "Puts a registered artefact at a stage."),
+    ("verify", "verify", "Whether a registry is as it was written."),
 )
 
 
@@ -47,6 +57,17 @@ def build_app() -> Any:
     audit = App(name="audit", help="The hash-chained log of controls, configurations and orders.")
     audit.command("samewire.commands.audit:verify", name="verify", help="Whether an audit log is as it was written.")
     app.command(audit)
+    runs = App(name="runs", help="The trainings that a store has recorded.")
+    runs.command("samewire.commands.runs:list_runs", name="list", help="All runs of a store, the latest last.")
+    runs.command(
+        "samewire.commands.runs:show", name="show", help="One run: what was asked, how it went, what came out."
+    )
+    runs.command("samewire.commands.runs:compare", name="compare", help="Two runs side by side, by what differs.")
+    app.command(runs)
+    models = App(name="models", help="Trained models: which serves at which stage, since when and why.")
+    for name, function, text in MODELS:
+        models.command(f"samewire.commands.models:{function}", name=name, help=text)
+    app.command(models)
     return app
 
 

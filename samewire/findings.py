@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SamewireError
+from samewire.artefacts import artefact_at, pinned
 from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
 from samewire.recorded import Recorded
+from samewire.taught import model_of
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 CONFIGURATION, DATA, MODEL, CODE, LIBRARY = "configuration", "data revision", "model file", "code", "library"
@@ -77,13 +79,11 @@ def feed_hashes(recorded: Recorded) -> Mapping[str, str]:
 
 def _of_artefacts(recorded: Recorded) -> Iterator[Finding]:
     """Models that the run file names by their folder; those that it trains are trained again."""
-    from components.models.artefact import read_artefact
-
-    for spec in recorded.run.models:
+    for spec in pinned(recorded.run, recorded.directory).models:
         if spec.artefact is not None:
             name = spec.component.name
             kept = recorded.manifest.get("models", {}).get(name)
-            yield from _changed(MODEL, name, kept, read_artefact(spec.artefact).hash)
+            yield from _changed(MODEL, name, kept, artefact_at(spec.artefact).hash)
 
 
 def _of_hashes(kept: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:
@@ -98,7 +98,8 @@ def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
     artefacts: dict[str, Any] = {}
     found: list[Finding] = []
     kept = recorded.manifest.get("models", {})
-    for name in (spec.component.name for spec in recorded.run.models if spec.component.name in kept):
+    models = {spec.component.name for spec in recorded.run.models}
+    for name in (name for name in kept if model_of(name) in models):
         value = kept[name]
         try:
             artefact = read_artefact(recorded.directory / "models" / name)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from samewire.again import Again, drive
 from samewire.altered import Alteration, Cut, altered
 from samewire.first_moved import Follower, Moved, Trail
 from samewire.prepare import prepare
-from samewire.run_file import RunFile
+from samewire.run_file import RunFile, untaught
 from samewire.schema import dump_run, load_run
 
 # The modules of a user are looked for where this process looks for them, in the same order.
@@ -108,9 +107,8 @@ async def _followed(run: RunFile, asked: Asked, folder: Path) -> Moved | None:
 
 async def _over_another(run: RunFile, asked: Asked, folder: Path) -> None:
     """The session up to the cut, with another future after it. Its models have learned nothing: that comes later."""
-    untaught = replace(run, models=tuple(replace(spec, train=None) for spec in run.models))
     how = Alteration(cut=asked.cut, tables={}, folder=folder, close=asked.close)
-    prepared = prepare(altered(untaught, how))
+    prepared = prepare(altered(untaught(run), how))
     await prepared.warm_up()
     await drive(prepared, lambda event: event.ts <= (asked.cut.ts or 0))
 

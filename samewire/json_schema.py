@@ -8,6 +8,7 @@ from samewire.reading import NAMED, PACED, ModelKeys, PaceKeys
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import SessionSpec
 from samewire.signatures import schema_of
+from samewire.training_spec import EXECUTORS, SPLITS, TrainingSpec
 
 _NULL = {"type": "null"}
 
@@ -32,6 +33,7 @@ def json_schema() -> dict[str, Any]:
         "risk": {"anyOf": [_options("gates", "limits", definitions, False), {"$ref": "#/$defs/gates"}]},
         "broker": True,
         "sinks": {"type": "array", "items": {"$ref": "#/$defs/sinks"}},
+        "training": _training(definitions),
     }
     whole = {"optimizer": {"$ref": "#/$defs/optimizers"}, "broker": {"$ref": "#/$defs/brokers"}}
     return {
@@ -47,6 +49,22 @@ def json_schema() -> dict[str, Any]:
         "else": {"properties": whole, "required": list(whole)},
         "$defs": definitions,
     }
+
+
+def _training(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The section `training`, its parts told apart by `use`."""
+    said = _lifted(TrainingSpec.model_json_schema(), definitions)
+    for key, kinds in (("split", SPLITS), ("executor", EXECUTORS)):
+        choices = [_lifted(kind.model_json_schema(), definitions) for kind in kinds.values()]
+        said["properties"][key] = {"anyOf": [{"enum": list(kinds)}, *choices]}
+    values = {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1}
+    said["properties"]["grid"] = {
+        "type": "object",
+        "description": "options of models, each with the values it is to take",
+        "patternProperties": {"^models\\.": values},
+        "additionalProperties": False,
+    }
+    return {"anyOf": [said, _NULL]}
 
 
 def _group(group: str, definitions: dict[str, Any]) -> dict[str, Any]:

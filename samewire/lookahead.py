@@ -21,6 +21,7 @@ from samewire.altered import Channel, Cut, parts_by_place
 from samewire.first_moved import Fetcher, Follower, Moved, Trail, difference
 from samewire.prepare import Progress
 from samewire.run_file import RunFile
+from samewire.taught import model_of
 
 CUTS, SLICES = 4, 250  # unless told otherwise
 _Tell = Callable[[Progress], None]
@@ -107,11 +108,12 @@ class _Search:
     async def learn(self) -> None:
         """Finds models that learned from what came after their training, or from the session itself."""
         ends, first = self._again.ends, self._again.first
-        for end in sorted(set(ends.values())):
+        for end in sorted({ends[name] for name in _looked_at(ends)}):
+            due = {model_of(name): name for name in ends if ends[name] == end or (ends[name] < end and "@" not in name)}
             for gone in (False, True):
                 self._say(end, 0, 0.0)
                 cut = Cut(ts=end - 1, gone=gone, seed=self._seed)
-                await self._learn_again({name for name in ends if ends[name] <= end}, cut)
+                await self._learn_again(set(due.values()), cut)
         span = getattr(first.feed, "span", None)
         begin = first.start if first.start is not None else span[0] if span else None
         for name, artefact in self._again.artefacts.items():
@@ -174,7 +176,9 @@ class _Search:
         prepared = self._again.prepared([self._trail])
         needed = max(prepared.session.wiring.lookbacks.values())
         warm = await prepared.warm_up()
-        answers = max((event.ts for event in self._again.controls), default=0)
+        controls = [event for event in self._again.controls if isinstance(event, Control)]
+        begins = {control.component: control.ts for control in reversed(controls)}
+        answers = max(begins.values(), default=0)
         counted = Slices(self._again.first.feed.interval_ns, slices, answers, max(0, needed - warm))
         await drive(prepared, counted.goes_on)
         self._slices = counted.ts
@@ -299,6 +303,14 @@ class _Search:
 
     def _add(self, finding: Finding) -> None:
         self._findings.setdefault(finding.component, finding)
+
+
+def _looked_at(ends: Mapping[str, int]) -> list[str]:
+    """The artefacts that are trained again: of a model that retrains the first, the last and one between."""
+    found: dict[str, list[str]] = {}
+    for name in ends:
+        found.setdefault(model_of(name), []).append(name)
+    return [names[k] for names in found.values() for k in sorted({0, len(names) // 2, len(names) - 1})]
 
 
 def _said_by(origin: str, event: Event | None) -> str:

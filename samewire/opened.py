@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samewire.altered import all_places
-from samewire.run_file import RunFile
+from samewire.run_file import Registered, RunFile
 
 # Files that hold data. Code, configuration, time zones and libraries are opened all the time and know no prices.
 _DATA = frozenset(
@@ -55,7 +55,8 @@ class Opened:
 
     def unnamed(self, run_file: Path, run: RunFile) -> tuple[str, ...]:
         """Of it, what is neither the run file nor named by an option of it, nor in a folder that is."""
-        named = [run_file, *(spec.artefact for spec in run.models if spec.artefact is not None)]
+        artefacts = [spec.artefact for spec in run.models if spec.artefact is not None]
+        named = [run_file, *(each.registry if isinstance(each, Registered) else each for each in artefacts)]
         for component in all_places(run).values():
             for value in component.options.values():
                 named += _paths(value)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from samewire.reading import NAMED
-from samewire.run_file import Component, ModelSpec, RunFile, nested_in
+from samewire.run_file import Component, ModelSpec, Registered, RunFile, nested_in
 from samewire.scalars import duration_text
 from samewire.secret_text import SecretRef
 from samewire.signatures import PARTS, SLOTS
+from samewire.training_spec import Training
 
 _LISTS = tuple((group, joined) for _, group, _, joined in SLOTS if joined)  # written as the lists that they stand for
 
@@ -20,7 +21,7 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     """The run file with every default filled in; `path_text` says how a path is written."""
 
     def words(component: Component) -> dict[str, Any]:
-        return _component(component, path_text)
+        return component_in_words(component, path_text)
 
     strategies = [words(component) for component in run.strategies]
     said: dict[str, Any] = {
@@ -37,10 +38,21 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     if run.execution is not None:
         said["execution"] = words(run.execution)
     said |= {"risk": words(run.risk), "broker": words(run.broker), "sinks": [words(sink) for sink in run.sinks]}
+    if run.training is not None:
+        said["training"] = _training(run.training, path_text)
     return said
 
 
-def _component(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
+def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    executor = training.executor.model_dump()
+    if "timeout" in executor:
+        executor["timeout"] = duration_text(executor["timeout"])
+    grid = {"grid": {key: list(values) for key, values in training.grid}} if training.grid else {}
+    plan: dict[str, Any] = _plain(training.plan.model_dump(), path_text)
+    return plan | {"split": _plain(training.split.model_dump(), path_text)} | grid | {"executor": executor}
+
+
+def component_in_words(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
     said = {"name": component.name} if component.group in NAMED else {}
     options = {key: _option(value, path_text) for key, value in component.options.items()}
     paced = {"interval": duration_text(component.interval_ns)} if component.interval_ns else {}
@@ -50,20 +62,24 @@ def _component(component: Component, path_text: Callable[[Path], str]) -> dict[s
 def _option(value: Any, path_text: Callable[[Path], str]) -> Any:
     if isinstance(value, Component) and (value.group, value.use) in _LISTS:
         value = value.options[PARTS]
-    parts = [_component(part, path_text) for part in nested_in(value)]
+    parts = [component_in_words(part, path_text) for part in nested_in(value)]
     if not parts:
         return _plain(value, path_text)
     return parts if isinstance(value, tuple) else parts[0]
 
 
 def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
-    said = _component(spec.component, path_text)
+    said = component_in_words(spec.component, path_text)
     options = {key: said.pop(key) for key in list(said) if key not in ("name", "use")}
     if spec.features is not None:
         said["features"] = spec.features
     if spec.train is not None:
         said["train"] = _plain(spec.train.model_dump(), path_text)
-    if spec.artefact is not None:
+    if spec.retrain is not None:
+        said["retrain"] = _plain(spec.retrain.model_dump(), path_text)
+    if isinstance(spec.artefact, Registered):
+        said |= {"artefact": str(spec.artefact), "registry": path_text(spec.artefact.registry)}
+    elif spec.artefact is not None:
         said["artefact"] = path_text(spec.artefact)
     said["lag"] = spec.lag
     said |= {"latency": duration_text(spec.latency_ns), "ttl": duration_text(spec.ttl_ns)}

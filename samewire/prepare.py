@@ -1,6 +1,5 @@
 """From a checked run file to a session that is ready: built, trained, its sources in place."""
 
-import datetime as dt
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,23 @@ import numpy as np
 from components.metrics.fold import SessionFold
 from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
-from engine.errors import ConfigError, DataError
-from engine.events import DAY_NS, Bars, Control, ControlAction, Event
+from engine.errors import ConfigError
+from engine.events import DAY_NS, Bars, Event
 from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
-from engine.wiring import ModelPart, Parts, Wiring
-from samewire.build import Given, construct, feature_sets, parts_of, sinks_of
+from engine.wiring import Parts, Wiring
+from samewire.build import Given, construct, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.hiding import begin_hiding, hider
-from samewire.run_file import ModelSpec, RunFile
+from samewire.reach import days
+from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed
 from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
+from samewire.taught import Learned, learned
 from samewire.walk import Walk
 from samewire.warming import latest
-
-_EPOCH = dt.date(1970, 1, 1)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -50,6 +49,7 @@ class Prepared(msgspec.Struct, frozen=True):
     sources: tuple[Replay, ...]
     start: int | None
     artefacts: Mapping[str, Artefact]
+    ends: Mapping[str, int]  # of those that were trained here: up to when
     tables: list[Table]  # the user's own
     table_issues: list[Issue]
     warnings: tuple[str, ...]
@@ -97,23 +97,6 @@ async def _stream(events: Iterable[Event]) -> AsyncIterator[Event]:
         yield event
 
 
-def midnight(day: dt.date) -> int:
-    """UTC ns of the day's beginning."""
-    return (day - _EPOCH).days * DAY_NS
-
-
-def days(feed: Feed, start: dt.date | None, end: dt.date | None) -> tuple[int | None, int | None]:
-    """The ns range [low, high) of these trading days, both counting: by the feed's own dates, else by UTC."""
-    own = getattr(feed, "bounds", None)
-    if own is not None:
-        low, high = own(start, end)
-        return low, high
-    return (
-        None if start is None else midnight(start),
-        None if end is None else midnight(end + dt.timedelta(days=1)),
-    )
-
-
 def prepare(
     run: RunFile,
     directory: Path | None = None,
@@ -132,7 +115,7 @@ def prepare(
     tables = _Tables(run, feed)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
-    learnt = _trained(run, feed, parts, given) if recorded is None else _Learnt(dict(recorded), (), ())
+    learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
     fold = _fold(run, feed, parts)
     walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
@@ -141,8 +124,7 @@ def prepare(
     guards = guards_of(run, hider())  # every component has been built, so every secret is known
     told: list[Any] = [*guards, journal, fold, *recorders]
     told += [_Slower(feed.interval_ns, slower)] if parts.intervals else []
-    if on_progress is not None:
-        told.append(_Watch(fold, on_progress, _span(feed, start, end)))
+    told += [] if on_progress is None else [_Watch(fold, on_progress, _span(feed, start, end))]
     wiring = _wiring(parts, learnt)
     if directory is not None and write is not None:
         told += _snapshots(run, feed, directory / "journal", wiring, journal)
@@ -158,6 +140,7 @@ def prepare(
         sources=tuple(sources),
         start=start,
         artefacts=learnt.artefacts,
+        ends=learnt.ends,
         tables=tables.read_so_far,
         table_issues=tables.issues,
         warnings=(*_cautions(run), *learnt.warnings),
@@ -188,7 +171,7 @@ def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:
     )
 
 
-def _wiring(parts: Parts, learnt: "_Learnt") -> Wiring:
+def _wiring(parts: Parts, learnt: Learned) -> Wiring:
     return Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
 
 
@@ -273,95 +256,6 @@ def _cautions(run: RunFile) -> tuple[str, ...]:
     if fill.startswith("same_"):
         said.append(f"Orders filled at {fill}: at a price that was known when they were decided.")
     return tuple(said)
-
-
-# ---- models ----------------------------------------------------------------------------------------------------------
-
-
-class _Learnt(msgspec.Struct, frozen=True):
-    """What training gave: artefacts by model, the controls that put them to use, and what to warn of."""
-
-    artefacts: dict[str, Artefact]
-    controls: tuple[Control, ...]
-    warnings: tuple[str, ...]
-
-
-def _trained(run: RunFile, feed: Feed, parts: Parts, given: Given) -> _Learnt:
-    """An artefact for each model that trains or names one.
-
-    A model trained until a day answers from the first slice after it: its control enters once the day is over.
-    """
-    from components.models.artefact import read_artefact, write_artefact
-
-    artefacts: dict[str, Artefact] = {}
-    controls: list[Control] = []
-    said: list[str] = []
-    begin = days(feed, run.session.start, None)[0] or 0
-    for spec, part in zip(run.models, parts.models, strict=True):
-        if spec.artefact is not None:
-            artefact, at = read_artefact(spec.artefact), begin
-            said += _seen_before(part.name, artefact, begin)
-        elif spec.train is not None:
-            artefact, at = _fit(spec, part, feed, _feature_set(run, spec, given))
-            unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
-            if unused:
-                said.append(f"The history {part.name} was trained on has rows to look at: {', '.join(unused)}.")
-        else:
-            continue
-        if given.directory is not None:
-            write_artefact(artefact, given.directory / "models" / part.name)
-        artefacts[part.name] = artefact
-        swap = ControlAction.SWAP_MODEL
-        controls.append(
-            Control(ts=max(at, begin), action=swap, component=part.name, artefact=artefact.hash, actor="run file")
-        )
-    return _Learnt(artefacts, tuple(sorted(controls, key=lambda control: control.ts)), tuple(said))
-
-
-def _seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
-    """A model that learned from days of this very session flatters it."""
-    try:
-        card = msgspec.json.decode(artefact.files.get("model.json", b"{}"))
-    except msgspec.MsgspecError:
-        return []
-    until = card.get("until_ns") if isinstance(card, dict) else None
-    if not isinstance(until, int) or until <= begin:
-        return []
-    day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()
-    return [f"{name} was trained on data up to {day}, within this session: what it earns before that is no test."]
-
-
-def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
-    """A fresh copy of the feature set that the model reads."""
-    made = feature_sets(run, given)
-    if spec.features not in made:
-        raise ConfigError(f"{spec.component.where}: a model that trains needs a feature set; name one with `features:`")
-    return made[spec.features]
-
-
-def _fit(spec: ModelSpec, part: ModelPart, feed: Feed, feature_set: Any) -> tuple[Artefact, int]:
-    """Fits on history up to the last bar of `until`, walked through the very feature set of the wiring.
-
-    Returns the artefact and the instant from which it may answer.
-    """
-    from components.training.panel import walk
-
-    train, where, model = spec.train, spec.component.where, part.model
-    if train is None or not hasattr(model, "fit"):
-        raise ConfigError(f"{where}: model {spec.component.use!r} has nothing to train; leave `train:` out")
-    since, until = days(feed, train.since, train.until)
-    if until is None:
-        raise ConfigError(f"{where}: train.until is missing; name the last day to learn from")
-    events = _of_interval(feed.events(None, until), part.interval_ns or feed.interval_ns)
-    dataset = walk(events, feature_set, train.horizon, until, since)
-    if not len(dataset.ts):
-        raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
-    return model.fit(dataset), until
-
-
-def _of_interval(events: Iterator[Event], interval_ns: int) -> Iterator[Event]:
-    """Without the bars of other intervals."""
-    return (event for event in events if not isinstance(event, Bars) or event.interval_ns == interval_ns)
 
 
 class _Slower:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.secret import HIDDEN, Secret
 from samewire.closest import closest, listed
-from samewire.diagnostics import Problem, Where, shown_path
+from samewire.diagnostics import Problem, Where
 from samewire.places import joined
-from samewire.registry import UseError, choices, resolve
-from samewire.run_file import Component, TrainSpec
+from samewire.registry import SHAPES, UseError, choices, resolve
+from samewire.run_file import Component, RetrainSpec, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.secret_text import SecretRef, holds_secret, holds_text
 from samewire.signatures import (
@@ -31,21 +31,6 @@ from samewire.trial import trial
 from samewire.written_out import refuse_named
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
-# What the class of a group must define; one of the names in a tuple is enough.
-SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("feeds", (("events",), ("issues",), ("hashes",))),
-    ("features", (("on_bars",),)),
-    ("models", (("on_features", "on_bars"),)),
-    ("strategies", (("on_signals",),)),
-    ("optimizers", (("on_targets",),)),
-    ("risk_models", (("on_bars",), ("risk",))),
-    ("execution", (("on_orders",),)),
-    ("gates", (("on_orders",),)),
-    ("brokers", (("on_orders",), ("on_bars",))),
-    ("costs", (("price",), ("fees",), ("rate",))),
-    ("financing", (("charges",),)),
-    ("sinks", (("write",), ("aclose",))),
-)
 NAMED = ("features", "models", "strategies")  # groups whose components may be called something
 PACED = ("features", "strategies")  # of these, those whose interval is read here; a model's is among its own keys
 
@@ -57,7 +42,9 @@ class ModelKeys(BaseModel):
 
     features: str | None = Field(default=None, description="the feature set it reads")
     train: TrainSpec | None = Field(default=None, description="trains before the session begins")
-    artefact: Path | None = Field(default=None, description="folder of a trained model")
+    retrain: RetrainSpec | None = Field(default=None, description="trains again while the session goes on")
+    artefact: Path | None = Field(default=None, description="folder of a trained model, or registry:NAME@STAGE")
+    registry: Path = Field(default=Path("registry"), description="folder of the registry that artefact names")
     lag: int = Field(default=0, ge=0, le=10_000, description="slices by which its answers come late")
     latency: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="time by which its answers come late")
     ttl: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="how long an answer counts, 0 = for ever")
@@ -98,7 +85,7 @@ class Reader:
     """Collects problems while it turns nodes into values."""
 
     def __init__(self, problems: list[Problem], allow: Sequence[str] | None = None) -> None:
-        self.problems, self._allow = problems, allow
+        self.problems, self.allow = problems, allow
 
     def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
         self.problems.append(Problem(code, where, path, got, expected, hint))
@@ -211,7 +198,7 @@ class Reader:
         named = node.values.get("use", node)
         path = f"{spot.path}.use"
         try:
-            kind = resolve(spot.group, use, self._allow)
+            kind = resolve(spot.group, use, self.allow)
         except UseError as error:
             hint = f'did you mean "{error.hint}"?' if error.hint else ""
             self.add("E109", named.where, path, error.got, error.expected, hint)
@@ -313,14 +300,6 @@ def _placed(value: Any, node: Node | None) -> Any:
 
 
 placed = _placed
-
-
-def unreadable(artefact: Path) -> str:
-    """What is wrong with the folder of a trained model; empty where it has the list of its files."""
-    shown = shown_path(str(artefact))
-    if not artefact.exists():
-        return f"{shown}, which does not exist"
-    return "" if (artefact / "MANIFEST.json").is_file() else f"{shown}, which holds no MANIFEST.json"
 
 
 def _hint(hint: Any, key: str | int) -> Any:

@@ -19,13 +19,62 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "aggregate": "adapters.operators.aggregate:Aggregate",
             }
         ),
-        "features": MappingProxyType({"rolling": "components.features.rolling:Rolling"}),
+        "features": MappingProxyType(
+            {
+                "rolling": "components.features.rolling:Rolling",
+                "alpha158": "components.features.alpha158:Alpha158",
+                "alpha360": "components.features.alpha360:Alpha360",
+                "custom": "components.features.custom:Custom",
+            }
+        ),
+        "columns": MappingProxyType({"expression": "components.features.expression:Expression"}),
+        "processors": MappingProxyType(
+            {
+                "robust_zscore": "components.processors.robust_zscore:RobustZscore",
+                "zscore": "components.processors.zscore:Zscore",
+                "min_max": "components.processors.min_max:MinMax",
+                "cs_zscore": "components.processors.cs_zscore:CsZscore",
+                "cs_rank": "components.processors.cs_rank:CsRank",
+                "fill": "components.processors.fill:Fill",
+                "drop": "components.processors.drop:Drop",
+                "clip": "components.processors.clip:Clip",
+                "tanh": "components.processors.tanh:Tanh",
+            }
+        ),
+        "reweighters": MappingProxyType(
+            {
+                "decay": "components.training.reweighting:Decay",
+                "even_slices": "components.training.reweighting:EvenSlices",
+            }
+        ),
+        "networks": MappingProxyType(
+            {
+                "alstm": "components.models.networks.alstm:Alstm",
+                "gru": "components.models.networks.gru:Gru",
+                "lstm": "components.models.networks.lstm:Lstm",
+                "mlp": "components.models.networks.mlp:Mlp",
+                "transformer": "components.models.networks.transformer:Transformer",
+                "tcn": "components.models.networks.tcn:Tcn",
+            }
+        ),
         "models": MappingProxyType(
             {
                 "lightgbm": "components.models.gbdt:Gbdt",
+                "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
+                "linear": "components.models.linear:Linear",
+                "network": "components.models.neural:Neural",
+                "blend": "components.models.blend:Blend",
                 "scores": "components.models.scores:Scores",
                 "momentum": "components.models.momentum:Momentum",
                 "ema_cross": "components.models.ema_cross:EmaCross",
+            }
+        ),
+        # Models that are parts of another one.
+        "learners": MappingProxyType(
+            {
+                "lightgbm": "components.models.gbdt:Gbdt",
+                "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
+                "linear": "components.models.linear:Linear",
             }
         ),
         "strategies": MappingProxyType(
@@ -71,6 +120,26 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
     }
 )
 
+# What the class of a group must define; one of the names in a tuple is enough.
+SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("feeds", (("events",), ("issues",), ("hashes",))),
+    ("features", (("on_bars",),)),
+    ("processors", (("fit",), ("apply",))),
+    ("columns", (("on_rows",),)),
+    ("reweighters", (("weights",),)),
+    ("learners", (("fit",), ("predict",))),
+    ("networks", (("parts",), ("forward",))),
+    ("models", (("on_features", "on_bars"),)),
+    ("strategies", (("on_signals",),)),
+    ("optimizers", (("on_targets",),)),
+    ("risk_models", (("on_bars",), ("risk",))),
+    ("execution", (("on_orders",),)),
+    ("gates", (("on_orders",),)),
+    ("brokers", (("on_orders",), ("on_bars",))),
+    ("costs", (("price",), ("fees",), ("rate",))),
+    ("financing", (("charges",),)),
+    ("sinks", (("write",), ("aclose",))),
+)
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())
 

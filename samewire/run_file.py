@@ -1,14 +1,17 @@
 """A run file as checked and resolved: frozen, complete, with the place that each component came from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from samewire.diagnostics import Where
 from samewire.scalars import Day
+
+if TYPE_CHECKING:
+    from samewire.training_spec import Training
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -44,6 +47,27 @@ class TrainSpec(BaseModel):
     horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
 
 
+STRETCH = "a number of slices such as 20 or 20 sessions, or of days such as 90d, 12w or 3y"
+Stretch = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{1,6}( ?(d|w|y|slices?|sessions?))?$"),
+    WithJsonSchema({"type": ["string", "integer"], "description": STRETCH}),
+]
+
+
+class RetrainSpec(BaseModel):
+    """When a model learns anew while the session goes on, and from which history."""
+
+    model_config = _CONFIG
+
+    every: Stretch = Field(description="from one turn to the next: " + STRETCH)
+    window: Stretch | None = Field(default=None, description="history to learn from, none = all: " + STRETCH)
+    horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
+    purge: Literal["auto"] = Field(default="auto", description="labels not known yet are left out by where they end")
+    latency: int = Field(default=0, ge=0, le=10_000, description="slices that a training takes")
+    least: int = Field(default=60, ge=1, description="labelled slices without which a turn is not ready")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Component:
     """A component and its options, checked and converted; defaults are filled in. `where` is no part of equality."""
@@ -72,13 +96,28 @@ def built(value: Any, construct: Callable[[Component], Any]) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registered:
+    """An artefact by what a registry says of it: `registry:NAME@STAGE`, or `registry:NAME@HASH`."""
+
+    registry: Path  # its folder
+    name: str
+    at: str  # a stage or a hash
+    pinned: Path | None = field(default=None, compare=False)  # folder of the artefact that a recorded session had
+
+    def __str__(self) -> str:
+        return f"registry:{self.name}@{self.at}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model and what the wiring needs to know about it."""
 
     component: Component
     features: str | None = None  # name of a feature set
     train: TrainSpec | None = None
-    artefact: Path | None = None
+    retrain: RetrainSpec | None = None
+    turn: int | None = field(default=None, compare=False)  # of its turns only the one with what was known before then
+    artefact: Path | Registered | None = None
     lag: int = 0  # slices
     latency_ns: int = 0
     ttl_ns: int = 0  # 0 = for ever
@@ -99,5 +138,11 @@ class RunFile:
     risk: Component
     broker: Component
     sinks: tuple[Component, ...] = ()
+    training: "Training | None" = None
     compat: str = ""  # the preset whose options it holds, empty = none
     folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from
+
+
+def untaught(run: RunFile) -> RunFile:
+    """The same run, whose models learn nothing."""
+    return replace(run, models=tuple(replace(spec, train=None, retrain=None) for spec in run.models))

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from samewire import overrides as changes
+from samewire.artefacts import named_in, unreadable
 from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
 from samewire.intervals import with_intervals
-from samewire.places import FOLDER, refuse_override, relative_text, started
+from samewire.model_keys import exclusive
+from samewire.places import FOLDER, joined, refuse_override, relative_text, started
 from samewire.plain import run_in_words
-from samewire.reading import ModelKeys, Reader, Spot, placed, unreadable
-from samewire.registry import BUILT_IN, checked_allow, choices, resolve
-from samewire.run_file import Component, ModelSpec, RunFile, SessionSpec, TrainSpec
+from samewire.reading import ModelKeys, Reader, Spot, placed
+from samewire.registry import BUILT_IN, checked_allow, choices
+from samewire.run_file import Component, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
+from samewire.training_section import read_training
 from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
@@ -48,6 +51,7 @@ KEYS = (
     "risk",
     "broker",
     "sinks",
+    "training",
 )
 _MODEL_KEYS = frozenset(ModelKeys.model_fields)
 _OWN_NAMES = ("feed", "ledger", "optimizer", "execution", "risk", "broker")
@@ -133,6 +137,7 @@ class _Assembly:
         risk = self._one("risk", "gates", use="limits")
         broker = self._one("broker", "brokers")
         sinks = self._sinks()
+        training = read_training(root, reader, models, self._models_of) if self._said("training") else None
         if session is None or feed is None or optimizer is None or risk is None or broker is None:
             return None
         used = self._used_features(features, models)
@@ -150,6 +155,7 @@ class _Assembly:
             risk=risk,
             broker=broker,
             sinks=tuple(sinks),
+            training=training,
             compat=self._compat,
             folder=self._folder,
         )
@@ -222,6 +228,11 @@ class _Assembly:
         made = [self._model(path, entries, [*names, *declared]) for path, entries in self._list("models", "models")]
         return [spec for spec in made if spec is not None]
 
+    def _models_of(self, root: Entries, reader: Reader) -> list[ModelSpec]:
+        """The models of a tree that differs from this file in options of theirs."""
+        there = _Assembly(root, reader, self._folder, self._compat)
+        return there._models(there._features())
+
     def _list_quietly(self, key: str) -> list[tuple[str, Any]]:
         node = self._root.values.get(key)
         items = node.items if isinstance(node, Items) else ()
@@ -241,14 +252,12 @@ class _Assembly:
             known = listed(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
-        artefact: Path | None = placed(keys.artefact, own.values.get("artefact"))
-        if artefact is not None and (missing := unreadable(artefact)):
-            expected = "the folder of a trained model, such as models/NAME of a session directory"
-            reader.add("E108", entries.values["artefact"].where, f"{path}.artefact", missing, expected)
+        artefact = self._artefact(keys, path, own)
         return ModelSpec(
             component=component,
             features=keys.features,
             train=keys.train,
+            retrain=keys.retrain,
             artefact=artefact,
             lag=keys.lag,
             latency_ns=keys.latency,
@@ -256,45 +265,22 @@ class _Assembly:
             interval_ns=keys.interval,
         )
 
+    def _artefact(self, keys: ModelKeys, path: str, own: Entries) -> Path | Registered | None:
+        """The trained model that these keys name, seen to be there."""
+        node, folder = own.values.get("artefact"), own.values.get("registry")
+        if keys.artefact is None or node is None:
+            return None
+        text = node.value if isinstance(node, Text) else ""
+        registry = joined(node.where.origin.folder, keys.registry) if folder is None else placed(keys.registry, folder)
+        named = named_in(text, registry)
+        found: Path | Registered = placed(keys.artefact, node) if named is None else named
+        if missing := unreadable(found):
+            self._reader.add("E108", node.where, f"{path}.artefact", *missing)
+        return found
+
     def _agree(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> None:
         """What of a model's own keys exclude each other, or do not fit its class."""
-        kind = resolve("models", component.use)
-        train = keys.train
-        checks = (
-            (train is not None and keys.artefact is not None, "artefact", "train and artefact", "one of the two"),
-            (keys.lag > 0 and keys.latency > 0, "latency", "lag and latency", "one of the two"),
-            (
-                train is not None and train.since is not None and train.until < train.since,
-                "train",
-                "until before since",
-                "an end after the beginning",
-            ),
-            (
-                keys.features is None and not hasattr(kind, "on_bars"),
-                "use",
-                f"{component.use} reads features and none are named",
-                "features: NAME",
-            ),
-            (
-                keys.features is not None and not hasattr(kind, "on_features"),
-                "features",
-                f"{component.use} reads bars, not features",
-                "no features",
-            ),
-            (
-                train is not None and not hasattr(kind, "fit"),
-                "train",
-                f"{component.use} has nothing to train",
-                "no train",
-            ),
-            (
-                keys.artefact is not None and not hasattr(kind, "swap"),
-                "artefact",
-                f"{component.use} takes no artefact",
-                "no artefact",
-            ),
-        )
-        for wrong, key, got, expected in checks:
+        for wrong, key, got, expected in exclusive(component, keys, entries):
             if wrong:
                 where = entries.values.get(key, entries).where
                 self._reader.add("E113", where, f"{path}.{key}", got, expected)

@@ -12,9 +12,12 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from components.features.column import Column
+from components.models.networks.network import Network
 from engine.calendar import Sessions
 from engine.ids import OrderIds
-from engine.protocols import CostModel, Feed, Financing, RiskModel, Table
+from engine.learning import Processor, Reweighter
+from engine.protocols import CostModel, Feed, Financing, RiskModel, Table, Trainable
 from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
@@ -26,6 +29,11 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (CostModel, "costs", "bps", "together"),
     (Financing, "financing", "", ""),
     (Feed, "feeds", "", ""),
+    (Processor, "processors", "", ""),
+    (Column, "columns", "expression", ""),
+    (Reweighter, "reweighters", "", ""),
+    (Trainable, "learners", "", ""),
+    (Network, "networks", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

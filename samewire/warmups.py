@@ -16,8 +16,9 @@ from engine.protocols import Feed
 from engine.wiring import Parts
 from samewire.again import Again, Slices, drive, warm
 from samewire.drift import Answers, Drift, Key, drifts
-from samewire.prepare import Progress, days, prepare
-from samewire.run_file import RunFile
+from samewire.prepare import Progress, prepare
+from samewire.reach import days
+from samewire.run_file import RunFile, untaught
 
 SLICES, TOLERANCE = 20, 1e-6  # unless told otherwise
 LEAST = 250  # slices by which the longest warm-up exceeds every lookback: a short one is not believed
@@ -74,7 +75,7 @@ async def warm_ups(
     """
     if slices < 1 or not tolerance >= 0:
         raise ValueError(f"slices must be at least 1 and tolerance at least 0, got {slices} and {tolerance}")
-    plain = prepare(replace(run, models=tuple(replace(spec, train=None) for spec in run.models), sinks=()))
+    plain = prepare(replace(untaught(run), sinks=()))
     lookbacks = plain.session.wiring.lookbacks
     declared = _declared(plain.session.wiring.parts, max(lookbacks.values()))
     begun, longest, moved = _begun(run, plain.feed, lookbacks, slices)

@@ -15,6 +15,7 @@ EXCEPTIONS: dict[str, str] = {
     "engine/clock.py reads a clock: time.process_time_ns": "the same",
     "engine/clock.py reads a clock: time.monotonic_ns": "the same",
     "components/models/artefact.py reads the machine: os.getpid": "names a folder that is renamed once it is whole",
+    "components/models/tree_bins.py reads the machine: os.getpid": "names a file that is renamed once it is whole",
     "components/models/gbdt_trees.py reads the machine: os.environ.setdefault": "how idle threads wait: for speed",
 }
 
@@ -26,7 +27,8 @@ def test_nothing_that_decides_depends_on_more_than_its_events() -> None:
 
 def test_what_feeds_read_comes_in_one_order_too() -> None:
     """Adapters may read the environment and files; what they hand out depends on the files alone."""
-    paths = sorted((ROOT / "adapters").rglob("*.py"))
+    # Executors speak with processes of their own; that what these return does not depend on it has a test of its own.
+    paths = [path for path in sorted((ROOT / "adapters").rglob("*.py")) if path.parent.name != "scaleout"]
     found = [said for path in paths for said in findings(path.read_text(), str(path.relative_to(ROOT)))]
     assert [said for said in found if not without_line(said).partition(" ")[2].startswith("reads the machine")] == []
 

@@ -24,6 +24,8 @@ MAY_INHERIT = {
     "BaseModel",
     "Struct",
     "TypedDict",
+    "Module",  # of PyTorch, which knows layers and
+    "Function",  # their ways back by inheritance only
 }
 
 # Every exception to these rules, with its reason. Five lines at most.

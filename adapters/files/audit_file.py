@@ -90,9 +90,8 @@ class AuditFile:
         self.head = self._put(Line(self.seq, ts, kind, facts, self.head))
 
     def _put(self, line: Line) -> str:
-        body = _encoder.encode(line)
-        found = hashlib.sha256(body).hexdigest()
-        self._file.write(b'%b%b%b"}\n' % (body[:-1], _MARK, found.encode()))
+        text, found = encoded(line)
+        self._file.write(text)
         self.seq += 1
         return found
 
@@ -101,6 +100,13 @@ class AuditFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def encoded(line: Line) -> tuple[bytes, str]:
+    """A line as it stands in the file, and its hash."""
+    body = _encoder.encode(line)
+    found = hashlib.sha256(body).hexdigest()
+    return b'%b%b%b"}\n' % (body[:-1], _MARK, found.encode()), found
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -129,7 +135,7 @@ def parsed(line: bytes) -> tuple[Line, str] | None:
 
 def hash_of(line: Line) -> str:
     """The hash that a line would have in a file."""
-    return hashlib.sha256(_encoder.encode(line)).hexdigest()
+    return encoded(line)[1]
 
 
 def walk(path: Path, head: str = "") -> Verdict:

@@ -5,6 +5,7 @@ import math
 import msgspec
 import numpy as np
 
+from components.metrics.error_bars import long_run_variance
 from engine.events import Mask, Matrix, Vector
 
 PAIRS_MIN = 3  # names with a signal and a return that a slice needs before a correlation means anything
@@ -153,9 +154,7 @@ def coefficient(ic: Vector, *, overlap: int = 1) -> Coefficient:
     if n < 2:
         return Coefficient(mean=mean, std=math.nan, ratio=math.nan, t=math.nan, slices=n)
     d = x - mean
-    spread = float(d @ d) / n
-    for lag in range(1, min(overlap, n)):
-        spread += 2 * (1 - lag / overlap) * float(d[lag:] @ d[:-lag]) / n
+    spread = long_run_variance(d, overlap - 1)
     std = float(x.std(ddof=1))
     if x.max() == x.min():
         return Coefficient(mean=mean, std=0.0, ratio=math.nan, t=math.nan, slices=n)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -57,24 +58,50 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
     """Writes a folder whole or not at all. Writing the same artefact again changes nothing."""
     checked(artefact)
     if folder.exists():
-        found = read_artefact(folder).hash
-        if found != artefact.hash:
-            raise StateError(f"{folder}: it holds artefact {found[:12]}, not {artefact.hash[:12]}; name another folder")
-        return
+        return _check_same(artefact, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = folder.parent / f".{folder.name}.{artefact.hash[:12]}.{os.getpid()}"
-    making.mkdir()
+    making = _made_beside(folder, artefact.hash)
     try:
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in artefact.files.items()}
         manifest = msgspec.json.encode(_Manifest(hash=artefact.hash, files=digests), order="sorted")
         for name, content in (*artefact.files.items(), (_MANIFEST, manifest)):
             _write(making / name, content)
         _sync_folder(making)
-        making.rename(folder)
+        _renamed(making, folder)
         _sync_folder(folder.parent)
+    except FileExistsError:  # somebody else was faster
+        shutil.rmtree(making, ignore_errors=True)
+        _check_same(artefact, folder)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
+
+
+def _renamed(making: Path, folder: Path) -> None:
+    try:
+        making.rename(folder)
+    except OSError as error:  # systems differ in what they call a folder that is there and not empty
+        if folder.is_dir():
+            raise FileExistsError(str(folder)) from error
+        raise
+
+
+def _check_same(artefact: Artefact, folder: Path) -> None:
+    found = read_artefact(folder).hash
+    if found != artefact.hash:
+        raise StateError(f"{folder}: it holds artefact {found[:12]}, not {artefact.hash[:12]}; name another folder")
+
+
+def _made_beside(folder: Path, name: str) -> Path:
+    """A new hidden folder. A process that was killed may have left one, and numbers of processes come again."""
+    for k in count():
+        making = folder.parent / f".{folder.name}.{name[:12]}.{os.getpid()}.{k}"
+        try:
+            making.mkdir()
+        except FileExistsError:
+            continue
+        return making
+    raise AssertionError  # numbers do not end
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -95,24 +122,33 @@ def _sync_folder(folder: Path) -> None:
 def read_artefact(folder: Path) -> Artefact:
     """The artefact of a folder. StateError when it is not file by file and byte by byte what was written."""
     try:
+        if not (folder / _MANIFEST).is_file() or (folder / _MANIFEST).is_symlink():
+            raise StateError(
+                f"{folder}: no artefact can be read (no file {_MANIFEST}); name a folder that training wrote"
+            )
         manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise StateError(f"{folder}: no artefact can be read ({error}); name a folder that training wrote") from error
-    files: dict[str, bytes] = {}
     more = sorted({path.name for path in folder.iterdir()} - {*manifest.files, _MANIFEST})
     if more:
         raise StateError(f"{folder}: it holds {more[0]}, which its {_MANIFEST} does not name; copy or train it again")
-    for name, digest in manifest.files.items():
-        if not _plain(name):
-            raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
-        if (folder / name).is_symlink():
-            raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
-        try:
-            files[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise StateError(f"{folder}: its file {name} cannot be read ({error}); copy or train it again") from error
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise StateError(f"{folder}: {name} is not the file that was written; copy or train it again")
-    if not files:
+    if not manifest.files:
         raise StateError(f"{folder}: its {_MANIFEST} names no file; copy or train it again")
+    files = {name: _content(folder, name, digest) for name, digest in manifest.files.items()}
     return checked(Artefact(hash=manifest.hash, files=files))
+
+
+def _content(folder: Path, name: str, digest: str) -> bytes:
+    if not _plain(name):
+        raise StateError(f"{folder}: its {_MANIFEST} names the file {name!r} outside the folder; do not use it")
+    if (folder / name).is_symlink():
+        raise StateError(f"{folder}: its file {name} is a link; copy the file itself into the folder")
+    if (folder / name).exists() and not (folder / name).is_file():  # a pipe would be waited for
+        raise StateError(f"{folder}: its {name} is no file; copy or train it again")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise StateError(f"{folder}: its file {name} cannot be read ({error}); copy or train it again") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise StateError(f"{folder}: {name} is not the file that was written; copy or train it again")
+    return content

@@ -1,30 +1,33 @@
 """Gradient-boosted trees on a feature set."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from components.models import gbdt_trees as trees
-from components.models.artefact import artefact_of, checked
-from components.models.labels import ranked, standardised
-from engine.errors import ConfigError, StateError
-from engine.events import Features, Mask, Matrix, Signal
+from components.models.bundle import Bundle, opened
+from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
+from components.models.serving import Answer, Kind, Learnt, Serving
+from engine.errors import StateError
+from engine.events import Features, Matrix, Signal
+from engine.learning import Processor, Reweighter
 from engine.protocols import Artefact, Dataset
-from engine.state import pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "lightgbm", 2
-_TEXT, _CARD = "model.txt", "model.json"
-_LABELS = {"rank": ranked, "zscore": standardised}
+_TEXT = "model.txt"
 
 
 class Gbdt:
-    """LightGBM regression on features of one slice; answers NaN until it is given an artefact.
+    """LightGBM on features of one slice; answers NaN until it is given an artefact.
 
-    Labels are ranked or standardised across the names of each slice, so the answer is a score, not a return. The last
-    `valid_share` of the slices decides when to stop adding trees; slices whose label was not yet known when that part
-    begins are left out of both (purged). `valid_share = 0` grows all `num_boost_round` trees.
+    `objective`: `mse` learns the label, ranked, standardised or raw; `binary` whether a return is above the mean of its
+    slice, and answers with the probability; `lambdarank` and `rank_xendcg` the order within a slice, of returns in
+    `grades` grades. But for `label: raw` the answer is a score, not a return.
+
+    The slices that a dataset holds out, or else the last `valid_share`, decide when to stop adding trees; slices whose
+    label was not yet known when that part begins are left out of both (purged). Where nothing is held out all
+    `num_boost_round` trees are grown. `bins` names a folder that keeps binned rows between trainings.
 
     A name with fewer than half of its features known has no opinion (NaN), and no part in training: trees answer any
     row, and the answers to rows of holes are all but the same. `predict` over history equals `on_features` bit for bit:
@@ -44,156 +47,155 @@ class Gbdt:
         universe: Universe,
         name: str,
         rng: np.random.Generator,
+        objective: Literal["mse", "binary", "lambdarank", "rank_xendcg"] = "mse",
         num_leaves: int = 31,
+        max_depth: int = -1,
         learning_rate: float = 0.05,
         num_boost_round: int = 200,
         early_stopping_rounds: int = 50,
         valid_share: float = 0.2,
         min_data_in_leaf: int = 100,
+        lambda_l1: float = 0.0,
         lambda_l2: float = 0.0,
         feature_fraction: float = 1.0,
-        label: Literal["rank", "zscore"] = "rank",
+        bagging_fraction: float = 1.0,
+        bagging_freq: int = 0,
+        max_bin: int = 255,
+        num_threads: int = 1,
+        label: Label = "rank",
+        grades: int = 5,
         horizon_ns: int | None = None,
+        processors: tuple[Processor, ...] = (),
+        reweighter: Reweighter | None = None,
+        finetune_rounds: int = 10,
+        bins: Path | None = None,
     ) -> None:
-        _at_least("num_leaves", num_leaves, 2)
-        _at_least("num_boost_round", num_boost_round, 1)
-        _at_least("early_stopping_rounds", early_stopping_rounds, 1)
-        _at_least("min_data_in_leaf", min_data_in_leaf, 1)
-        _at_least("horizon_ns", 1 if horizon_ns is None else horizon_ns, 1)
-        _at_least("lambda_l2", lambda_l2, 0)
-        if not 0 < learning_rate <= 1:
-            raise ValueError(f"learning_rate must be above 0 and at most 1, got {learning_rate}")
-        if not 0 < feature_fraction <= 1:
-            raise ValueError(f"feature_fraction must be above 0 and at most 1, got {feature_fraction}")
-        if not 0 <= valid_share <= 0.5:
-            raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {valid_share}")
-        if label not in _LABELS:
-            raise ValueError(f"label must be one of {', '.join(_LABELS)}, got {label!r}")
-        self._n, self._name, self._wanted_ns, self._label = len(universe), name, horizon_ns, label
-        self._rounds, self._valid_share = (num_boost_round, early_stopping_rounds), valid_share
-        self._params: dict[str, Any] = {
-            "num_leaves": num_leaves,
-            "learning_rate": learning_rate,
-            "min_data_in_leaf": min_data_in_leaf,
-            "lambda_l2": lambda_l2,
-            "feature_fraction": feature_fraction,
-            "seed": int(rng.integers(2**31 - 1)),
-        }
-        self._artefact: Artefact | None = None
-        self._booster: Any = None
-        self._schema, self._horizon_ns = "", horizon_ns or 0
+        shape = {"num_leaves": num_leaves, "max_depth": max_depth, "min_data_in_leaf": min_data_in_leaf}
+        drawn = {"feature_fraction": feature_fraction, "bagging_fraction": bagging_fraction}
+        pace = {"learning_rate": learning_rate, "lambda_l1": lambda_l1, "lambda_l2": lambda_l2, "max_bin": max_bin}
+        self._params: dict[str, Any] = {**shape, **drawn, **pace, "bagging_freq": bagging_freq}
+        rounds = {"num_boost_round": num_boost_round, "early_stopping_rounds": early_stopping_rounds}
+        check_options(self._params | rounds | {"finetune_rounds": finetune_rounds, "num_threads": num_threads})
+        learned = _learned_label(objective, label, grades)
+        self._params["seed"] = int(rng.integers(2**31 - 1))
+        self._how = How(whose=name, label=learned, valid_share=valid_share, reweighter=reweighter, grades=grades)
+        self._objective, self._rounds, self._threads, self._bins = objective, num_boost_round, num_threads, bins
+        self._patience, self._more, self._name = early_stopping_rounds, finetune_rounds, name
+        kind = Kind(name="lightgbm", version=3, opened=_opened, alone=True)
+        self._serving = Serving(kind=kind, name=name, universe=universe, horizon_ns=horizon_ns, processors=processors)
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, /) -> Artefact:
+    def fit(self, dataset: Dataset, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
-        self._check_horizon(dataset.horizon_ns, "the labels to learn")
-        label = _LABELS[self._label](dataset.label)
-        usable = np.isfinite(label) & trees.enough(dataset.features)
-        train, valid = self._split(dataset)
-        if not usable[train].any():
-            raise ConfigError(
-                f"{self._name}: none of the {len(dataset.ts)} slices has a name with both features and a label; "
-                "train on longer history"
-            )
-        held_out = _rows(dataset, label, usable, valid) if usable[valid].any() else None
-        text, count, losses = trees.grown(self._params, self._rounds, _rows(dataset, label, usable, train), held_out)
-        card = {
-            "kind": _KIND,
-            "version": _VERSION,
-            "schema": dataset.schema,
-            "names": list(dataset.names),
-            "label": self._label,
-            "horizon_ns": dataset.horizon_ns,
-            "since_ns": int(dataset.ts[0]),
-            "until_ns": int(dataset.label_to.max()),
-            "slices": {"train": int(train.sum()), "valid": int(valid.sum())},
-            "rows": {"train": int(usable[train].sum()), "valid": int(usable[valid].sum())},
-            "params": {**self._params, "num_boost_round": self._rounds[0], "early_stopping_rounds": self._rounds[1]},
-            "trees": count,
-            "l2": losses,
-            "libraries": trees.versions(),
-        }
-        return artefact_of({_TEXT: text.encode(), _CARD: msgspec.json.encode(card, order="sorted")})
+        return self._learned(dataset, lesson(self._serving, dataset, self._how), None, on_metric)
 
-    def _split(self, dataset: Dataset) -> tuple[Mask, Mask]:
-        """Slices to learn from and slices to stop by; what the first could know of the second is in neither."""
-        count = len(dataset.ts)
-        first = count - int(count * self._valid_share)
-        valid = np.arange(count) >= first
-        if first == count:
-            return ~valid, valid
-        train: Mask = ~valid & (dataset.label_to <= dataset.ts[first])
-        return train, valid
+    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
+        """Goes on from an artefact of the same options: `finetune_rounds` more trees, all of them kept.
+
+        Processors apply what they froze in the first training.
+        """
+        bundle, _ = self._serving.judged(artefact)
+        self._serving.check_schema(bundle, dataset.schema)
+        taught = lesson(self._serving, dataset, self._how, bundle.frozen)
+        return self._learned(dataset, taught, artefact, on_metric)
+
+    def _learned(
+        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: trees.OnMetric | None
+    ) -> Artefact:
+        how = trees.Growing(
+            objective=self._objective,
+            params=self._params | {"num_threads": self._threads},
+            rounds=self._rounds if start is None else self._more,
+            patience=self._patience if start is None else 0,
+            bins=self._bins,
+            start="" if start is None else start.files[_TEXT].decode(),
+        )
+        train = trees.Part(features=taught.of(taught.train), rows=taught.train)
+        held_out = trees.Part(features=taught.of(taught.valid), rows=taught.valid) if len(taught.valid.label) else None
+        grown = trees.grown(how, train, held_out, self._name, on_metric)
+        learnt = Learnt(
+            weights={_TEXT: grown.text.encode()},
+            params=self._params | self._said(how, start),
+            seed=self._params["seed"],
+            threads=self._threads,
+            label=self._how.label,
+            libraries=trees.versions(),
+            slices=taught.slices(),
+            rows=taught.rows(),
+            size={"trees": grown.trees},
+            metrics=grown.figures,
+            importance=dict(zip(dataset.names, grown.gain, strict=True)),
+        )
+        return self._serving.composed(dataset, learnt, taught.frozen)
+
+    def _said(self, how: trees.Growing, start: Artefact | None) -> dict[str, Any]:
+        """Of the training, besides the parameters of the trees."""
+        said: dict[str, Any] = {"objective": self._objective, "num_boost_round": how.rounds}
+        said |= {"early_stopping_rounds": how.patience, "reweighter": said_of(self._how.reweighter)}
+        if self._objective in trees.RANKING:
+            said["grades"] = self._how.grades
+        if start is not None:
+            said["went_on_from"] = start.hash
+        return said
 
     def predict(self, dataset: Dataset, /) -> Matrix:
         """(T, N) scores over history by the artefact in use, NaN throughout without one."""
-        if self._booster is None:
-            return np.full(dataset.features.shape[:2], np.nan)
-        self._check_schema(dataset.schema)
-        slices, n, width = dataset.features.shape
-        value = trees.answers(self._booster, dataset.features.astype(np.float32, copy=False).reshape(-1, width))
-        return value.reshape(slices, n)
+        return self._serving.predict(dataset)
 
     # ---- answering ---------------------------------------------------------------------------------------------------
 
     def swap(self, artefact: Artefact, /) -> None:
         """Answers with this artefact from the next slice on, once its hash and its kind are seen to be right."""
-        files = checked(artefact).files
-        if set(files) != {_TEXT, _CARD}:
-            raise StateError(f"{self._name}: an artefact of {sorted(files)} is no {_KIND} model; name another one")
-        card = msgspec.json.decode(files[_CARD])
-        if (card["kind"], card["version"]) != (_KIND, _VERSION):
-            found = f"{card['kind']} v{card['version']}"
-            raise StateError(f"{self._name}: the artefact is of {found}, this model reads {_KIND} v{_VERSION}")
-        self._check_horizon(card["horizon_ns"], f"the labels of artefact {artefact.hash[:12]}")
-        self._booster = trees.booster_of(files[_TEXT].decode())
-        self._artefact, self._schema, self._horizon_ns = artefact, card["schema"], card["horizon_ns"]
+        self._serving.take(artefact)
 
     def on_features(self, features: Features, /) -> Signal:
-        value, model_hash = np.full(self._n, np.nan), ""
-        if self._artefact is not None:
-            self._check_schema(features.schema)
-            value, model_hash = trees.answers(self._booster, features.value.astype(np.float32)), self._artefact.hash
-        return Signal(
-            ts=features.ts,
-            asof=features.ts,
-            source=self._name,
-            value=value,
-            horizon_ns=self._horizon_ns,
-            model_hash=model_hash,
-        )
-
-    def _check_horizon(self, horizon_ns: int, whose: str) -> None:
-        if self._wanted_ns is not None and self._wanted_ns != horizon_ns:
-            raise ConfigError(
-                f"{self._name}: horizon_ns is {self._wanted_ns}, and {whose} span {horizon_ns} ns; "
-                "leave the option out, or train for that horizon"
-            )
-
-    def _check_schema(self, schema: str) -> None:
-        if schema != self._schema:
-            raise ConfigError(
-                f"{self._name}: it was trained on features of schema {self._schema} and is given {schema}; "
-                "name the feature set it was trained on, or train it again"
-            )
+        return self._serving.on_features(features)
 
     def save(self) -> bytes:
-        return pack(_KIND, _VERSION, files=None if self._artefact is None else self._artefact.files)
+        return self._serving.save()
 
     def load(self, state: bytes, /) -> None:
-        files = unpack(state, _KIND, _VERSION)["files"]
-        self._artefact, self._booster, self._schema, self._horizon_ns = None, None, "", self._wanted_ns or 0
-        if files is not None:
-            self.swap(artefact_of(files))
+        self._serving.load(state)
 
 
-def _at_least(option: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{option} must be at least {least}, got {value}")
+def importance(artefact: Artefact) -> dict[str, dict[str, float]]:
+    """Of a trained model of trees, by `gain` and by `split`, each feature by name."""
+    bundle = opened(artefact, "importance")
+    return trees.importance(_text(bundle), bundle.schema.features)
 
 
-def _rows(dataset: Dataset, label: Matrix, usable: Mask, slices: Mask) -> tuple[Any, Any]:
-    """The usable rows of these slices, features (R, F) and labels (R,)."""
-    picked = usable & slices[:, None]
-    return dataset.features[picked], label[picked]
+_LEAST = {"num_leaves": 2, "max_bin": 2, "lambda_l1": 0, "lambda_l2": 0, "bagging_freq": 0}
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Raises ValueError for an option of trees that makes no sense."""
+    for name, value in options.items():
+        if name in ("learning_rate", "feature_fraction", "bagging_fraction"):
+            if not 0 < value <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
+        elif name == "max_depth":
+            if value != -1 and not value >= 1:
+                raise ValueError(f"max_depth must be at least 1, or -1 for no limit, got {value}")
+        elif not value >= _LEAST.get(name, 1):
+            raise ValueError(f"{name} must be at least {_LEAST.get(name, 1)}, got {value}")
+
+
+def _learned_label(objective: str, label: str, grades: int) -> str:
+    """What is learned from a return."""
+    if objective not in trees.OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(trees.OBJECTIVES)}, got {objective!r}")
+    if not 2 <= grades <= 31:
+        raise ValueError(f"grades must be from 2 to 31, got {grades}")
+    return {"mse": checked_label(label), "binary": "above"}.get(objective, "grades")
+
+
+def _text(bundle: Bundle) -> str:
+    if set(bundle.weights) != {_TEXT}:
+        raise StateError(f"an artefact of {sorted(bundle.weights)} is no lightgbm model; name another one")
+    return bundle.weights[_TEXT].decode()
+
+
+def _opened(bundle: Bundle) -> Answer:
+    """The trees of an artefact; they answer each row on its own."""
+    return trees.answering(_text(bundle))

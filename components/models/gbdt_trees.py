@@ -1,16 +1,61 @@
-"""The trees behind `Gbdt`: training and answering with LightGBM, in its text format, on one thread."""
+"""The trees behind the models of trees: training and answering with LightGBM, in its text format."""
 
 import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Mask, Vector
+from components.models.serving import Answer
+from components.models.tree_walker import walker_of
+from components.training.parts import Rows
+from engine.errors import ConfigError, StateError
+from engine.learning import Metric
 
+OnMetric = Callable[[Metric], None]  # told each figure as soon as it is known
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
-_THREADS = {"num_threads": 1, "verbosity": -1}
-_EXACT = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False}
+THREADS: dict[str, Any] = {"num_threads": 1, "verbosity": -1}
+# Bins are drawn by a seed of their own, so that trainings of other seeds share them.
+_EXACT = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False, "data_random_seed": 1}
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "mse": {"objective": "regression", "metric": "l2"},
+    "binary": {"objective": "binary", "metric": "binary_logloss"},
+    "lambdarank": {"objective": "lambdarank", "metric": "ndcg", "eval_at": [10]},
+    "rank_xendcg": {"objective": "rank_xendcg", "metric": "ndcg", "eval_at": [10]},
+}
+WORTH = 5_000  # leaves of trees that the library takes milliseconds a slice for
+RANKING = ("lambdarank", "rank_xendcg")
+
+
+class Part(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Rows of one part of a training: features (R, F) float32 and what is said of them."""
+
+    features: NDArray[Any]
+    rows: Rows
+
+
+class Growing(msgspec.Struct, frozen=True, kw_only=True):
+    """How to train."""
+
+    objective: str
+    params: dict[str, Any]  # in LightGBM's words
+    rounds: int  # trees at most
+    patience: int  # rounds without improvement after which to stop, 0 = never
+    bins: Path | None = None  # folder in which binned rows are kept
+    start: str = ""  # text of the trees to go on from
+
+
+class Grown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training gave: the trees as text, how many, their figures by name, and the gain of each feature."""
+
+    text: str
+    trees: int
+    figures: dict[str, float]
+    gain: list[float]  # (F,) by how much splits on it lowered the loss, over the trees that are kept
 
 
 def library() -> Any:
@@ -23,58 +68,103 @@ def library() -> Any:
     return lightgbm
 
 
-def grown(
-    params: dict[str, Any],
-    rounds: tuple[int, int],
-    train: tuple[NDArray[Any], Vector],
-    valid: tuple[NDArray[Any], Vector] | None,
-) -> tuple[str, int, dict[str, float]]:
-    """Trains. `rounds` is (most trees, rounds without improvement after which to stop). Returns text, trees, losses.
+def grown(how: Growing, train: Part, valid: Part | None, whose: str, on_metric: OnMetric | None = None) -> Grown:
+    """Trains. The same rows, parameters and seed grow the same trees on one machine, whatever the number of threads.
 
-    Rows are float32 (R, F) with labels (R,); the same rows, parameters and seed give the same text on one machine.
+    `on_metric` is told each figure of each part after every round.
     """
+    from components.models.tree_bins import binned
+
     lgb = library()
-    all_params = {"objective": "regression", "metric": "l2", **_THREADS, **_EXACT, **params}
-    train_set = lgb.Dataset(train[0], train[1], params=all_params, free_raw_data=True)
-    losses: dict[str, dict[str, list[float]]] = {}
-    callbacks, sets, names = [lgb.record_evaluation(losses)], [train_set], ["train"]
-    if valid is not None:
-        sets.append(lgb.Dataset(valid[0], valid[1], reference=train_set, params=all_params))
-        names.append("valid")
-        callbacks.append(lgb.early_stopping(rounds[1], first_metric_only=True, verbose=False))
-    booster = lgb.train(
-        all_params, train_set, num_boost_round=rounds[0], valid_sets=sets, valid_names=names, callbacks=callbacks
+    params = {**OBJECTIVES[how.objective], **THREADS, **_EXACT, **how.params}
+    ranking = how.objective in RANKING
+    try:
+        train_set = (
+            _unbinned(lgb, train, params, ranking) if how.start else binned(lgb, train, params, ranking, how.bins)
+        )
+        told: dict[str, list[float]] = {}
+        callbacks, sets, names = [_telling(told, on_metric)], [train_set], ["train"]
+        if valid is not None:
+            sets.append(_unbinned(lgb, valid, params, ranking).set_reference(train_set))
+            names.append("valid")
+            if how.patience:
+                callbacks.append(_stopping(lgb, how.patience))
+        start = booster_of(how.start) if how.start else None
+        booster = lgb.train(
+            params, train_set, how.rounds, valid_sets=sets, valid_names=names, callbacks=callbacks, init_model=start
+        )
+    except lgb.basic.LightGBMError as error:
+        raise ConfigError(f"{whose}: lightgbm cannot train on these rows: {error}") from error
+    before = start.num_trees() if start is not None else 0
+    trees = booster.best_iteration if booster.best_iteration > 0 else booster.num_trees()
+    return Grown(
+        text=booster.model_to_string(num_iteration=trees),
+        trees=trees,
+        figures={name: values[trees - before - 1] for name, values in told.items()},
+        gain=[float(gain) for gain in booster.feature_importance("gain", iteration=trees)],
     )
-    trees = booster.best_iteration if valid is not None and booster.best_iteration > 0 else booster.num_trees()
-    found = {name: float(by_metric["l2"][trees - 1]) for name, by_metric in losses.items()}
-    return booster.model_to_string(num_iteration=trees), trees, found
+
+
+def _unbinned(lgb: Any, part: Part, params: dict[str, Any], ranking: bool) -> Any:
+    """Rows as they are: to go on from trees the library must see what they answer."""
+    group = part.rows.counts if ranking else None
+    return lgb.Dataset(part.features, part.rows.label, weight=part.rows.weight, group=group, params=params)
+
+
+def _stopping(lgb: Any, patience: int) -> Any:
+    """Stops by the held-out part alone: rows that are learned from always improve."""
+    return lgb.early_stopping(patience, first_metric_only=True, verbose=False)
+
+
+def _telling(told: dict[str, list[float]], on_metric: OnMetric | None) -> Callable[[Any], None]:
+    def tell(env: Any) -> None:
+        for part, metric, value, *_ in env.evaluation_result_list:
+            name = f"{metric}_{part}"
+            told.setdefault(name, []).append(float(value))
+            if on_metric is not None:
+                on_metric(Metric(name, env.iteration, float(value)))
+
+    return tell
 
 
 def booster_of(text: str) -> Any:
-    """The trees of a model text."""
-    return library().Booster(model_str=text)
+    """The trees of a model text. StateError when it is none."""
+    lgb = library()
+    try:
+        return lgb.Booster(model_str=text)
+    except lgb.basic.LightGBMError as error:
+        raise StateError(f"lightgbm cannot read the trees of the model ({error}); train it again") from error
 
 
-def enough(features: NDArray[Any]) -> Mask:
-    """Whether at least half of the features (..., F) are known, (...).
+def answering(text: str, often: bool = False) -> Answer:
+    """What the trees of a text answer to rows (R, F) float32, each on its own, on one thread.
 
-    >>> enough(np.array([[1.0, np.nan], [np.nan, np.nan]]))
-    array([ True, False])
+    By the compiled walk where that gives the library's very numbers and there are enough trees, or it is asked `often`
+    enough, to be worth the time of compiling; else by the library.
     """
-    known: Mask = 2 * np.count_nonzero(np.isnan(features), axis=-1) <= features.shape[-1]
-    return known
+    booster = booster_of(text)
+    walker = walker_of(text, booster) if often or leaves_of(text) >= WORTH else None
+    if walker is not None:
+        return walker.predict
+    return lambda rows: np.asarray(booster.predict(np.ascontiguousarray(rows), **THREADS))
 
 
-def answers(booster: Any, rows: NDArray[Any]) -> Vector:
-    """Predictions (R,) of rows (R, F) float32, in blocks of one thread; NaN where fewer than half of F are known.
+def leaves_of(text: str) -> int:
+    """Of all trees."""
+    return sum(int(found) for found in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
-    Each row is answered on its own, so the same row has the same bits in whatever company it comes.
+
+def importance(text: str, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By `gain` and by `split`, of each feature by name: how much its splits lowered the loss, and how many there are.
+
+    The text is the file model.txt of an artefact, the names are those of its feature set.
     """
-    value = np.full(len(rows), np.nan)
-    known = enough(rows)
-    if known.any():
-        value[known] = booster.predict(np.ascontiguousarray(rows[known]), **_THREADS)
-    return value
+    booster = booster_of(text)
+    if booster.num_feature() != len(names):
+        raise ValueError(f"the trees know {booster.num_feature()} features, got {len(names)} names")
+    return {
+        kind: dict(zip(names, map(float, booster.feature_importance(kind)), strict=True)) for kind in ("gain", "split")
+    }
 
 
 def versions() -> dict[str, str]:

@@ -41,3 +41,30 @@ def standardised(label: Matrix) -> Matrix:
             spread = off.std()
             out[t, known] = off / spread if spread > 0 else 0.0
     return out
+
+
+def raw(label: Matrix) -> Matrix:
+    """(T, N) the labels as they are; what is not finite is NaN."""
+    return np.where(np.isfinite(label), label, np.nan)
+
+
+def above(label: Matrix) -> Matrix:
+    """(T, N) 1 where a label is above the mean of its slice, 0 where not; NaN stays.
+
+    >>> above(np.array([[0.3, np.nan, -0.1, 0.0]]))
+    array([[ 1., nan,  0.,  0.]])
+    """
+    known = np.isfinite(label)
+    count = known.sum(axis=1, keepdims=True)
+    mean = np.where(known, label, 0.0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
+    return np.where(known, np.where(label > mean, 1.0, 0.0), np.nan)
+
+
+def graded(label: Matrix, grades: int) -> Matrix:
+    """(T, N) from 0, the worst of its slice, to grades - 1, the best, as evenly as ranks allow; NaN stays.
+
+    >>> graded(np.array([[0.3, np.nan, -0.1, 0.1, 0.2]]), 2)
+    array([[ 1., nan,  0.,  0.,  1.]])
+    """
+    share = ranked(label) + 0.5
+    return np.minimum(np.floor(share * grades), grades - 1.0)

@@ -26,6 +26,7 @@ def rerun(
 
     Before it runs, everything that the manifest has a hash of is looked at: run file, libraries, code, data. The first
     that differs is named, and nothing runs. The exit code is 1 then, and where the digest is another.
+    A model that a registry named is the one the session had, whatever the registry says by now.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ def rerun(
     anyway
         Run even where something differs.
     """
+    from samewire.artefacts import pinned
     from samewire.commands.replay import run_with_progress
     from samewire.recorded import open_recorded
     from samewire.rerunning import first_change
@@ -51,7 +53,8 @@ def rerun(
         else:
             say(f"not run: {said}")
         return DIFFERENT
-    result = run_with_progress(recorded.run, out, overwrite, output)
+    run = pinned(recorded.run, recorded.directory)
+    result = run_with_progress(run, out, overwrite, output)
     return _tell(recorded, change, result.summary, output)
 
 

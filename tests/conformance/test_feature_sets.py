@@ -5,16 +5,34 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from components.features.alpha158 import Alpha158
+from components.features.alpha360 import Alpha360
+from components.features.custom import Custom
+from components.features.expression import Expression
 from components.features.rolling import Rolling
+from components.training.panel import walk
 from engine.events import Bars
+from tests.components.features.own_columns import Runs, Tilt
 from tests.conformance.driving import drive, first_names, frozen, history, resumed_everywhere
 from tests.conformance.streams import N, arrays, moved, refuses_moved, same, universe
 
 Make = Callable[..., Any]
 STOCKS = universe()
+FORMULAS = (
+    Expression(column="rise", expr="close / lag(close, 3) - 1"),
+    Expression(column="calm", expr="std(log(close / lag(close, 1)), 4)"),
+    Expression(column="mid", expr="quantile(close, 5, 0.4) / mean(close, 5) + rank(volume, 4) * slope(high, 3)"),
+    Expression(column="tied", expr="corr(close, log(volume), 5) * where(close > open, 1, -1) * close"),
+)
 CASES: dict[str, Make] = {
     "rolling": lambda u=STOCKS: Rolling(universe=u, windows=(3, 6)),
+    "alpha158": lambda u=STOCKS: Alpha158(universe=u, windows=(3, 5, 6), vwap="typical"),
+    "alpha158_numpy": lambda u=STOCKS: Alpha158(universe=u, windows=(4,), vwap="typical", kernel="numpy"),
+    "alpha158_picked": lambda u=STOCKS: Alpha158(universe=u, windows=(4, 7), pick=("RANK7", "KLEN", "QTLU4")),
+    "alpha360": lambda u=STOCKS: Alpha360(universe=u, lags=5, vwap="typical"),
+    "custom": lambda u=STOCKS: Custom(universe=u, columns=(*FORMULAS, Tilt(days=4), Runs())),
     "rolling_one_window": lambda u=STOCKS: Rolling(universe=u, windows=(4,)),
 }
 pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
@@ -116,3 +134,36 @@ def test_another_order_of_symbols_reorders_the_answer(make: Make) -> None:
     plain = drive(make(), bars)
     turned = drive(make(), [frozen(moved(event, order)) for event in bars])
     assert all(same(a.value[order], b.value) for a, b in zip(plain, turned, strict=True))
+
+
+def test_history_has_the_very_bits_of_the_stream(make: Make) -> None:
+    events = history()
+    batch = walk(iter(events), make(), 1, events[-1].ts)
+    stream = [a.value.astype(np.float32) for a in drive(make(), events) if a is not None]
+    assert len(batch.ts) == len(stream) - 2
+    assert np.stack(stream[:-2]).tobytes() == batch.features.tobytes()
+
+
+def test_history_that_begins_later_has_the_same_bits_once_warm(make: Make) -> None:
+    events = history()
+    slices = [e for e in events if isinstance(e, Bars)]
+    since = slices[8 + make().lookback - 1].ts
+    whole = walk(iter(events), make(), 1, events[-1].ts, since)
+    short = walk((e for e in events if e.ts >= slices[8].ts), make(), 1, events[-1].ts, since)
+    assert short.ts[0] == since
+    assert whole.features.tobytes() == short.features.tobytes()
+
+
+def test_a_bad_tick_before_the_lookback_changes_no_bit(make: Make) -> None:
+    events = history()
+    slices = [k for k, e in enumerate(events) if isinstance(e, Bars)]
+    tick = events[slices[3]]
+    row = {name: getattr(tick, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for name, column in row.items():
+        column[1] = 1e9 if name != "open" else 1.0
+    spoilt = [*events[: slices[3]], frozen(replace(tick, **row)), *events[slices[3] + 1 :]]
+    clean = [a for a in drive(make(), events) if a is not None]
+    dirty = [a for a in drive(make(), spoilt) if a is not None]
+    since = 3 + make().lookback
+    assert not same(clean[3], dirty[3])
+    assert same(clean[since:], dirty[since:])

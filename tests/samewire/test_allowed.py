@@ -1,6 +1,6 @@
 """The list of modules that a run file may name: nothing else is imported, not even to look at it."""
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from engine.errors import ConfigError
 from samewire import load_run
 from samewire.diagnostics import RunFileErrors
 from samewire.registry import BUILT_IN, UseError, resolve
+from tests.samewire.forked import called
 from tests.samewire.test_secrets import guarded
 
 ROOT = Path(__file__).parent.parent.parent
@@ -98,5 +99,5 @@ def test_on_the_command_line(modules: Path) -> None:
         (["own.yaml", "--allow", "other", "--allow", "mine_a"], 0),
         (["own.yaml"], 0),
     ):
-        run_it = [sys.executable, "-m", "samewire", "check", *arguments]
-        assert subprocess.run(run_it, cwd=modules, capture_output=True, check=False).returncode == code, arguments
+        ran = called(["check", *arguments], modules, os.environ | {"PYTHONPATH": str(ROOT)})
+        assert ran.returncode == code, arguments

@@ -140,7 +140,7 @@ def test_a_model_that_learns_but_has_nothing_to_learn_from_is_warned_of() -> Non
     features = [{"name": "rolling", "use": "rolling"}]
     model = {"name": "gbdt", "use": "lightgbm", "features": "rolling"}
     (text,) = said(features=features, models=[model])
-    assert "model 'gbdt' learns, but has neither train nor artefact" in text
+    assert "model 'gbdt' learns, but has no train, retrain or artefact" in text
     assert said(features=features, models=[model | {"train": {"until": "2018-01-20"}}]) == []
     session = RUN["session"] | {"end": "2018-01-20"}
     (text,) = said(features=features, models=[model | {"train": {"until": "2018-01-20"}}], session=session)

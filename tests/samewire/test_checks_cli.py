@@ -9,7 +9,7 @@ import yaml
 
 from samewire.commands.lookahead import Asked, lookahead
 from samewire.commands.warmup import warmup
-from tests.samewire.test_cli import samewire
+from tests.samewire.test_cli import samewire, started
 from tests.samewire.test_other_futures import FEED, OWN, a_run
 
 HONEST = a_run(session={"name": "check", "cash": 1_000_000, "start": "2018-09-04"})
@@ -31,7 +31,7 @@ def called(command: Any, path: Path, capsys: pytest.CaptureFixture[str], **optio
 
 @pytest.mark.parametrize("command", ["lookahead", "warmup"])
 def test_an_honest_run_exits_with_zero_and_progress_is_on_stderr(command: str, tmp_path: Path) -> None:
-    ran = samewire(command, written(tmp_path, HONEST), cwd=tmp_path)
+    ran = started(command, written(tmp_path, HONEST), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("run.yaml: ")
     assert "Traceback" not in ran.stderr

@@ -11,10 +11,26 @@ import pytest
 
 from samewire.diagnostics import CODES
 from samewire.schema import load_run
+from tests.samewire.forked import called
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+MODEL_CHECK = """
+from components.features.rolling import Rolling
+from components.training.panel import walk
+from samewire import universe_of
+from tests.make import market
+slices, universe = market(4, 60), universe_of(("A", "B", "C", "D"))
+data = walk(iter(slices), Rolling(universe=universe, windows=(3, 6)), 1, slices[-1].ts)
+model, features = MeanOf(universe=universe, name="m"), Rolling(universe=universe, windows=(3, 6))
+model.swap(model.fit(data))
+live = [model.on_features(features.on_bars(bars)).value for bars in slices[: len(data.ts)]]
+np.testing.assert_array_equal(live, model.predict(data))
+assert np.isfinite(live[-1]).any()
+"""
 
 
 def blocks(name: str, kind: str) -> list[str]:
@@ -34,13 +50,21 @@ def test_python_of_the_documents_runs(tmp_path: Path) -> None:
         assert ran.returncode == 0, ran.stderr
 
 
+def test_the_model_of_the_page_on_artefacts_answers_the_same_everywhere() -> None:
+    code, check = blocks("artefacts.md", "python")[0], MODEL_CHECK
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{check}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 def steps(text: str) -> list[tuple[str, str]]:
     """(command, what it prints) in the order of a transcript."""
     found = re.split(r"^\$ (.*)\n", text, flags=re.M)[1:]
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-@pytest.mark.parametrize("page", ["cli.md", "lookahead.md", "verify.md", "why.md"])
+@pytest.mark.parametrize("page", ["artefacts.md", "cli.md", "lookahead.md", "training.md", "verify.md", "why.md"])
 def test_transcripts_of_the_documents_are_what_happens(page: str, tmp_path: Path) -> None:
     """From top to bottom: files that begin with their name are written, commands are typed."""
     if page != "lookahead.md":
@@ -66,16 +90,10 @@ def typed(command: str, folder: Path) -> tuple[int, str]:
     environ = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
     program, *arguments = shlex.split(command)
     assert program in ("samewire", "sed")
-    called = [sys.executable, "-m", "samewire"] if program == "samewire" else [program]
-    ran = subprocess.run(
-        [*called, *arguments],
-        cwd=folder,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    if program == "samewire":
+        ran = called(arguments, folder, environ, merged=True)
+    else:
+        ran = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout
 
 

@@ -58,10 +58,90 @@ def learned(folder: Path) -> dict[str, Any]:
     return a_run(
         session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
         features=[{"use": "rolling", "windows": [5, 10]}],
-        models=[gbdt | {"train": {"until": "2018-12-31"}}],
-        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1},
+        models=[
+            gbdt | {"train": {"until": "2018-12-31"}, "reweighter": {"use": "decay", "half_life": 100}},
+            {"name": "plane", "use": "linear", "features": "rolling", "train": {"until": "2018-12-31"}},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "gbdt"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "plane"},
+        ],
         optimizer={"use": "mean_variance", "risk_model": {"use": "ledoit_wolf", "window": 30, "min_slices": 10}},
         broker={"use": "simulated", "fill": "next_open", "costs": COSTS},
+    )
+
+
+def neural(folder: Path) -> dict[str, Any]:
+    """Every network, tiny and hardly trained."""
+    nets: dict[str, dict[str, Any]] = {
+        "alstm": {"hidden": 4, "layers": 1},
+        "gru": {"hidden": 4, "layers": 1},
+        "lstm": {"hidden": 4, "layers": 1},
+        "mlp": {"hidden": [4]},
+        "transformer": {"hidden": 4, "layers": 1},
+        "tcn": {"hidden": 4, "layers": 2},
+    }
+    learning = {"features": "rolling", "steps": 3, "epochs": 1, "train": {"until": "2018-06-29"}}
+    models = [{"name": name, "use": "network", "net": {"use": name} | net} | learning for name, net in nets.items()]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2018-07-02"},
+        features=[{"use": "rolling", "windows": [5]}],
+        models=models,
+        strategy=[{"name": f"s_{name}", "use": "sign", "signal": name} for name in nets],
+    )
+
+
+def featured(folder: Path) -> dict[str, Any]:
+    """Each other feature set with a small model that reads it behind processors."""
+    sets: list[dict[str, Any]] = [
+        {"use": "alpha158", "windows": [3, 6], "vwap": "typical"},
+        {"use": "alpha360", "lags": 4, "vwap": "typical"},
+        {
+            "use": "custom",
+            "columns": [
+                {"column": "rise", "expr": "close / lag(close, 5) - 1"},
+                {"use": "tests.components.features.own_columns:Tilt", "days": 6},
+            ],
+        },
+    ]
+    tree = {"use": "lightgbm", "num_boost_round": 2, "min_data_in_leaf": 50, "train": {"until": "2018-12-31"}}
+    stages = (
+        [{"use": "drop", "max_missing": 0.5}, "robust_zscore", {"use": "fill", "by": "median"}, "tanh"],
+        ["zscore", "clip", "cs_rank", "cs_zscore", "min_max"],
+        [],
+    )
+    models = [
+        tree | {"name": f"of_{each['use']}", "features": each["use"], "processors": stage}
+        for each, stage in zip(sets, stages, strict=True)
+    ]
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=sets,
+        models=models,
+        strategy={"use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "of_alpha158"},
+    )
+
+
+def blended(folder: Path) -> dict[str, Any]:
+    """Models within a model, and every way to weigh rows."""
+    trees = {"num_boost_round": 4, "min_data_in_leaf": 20}
+    models = [
+        {"use": "lightgbm", **trees, "reweighter": "even_slices"},
+        {"use": "double_ensemble", **trees, "num_models": 2},
+        {"use": "linear", "estimator": "ols"},
+    ]
+    learn = {"features": "rolling", "train": {"until": "2018-12-31"}}
+    return a_run(
+        session={"name": "every", "cash": 1_000_000, "start": "2019-01-02"},
+        features=[{"use": "rolling", "windows": [5, 10]}],
+        models=[
+            {"name": "blend", "use": "blend", "weigh": "ic", "folds": 2, "models": models, **learn},
+            {"name": "double", "use": "double_ensemble", **trees, "num_models": 2, **learn},
+        ],
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "blend"},
+            {"name": "b", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "double"},
+        ],
     )
 
 
@@ -121,7 +201,10 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 
 # A new component is tried once it stands in one of these.
-RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (learned, ruled, longer, of_parquet, of_csv, of_qlib)
+RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
+    *(learned, neural, featured, blended, ruled, longer),
+    *(of_parquet, of_csv, of_qlib),
+)
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
 

@@ -1,8 +1,8 @@
 """Paced history: it waits where it should, never for long, and decides what it decides without waiting."""
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from engine.events import DAY_NS, HOUR_NS, SECOND_NS, Event, Timer
 from samewire.pacing import WAIT_MAX_S, Paced
+from tests.samewire.forked import called
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -89,9 +90,9 @@ def test_a_pace_that_is_none_is_refused(pace: float) -> None:
 
 
 def replayed(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    run_it = [sys.executable, "-m", "samewire", "replay", str(ROOT / "configs" / "ema_cross.yaml"), "--quiet"]
-    ends = ["--set", "session.start=2018-01-02", "--set", "session.end=2018-01-12", "--format", "json"]
-    return subprocess.run([*run_it, *ends, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    replay = ["replay", str(ROOT / "configs" / "ema_cross.yaml"), "--quiet", "--format", "json"]
+    ends = ["--set", "session.start=2018-01-02", "--set", "session.end=2018-01-12"]
+    return called([*replay, *ends, *arguments], folder, os.environ)
 
 
 def test_on_the_command_line_it_takes_its_time_and_decides_the_same(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from samewire.provenance import machine, zone_rules
 from tests.samewire.test_execute import small
 
 DECIDE = ["blake3", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba", "numpy", "pandas"]
-DECIDE += ["piqp", "pyarrow", "samewire", "scipy", "tzdata"]
+DECIDE += ["piqp", "pyarrow", "safetensors", "samewire", "scipy", "torch", "tzdata"]
 
 
 @pytest.mark.parametrize("name", DECIDE)

@@ -14,7 +14,8 @@ from samewire import run
 from samewire.build import Given, construct
 from samewire.cautions import cautions
 from samewire.diagnostics import RunFileErrors
-from samewire.prepare import days, prepare
+from samewire.prepare import prepare
+from samewire.reach import days
 from samewire.schema import load_run
 from tests.conformance.streams import same
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from samewire.json_schema import json_schema
 from samewire.schema import config_hash, dump_run, resolved
 from samewire.scrubbing import scrub
 from samewire.secret_text import SecretRef, referred
+from tests.samewire.forked import called
 from tests.samewire.own import Guarded
 
 ROOT = Path(__file__).parent.parent.parent
@@ -67,8 +67,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """The command line in a process of its own, with everything that it says."""
     environment = os.environ | {"GUARDED_PASSWORD": FIRST, "PYTHONPATH": str(ROOT), "SAMEWIRE_LOG": "debug"}
-    run_it = [sys.executable, "-m", "samewire", *arguments]
-    return subprocess.run(run_it, cwd=folder, env=environment, capture_output=True, check=False)
+    done = called(list(arguments), folder, environment)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.encode(), done.stderr.encode())
 
 
 def written_in(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from tests.samewire.forked import called
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = """
@@ -99,11 +100,10 @@ TRAINED = {
 }
 
 
-def samewire(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A fresh process."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
-    command = [sys.executable, "-m", "samewire", *arguments]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+def samewire(folder: Path, *arguments: str, started: bool = False) -> subprocess.CompletedProcess[str]:
+    """A process of its own; `started`: one that has to import all it needs."""
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+    return called(list(arguments), folder, environ, started=started)
 
 
 def recorded(folder: Path, **changed: Any) -> Path:
@@ -142,14 +142,14 @@ def copy(session: Path, tmp_path: Path) -> Path:
 
 
 def test_a_session_is_identical_to_itself_in_a_fresh_process(session: Path) -> None:
-    found = verified(session)
+    found = json.loads(samewire(session, "verify", "out", "--format", "json", started=True).stdout)
     assert found["identical"]
     assert found["ended"]
     assert not found["findings"]
     manifest = json.loads((session / "out" / "manifest.json").read_text())
     assert found["digest"] == manifest["digest"]
     assert found["events"] > 700
-    said = samewire(session, "verify", "out")
+    said = samewire(session, "verify", "out", started=True)
     assert said.stdout.startswith(f"identical, {found['events']:,} events, digest {found['digest']}")
 
 
@@ -447,7 +447,7 @@ def test_rerun_names_a_model_that_was_exchanged(tmp_path: Path) -> None:
 
 
 def test_rerun_names_the_first_hash_that_differs_and_does_not_run(copy: Path) -> None:
-    same = samewire(copy, "rerun", "out", "--quiet")
+    same = samewire(copy, "rerun", "out", "--quiet", started=True)
     assert same.returncode == 0, same.stderr
     assert same.stdout.startswith("identical, digest ")
     prices(copy, lambda columns: columns.__setitem__("close", columns["close"] * 1.0001))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.features.rolling import Rolling
@@ -170,6 +170,7 @@ def test_a_bad_tick_long_ago_changes_no_bit():
     np.testing.assert_array_equal(clean[10 + lookback :], dirty[10 + lookback :])
 
 
+@settings(deadline=None)
 @given(start=st.integers(0, 30))
 def test_values_do_not_depend_on_where_history_starts(start):
     slices = market(4, 45, holes=0.1, seed=3)

@@ -26,7 +26,7 @@ from engine.events import (
 )
 from engine.ledger import Ledger
 from engine.universe import universe_of
-from tests.components.gates.test_limits import MARK, NAN, ask, gate, working
+from tests.components.gates.asked import MARK, NAN, ask, gate, working
 from tests.make import book, day, legs
 
 HALT, REDUCE, FLATTEN, RESUME = (

@@ -1,5 +1,10 @@
 """Artefacts on disk: whole or not at all, and no byte may differ."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +31,18 @@ def test_a_flipped_byte_anywhere_is_refused(tmp_path):
         whole = path.read_bytes()
         for at in range(len(whole)):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(StateError):
+                read_artefact(tmp_path / "m")
+        path.write_bytes(whole)
+    assert read_artefact(tmp_path / "m").files == FILES
+
+
+def test_a_truncated_file_is_refused_at_every_length(tmp_path):
+    write_artefact(artefact_of(FILES), tmp_path / "m")
+    for path in sorted((tmp_path / "m").iterdir()):
+        whole = path.read_bytes()
+        for length in range(0, len(whole), 3):
+            path.write_bytes(whole[:length])
             with pytest.raises(StateError):
                 read_artefact(tmp_path / "m")
         path.write_bytes(whole)
@@ -65,6 +82,60 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="too long"):
         write_artefact(artefact_of(too_long), tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    write_artefact(artefact_of(FILES), tmp_path / "m")
+    for name in ("model.txt", "MANIFEST.json"):
+        kept = (tmp_path / "m" / name).read_bytes()
+        (tmp_path / "m" / name).unlink()
+        os.mkfifo(tmp_path / "m" / name)
+        with pytest.raises(StateError, match=f"no file|its {name} is no file"):
+            read_artefact(tmp_path / "m")
+        (tmp_path / "m" / name).unlink()
+        (tmp_path / "m" / name).write_bytes(kept)
+    assert read_artefact(tmp_path / "m").files == FILES
+
+
+@pytest.mark.parametrize("name", ["model.txt", "MANIFEST.json"])
+def test_a_link_is_refused_though_it_leads_to_the_right_bytes(tmp_path, name):
+    write_artefact(artefact_of(FILES), tmp_path / "m")
+    (tmp_path / "m" / name).rename(tmp_path / name)
+    (tmp_path / "m" / name).symlink_to(tmp_path / name)
+    with pytest.raises(StateError, match=name):
+        read_artefact(tmp_path / "m")
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_in_nobodys_way(tmp_path):
+    artefact = artefact_of(FILES)
+    left = tmp_path / f".m.{artefact.hash[:12]}.{os.getpid()}.0"
+    left.mkdir()
+    write_artefact(artefact, tmp_path / "m")
+    assert read_artefact(tmp_path / "m").files == FILES
+    assert left.is_dir()
+
+
+_RACE = """
+import sys
+from pathlib import Path
+from components.models.artefact import artefact_of, write_artefact
+first, folder, raced = artefact_of({"a": b"1"}), Path(sys.argv[1]), []
+def hook(event, arguments):
+    if event == "os.rename" and not raced:
+        raced.append(write_artefact(first, folder)) if raced.append(0) is None else None
+sys.addaudithook(hook)
+write_artefact(artefact_of({"a": sys.argv[2].encode()}), folder)
+"""
+
+
+@pytest.mark.parametrize(("mine", "said"), [("1", ""), ("2", "name another folder")])
+def test_another_process_that_is_faster_is_no_error_unless_it_wrote_something_else(tmp_path, mine, said):
+    command = [sys.executable, "-c", _RACE, str(tmp_path / "m"), mine]
+    ran = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+    assert ran.returncode == bool(said), ran.stderr
+    assert said in ran.stderr
+    assert read_artefact(tmp_path / "m").files == {"a": b"1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "MANIFEST.json", "a\0"])

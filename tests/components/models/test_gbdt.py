@@ -131,21 +131,22 @@ def test_rule_18_labels_purged_between_the_two_parts_change_nothing():
 
 def test_without_a_validation_part_all_rounds_are_grown():
     artefact = gbdt(valid_share=0.0).fit(panel())
-    assert card(artefact)["trees"] == SMALL["num_boost_round"]
-    assert set(card(artefact)["l2"]) == {"train"}
+    assert card(artefact)["size"] == {"trees": SMALL["num_boost_round"]}
+    assert set(card(artefact)["metrics"]) == {"l2_train"}
 
 
 def test_early_stopping_keeps_fewer_trees_where_there_is_nothing_to_learn():
-    assert card(gbdt(num_boost_round=200).fit(panel(strength=0.0)))["trees"] < 50
+    assert card(gbdt(num_boost_round=200).fit(panel(strength=0.0)))["size"]["trees"] < 50
 
 
 def test_the_card_says_what_it_was_trained_on():
     data = panel()
     found = card(gbdt().fit(data))
-    assert (found["kind"], found["schema"], found["names"]) == ("lightgbm", "s1", ["a", "b", "c", "d"])
+    assert (found["kind"], found["seed"], found["threads"]) == ("lightgbm", found["params"]["seed"], 1)
     assert (found["since_ns"], found["until_ns"]) == (int(data.ts[0]), int(data.label_to[-1]))
     assert set(found["libraries"]) == {"lightgbm", "numpy"}
-    assert 0 < found["l2"]["train"] < found["l2"]["valid"]
+    assert 0 < found["metrics"]["l2_train"] < found["metrics"]["l2_valid"]
+    assert max(found["importance"], key=found["importance"].get) == "a"
 
 
 def test_rule_14_no_opinion_before_there_is_an_artefact():
@@ -229,6 +230,28 @@ def test_names_that_would_get_no_answer_teach_nothing():
     assert card(gbdt(valid_share=0.0).fit(data))["rows"] == {"train": T * (N - 1), "valid": 0}
 
 
+class Whole:
+    """Nothing of a name with a gap."""
+
+    kind = "whole"
+
+    def fit(self, features):
+        return {}
+
+    def apply(self, value, frozen):
+        return np.where(np.isnan(value).any(axis=1, keepdims=True), np.nan, value)
+
+
+def test_names_of_which_processors_leave_nothing_teach_nothing_and_get_no_answer():
+    data = panel(holes=0.0)
+    data.features[::2, 4, 0] = np.nan
+    options = {"valid_share": 0.0, "processors": (Whole(),)}
+    assert card(gbdt(**options).fit(data))["rows"] == {"train": T * N - T // 2, "valid": 0}
+    found = np.isnan(trained(data, **options).predict(data))
+    assert found[::2, 4].all()
+    assert found.sum() == T // 2
+
+
 def test_features_of_another_schema_are_refused():
     model = trained(panel())
     with pytest.raises(ConfigError, match="trained on features of schema s1 and is given s2"):
@@ -286,7 +309,17 @@ def test_it_is_trainable_and_slow():
         ("learning_rate", 0.0),
         ("feature_fraction", 1.5),
         ("valid_share", 0.6),
-        ("label", "raw"),
+        ("label", "above"),
+        ("objective", "l1"),
+        ("grades", 1),
+        ("grades", 32),
+        ("max_depth", 0),
+        ("lambda_l1", -0.1),
+        ("bagging_fraction", 0.0),
+        ("bagging_freq", -1),
+        ("max_bin", 1),
+        ("num_threads", 0),
+        ("finetune_rounds", 0),
         ("horizon_ns", 0),
     ],
 )

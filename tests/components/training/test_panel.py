@@ -1,12 +1,15 @@
 """Walking history: the wiring's own features, and labels that were knowable in time."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from components.features.alpha360 import Alpha360
 from components.features.rolling import Rolling
-from components.training.panel import walk
+from components.training.panel import NEVER, walk, walk_all
 from engine.errors import DataError
-from engine.events import DAY_NS, ActionKind, Bars, Timer, Watermark
+from engine.events import DAY_NS, ActionKind, Bars, Features, Timer, Watermark
 from engine.universe import universe_of
 from tests.conformance.driving import action, drive, history
 from tests.make import bars, day, market
@@ -80,6 +83,56 @@ def test_features_are_the_wirings_own_rounded_to_float32():
     assert (data.schema, data.names) == (rolling().schema, rolling().names)
 
 
+class Plain:
+    """A feature set of a user's own, without a window: the feature is the close."""
+
+    names, schema, lookback = ("close",), "plain", 1
+
+    def on_bars(self, bars):
+        return Features(ts=bars.ts, schema=self.schema, value=bars.close[:, None].copy())
+
+
+def test_a_feature_set_without_a_window_is_asked_slice_by_slice():
+    slices = market(N, 200)
+    data = walk(iter(slices), Plain(), 1, EVER)
+    np.testing.assert_array_equal(data.features[..., 0], np.array([s.close for s in slices[:-2]], np.float32))
+    assert data.symbols == ()
+    assert walk(iter(slices), Plain(), 1, EVER, None, ("A",) * N).symbols == ("A",) * N
+
+
+class Doubled:
+    """A feature set around another, whose window it shows."""
+
+    schema, lookback = "doubled", 6
+
+    def __init__(self, inner):
+        self.names, self.window, self._inner = inner.names, inner.window, inner
+
+    def on_bars(self, bars):
+        return Features(ts=bars.ts, schema=self.schema, value=2 * self._inner.on_bars(bars).value)
+
+
+def test_a_feature_set_around_another_is_asked_for_its_own_numbers():
+    slices = market(N, 30)
+    inner, outer = walk(iter(slices), rolling(), 1, EVER), walk(iter(slices), Doubled(rolling()), 1, EVER)
+    np.testing.assert_allclose(outer.features, 2 * inner.features, rtol=1e-6)
+
+
+def test_symbols_are_those_of_the_feature_set():
+    assert walk(iter(market(N, 30)), rolling(), 1, EVER).symbols == tuple(f"S{i}" for i in range(N))
+
+
+def test_a_panel_holds_its_features_once():
+    slices, wide = market(40, 300), Alpha360(universe=universe_of(tuple(f"S{i}" for i in range(40))))
+    tracemalloc.start()
+    data = walk(iter(slices), wide, 1, EVER)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.features.nbytes > 15e6
+    assert peak < 1.5 * data.features.nbytes
+    assert data.features.base is None  # an array of its own, not a part of a longer one
+
+
 def test_slices_before_since_only_warm_up():
     slices = market(N, 30)
     whole = walk(iter(slices), rolling(), 2, EVER)
@@ -138,3 +191,23 @@ def test_the_horizon_is_that_of_the_labels_times_the_interval_of_the_bars():
 def test_a_horizon_below_one_is_refused():
     with pytest.raises(ValueError, match="at least 1 slice"):
         labels(simple([1, 2, 3]), horizon=0)
+
+
+def test_walking_once_gives_the_labels_of_every_horizon_that_walking_for_each_gives() -> None:
+    events = market(N, 150, seed=3)
+    events = [*events[:20], action(19, ActionKind.SPLIT, 2, ratio=2.0), *events[20:]]
+    seen: list[tuple[int, np.ndarray]] = []
+    walked = walk_all(iter(events), rolling(), (1, 5), lambda ts, value: seen.append((ts, value)), day(3))
+    assert walked.ts.tolist() == [ts for ts, _ in seen] == [day(k) for k in range(3, 150)]
+    for horizon in (1, 5):
+        apart = walk(iter(events), rolling(), horizon, EVER, day(3))
+        known = len(apart.ts)
+        assert known == 147 - horizon - 1
+        labels = walked.labels[horizon]
+        np.testing.assert_array_equal(labels.value[:known], apart.label)
+        assert np.isnan(labels.value[known:]).all()
+        np.testing.assert_array_equal(labels.until, [*apart.label_to, *[NEVER] * (horizon + 1)])
+        np.testing.assert_array_equal(labels.since, [*apart.label_from, *[NEVER] * (horizon + 1)])
+        np.testing.assert_array_equal(np.stack([value for _, value in seen])[:known], apart.features)
+    with pytest.raises(ValueError, match="horizons must be"):
+        walk_all(iter(events), rolling(), (0,), lambda ts, value: None)

@@ -1,0 +1,1 @@
+"""Executors: in this process, or in a pool of others."""

@@ -1,0 +1,1 @@
+"""What trainings leave: runs, their metrics and their files."""

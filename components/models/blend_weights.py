@@ -1,0 +1,117 @@
+"""How much each model of a blend counts, by its answers to slices that it has not seen."""
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from components.metrics.signal import spearman
+from components.models.gbdt_trees import OnMetric
+from components.models.labels import standardised
+from components.training.parts import parted
+from engine.errors import ConfigError
+from engine.events import Mask, Matrix, Vector
+from engine.protocols import Artefact, Dataset
+
+_SLICED = ("ts", "features", "label", "label_from", "label_to", "weight")
+
+
+def combined(values: Sequence[Matrix], weights: Vector) -> Matrix:
+    """(T, N) weighed mean of the z-scores of each model's answers within a slice, over the models that have an opinion.
+
+    NaN where none has one that counts. Each slice on its own: the same bits for one slice as for many.
+
+    >>> combined([np.array([[1.0, 3.0, np.nan]]), np.array([[5.0, 4.0, 6.0]])], np.array([1.0, 1.0])).round(3)
+    array([[-0.5  , -0.112,  1.225]])
+    """
+    total, counted = np.zeros_like(values[0]), np.zeros_like(values[0])
+    for value, weight in zip(values, weights.tolist(), strict=True):
+        z = standardised(value)
+        known = np.isfinite(z)
+        total += np.where(known, weight * z, 0.0)
+        counted += np.where(known, weight, 0.0)
+    return np.where(counted > 0, total / np.where(counted > 0, counted, 1.0), np.nan)
+
+
+def cut(dataset: Dataset, slices: Mask) -> Dataset:
+    """These slices of it alone, with nothing held out."""
+    fields = {name: getattr(dataset, name) for name in _SLICED}
+    kept = {name: value[slices] for name, value in fields.items() if value is not None}
+    return msgspec.structs.replace(dataset, valid_from=None, **kept)
+
+
+def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None) -> Artefact:
+    """`fit`, which is told whom to tell of figures where it takes that."""
+    if on_metric is not None and "on_metric" in inspect.signature(model.fit).parameters:
+        artefact: Artefact = model.fit(dataset, on_metric=on_metric)
+        return artefact
+    plain: Artefact = model.fit(dataset)
+    return plain
+
+
+def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> tuple[list[Matrix], Matrix]:
+    """Answers of each model to slices after those that it learned from, (T, N) each, NaN elsewhere; and the labels.
+
+    The part to learn from, of slices with a row that counts, is cut into folds + 1 spans. Each but the first is
+    answered by models that learned from all spans before it, purged by the intervals of labels.
+    """
+    rows = np.isfinite(dataset.label) & np.isfinite(dataset.features).any(axis=-1)
+    if dataset.weight is not None:
+        rows &= dataset.weight > 0
+    learned = cut(dataset, parted(dataset).train & rows.any(axis=1))
+    count = len(learned.ts)
+    if count < 2 * (folds + 1):
+        raise ConfigError(
+            f"{whose}: {count} slices are too few to weigh models by {folds} spans that they have not seen; "
+            "train on longer history, or set weigh to equal"
+        )
+    values = [np.full(learned.label.shape, np.nan) for _ in models]
+    for past, at in _spans(learned, folds):
+        for value, model in zip(values, models, strict=True):
+            trial = copy.deepcopy(model)
+            trial.swap(trial.fit(cut(learned, past)))
+            value[at] = trial.predict(cut(learned, np.arange(count) < at.stop))[at]
+    return values, learned.label
+
+
+def _spans(learned: Dataset, folds: int) -> Iterator[tuple[Mask, slice]]:
+    """Slices to learn from and those to answer."""
+    count = len(learned.ts)
+    edges = [count * k // (folds + 1) for k in range(folds + 2)]
+    for start, stop in zip(edges[1:-1], edges[2:], strict=True):
+        past = (np.arange(count) < start) & (learned.label_to <= learned.ts[start])
+        yield past, slice(start, stop)
+
+
+def by_ic(values: Sequence[Matrix], label: Matrix, slices: int) -> tuple[Vector, Vector]:
+    """Weights in proportion to the mean rank correlation over the last `slices` that have one, and those means.
+
+    A model whose mean is not above 0 gets none; all alike where none is.
+    """
+    ic = np.array([spearman(value, label) for value in values])
+    known = np.flatnonzero(np.isfinite(ic).any(axis=0))[-slices:]
+    mean = np.array(
+        [row[known][np.isfinite(row[known])].mean() if np.isfinite(row[known]).any() else 0.0 for row in ic]
+    )
+    return _shares(np.maximum(mean, 0.0)), mean
+
+
+def stacked(values: Sequence[Matrix], label: Matrix) -> Vector:
+    """Non-negative least squares of z-scored labels on z-scored answers, as shares; a missing answer stands at 0."""
+    from scipy.optimize import nnls
+
+    z, y = np.stack([standardised(value) for value in values], axis=-1), standardised(label)
+    rows = np.isfinite(y) & np.isfinite(z).any(axis=-1)
+    if not rows.any():
+        return _shares(np.zeros(len(values)))
+    return _shares(nnls(np.nan_to_num(z[rows], nan=0.0), y[rows])[0])
+
+
+def _shares(weight: Vector) -> Vector:
+    """Summing to 1; all alike where there is nothing to share."""
+    total = weight.sum()
+    shares: Vector = weight / total if total > 0 else np.full(len(weight), 1.0 / len(weight))
+    return shares

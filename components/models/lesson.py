@@ -1,0 +1,117 @@
+"""From a dataset to the rows that a model learns from: the same steps for every model whose rows stand alone."""
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from components.metrics.signal import spearman
+from components.models.bundle import Frozen
+from components.models.gbdt_trees import OnMetric
+from components.models.labels import above, graded, ranked, raw, standardised
+from components.models.serving import Serving
+from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
+from engine.events import Matrix
+from engine.learning import Metric, Reweighter
+from engine.protocols import Dataset
+
+Label = Literal["rank", "zscore", "raw"]
+LABELS = {"rank": ranked, "zscore": standardised, "raw": raw}
+
+
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's options say about its rows."""
+
+    whose: str
+    label: str  # one of LABELS, above or grades
+    valid_share: float = 0.0
+    reweighter: Reweighter | None = None
+    grades: int = 0  # for the label of that name
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_share <= 0.5:
+            raise ValueError(f"valid_share must be from 0 to 0.5 of the slices, got {self.valid_share}")
+
+
+class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Rows to learn from and to stop by; features (T, N, F) as the weights will see them."""
+
+    features: NDArray[Any]
+    frozen: Frozen
+    label: Matrix  # (T, N)
+    parts: Parts
+    train: Rows
+    valid: Rows
+
+    def of(self, rows: Rows) -> NDArray[Any]:
+        """Features (R, F) of these rows."""
+        picked: NDArray[Any] = self.features[rows.at]
+        return picked
+
+    def slices(self) -> dict[str, int]:
+        """How many slices with a row each part has."""
+        return {"train": len(self.train.counts), "valid": len(self.valid.counts)}
+
+    def rows(self) -> dict[str, int]:
+        return {"train": len(self.train.label), "valid": len(self.valid.label)}
+
+
+def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None = None) -> Lesson:
+    """The rows of a training. Raises ConfigError where there is nothing to learn from.
+
+    Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
+    fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
+    """
+    serving.check_horizon(dataset.horizon_ns, "the labels to learn")
+    label = _label(dataset.label, how)
+    weight = weighed(dataset, how.reweighter, how.whose)
+    usable, parts = serving.known(dataset), parted(dataset, how.valid_share)
+    train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
+    if frozen is None:
+        features, frozen = serving.fitted(dataset, train.at)
+    else:
+        features = serving.applied(dataset.features, frozen)
+    if features is not dataset.features:
+        usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
+        train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
+    return Lesson(
+        features=features,
+        frozen=frozen,
+        label=label,
+        parts=parts,
+        train=train,
+        valid=rows_of(label, usable, weight, parts.valid),
+    )
+
+
+def checked_label(label: str) -> str:
+    """The option itself, as a run file may give it."""
+    if label not in LABELS:
+        raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
+    return label
+
+
+def _label(label: Matrix, how: How) -> Matrix:
+    if how.label == "grades":
+        return graded(label, how.grades)
+    return above(label) if how.label == "above" else LABELS[how.label](label)
+
+
+def mean_ic(value: Matrix, label: Matrix) -> float:
+    """Mean over slices of the rank correlation of values and labels (T, N); NaN where no slice has one."""
+    found = spearman(value, label)
+    known = found[np.isfinite(found)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def said_of(reweighter: Reweighter | None) -> Any:
+    """A reweighter as the card of an artefact names it."""
+    return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
+
+
+def numbered(on_metric: OnMetric | None, k: int) -> OnMetric | None:
+    """Tells of the figures of part k of a model, each under its name with that number."""
+    if on_metric is None:
+        return None
+    return lambda m: on_metric(Metric(f"{m.name}_{k}", m.step, m.value))

@@ -1,0 +1,1 @@
+"""Networks: each file is one formula. What trains them is `components.training.epochs`, for all alike."""

@@ -1,0 +1,71 @@
+"""Rows sorted into bins, kept between trainings where there is a folder for them: nothing depends on whether there is.
+
+Finding and filling bins takes longer than growing the first trees, and is the same for every seed and every parameter
+that is not about bins.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from components.models import gbdt_trees as trees
+
+# Parameters that bins, or what the library keeps beside them, depend on.
+_OF_BINS = frozenset(
+    {"max_bin", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "use_missing", "zero_as_missing"}
+    | {"feature_pre_filter", "enable_bundle", "force_col_wise"}
+)
+
+
+def binned(lgb: Any, part: "trees.Part", params: dict[str, Any], ranking: bool, folder: Path | None) -> Any:
+    """The library's set of these rows, read from the folder where an earlier training left it there.
+
+    A file is named by the content of the features, the parameters of bins and the version of the library; labels and
+    weights are none of it. One that cannot be read is made again. The folder must be the user's own: files in it are
+    read by the library as they are.
+    """
+    path = None if folder is None else folder / f"{_key(lgb, part, params)}.bin"
+    found = None if path is None else _read(lgb, path, params, part.features.shape)
+    if found is None:
+        found = lgb.Dataset(part.features, label=part.rows.label, params=params, free_raw_data=True)
+        found.construct()
+        if path is not None:
+            _keep(found, path)
+    found.set_label(part.rows.label)
+    found.set_weight(part.rows.weight)
+    if ranking:
+        found.set_group(part.rows.counts)
+    return found
+
+
+def _key(lgb: Any, part: "trees.Part", params: dict[str, Any]) -> str:
+    from blake3 import blake3
+
+    said = [lgb.__version__, list(part.features.shape), {name: params.get(name) for name in sorted(_OF_BINS)}]
+    whole = blake3(msgspec.json.encode(said, order="sorted"))
+    whole.update(np.ascontiguousarray(part.features).reshape(-1).view(np.uint8).data)
+    return str(whole.hexdigest(length=16))
+
+
+def _read(lgb: Any, path: Path, params: dict[str, Any], shape: tuple[int, ...]) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        found = lgb.Dataset(str(path), params=params).construct()
+    except lgb.basic.LightGBMError:
+        return None
+    return found if (found.num_data(), found.num_feature()) == shape else None
+
+
+def _keep(found: Any, path: Path) -> None:
+    """Whole or not at all, and beside other trainings that may keep the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(f".{os.getpid()}.making")
+    try:
+        found.save_binary(str(making))
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)

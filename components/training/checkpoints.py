@@ -1,0 +1,65 @@
+"""A training's state as one file that is always whole: tensors, and JSON in the file's own header. No code in it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import StateError
+
+_NAME = "epoch.safetensors"
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """Takes the place of the last one in the folder, whole or not at all, whenever the machine stops."""
+    from safetensors.torch import save
+
+    body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"said": msgspec.json.encode(said, order="sorted").decode(), "digest": _digest(body, said)}
+    content = save(body, header)
+    making = folder / f".{_NAME}.{os.getpid()}"
+    with making.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(folder / _NAME)
+    entry = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What `write_checkpoint` wrote last, None where there is nothing yet. StateError for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    for left in folder.glob(f".{_NAME}.*"):  # of one that was killed while it wrote
+        left.unlink(missing_ok=True)
+    path = folder / _NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            body = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        said: dict[str, Any] = msgspec.json.decode(header.get("said", ""))
+    except (SafetensorError, msgspec.MsgspecError, OSError, ValueError) as error:
+        raise StateError(f"{path}: no checkpoint can be read ({error}); remove it to train from the start") from error
+    if header.get("digest") != _digest(body, said):
+        raise StateError(f"{path}: it is not the checkpoint that was written; remove it to train from the start")
+    return body, said
+
+
+def _digest(tensors: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+    """BLAKE3 of all that is in a checkpoint."""
+    from blake3 import blake3
+
+    whole = blake3(msgspec.json.encode(said, order="sorted"))
+    for name in sorted(tensors):
+        array = tensors[name].numpy()
+        whole.update(msgspec.json.encode([name, str(array.dtype), list(array.shape)]))
+        whole.update(array.reshape(-1).view("u1").data)
+    return whole.hexdigest()

@@ -1,0 +1,163 @@
+"""One task carried out: a model fitted on its window, and what it says of slices that it has not seen."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from components.training.panel import Labels
+from components.training.plan import learned, purged, tested
+from engine.errors import ConfigError
+from engine.events import Matrix, Stamps
+from engine.learning import Metric, Task
+from engine.protocols import Artefact, Dataset
+
+OnMetric = Callable[[Metric], None]
+
+
+class Panel(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A whole history of one feature set with the labels of several horizons, from which tasks take their parts."""
+
+    names: tuple[str, ...]  # (F,)
+    schema: str
+    symbols: tuple[str, ...]  # (N,)
+    interval_ns: int
+    ts: Stamps  # (T,)
+    features: NDArray[Any]  # (T, N, F) float32; may lie in a file
+    digests: NDArray[Any]  # (T, 32) uint8, of each slice's instant and features
+    labels: dict[int, Labels]  # by horizon
+
+
+class Trainable(Protocol):
+    """A model that learns. `fit` may also take the keywords `on_metric` and `checkpoint`: see `taken`."""
+
+    def fit(self, dataset: Dataset, /) -> Artefact: ...
+    def swap(self, artefact: Artefact, /) -> None: ...
+    def predict(self, dataset: Dataset, /) -> Matrix: ...
+
+
+class Trained(msgspec.Struct, frozen=True, eq=False):
+    """What a task left: the model, and its answers to the slices of its test part, (S, N)."""
+
+    artefact: Artefact
+    ts: Stamps  # (S,)
+    scores: Matrix
+
+
+def train_task(
+    model: Any,
+    task: Task,
+    panel: Panel,
+    *,
+    on_metric: OnMetric | None = None,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """Fits the model on the task's window and asks it for the test part. It is left with the artefact in use.
+
+    Nothing is drawn or read here, so the same task on the same panel gives the same bytes wherever it runs.
+    """
+    artefact = fitted(model, dataset_of(task, panel), on_metric, checkpoint)
+    model.swap(artefact)
+    low, high = tested(task, panel.ts)
+    return Trained(artefact, panel.ts[low:high], answered(model, panel, low, high, task.horizon))
+
+
+def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None, checkpoint: Path | None = None) -> Artefact:
+    """`fit` with as many of the keywords as this model's takes."""
+    offered = {"on_metric": on_metric, "checkpoint": checkpoint}
+    artefact: Artefact = model.fit(dataset, **{k: offered[k] for k in taken(model) if offered[k] is not None})
+    return artefact
+
+
+def taken(model: Any) -> tuple[str, ...]:
+    """Which keywords its `fit` takes: `on_metric` is called with a Metric a step, `checkpoint` is a folder of this task
+    alone, which a training that was killed finds as it left it.
+
+    >>> class Plain:
+    ...     def fit(self, dataset, /, *, on_metric=None): ...
+    >>> taken(Plain())
+    ('on_metric',)
+    """
+    parameters = inspect.signature(model.fit).parameters
+    return tuple(name for name in ("on_metric", "checkpoint") if name in parameters)
+
+
+def dataset_of(task: Task, panel: Panel) -> Dataset:
+    """The slices that the task learns from, a view of the panel's features.
+
+    Those whose label looks into the validation part stay in place without their label, so nothing learns from them.
+    """
+    labels = labels_of(panel, task.horizon)
+    low, high = learned(task, panel.ts, labels.until)
+    part = slice(low, high)
+    gone = purged(task, panel.ts[part], labels.until[part])
+    return Dataset(
+        names=panel.names,
+        schema=panel.schema,
+        symbols=panel.symbols,
+        ts=panel.ts[part],
+        features=panel.features[part],
+        label=np.where(gone[:, None], np.nan, labels.value[part]),
+        label_from=labels.since[part],
+        label_to=labels.until[part],
+        horizon_ns=task.horizon * panel.interval_ns,
+        valid_from=task.valid_from,
+    )
+
+
+def answered(model: Any, panel: Panel, low: int, high: int, horizon: int) -> Matrix:
+    """(high - low, N) what the model says of these slices; it sees their features and no label.
+
+    One that remembers slices is shown as many before the first as it declares by `lookback`.
+    """
+    before = min(low, max(0, int(getattr(model, "lookback", 1)) - 1))
+    part = slice(low - before, high)
+    labels = labels_of(panel, horizon)
+    value = model.predict(
+        Dataset(
+            names=panel.names,
+            schema=panel.schema,
+            symbols=panel.symbols,
+            ts=panel.ts[part],
+            features=panel.features[part],
+            label=np.full_like(labels.value[part], np.nan),
+            label_from=labels.since[part],
+            label_to=labels.until[part],
+            horizon_ns=horizon * panel.interval_ns,
+        )
+    )
+    value = np.asarray(value, np.float64)[before:]
+    if value.shape != (high - low, len(panel.symbols)):
+        raise ConfigError(
+            f"{type(model).__name__}.predict answered {value.shape} for {high - low} slices of {len(panel.symbols)} "
+            "symbols; it answers (T, N)"
+        )
+    return value
+
+
+def labels_of(panel: Panel, horizon: int) -> Labels:
+    if horizon not in panel.labels:
+        raise ConfigError(f"training: the panel has labels of horizons {sorted(panel.labels)}, not of {horizon}")
+    return panel.labels[horizon]
+
+
+def inputs_of(task: Task, panel: Panel, before: int) -> str:
+    """32 hex digits of all that the task's outcome depends on in the panel: slices that come later change nothing.
+
+    `before` is how many slices ahead of the test part the model is shown.
+    """
+    labels = labels_of(panel, task.horizon)
+    low, high = learned(task, panel.ts, labels.until)
+    first, last = tested(task, panel.ts)
+    whole = hashlib.sha256(repr((panel.names, panel.schema, panel.symbols, panel.interval_ns)).encode())
+    for part in (slice(low, high), slice(max(0, first - before), last)):
+        whole.update(np.ascontiguousarray(panel.digests[part]).tobytes())
+        whole.update(b"|")
+    for array in (labels.value, labels.since, labels.until):
+        whole.update(np.ascontiguousarray(array[low:high]).tobytes())
+    return whole.hexdigest()[:32]

@@ -1,0 +1,129 @@
+"""Trained models as a run file names them: by a folder, or by what a registry says."""
+
+import datetime as dt
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.clock import Clock, SystemClock
+from engine.errors import ConfigError, SamewireError
+from engine.protocols import Artefact
+from samewire.diagnostics import shown_path
+from samewire.run_file import Registered, RunFile
+
+if TYPE_CHECKING:
+    from adapters.registry.folder import FolderRegistry
+
+REGISTRY = "registry:"  # how a reference begins
+_REFERENCE = re.compile(r"registry:([^@]+)@([^@]+)")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_FOLDER = "the folder of a trained model, such as models/NAME of a session directory"
+
+
+def registry_at(folder: Path, *, actor: str = "samewire", clock: Clock | None = None) -> "FolderRegistry":
+    """The registry of a folder, which need not be there yet."""
+    from adapters.registry.folder import FolderRegistry
+    from components.models.artefact import read_artefact, write_artefact
+
+    return FolderRegistry(folder, clock=clock or SystemClock(), write=write_artefact, read=read_artefact, actor=actor)
+
+
+def named_in(text: str, registry: Path) -> Registered | None:
+    """The reference that the text is; None for the name of a folder.
+
+    >>> str(named_in("registry:gbdt@production", Path("models")))
+    'registry:gbdt@production'
+    >>> named_in("models/gbdt", Path("models")) is None
+    True
+    """
+    if not text.startswith(REGISTRY):
+        return None
+    found = _REFERENCE.fullmatch(text)
+    name, at = found.groups() if found else (text.removeprefix(REGISTRY), "")
+    return Registered(registry=registry, name=name, at=at)
+
+
+def unreadable(artefact: Path | Registered) -> tuple[str, str] | None:
+    """What stands there instead of a trained model, and what should; None where there is one. Reads no weights."""
+    if isinstance(artefact, Registered):
+        return _unresolved(artefact)
+    shown = shown_path(str(artefact))
+    if not artefact.exists():
+        return f"{shown}, which does not exist", _FOLDER
+    return None if (artefact / "MANIFEST.json").is_file() else (f"{shown}, which holds no MANIFEST.json", _FOLDER)
+
+
+def _unresolved(named: Registered) -> tuple[str, str] | None:
+    if not named.at:
+        return f"{REGISTRY}{named.name}", "registry:NAME@STAGE, such as registry:gbdt@production"
+    if not (named.registry / "history.jsonl").is_file():
+        return f"{named} of {shown_path(str(named.registry))}", "a registry there: set `registry` to its folder"
+    try:
+        _hash_of(named)
+    except SamewireError as error:
+        said = str(error).replace(str(named.registry), shown_path(str(named.registry)))
+        return str(named), f"what the registry has: {said}"
+    return None
+
+
+def _hash_of(named: Registered) -> str:
+    registry = registry_at(named.registry)
+    if not _HASH.fullmatch(named.at):
+        return registry.holder(named.name, named.at).artefact
+    return registry.registered(named.name, named.at)
+
+
+def artefact_at(place: Path | Registered) -> Artefact:
+    """The trained model itself, every byte of it checked. StateError for one that is not as it was written."""
+    from components.models.artefact import read_artefact
+
+    if isinstance(place, Registered):
+        if place.pinned is None:
+            return registry_at(place.registry).artefact(_hash_of(place))
+        return read_artefact(place.pinned)
+    return read_artefact(place)
+
+
+def pinned(run: RunFile, directory: Path) -> RunFile:
+    """The run file of a session directory whose registered models are those that the session had."""
+
+    def held(artefact: Path | Registered | None, name: str) -> Path | Registered | None:
+        if not isinstance(artefact, Registered):
+            return artefact
+        return replace(artefact, pinned=directory / "models" / name)
+
+    models = tuple(replace(spec, artefact=held(spec.artefact, spec.component.name)) for spec in run.models)
+    return replace(run, models=models)
+
+
+def check_features(name: str, artefact: Artefact, feature_set: Any) -> None:
+    """Raises ConfigError for an artefact that says it learned from other features than the model will be given."""
+    learned = _said(artefact, "schema.json").get("schema")
+    given = getattr(feature_set, "schema", None)
+    if None not in (learned, given) and learned != given:
+        raise ConfigError(
+            f"{name}: it was trained on features of schema {learned} and is given {given}; "
+            "name the feature set it was trained on, or train it again"
+        )
+
+
+def _said(artefact: Artefact, file: str) -> dict[str, Any]:
+    """What a file of the artefact says; nothing where it is not there or not of ours."""
+    try:
+        found = msgspec.json.decode(artefact.files.get(file, b"{}"))
+    except msgspec.MsgspecError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
+    """A model that learned from days of this very session flatters it."""
+    card = _said(artefact, "model.json")
+    until = card.get("until_ns")
+    if not isinstance(until, int) or until <= begin:
+        return []
+    day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()
+    return [f"{name} was trained on data up to {day}, within this session: what it earns before that is no test."]

@@ -1,0 +1,113 @@
+"""A model that is trained again while the session goes on, as the same history would have it live.
+
+The trainings look at history alone, so they are done before the first slice and enter as controls, each before the
+bars of its slice. Live they run beside the session and enter at the very same slices.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from components.training.plan import length_of
+from engine.errors import DataError, SamewireError
+from engine.events import Bars, Event
+from engine.protocols import Dataset, Feed
+from samewire.run_file import RetrainSpec
+from samewire.taught import Lesson, Made, of_interval
+
+_NEVER = (1 << 63) - 1
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """When a training takes over: before the bars at `ts`, with what was known at `known`."""
+
+    ts: int
+    known: int
+
+
+def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
+    """The turns of a session whose first slice is the first at or after `begin`.
+
+    A model takes over at the session's first slice and every `every` slices after it. It learned from what was known
+    at the close of the slice before, and `latency` slices earlier still, so that a training may take that long.
+
+    >>> turns([10, 20, 30, 40, 50, 60], 30, RetrainSpec(every="2 slices"))
+    (Turn(ts=30, known=20), Turn(ts=50, known=40))
+    >>> turns([10, 20, 30, 40, 50, 60], 30, RetrainSpec(every="2 slices", latency=1))
+    (Turn(ts=30, known=10), Turn(ts=50, known=30))
+    """
+    ts, every, found = np.array(slices, np.int64), length_of(spec.every), list[Turn]()
+    at = int(np.searchsorted(ts, begin))
+    while at < len(ts):
+        known = at - 1 - spec.latency
+        found.append(Turn(int(ts[at]), int(ts[known]) if known >= 0 else -_NEVER))
+        at = max(at + 1, every.after(ts, at))
+    return tuple(found)
+
+
+def retrained(made: Made, feed: Feed, feature_set: Any, begin: int, end: int | None) -> Iterator[Lesson]:
+    """One lesson for each turn before `end`: an artefact, or why there is none. DataError where there is none at all.
+
+    The features of the whole history are reckoned once; each turn learns from those slices whose labels were known.
+    """
+    from components.training.panel import walk
+
+    spec = made.spec.retrain
+    if spec is None:
+        return
+    slices: list[int] = []
+    events = _noted(of_interval(feed.events(None, end), made.interval_ns), slices)
+    whole = walk(events, feature_set, spec.horizon, _NEVER if end is None else end)
+    taught, why = 0, "the session has no slice"
+    only = None if made.spec.turn is None else (Turn(begin, made.spec.turn - 1),)
+    for turn in only or turns(slices, begin, spec):
+        lesson = _taught(made, spec, known(whole, turn.known, spec), turn)
+        taught, why = taught + (lesson.artefact is not None), lesson.reason
+        yield lesson
+    if not taught:
+        raise DataError(
+            f"{made.spec.component.where}: {made.spec.component.name} could not be trained at any of its turns "
+            f"({why}); begin the session later, or take a feed that begins earlier"
+        )
+
+
+def known(whole: Dataset, until: int, spec: RetrainSpec) -> Dataset | None:
+    """The slices whose labels were known at `until`, of the last `window`; None where there are none.
+
+    That is what purges: a label that looks beyond is left out by where it ends, not by a number of rows.
+    """
+    high = int(np.count_nonzero(whole.label_to <= until))
+    low = 0
+    if spec.window is not None:  # it is reckoned from what was known, never from the slice that comes next
+        window = length_of(spec.window)
+        low = int(np.searchsorted(whole.ts, until - window.ns)) if window.ns else max(0, high - window.slices)
+    if high <= low:
+        return None
+    part = slice(low, high)
+    return msgspec.structs.replace(
+        whole,
+        ts=whole.ts[part],
+        features=whole.features[part],
+        label=whole.label[part],
+        label_from=whole.label_from[part],
+        label_to=whole.label_to[part],
+    )
+
+
+def _taught(made: Made, spec: RetrainSpec, dataset: Dataset | None, turn: Turn) -> Lesson:
+    if dataset is None or len(dataset.ts) < spec.least:
+        count = 0 if dataset is None else len(dataset.ts)
+        return Lesson(turn.ts, None, f"{count} slices with labels, least is {spec.least}")
+    try:
+        return Lesson(turn.ts, made.model().fit(dataset), until=turn.known + 1)
+    except SamewireError as error:
+        return Lesson(turn.ts, None, str(error))
+
+
+def _noted(events: Iterator[Event], slices: list[int]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Bars):
+            slices.append(event.ts)
+        yield event

@@ -1,0 +1,182 @@
+"""Trainings planned, carried out and recorded: what ended before is taken from the store, the rest runs.
+
+Nothing of it enters a session: what it leaves are artefacts, and scores of slices that no model had learned from.
+"""
+
+import json
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from adapters.scaleout.pool import Pool
+from adapters.scaleout.serial import Serial
+from adapters.tracking.code_version import code_version
+from adapters.tracking.panel_file import held
+from adapters.tracking.store import FAILED, RunRow, RunStore
+from engine.clock import Clock
+from engine.learning import Executor, Job, Outcome
+from samewire.build import libraries
+from samewire.hiding import hider
+from samewire.plain import run_in_words
+from samewire.provenance import machine
+from samewire.run_file import RunFile
+from samewire.schema import VERSION
+from samewire.training_job import Assignment, ended_whole
+from samewire.training_plan import Plan, Planned, day_text, plan_of, section_of, variant_of
+from samewire.training_results import Results, results_of
+from samewire.training_spec import PoolSpec, Training
+from samewire.universes import universe_words
+
+
+class Watcher(Protocol):
+    """Whom to tell: of the plan and how many of its tasks are done already, and of each one that ends."""
+
+    def planned(self, plan: Plan, done: int) -> None: ...
+    def ended(self, planned: Planned, error: str) -> None: ...
+
+
+def train(
+    run: RunFile,
+    *,
+    store: Path | None = None,
+    out: Path | None = None,
+    clock: Clock,
+    watcher: Watcher | None = None,
+    allow: tuple[str, ...] | None = None,
+) -> Results:
+    """Carries out the section `training:` of a run file. Tasks that ended before, under the same code and over the same
+    history, are taken from the store. A task that fails is told in the results and stops no other.
+
+    Scores and results are written into `out`, else into `results/NAME` of the store; one that was there is replaced.
+    """
+    training = section_of(run)
+    place = store or training.plan.store
+    with closing(RunStore(place, clock=clock)) as runs, held(place / "panels"):
+        plan = plan_of(run, place / "panels")
+        done = {planned.run: row for planned in plan.tasks if (row := ended_whole(runs, planned.run)) is not None}
+        if watcher is not None:
+            watcher.planned(plan, len(done))
+        errors = _carry_out(run, training, plan, runs, done, _Telling(watcher, allow))
+        return results_of(run, plan, runs, errors, frozenset(done), out or place / "results" / run.session.name)
+
+
+def planned_only(run: RunFile, store: Path | None = None) -> tuple[Plan, int]:
+    """The plan, and how many of its tasks are done already; nothing is recorded.
+
+    Its panels are gone when this returns: their arrays stay mapped, and nothing else may read them.
+    """
+    place = store or section_of(run).plan.store
+    there = (place / "runs.sqlite").is_file()
+    with tempfile.TemporaryDirectory(prefix="samewire-") as scratch:
+        plan = plan_of(run, Path(scratch))
+        if not there:
+            return plan, 0
+        with closing(RunStore(place)) as runs:
+            return plan, sum(ended_whole(runs, planned.run) is not None for planned in plan.tasks)
+
+
+class _Telling(msgspec.Struct, frozen=True):
+    """What carrying out a plan needs beside the plan."""
+
+    watcher: Watcher | None
+    allow: tuple[str, ...] | None
+
+
+def _carry_out(
+    run: RunFile, training: Training, plan: Plan, runs: RunStore, done: dict[str, RunRow], telling: _Telling
+) -> dict[str, str]:
+    """Runs what has not ended yet; the errors of those that failed, by run."""
+    waiting = {planned.run: planned for planned in plan.tasks if planned.run not in done}
+    facts = _facts(run, plan)
+    jobs = [_job(run, planned, plan, runs.folder, facts, telling.allow) for planned in waiting.values()]
+    errors: dict[str, str] = {}
+    with _closing(executor_of(training).run(jobs)) as outcomes:
+        for outcome in outcomes:
+            planned = waiting[outcome.key]
+            if outcome.value is None:
+                errors[outcome.key] = hider()(outcome.error)
+                runs.begin(planned.task.key, _facts_of(planned, facts))
+                told = {"error": errors[outcome.key], "attempts": outcome.attempts}
+                runs.end(outcome.key, FAILED, told)
+            if telling.watcher is not None:
+                telling.watcher.ended(planned, errors.get(outcome.key, ""))
+    return errors
+
+
+@contextmanager
+def _closing(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
+    """Whatever ends the loop, even a signal, ends what still runs."""
+    try:
+        yield outcomes
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
+
+
+def executor_of(training: Training) -> Executor:
+    spec = training.executor
+    if isinstance(spec, PoolSpec):
+        return Pool(workers=spec.workers, attempts=spec.attempts, timeout_s=spec.timeout / 1e9, gpus=spec.gpus)
+    return Serial(gpus=spec.gpus)
+
+
+def _job(
+    run: RunFile,
+    planned: Planned,
+    plan: Plan,
+    store: Path,
+    facts: dict[str, Any],
+    allow: tuple[str, ...] | None,
+) -> Job:
+    told = Assignment(
+        run=run_in_words(variant_of(run, planned.model), VERSION, lambda path: str(path.absolute())),
+        task=planned.task,
+        run_id=planned.run,
+        facts=_facts_of(planned, facts),
+        universe=universe_words(plan.feed.universe),
+        panel=str(planned.panel.absolute()),
+        store=str(store.absolute()),
+        allow=allow,
+    )
+    return Job(
+        key=planned.run,
+        call="samewire.training_job:carry_out",
+        argument=msgspec.json.encode(told),
+        gpus=section_of(run).plan.gpus,
+    )
+
+
+# ---- what is recorded ------------------------------------------------------------------------------------------------
+
+
+def _facts(run: RunFile, plan: Plan) -> dict[str, Any]:
+    """What all runs of this plan have in common. Names no machine and holds no secret."""
+    return {
+        "name": run.session.name,
+        "version": code_version(run.folder),
+        "libraries": libraries(),
+        "python": platform.python_version(),
+        "machine": machine(),
+        "data": plan.feed.hashes(),
+    }
+
+
+def _facts_of(planned: Planned, common: dict[str, Any]) -> dict[str, Any]:
+    task = planned.task
+    said = common | {
+        "code": planned.code,
+        "column": planned.column,
+        "changes": planned.changes,
+        "threads": 1,
+        "task": json.loads(msgspec.json.encode(task)),
+        "train": [day_text(task.train.since), day_text(task.train.until - 1)],
+        "test": None if task.test is None else [day_text(task.test.since), day_text(task.test.until - 1)],
+    }
+    hidden: dict[str, Any] = hider().inside(said)
+    return hidden

@@ -1,0 +1,268 @@
+"""From a run file with a section `training:` to tasks: history walked once, windows planned, code named by hash."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import numpy as np
+
+from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_panel
+from components.training import plan as plans
+from components.training.fitting import Panel, inputs_of
+from components.training.panel import Labels, walk_all
+from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
+from engine.calendar import Sessions
+from engine.errors import ConfigError
+from engine.events import Stamps
+from engine.learning import Task
+from engine.protocols import Feed, Table
+from engine.universe import Universe
+from samewire.build import Given, construct, feature_sets, libraries
+from samewire.places import relative_text
+from samewire.plain import component_in_words
+from samewire.prepare import feed_of
+from samewire.provenance import code_of, own_code
+from samewire.reach import days
+from samewire.registry import resolve
+from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.taught import of_interval
+from samewire.training_section import trains
+from samewire.training_spec import FixedSpec, Training, Variant
+
+
+class Planned(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A task with all that carrying it out takes."""
+
+    task: Task
+    column: str  # of the table of scores
+    code: str  # hash of the model's code, ours, and the libraries
+    changes: dict[str, str]  # its point of the grid
+    model: Component
+    panel: Path
+    run: str  # its id in the store
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """All tasks of a run file, oldest window first, and the panels that they take their parts from."""
+
+    tasks: tuple[Planned, ...]
+    panels: dict[Path, Panel]
+    feed: Feed
+
+
+def section_of(run: RunFile) -> Training:
+    if run.training is None:
+        raise ConfigError(
+            f"{run.feed.where.origin.name}: it has no section `training:`; add one, such as "
+            "training: {split: {use: walk_forward, every: 60, window: 500}}"
+        )
+    return run.training
+
+
+def plan_of(run: RunFile, folder: Path) -> Plan:
+    """Walks the history of the run file and plans its trainings. `folder` is that of all panels."""
+    from adapters.tracking.store import run_id
+
+    training, feed = section_of(run), feed_of(run)
+    panels: dict[Path, Panel] = {}
+    of_set: dict[tuple[str, int], Path] = {}
+    tasks: dict[str, Planned] = {}
+    known: dict[Any, str] = {}  # the points of a grid learn from the same numbers
+    common = {"own": own_code(), "libraries": libraries()}
+    for variant, spec, model in _models(run, training):
+        code, changes = _code(model, common), _changes(variant, model.name)
+        interval_ns = spec.interval_ns or feed.interval_ns
+        name = (str(spec.features), interval_ns)
+        if name not in of_set:
+            place = _panel(run, training, feed, spec, folder)
+            of_set[name], panels[place] = place, panel_of(read_panel(place))
+        place = of_set[name]
+        for task, before in _tasks(run, training, model, panels[place], feed, spec):
+            part = (place, task.horizon, task.train, task.test, before)
+            if part not in known:
+                known[part] = inputs_of(task, panels[place], before)
+            task = msgspec.structs.replace(task, inputs=known[part])
+            planned = Planned(
+                task=task,
+                column=_column(task, training, changes),
+                code=code,
+                changes=changes,
+                model=model,
+                panel=place,
+                run=run_id(task.key, code),
+            )
+            tasks.setdefault(planned.run, planned)
+    ordered = sorted(tasks.values(), key=lambda planned: planned.task.fold)
+    return Plan(tasks=tuple(ordered), panels=panels, feed=feed)
+
+
+def _models(run: RunFile, training: Training) -> Iterator[tuple[Variant, ModelSpec, Component]]:
+    """Each model that trains, at each point of the grid."""
+    for variant in training.variants:
+        for spec, component in zip(run.models, variant.components, strict=True):
+            if trains(spec):
+                yield variant, spec, component
+
+
+def _tasks(
+    run: RunFile, training: Training, model: Component, panel: Panel, feed: Feed, spec: ModelSpec
+) -> Iterator[tuple[Task, int]]:
+    """The tasks of a model, and how many slices ahead of a test part it is shown."""
+
+    def placed(path: Path) -> str:
+        return relative_text(path, run.folder)
+
+    windows = windows_of(training, panel.ts, feed)
+    words = {k: v for k, v in component_in_words(model, placed).items() if k not in ("name", "use")}
+    for horizon in dict.fromkeys(training.plan.horizons):
+        for k in range(training.plan.seeds):
+            seed = run.session.seed + k
+            before = lookback_of(model, run, seed, feed) - 1
+            for fold, window in enumerate(windows):
+                task = Task(
+                    model=model.name,
+                    use=model.use,
+                    options=words,
+                    features=str(spec.features),
+                    schema=panel.schema,
+                    inputs="",
+                    horizon=horizon,
+                    train=window.train,
+                    valid_from=window.valid_from,
+                    test=window.test,
+                    seed=seed,
+                    fold=fold,
+                )
+                check_known(task, panel.ts, panel.labels[horizon].until)
+                yield task, before
+
+
+def lookback_of(model: Component, run: RunFile, seed: int, feed: Feed) -> int:
+    made = construct(model, given_of(run, model, seed, feed.universe, lambda: feed))
+    return max(1, int(getattr(made, "lookback", 1)))
+
+
+def given_of(run: RunFile, model: Component, seed: int, universe: Universe, feed: Callable[[], Feed]) -> Given:
+    """What a model is handed. Trading days and tables take the feed, which is asked for only where the model does."""
+    given = Given(session=run.session.name, seed=seed, universe=universe)
+    hints = get_type_hints(resolve(model.group, model.use).__init__).values()
+    if not {part for hint in hints for part in (hint, *get_args(hint))} & {Sessions, Table}:
+        return given
+    from adapters.files.table import checked_table
+
+    made = feed()
+    sessions = getattr(made, "sessions", None)
+    close = run.feed.options.get("close") or getattr(made, "close", None)
+
+    def table(path: Path) -> Table:
+        return checked_table(path, universe, close=close, sessions=sessions)[0]
+
+    return msgspec.structs.replace(given, sessions=sessions, table=table)
+
+
+def windows_of(training: Training, ts: Stamps, feed: Feed) -> tuple[Window, ...]:
+    """The windows of the section's split over slices at these instants."""
+    split = training.split
+    if isinstance(split, FixedSpec):
+        first = {name: days(feed, getattr(split, name), None)[0] for name in ("valid_from", "test_from")}
+        until, test_until = (days(feed, None, day)[1] for day in (split.until, split.test_until))
+        return plans.once(ts, Once(until=until or 0, test_until=test_until, **first))
+    lengths: dict[str, Length] = {k: length_of(getattr(split, k)) for k in ("every", "window", "valid", "embargo")}
+    for name in ("every", "window"):
+        if not lengths[name]:
+            raise ConfigError(f"training.split.{name} must be longer than 0, got {getattr(split, name)}")
+    return plans.roll(ts, Rolling(sliding=split.sliding, start=days(feed, split.start, None)[0], **lengths))
+
+
+# ---- panels ----------------------------------------------------------------------------------------------------------
+
+
+def _panel(run: RunFile, training: Training, feed: Feed, spec: ModelSpec, folder: Path) -> Path:
+    """Walks history through a feature set and writes what it says; the folder of the panel."""
+    given = Given(
+        session=run.session.name,
+        seed=run.session.seed,
+        universe=feed.universe,
+        sessions=getattr(feed, "sessions", None),
+    )
+    feature_set = feature_sets(run, given)[str(spec.features)]
+    since, until = days(feed, training.plan.since, training.plan.until or run.session.end)
+    horizons = tuple(dict.fromkeys(training.plan.horizons))
+    writer = PanelWriter(folder)
+    try:
+        events = of_interval(feed.events(None, until), spec.interval_ns or feed.interval_ns)
+        walked = walk_all(events, feature_set, horizons, writer.write, since or -(2**63))
+        check_ordered(walked.ts)
+        card = Card(
+            names=tuple(walked.names),
+            schema=walked.schema,
+            symbols=feed.universe.symbols,
+            interval_ns=walked.interval_ns,
+            slices=len(walked.ts),
+            horizons=horizons,
+        )
+        labels = {horizon: (each.value, each.since, each.until) for horizon, each in walked.labels.items()}
+        return writer.end(card, walked.ts, labels)
+    finally:
+        writer.discard()
+
+
+def panel_of(file: PanelFile) -> Panel:
+    """The panel of a file, its features left there."""
+    return Panel(
+        names=file.card.names,
+        schema=file.card.schema,
+        symbols=file.card.symbols,
+        interval_ns=file.card.interval_ns,
+        ts=file.ts,
+        features=file.features,
+        digests=file.digests,
+        labels={horizon: Labels(*each) for horizon, each in file.labels.items()},
+    )
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def _changes(variant: Variant, model: str) -> dict[str, str]:
+    """What of a point of the grid is about this model, by option."""
+    head = f"models.{model}."
+    return {key.removeprefix(head): value for key, value in variant.changes if key.startswith(head)}
+
+
+def _column(task: Task, training: Training, changes: dict[str, str]) -> str:
+    """The model, and whatever else tells its trainings apart: horizon, seed, options of the grid."""
+    parts = [task.model]
+    parts += [f"h{task.horizon}"] if len(set(training.plan.horizons)) > 1 else []
+    parts += [f"s{task.seed}"] if training.plan.seeds > 1 else []
+    return "-".join([*parts, *(f"{option}={value}" for option, value in changes.items())])
+
+
+def _code(model: Component, common: dict[str, Any]) -> str:
+    """Hash of whatever decides the outcome and is neither the task nor the panel."""
+    files = {
+        key: hashlib.sha256(value.read_bytes()).hexdigest()
+        for key, value in model.options.items()
+        if isinstance(value, Path) and value.is_file()
+    }
+    said = common | {"model": code_of(model), "files": files}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def variant_of(run: RunFile, model: Component) -> RunFile:
+    """The run file with this model as it is at its point of the grid, and without its section `training:`."""
+    models = tuple(replace(spec, component=model) if spec.component.name == model.name else spec for spec in run.models)
+    return replace(run, models=models, training=None)
+
+
+def day_text(ts: int) -> str:
+    """The day of an instant.
+
+    >>> day_text(1_514_926_800_000_000_000)
+    '2018-01-02'
+    """
+    return str(np.datetime64(ts, "ns").astype("datetime64[D]"))

@@ -1,0 +1,103 @@
+"""The section `training:` of a run file: which trainings are planned, where they run and where they are recorded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from samewire.run_file import STRETCH, Component, Stretch
+from samewire.scalars import DURATION_MAX_NS, Day, Duration
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _stretch(default: str) -> str:
+    made: str = Field(default=default, description=STRETCH)
+    return made
+
+
+class WalkForwardSpec(BaseModel):
+    """Trains again and again, each time on what was known by then, and predicts what follows."""
+
+    model_config = _CONFIG
+
+    use: Literal["walk_forward"] = Field(default="walk_forward", description="windows that move on")
+    every: Stretch = _stretch("60")
+    window: Stretch = _stretch("500")
+    sliding: bool = Field(default=False, description="later windows are as long as the first, else they only grow")
+    valid: Stretch = _stretch("0")
+    embargo: Stretch = _stretch("0")
+    start: Day | None = Field(default=None, description="first day predicted, none = once the first window is full")
+
+
+class FixedSpec(BaseModel):
+    """Trains once, on what was known by a day."""
+
+    model_config = _CONFIG
+
+    use: Literal["fixed"] = Field(default="fixed", description="one window")
+    until: Day = Field(description="last day to learn from")
+    valid_from: Day | None = Field(default=None, description="first day held out to stop by, none = as the model says")
+    test_from: Day | None = Field(default=None, description="first day predicted, none = the one after until")
+    test_until: Day | None = Field(default=None, description="last day predicted, none = to the end")
+
+
+class SerialSpec(BaseModel):
+    """One training after the other, in this process."""
+
+    model_config = _CONFIG
+
+    use: Literal["serial"] = Field(default="serial", description="in this process")
+    gpus: float = Field(default=0.0, ge=0, description="GPUs that there are")
+
+
+class PoolSpec(BaseModel):
+    """Several trainings at once, in processes of this machine."""
+
+    model_config = _CONFIG
+
+    use: Literal["pool"] = Field(default="pool", description="in several processes")
+    workers: int = Field(default=2, ge=1, le=1024, description="processes, of one thread each")
+    attempts: int = Field(default=2, ge=1, le=100, description="how often a training is tried whose process dies")
+    timeout: Duration = Field(default=0, ge=0, le=DURATION_MAX_NS, description="of one training, 0 = none")
+    gpus: float = Field(default=0.0, ge=0, description="GPUs that there are")
+
+
+class TrainingSpec(BaseModel):
+    """What the section says beside its parts `split`, `executor` and `grid`."""
+
+    model_config = _CONFIG
+
+    since: Day | None = Field(default=None, description="first day of the history, none = where the feed begins")
+    until: Day | None = Field(default=None, description="last day of it, none = session.end, or where the feed ends")
+    horizons: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        default=[1], description="slices that labels look ahead: each is a training of its own"
+    )
+    seeds: int = Field(default=1, ge=1, le=1000, description="trainings that differ in the seed alone")
+    gpus: float = Field(default=0.0, ge=0, description="share of a GPU that one training needs")
+    store: Path = Field(default=Path("runs/store"), description="folder in which trainings are recorded")
+
+
+SPLITS: dict[str, type[BaseModel]] = {"walk_forward": WalkForwardSpec, "fixed": FixedSpec}
+EXECUTORS: dict[str, type[BaseModel]] = {"serial": SerialSpec, "pool": PoolSpec}
+PARTS = ("split", "executor", "grid")  # keys of the section that are read by a type of their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The models with the options of one point of the grid, in the order of the run file."""
+
+    changes: tuple[tuple[str, str], ...]  # option, written as `models.NAME.OPTION`, and its value
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The section, checked and complete."""
+
+    plan: TrainingSpec
+    split: WalkForwardSpec | FixedSpec
+    executor: SerialSpec | PoolSpec
+    grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    variants: tuple[Variant, ...]  # the points of the grid; one without changes where there is none

@@ -1,0 +1,365 @@
+"""Networks: each formula against a plain one, and a model that answers live what it answers over history."""
+
+import sys
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+import pytest
+
+from components.models.artefact import artefact_of
+from components.models.networks.alstm import Alstm
+from components.models.networks.gru import Gru
+from components.models.networks.lstm import Lstm
+from components.models.networks.mlp import Mlp
+from components.models.networks.tcn import Tcn
+from components.models.networks.transformer import Transformer
+from components.models.neural import Neural
+from engine.errors import ConfigError, StateError
+from engine.events import Features
+from engine.protocols import Trainable
+from engine.universe import universe_of
+from tests.conformance.test_trained_models import F, N, card, cut, ic, panel, slice_of, symbols
+
+torch = pytest.importorskip("torch")
+SMALL = {
+    "alstm": Alstm(hidden=8, layers=2, dropout=0.1),
+    "gru": Gru(hidden=8, layers=2, dropout=0.1),
+    "lstm": Lstm(hidden=8, layers=2, dropout=0.1),
+    "mlp": Mlp(hidden=(16, 8), dropout=0.1),
+    "transformer": Transformer(hidden=8, heads=2, layers=1, dropout=0.1),
+    "tcn": Tcn(hidden=8, layers=2, kernel=2, dropout=0.1),
+}
+every = pytest.mark.parametrize("net", SMALL.values(), ids=SMALL.keys())
+
+
+def neural(n: int = N, *, net=SMALL["gru"], seed: int = 1, **options) -> Neural:
+    plain = {"steps": 3, "epochs": 4, "lr": 0.02, "batch": 100}
+    return Neural(
+        universe=universe_of(symbols(n)), name="m", rng=np.random.default_rng(seed), net=net, **(plain | options)
+    )
+
+
+def trained(data, **options) -> Neural:
+    model = neural(data.label.shape[1], **options)
+    model.swap(model.fit(data))
+    return model
+
+
+def bits(value):
+    return np.asarray(value).view(np.int64)
+
+
+# ---- formulas --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "steps", "count"), [(6, 60, 52_609), (20, 20, 53_505)])
+def test_alstm_has_the_weights_of_the_reference(width, steps, count):
+    assert sum(each.numel() for each in Alstm().parts(width, steps).parameters()) == count
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gru_states(w, x, layers):
+    """(T, H) states of one window, number by number as the books have it."""
+    for k in range(layers):
+        wi, wh, bi, bh = (w[f"recur.gru.{name}_l{k}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        h, out = np.zeros(wh.shape[1]), []
+        for row in x:
+            a, b = np.split(wi @ row + bi, 3), np.split(wh @ h + bh, 3)
+            r, z = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
+            h = (1 - z) * np.tanh(a[2] + r * b[2]) + z * h
+            out.append(h)
+        x = np.array(out)
+    return x
+
+
+def test_alstm_is_its_formula():
+    net, x = Alstm(hidden=8, layers=2), np.random.default_rng(0).normal(size=(5, 7, 3))
+    parts = net.parts(3, 7)
+    w = {name: each.double().numpy() for name, each in parts.state_dict().items()}
+    found = net.forward(parts, torch.from_numpy(x).float()).detach().numpy()
+    for window, answer in zip(x, found, strict=True):
+        h = gru_states(w, np.tanh(window @ w["enter.0.weight"].T + w["enter.0.bias"]), 2)
+        score = np.tanh(h @ w["attend.0.weight"].T + w["attend.0.bias"]) @ w["attend.3.weight"][0]
+        a = np.exp(score) / np.exp(score).sum()
+        wanted = w["leave.weight"][0] @ np.concatenate([h[-1], a @ h]) + w["leave.bias"][0]
+        assert answer == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [1, 5, 64])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gru_layers_are_those_of_pytorch_there_and_back(hidden, layers):
+    from components.models.networks.gru_layers import GruLayers
+
+    torch.manual_seed(hidden)
+    made = GruLayers(4, hidden, layers=layers, dropout=0.0)
+    x = torch.randn(6, 9, 4, requires_grad=True)
+    wanted = torch.randn(6, 9, hidden)
+    slopes = []
+    for run in (made, lambda given: made.gru(given)[0]):
+        state = run(x)
+        (state * wanted).sum().backward()
+        slopes.append([state.detach(), *(each.grad.clone() for each in (x, *made.parameters()))])
+        for each in (x, *made.parameters()):
+            each.grad = None
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(made(x), slopes[1][0], rtol=1e-5, atol=1e-6)
+        with torch.autocast("cpu", torch.bfloat16):
+            narrow = made(x)
+        assert narrow.dtype == torch.bfloat16
+        torch.testing.assert_close(narrow.float(), slopes[1][0], rtol=0.1, atol=0.05)
+
+
+def test_gru_layers_squash_numbers_however_large():
+    from components.models.networks.gru_layers import GruLayers
+
+    made = GruLayers(1, 4, layers=1, dropout=0.0)
+    x = torch.tensor([0.0, 1e-30, 1.0, -20.0, 1e4, -1e30]).view(1, 6, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(made(x), made.gru(x)[0], rtol=1e-5, atol=1e-6)
+
+
+@every
+def test_a_row_knows_nothing_of_its_batch_and_each_weight_learns(net):
+    parts = net.parts(4, 6)
+    parts.train(False)
+    x = torch.randn(10, 6, 4)
+    whole = net.forward(parts, x)
+    torch.testing.assert_close(net.forward(parts, x[3:5]), whole[3:5], rtol=1e-5, atol=1e-6)
+    whole.square().sum().backward()
+    assert all(each.grad is not None and each.grad.abs().sum() > 0 for each in parts.parameters())
+
+
+@every
+def test_every_row_of_the_window_counts(net):
+    net = Tcn(hidden=8, layers=3) if net.kind == "tcn" else net
+    parts = net.parts(4, 6)
+    parts.train(False)
+    x = torch.randn(3, 6, 4, requires_grad=True)
+    net.forward(parts, x).sum().backward()
+    assert (x.grad.abs().sum(dim=(0, 2)) > 0).all()
+
+
+# ---- the model -------------------------------------------------------------------------------------------------------
+
+
+@every
+def test_history_and_wiring_agree_to_the_last_bit_and_a_signal_is_found(net):
+    data = panel(slices=120)
+    model = trained(cut(data, slice(0, 90)), net=net, epochs=25, patience=6)
+    history = model.predict(data)
+    for t in range(len(data.ts)):
+        np.testing.assert_array_equal(bits(model.on_features(slice_of(data, t)).value), bits(history[t]))
+    assert np.isnan(history[:2]).all()
+    assert ic(history[95:], data.label[95:]) > 0.3
+
+
+def test_training_twice_gives_the_same_bytes_and_another_seed_others():
+    one, two, other = (neural(seed=seed).fit(panel()) for seed in (1, 1, 2))
+    assert one.hash == two.hash != other.hash
+
+
+def test_flat_rows_and_windows_of_slices_learn_the_same_answers():
+    """The same numbers, once as columns of one slice and once as slices."""
+    data = panel(holes=0.0)
+    x = data.features[..., :2]
+    flat = np.stack([np.roll(x, lag, axis=0)[..., k] for k in range(2) for lag in (2, 1, 0)], axis=-1)
+    flat[:2] = np.nan
+    rows = msgspec.structs.replace(data, features=x, names=("a", "b"))
+    columns = msgspec.structs.replace(data, features=flat, names=tuple("abcdef"))
+    one, two = trained(rows), trained(columns, flat=True)
+    assert (one.lookback, two.lookback) == (3, 1)
+    np.testing.assert_array_equal(one.predict(rows)[2:], two.predict(columns)[2:])
+
+
+def test_a_name_without_rows_has_no_opinion_and_a_lost_one_is_filled_or_zero():
+    data = panel(holes=0.0)
+    data.features[20, 4] = np.nan
+    data.features[30:34, 5] = np.nan
+    fill, zero = trained(data), trained(data, missing="zero")
+    assert not np.isnan(fill.predict(data)[20:23, 4]).any()
+    assert np.isnan(fill.predict(data)[30:36, 5]).tolist() == [False, True, True, True, True, False]
+    told = msgspec.structs.replace(data, features=data.features.copy())
+    for t, like in ((20, 19), (21, 19), (22, 21)):  # the latest row before it in the window, else the first after it
+        told.features[20, 4] = data.features[like, 4]
+        np.testing.assert_array_equal(bits(fill.predict(told)[t, 4]), bits(fill.predict(data)[t, 4]))
+    told.features[20, 4] = 0.0
+    np.testing.assert_array_equal(bits(zero.predict(told)[21, 4]), bits(zero.predict(data)[21, 4]))
+
+
+class Filled:
+    """A processor that fills holes with one number."""
+
+    def __init__(self, value: float = 5.0) -> None:
+        self.options = {"value": value}
+
+    def fit(self, features, /):
+        return {"middle": np.nanmean(features, axis=0)}
+
+    def apply(self, value, frozen, /):
+        return np.where(np.isnan(value), self.options["value"], value - frozen["middle"])
+
+
+def test_processors_are_frozen_in_training_and_do_not_bring_lost_rows_back():
+    data = panel(holes=0.0)
+    data.features[20, 4] = np.nan
+    model = trained(data, processors=(Filled(),))
+    other = trained(data, processors=(Filled(9.0),))  # nothing but the lost row differs, and that is filled from before
+    np.testing.assert_array_equal(bits(model.predict(data)), bits(other.predict(data)))
+    data.features[20, 4, 1:] = 0.0
+    assert not np.array_equal(bits(model.predict(data)), bits(other.predict(data)))
+    moved = msgspec.structs.replace(data, features=data.features + 100.0)
+    with pytest.raises(ConfigError, match="its processors are Filled .*9.0"):
+        other.swap(neural(processors=(Filled(),)).fit(data))
+    live = [model.on_features(slice_of(moved, t)).value for t in range(6)]
+    np.testing.assert_array_equal(bits(live[5]), bits(model.predict(moved)[5]))
+
+
+@pytest.mark.parametrize("cut_at", [1, 2, 5])
+def test_state_goes_on_from_any_slice(cut_at):
+    data = panel()
+    model, fresh = trained(data), neural()
+    for t in range(cut_at):
+        model.on_features(slice_of(data, t))
+    fresh.load(model.save())
+    for t in range(cut_at, cut_at + 4):
+        one, two = (each.on_features(slice_of(data, t)).value for each in (model, fresh))
+        np.testing.assert_array_equal(bits(one), bits(two))
+
+
+def test_answers_do_not_depend_on_which_other_names_are_there():
+    """Blocks of one shape: a name's answer has the same bits alone, among 200, and with another one lost."""
+    data = panel(200, 8, holes=0.0)
+    model = neural(200, net=Alstm(hidden=16))
+    artefact = model.fit(data)
+    model.swap(artefact)
+    whole = model.predict(data)
+    few = neural(7, net=Alstm(hidden=16))
+    few.swap(artefact)
+    some = msgspec.structs.replace(data, features=data.features[:, 120:127], label=data.label[:, :7])
+    np.testing.assert_array_equal(bits(few.predict(some)), bits(whole[:, 120:127]))
+    holed = msgspec.structs.replace(data, features=data.features.copy())
+    holed.features[:, 3] = np.nan
+    np.testing.assert_array_equal(bits(model.predict(holed)[:, 4:]), bits(whole[:, 4:]))
+
+
+def test_bfloat16_answers_only_where_its_ranks_agree(monkeypatch):
+    data = panel(slices=80)
+    model = trained(data, precision="bf16", net=SMALL["alstm"])
+    found = card(model.fit(data))
+    assert (found["params"]["trained"], found["params"]["answers"]) == ("bf16", "bf16")
+    assert 0.999 <= found["metrics"]["rank_correlation_bf16"] < 1.0
+    wide = card(neural().fit(data))
+    assert (wide["params"]["trained"], wide["params"]["answers"]) == ("float32", "float32")
+    monkeypatch.setattr("components.models.neural._ALIKE", 1.01)
+    refused = card(neural(precision="bf16", net=SMALL["alstm"]).fit(data))
+    assert (refused["params"]["trained"], refused["params"]["answers"]) == ("bf16", "float32")
+
+
+def test_losses_are_told_and_a_checkpoint_goes_on(tmp_path):
+    told: list = []
+    whole = neural(epochs=6).fit(panel(), on_metric=told.append)
+    assert {each.name for each in told} == {"l2_train", "l2_valid"}
+    assert [each.step for each in told][::2] == list(range(6))
+    with pytest.raises(KeyboardInterrupt):
+        neural(epochs=6).fit(panel(), on_metric=lambda found: stop(found, 3), checkpoint=tmp_path)
+    rest: list = []
+    assert neural(epochs=6).fit(panel(), on_metric=rest.append, checkpoint=tmp_path).hash == whole.hash
+    assert rest == told[6:]
+    with pytest.raises(StateError, match="of another training"):
+        neural(epochs=7).fit(panel(), checkpoint=tmp_path)
+    with pytest.raises(StateError, match="of another training"):
+        neural(epochs=6).fit(panel(seed=1), checkpoint=tmp_path)
+
+
+def stop(found, step):
+    if found.step == step:
+        raise KeyboardInterrupt
+
+
+# ---- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+def test_an_artefact_of_another_network_is_refused_with_both_options():
+    artefact = neural().fit(panel())
+    for wrong, said in (
+        (neural(net=Lstm(hidden=8)), "its net is lstm, and the artefact learned with gru"),
+        (neural(net=Gru(hidden=9)), "its options is .*'hidden': 9.* learned with .*'hidden': 8"),
+        (neural(steps=4), "it looks at 4 slices, and the artefact learned from 3"),
+        (neural(missing="zero"), "its fill is False, and the artefact learned with True"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            wrong.swap(artefact)
+
+
+def test_weights_that_do_not_fit_or_are_no_numbers_are_refused():
+    from safetensors.torch import load, save
+
+    model = trained(panel())
+    before = model.on_features(slice_of(panel(), 0)).model_hash
+    good = neural(seed=3).fit(panel())
+    weights = load(good.files["weights.safetensors"])
+    name = "recur.gru.weight_hh_l0"
+    broken = ({name: weights[name] * torch.nan}, {name: weights[name][:1]}, {"more": weights[name].clone()})
+    for content in (*(save(weights | each) for each in broken), b"no safetensors"):
+        with pytest.raises(StateError, match="its weights do not fit"):
+            model.swap(artefact_of(good.files | {"weights.safetensors": content}))
+    assert model.on_features(slice_of(panel(), 0)).model_hash == before
+
+
+def test_shapes_that_cannot_be_are_one_clear_error():
+    with pytest.raises(ConfigError, match="flat rows hold 4 values of each feature, and 6 columns are no multiple"):
+        neural(flat=True, steps=4).fit(panel())
+    with pytest.raises(ConfigError, match="2 slices are fewer than the 3 of one window"):
+        neural().fit(panel(slices=2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_clear_error_unless_any_will_do():
+    with pytest.raises(ConfigError, match="device is cuda, and PyTorch finds no GPU"):
+        neural(device="cuda").fit(panel())
+    assert card(neural(device="auto").fit(panel()))["params"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("steps", 0), ("epochs", 0), ("batch", 0), ("patience", 0), ("lr", 0.0), ("clip", float("inf")), ("label", "x")],
+)
+def test_options_that_make_no_sense_are_refused(option, value):
+    with pytest.raises(ValueError, match=option):
+        neural(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (Alstm, {"hidden": 1}),
+        (Gru, {"layers": 0}),
+        (Lstm, {"dropout": 1.0}),
+        (Mlp, {"hidden": ()}),
+        (Transformer, {"hidden": 9}),
+        (Tcn, {"kernel": 0}),
+        (Tcn, {"layers": 13}),
+    ],
+)
+def test_options_of_networks_that_make_no_sense_are_refused(make, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make(**options)
+
+
+def test_without_pytorch_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"m: networks need PyTorch, .*; pip install 'samewire\[torch\]'"):
+        neural().fit(panel())
+
+
+def test_it_is_trainable_and_without_an_artefact_has_no_opinion():
+    model = neural()
+    assert isinstance(model, Trainable)
+    assert np.isnan(model.on_features(Features(ts=1, schema="s1", value=np.zeros((N, F)))).value).all()
+    assert all(a.value is not b.value for a, b in pairwise([model.on_features(slice_of(panel(), t)) for t in range(3)]))

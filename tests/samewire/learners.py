@@ -1,0 +1,117 @@
+"""Models of a user that learn, small enough to see through, and accidents that befall them."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from components.models.artefact import artefact_of, checked
+from engine.events import DAY_NS, Bars, Features, Signal
+from engine.learning import Metric
+from engine.protocols import Artefact, Dataset, Table
+from engine.universe import Universe
+from tests.samewire.own import Walk
+
+
+class Linear:
+    """Least squares of labels on features; a few steps of descent, so that there are epochs to resume from."""
+
+    slow_handlers = ()
+    lookback = 1
+
+    def __init__(
+        self,
+        *,
+        universe: Universe,
+        name: str,
+        rng: np.random.Generator,
+        epochs: int = 3,
+        rate: float = 0.1,
+        die_after: int = 0,
+        pause_s: float = 0.0,
+        refuse_before: int = 0,
+        trace: str = "",
+        tilt: Table | None = None,
+    ) -> None:
+        if not 0 < rate <= 1:
+            raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
+        self._n, self._name, self._epochs, self._rate = len(universe), name, epochs, rate
+        self._die_after, self._pause_s, self._trace = die_after, pause_s, trace
+        self._refuse_before = refuse_before
+        self._start = float(rng.normal()) + (0.0 if tilt is None else float(tilt.columns["tilt"].sum()))
+        self._weights: Any = None
+        self._hash = ""
+
+    def fit(self, dataset: Dataset, /, *, on_metric: Any = None, checkpoint: Path | None = None) -> Artefact:
+        if len(dataset.ts) < self._refuse_before:
+            raise ValueError(f"{len(dataset.ts)} slices are too few for me")
+        x, y = np.nan_to_num(dataset.features.astype(np.float64)), np.nan_to_num(dataset.label)
+        weights, first = np.full(x.shape[2], self._start), 0
+        saved = None if checkpoint is None else checkpoint / "epoch.json"
+        if saved is not None and saved.exists():
+            first, held = msgspec.json.decode(saved.read_bytes())
+            weights = np.array(held)
+        for epoch in range(first, self._epochs):
+            self._note(f"epoch {epoch}")
+            gap = x @ weights - y
+            weights = weights - self._rate * np.einsum("tn,tnf->f", gap, x) / gap.size
+            if on_metric is not None:
+                on_metric(Metric("loss", epoch, float(np.mean(gap**2))))
+            if saved is not None:
+                saved.with_suffix(".part").write_bytes(msgspec.json.encode((epoch + 1, weights.tolist())))
+                saved.with_suffix(".part").rename(saved)
+            time.sleep(self._pause_s)
+            if self._die_after and epoch + 1 == self._die_after and not first:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return artefact_of({"weights.json": msgspec.json.encode(weights.tolist())})
+
+    def _note(self, said: str) -> None:
+        if self._trace:
+            with Path(self._trace).open("a") as file:
+                file.write(said + "\n")
+
+    def swap(self, artefact: Artefact, /) -> None:
+        files = checked(artefact).files
+        self._weights, self._hash = np.array(msgspec.json.decode(files["weights.json"])), artefact.hash
+
+    def predict(self, dataset: Dataset, /) -> Any:
+        return np.stack([self._answer(value) for value in dataset.features])
+
+    def on_features(self, features: Features, /) -> Signal:
+        value = np.full(self._n, np.nan) if self._weights is None else self._answer(features.value.astype(np.float32))
+        return Signal(
+            ts=features.ts,
+            asof=features.ts,
+            source=self._name,
+            value=value,
+            horizon_ns=DAY_NS,
+            model_hash=self._hash,
+        )
+
+    def _answer(self, value: Any) -> Any:
+        return value.astype(np.float64) @ self._weights
+
+
+class Twice:
+    """A feed that hands out one slice two times."""
+
+    def __init__(self) -> None:
+        self._inner = Walk()
+        self.universe, self.interval_ns, self.sectors = self._inner.universe, DAY_NS, ()
+        self.span = self._inner.span
+
+    def events(self, start: int | None = None, end: int | None = None) -> Any:
+        for k, event in enumerate(self._inner.events(start, end)):
+            yield event
+            if k == 5 and isinstance(event, Bars):
+                yield event
+
+    def issues(self) -> Any:
+        return ()
+
+    def hashes(self) -> dict[str, str]:
+        return {}
