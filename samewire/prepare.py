@@ -117,7 +117,7 @@ def prepare(
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
     fold = _fold(run, feed, parts)
-    walk = Walk(lambda: feed.events(start, end))
+    walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
     sinks = sinks_of(run, given)
