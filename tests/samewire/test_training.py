@@ -1,5 +1,6 @@
 """Trainings from a run file: what is planned, what comes out, and what no accident may change."""
 
+import importlib
 import json
 import os
 import shutil
@@ -183,6 +184,38 @@ def test_other_options_and_other_code_are_other_runs(tmp_path: Path) -> None:
         changed = trained(a_run(tmp_path, models=mine))
         assert not any(task.reused for task in changed.tasks)
         assert {task.run for task in changed.tasks} & {task.run for task in first.tasks} == set()
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["processors", "reweighter"])
+def test_other_code_of_a_part_of_the_users_own_is_another_run(option: str, tmp_path: Path) -> None:
+    """A processor or a reweighter decides what is learned as much as the model does."""
+    text = """
+import numpy as np
+
+class P:
+    kind, options = "p", {{}}
+    def fit(self, features, /): return {{}}
+    def apply(self, value, frozen, /): return value * np.float32({factor})
+
+class R:
+    options = {{}}
+    def weights(self, dataset, /): return 1 + {factor} * (np.isfinite(dataset.label) & (dataset.label > 0))
+"""
+    name = f"mine_nested_{option}"
+    use = {"use": f"{name}:{'P' if option == 'processors' else 'R'}"}
+    part = {option: [use] if option == "processors" else use}
+    ridge = [{"name": "linear", "use": "linear", "features": "rolling", "estimator": "ridge", "alpha": 3.0, **part}]
+    sys.path.insert(0, str(tmp_path))
+    try:
+        made = []
+        for factor in (1.0, 1.0, 40.0):
+            (tmp_path / f"{name}.py").write_text(text.format(factor=factor))
+            sys.modules.pop(name, None)
+            importlib.invalidate_caches()
+            made.append(trained(a_run(tmp_path, models=ridge)))
+        assert [[task.reused for task in each.tasks] for each in made] == [[False] * 3, [True] * 3, [False] * 3]
     finally:
         sys.path.remove(str(tmp_path))
 
