@@ -57,7 +57,7 @@ def _of_panel(run: RunFile, tasks: list[Planned], panel: Panel, feed: Feed, coun
             continue
         with tempfile.TemporaryDirectory(dir=tasks[0].panel.parent) as scratch:
             spec = next(each for each in run.models if each.component.name in models)
-            walks = _Walks(run, spec, was, horizon, Path(scratch), whole=bool(count))
+            walks = _Walks(run=run, spec=spec, was=was, horizon=horizon, scratch=Path(scratch), whole=bool(count))
             if not count:
                 yield leaks(feed, walks.made, folds)
             for planned in models.values() if count else ():
@@ -69,7 +69,7 @@ class _Walks:
     """Makes the dataset of a feed: what was walked already, or another future, which is walked once."""
 
     def __init__(
-        self, run: RunFile, spec: ModelSpec, was: Dataset, horizon: int, scratch: Path, *, whole: bool
+        self, *, run: RunFile, spec: ModelSpec, was: Dataset, horizon: int, scratch: Path, whole: bool
     ) -> None:
         self._run, self._spec, self._was, self._horizon = run, spec, was, horizon
         self._scratch, self._whole = scratch, whole

@@ -89,7 +89,7 @@ def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
             place = panel_at(run, feed, spec, folder)
             of_set[name], panels[place] = place, panel_of(read_panel(place))
         place = of_set[name]
-        planner = _Planner(run, training, panels[place], feed, windows)
+        planner = _Planner(run, training=training, panel=panels[place], feed=feed, windows=windows)
         for task, before in planner.tasks(model, spec):
             part = (place, task.horizon, task.train, task.test, before)
             if part not in known:
@@ -120,7 +120,7 @@ def _models(run: RunFile, training: Training) -> Iterator[tuple[Variant, ModelSp
 class _Planner:
     """The tasks over one panel."""
 
-    def __init__(self, run: RunFile, training: Training, panel: Panel, feed: Feed, windows: Windows) -> None:
+    def __init__(self, run: RunFile, *, training: Training, panel: Panel, feed: Feed, windows: Windows) -> None:
         self._run, self._training, self._panel, self._feed, self._windows = run, training, panel, feed, windows
 
     def tasks(self, model: Component, spec: ModelSpec) -> Iterator[tuple[Task, int]]:

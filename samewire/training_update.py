@@ -113,7 +113,7 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
     online = online_of(training)
     registry = registry_at(online.registry, actor=actor, clock=how.clock)
     with carried_out(run, how, newest, {"update": True}) as ready:
-        update_ = _Update(run, online, registry, actor, ready)
+        update_ = _Update(run, online=online, registry=registry, actor=actor, ready=ready)
         decisions = tuple(update_.decided(planned) for planned in ready.plan.tasks)
         reused = len(ready.reused)
         trained = len(ready.plan.tasks) - reused - len(ready.errors)
@@ -130,7 +130,7 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
 class _Update:
     """One call: decides on each model in turn."""
 
-    def __init__(self, run: RunFile, online: OnlineSpec, registry: FolderRegistry, actor: str, ready: Ready) -> None:
+    def __init__(self, run: RunFile, *, online: OnlineSpec, registry: FolderRegistry, actor: str, ready: Ready) -> None:
         self._run, self._online, self._registry, self._actor, self._ready = run, online, registry, actor, ready
 
     def decided(self, planned: Planned) -> Decision:

@@ -83,11 +83,15 @@ def train(
         except KeyboardInterrupt:
             sys.stderr.write(f"ended after {watcher.count}; the same command goes on from here\n")
             raise
+    _tell(text, words, output)
+    return 0 if ok else 1
+
+
+def _tell(text: str, words: dict[str, Any], output: Output) -> None:
     if output.json:
         say_json(words)
     else:
         say(text)
-    return 0 if ok else 1
 
 
 def _planned(run: "RunFile", store: Path | None, mode: Mode, output: Output) -> int:
@@ -96,10 +100,7 @@ def _planned(run: "RunFile", store: Path | None, mode: Mode, output: Output) -> 
     from samewire.training_update import newest
 
     plan, done = planned_only(run, store, newest if mode.update else rolled)
-    if output.json:
-        say_json(plan_words(plan, done))
-    else:
-        say(plan_text(run.session.name, plan, done))
+    _tell(plan_text(run.session.name, plan, done), plan_words(plan, done), output)
     return 0
 
 
