@@ -1,6 +1,6 @@
 """What models are worth on the S&P names of 2018: walk-forward sessions, permuted labels, and Qlib on the same rows.
 
-Prints the tables of docs/results.md. Reads sp500_daily_2013_2018.parquet from the folder SAMEWIRE_DATA. With --peers,
+Prints the tables of docs/results.md. Reads files of the folder SAMEWIRE_DATA. With --peers,
 QLIB_PYTHON names the interpreter of an environment with pyqlib 0.9.7 (see peers/qlib_lightgbm.py). Takes about an
 hour of CPU; with --quick the LightGBM session alone, on half a year.
 """
@@ -28,7 +28,7 @@ from engine.protocols import Dataset, Feed
 from samewire.leaks import Checks, leaks
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = ("sp500_lightgbm", "sp500_alstm")
+CONFIGS = ("sp500_lightgbm", "sp500_alstm", "us_pit_lightgbm")
 TEST_FROM, VALID_FROM, TEST_UNTIL = "2016-01-01", "2015-07-01", "2018-02-01"
 SEEDS = (0, 1, 2, 3, 4)
 # Qlib's benchmark of LightGBM on Alpha158; its `subsample` has no effect without a frequency.
@@ -44,8 +44,14 @@ ROUNDS, EARLY_STOP = 1000, 50
 LIKELY = 3  # of twenty permutations, t-statistics beyond 2
 
 
-def data() -> Path:
-    found = Path(os.environ.get("SAMEWIRE_DATA", ROOT.parent / "shared" / "data")) / "sp500_daily_2013_2018.parquet"
+FILES = {
+    "sp500": {"path": "sp500_daily_2013_2018.parquet"},
+    "us": {"path": "us_daily_pit_2015_2017.parquet", "actions": "us_corporate_actions_2015_2017.parquet"},
+}
+
+
+def data(name: str = FILES["sp500"]["path"]) -> Path:
+    found = Path(os.environ.get("SAMEWIRE_DATA", ROOT.parent / "shared" / "data")) / name
     if not found.is_file():
         raise SystemExit(f"{found} is not there; set SAMEWIRE_DATA to the folder that holds it")
     return found
@@ -62,7 +68,10 @@ def session(name: str, quick: bool) -> dict[str, Any]:
     """A run file of configs/ as it stands: what it earned, and how well its signals ranked what followed."""
     from samewire import run
 
-    changes = [f"feed.path={data()}"] + (["session.end=2016-06-30"] if quick else [])
+    files = FILES[name.partition("_")[0]]
+    changes = [f"feed.{key}={data(file)}" for key, file in files.items()] + (
+        ["session.end=2016-06-30"] if quick else []
+    )
     with tempfile.TemporaryDirectory() as folder:
         seconds: list[float] = []
         found: list[Any] = []

@@ -10,6 +10,7 @@ from engine.bus import Calls
 from engine.errors import ComponentError, failure_of
 from engine.events import ActionKind, Actions, Bars, Book, Signal, Target, TargetKind, Vector
 from engine.protocols import Optimizer, Strategy
+from engine.sealing import sealed, users_own
 from engine.state import encode_hook, ext_hook, pack, unpack
 
 _VERSION = 1
@@ -30,6 +31,11 @@ class Named(msgspec.Struct, frozen=True):
 
     name: str
     component: Any
+
+    @property
+    def own(self) -> bool:
+        """Whether its class is the user's own."""
+        return users_own(self.component)
 
     def slow(self, method: str) -> bool:
         return method in getattr(self.component, "slow_handlers", ())
@@ -126,7 +132,7 @@ class Barrier:
         if len(signal.value) != self._n:
             cause = f"its signal has {len(signal.value)} values, not {self._n}"
             raise ComponentError(signal.source, "Bars", signal.ts, cause)
-        if getattr(signal.value, "dtype", None) is not _FLOAT:
+        if getattr(signal.value, "dtype", None) is not _FLOAT or signal.value.ndim != 1:
             check_values(signal)
         before, self._latest[place] = self._latest[place], signal
         if not self._waited[place] or (before is not None and before.ts == signal.ts):
@@ -180,6 +186,8 @@ class Barrier:
             raise failure_of(named.name, "Signal", self._ts, error) from error
         if target is not None:
             fits = target.__class__ is Target and target.kind.__class__ is TargetKind
+            if fits and named.own:  # it reaches the bus by the barrier, as the optimizer's
+                target = sealed(named.name, target, self._ts)
             if not fits or len(target.value) != self._n:
                 kind = f" of kind {target.kind!r}" if target.__class__ is Target else ""
                 cause = (
@@ -247,6 +255,9 @@ def check_values(signal: Signal) -> None:
     kind = getattr(signal.value, "dtype", type(signal.value).__name__)
     if kind != _FLOAT:
         cause = f"its signal has values of {kind}, not float64; make them so, e.g. value.astype(np.float64)"
+        raise ComponentError(signal.source, "Bars", signal.ts, cause)
+    if signal.value.ndim != 1:
+        cause = f"its signal has values of shape {signal.value.shape}, not one a symbol"
         raise ComponentError(signal.source, "Bars", signal.ts, cause)
 
 

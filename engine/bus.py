@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from engine.errors import ConfigError, failure_of
+from engine.errors import ComponentError, ConfigError, SamewireError, failure_of
 from engine.events import EVENT_TYPES, Event
 from engine.protocols import Sink
 from engine.saying import ANYTHING, Says, refuse, taken
@@ -108,7 +108,8 @@ class Bus:
     """Runs inputs through a list of routes.
 
     `recorders` see each completed run at once; `sinks` see every event in bus order and may slow the bus; taps may
-    not. Nothing of a run that failed reaches any of them. `takes` are the types of events that may be inputs.
+    not. Nothing of a run that failed reaches any of them; where a recorder fails those before it have the run. `takes`
+    are the types of events that may be inputs.
     """
 
     def __init__(
@@ -192,7 +193,7 @@ class Bus:
 
     def _advance(self, log: list[Any], origins: list[str], start: int) -> int:
         """Works the log off from `start`. Returns the place of the first event that may wait, or -1 at the end."""
-        table, component, event = self._table, "", log[start]
+        table, component, event, now = self._table, "", log[start], log[0].ts
         try:
             for at, event in enumerate(islice(log, start, None), start):  # sees what it appends
                 routes = table[event.__class__]
@@ -205,7 +206,7 @@ class Bus:
                     for each in out if out.__class__ is tuple else (out,):
                         look = says.get(each.__class__, refuse)
                         if look is not None:
-                            look(component, each)
+                            each = look(component, each, now)
                         log.append(each)
                         origins.append(component)
                     if len(log) > _RUN_MAX:
@@ -242,7 +243,7 @@ class Bus:
             for each in () if out is None else out if isinstance(out, tuple) else (out,):
                 look = self._says.get(component, ANYTHING).get(each.__class__, refuse)
                 if look is not None:
-                    look(component, each)
+                    each = look(component, each, log[0].ts)
                 log.append(each)
                 origins.append(component)
 
@@ -282,7 +283,12 @@ class Bus:
 
     async def _publish(self, log: list[Any], origins: list[str]) -> None:
         for recorder in self._recorders:
-            recorder.append(origins, log)
+            try:
+                recorder.append(origins, log)
+            except (SamewireError, OSError):  # these say what is wrong by themselves
+                raise
+            except Exception as error:
+                raise _unrecorded(recorder, origins, log, error) from error
         for sink in self._sinks:
             for event in log:
                 try:
@@ -298,6 +304,13 @@ class Bus:
         self, component: str, event: Any, origins: list[str], log: list[Any], error: BaseException
     ) -> Exception:
         return failure_of(component, event.__class__.__name__, getattr(event, "ts", 0), error)
+
+
+def _unrecorded(recorder: Recorder, origins: list[str], log: list[Any], error: Exception) -> ComponentError:
+    """A recorder stumbles over what somebody said: it, and who said what in this run."""
+    said = dict.fromkeys(f"{event.__class__.__name__} of {o}" for o, event in zip(origins[1:], log[1:], strict=True))
+    cause = f"{error.__class__.__name__}: {error}; it was recording {', '.join(said) or 'the input alone'}"
+    return ComponentError(recorder.__class__.__name__, log[0].__class__.__name__, log[0].ts, cause)
 
 
 def _runaway(log: list[Any]) -> RuntimeError:

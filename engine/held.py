@@ -9,11 +9,12 @@ import numpy as np
 from engine.barrier import grown
 from engine.clock import Timers
 from engine.events import Bars, Features, Signal, Timer
-from engine.saying import freeze
+from engine.saying import Look, signal_look
 from engine.state import encode_hook, ext_hook, pack, unpack
 
 _VERSION = 1
 _HELD_MAX = 4096
+_LOOK = signal_look()
 
 
 class Lagged:
@@ -22,15 +23,14 @@ class Lagged:
     It answers every slice all the same: NaN for the first `lag` of them.
     """
 
-    def __init__(self, handler: Any, *, lag: int, name: str, n: int) -> None:
+    def __init__(self, handler: Any, *, lag: int, name: str, n: int, look: Look = _LOOK) -> None:
         if lag < 1:
             raise ValueError(f"{name}: lag must be at least 1 slice, got {lag}")
-        self._handler, self._name, self._n = handler, name, n
+        self._handler, self._name, self._n, self._look = handler, name, n, look
         self._held: deque[Signal] = deque(maxlen=lag + 1)
 
     def on_event(self, event: Bars | Features, /) -> Signal:
-        answer: Signal = self._handler(event)
-        freeze(answer)
+        answer = self._look(self._name, self._handler(event), event.ts)
         self._held.append(answer)
         if len(self._held) < (self._held.maxlen or 0):
             nothing = np.full(self._n, np.nan)
@@ -48,16 +48,15 @@ class Lagged:
 class Delayed:
     """A model's handler whose answers are published `latency_ns` later, by a timer of the model's name."""
 
-    def __init__(self, handler: Any, *, latency_ns: int, name: str, n: int, timers: Timers) -> None:
+    def __init__(self, handler: Any, *, latency_ns: int, name: str, n: int, timers: Timers, look: Look = _LOOK) -> None:
         if latency_ns < 1:
             raise ValueError(f"{name}: latency must be positive, got {latency_ns} ns")
         self._handler, self._name, self._timers, self._latency_ns = handler, f"signal:{name}", timers, latency_ns
-        self._n = n
+        self._n, self._model, self._look = n, name, look
         self._held: deque[Signal] = deque(maxlen=_HELD_MAX)
 
     def on_event(self, event: Bars | Features, /) -> None:
-        answer: Signal = self._handler(event)
-        freeze(answer)
+        answer = self._look(self._model, self._handler(event), event.ts)
         if len(self._held) == _HELD_MAX:
             raise RuntimeError(
                 f"{self._name}: {_HELD_MAX} signals are held back; the latency is too long for this feed"

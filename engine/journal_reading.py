@@ -55,12 +55,17 @@ class Run(msgspec.Struct, frozen=True, eq=False):
 
 
 class Entry(msgspec.Struct, frozen=True, eq=False):
-    """One record, read back. `event` is None where only a digest was stored and nobody could say what it was."""
+    """One record, read back. `event` is None where only a digest was stored and nobody could say what it was.
+
+    `kind` is the event's type, `plain` its fields that are no columns: both are there whether it is or not.
+    """
 
     seq: int
     origin: str
     input: bool
     event: Event | None
+    kind: str
+    plain: dict[str, Any]
 
 
 Piece: TypeAlias = Opening | Run | Ending
@@ -209,4 +214,4 @@ def entries(runs: Iterable[Run], drawn: Callable[[Record], Event | None] | None 
             event = record.event
             if event is None and drawn is not None and record.kept is not None and record.kept.at >= 0:
                 event = drawn(record)
-            yield Entry(record.seq, record.origin, record.input, event)
+            yield Entry(record.seq, record.origin, record.input, event, record.kind, record.plain)

@@ -19,6 +19,7 @@ from engine.events import (
     Charges,
     Control,
     Fills,
+    OpenOrders,
     Reference,
     Refusals,
     Reports,
@@ -32,6 +33,7 @@ from engine.state import check_appended, pack, unpack
 from engine.universe import Universe
 
 _VERSION = 3
+_ORDERS = OpenOrders.__struct_fields__
 _PAID = Bookkeeping()
 _DUPLICATE = "duplicate"  # the rule that refuses an id whose order works already, and goes on to
 
@@ -60,6 +62,7 @@ class Ledger:
         self._settling: list[tuple[int, int, float]] = []  # (instant, currency, amount), in order of the instant
         self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
         self._orders = OpenLegs(n)
+        self._shown: OpenOrders | None = None  # the open orders of the latest book
         self._latches = Latches(gate=gate)
         self._ts = 0
         self._ones = np.ones(n)
@@ -68,7 +71,17 @@ class Ledger:
     def _derive(self) -> None:
         """What follows from positions and rates, worked out only when those change. A book shares these columns."""
         has = self._has
-        for column in (has.cash, has.qty, has.entry, has.best, has.opened, has.realised, has.fees):
+        for column in (
+            has.cash,
+            has.qty,
+            has.mark,
+            has.entry,
+            has.best,
+            has.opened,
+            has.realised,
+            has.fees,
+            has.income,
+        ):
             frozen(column)
         universe, qty = self._universe, has.qty
         self._held = held = qty.nonzero()[0]
@@ -210,7 +223,11 @@ class Ledger:
     def book(self, ts: int) -> Book:
         """The snapshot as of now."""
         has, held, equity = self._has, self._held, self._money
-        mark = has.mark
+        mark, orders = has.mark, self._orders.legs
+        if orders is not self._shown:
+            for name in _ORDERS:
+                frozen(getattr(orders, name))
+            self._shown = orders
         if len(held):
             equity += float(self._exposure.dot(mark[held]))
         return Book(
@@ -220,7 +237,7 @@ class Ledger:
             rate=self._rate,
             qty=has.qty,
             working=self._orders.working,
-            open_orders=self._orders.legs,
+            open_orders=orders,
             mark=mark,
             entry=has.entry,
             best=has.best,

@@ -34,10 +34,12 @@ from engine.events import (
     Target,
     Timer,
 )
+from engine.granted import Granted
 from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
 from engine.protocols import Artefact, Bookkeeping, Stateful
-from engine.saying import Says, says
+from engine.saying import Says, says, signal_look
+from engine.sealing import users_own
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -95,6 +97,7 @@ class Wiring:
         self.timers = Timers()
         keeping = getattr(parts.broker.component, "bookkeeping", Bookkeeping())
         self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping, gate=parts.gate.name)
+        self.granted = Granted(parts.broker.name) if users_own(parts.broker.component) else None
         self._artefacts = artefacts or {}
         finest = parts.interval_ns
         self._check()
@@ -214,7 +217,7 @@ class Wiring:
         parts, barrier = self.parts, self.barrier
         orders = parts.execution or parts.gate
         optimizer = parts.optimizer.name
-        lines: list[Route] = [Route(Control, "session", self._swap)]
+        lines: list[Route] = [Route(Control, "session", self._swap), *self._granted_routes()]
         for kind, method in _HANDLERS:
             lines += [route for named in self._named() for route in self._inputs(kind, method, named)]
             if kind is Bars:
@@ -236,6 +239,7 @@ class Wiring:
             Route(Book, optimizer, barrier.on_book, calls=barrier.waits),
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
+            *self._parent_routes(),
             Route(Children, parts.gate.name, parts.gate.component.on_orders),
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
@@ -243,20 +247,43 @@ class Wiring:
         said = self.says
         return tuple(msgspec.structs.replace(line, says=said[line.component]) for line in lines)
 
+    def _granted_routes(self) -> tuple[Route, ...]:
+        """A broker of the user's own is held to what was approved before its fills are booked."""
+        granted, name = self.granted, self.parts.broker.name
+        if granted is None:
+            return ()
+        takes: tuple[tuple[type[Any], Any], ...] = (
+            (Approved, granted.on_approved),
+            (Fills, granted.on_fills),
+            (Actions, granted.on_actions),
+        )
+        return tuple(Route(kind, name, handler) for kind, handler in takes)
+
+    def _parent_routes(self) -> tuple[Route, ...]:
+        """A gate that asks for them hears of the orders that an execution policy works on."""
+        gate = self.parts.gate
+        told = getattr(gate.component, "on_parents", None)
+        return () if told is None or self.parts.execution is None else (Route(Orders, gate.name, told),)
+
     @property
     def says(self) -> dict[str, Says]:
         """What each component may say: only the gate approves and commands, only the broker deals."""
         parts = self.parts
+
+        def of(named: Named, *kinds: type[Any]) -> Says:
+            return says(*kinds, own=users_own(named.component))
+
+        models = [Named(part.name, part.model) for part in parts.models]
         return {
             "session": says(),
             "ledger": says(Book, Note),
-            parts.broker.name: says(Charges, Reports, Refusals, Fills, Note),
-            parts.gate.name: says(Approved, Refusals, Control, Note),
-            **{named.name: says(Features, Note) for named in parts.features},
-            **{part.name: says(Signal, Note) for part in parts.models},
-            **{named.name: says(Target, Note) for named in parts.strategies},
-            parts.optimizer.name: says(Target, Orders, Note),  # the barrier says the targets
-            **({} if parts.execution is None else {parts.execution.name: says(Children, Reports, Note)}),
+            parts.broker.name: of(parts.broker, Charges, Reports, Refusals, Fills, Note),
+            parts.gate.name: of(parts.gate, Approved, Refusals, Control, Note),
+            **{named.name: of(named, Features, Note) for named in parts.features},
+            **{named.name: of(named, Signal, Note) for named in models},
+            **{named.name: of(named, Target, Note) for named in parts.strategies},
+            parts.optimizer.name: of(parts.optimizer, Target, Orders, Note),  # the barrier says the targets
+            **({} if (policy := parts.execution) is None else {policy.name: of(policy, Children, Reports, Note)}),
         }
 
     def _inputs(self, kind: type[Any], method: str, named: Named) -> tuple[Route, ...]:
@@ -309,7 +336,7 @@ class Wiring:
             part.load(states[name])
 
     def _stateful(self) -> list[tuple[str, Stateful]]:
-        own = [("timers", self.timers), ("barrier", self.barrier)]
+        own: list[tuple[str, Any]] = [("timers", self.timers), ("barrier", self.barrier), ("granted", self.granted)]
         held = [(f"held:{name}", held) for name, held in self.held.items() if held is not None]
         components = [(named.name, named.component) for named in self._named()]
         return [(name, part) for name, part in (*own, *held, *components) if isinstance(part, Stateful)]
@@ -319,10 +346,11 @@ def _held(part: ModelPart, timers: Timers, n: int) -> Any:
     handler = getattr(part.model, "on_features" if part.schema else "on_bars")
     if part.lag and part.latency_ns:
         raise ConfigError(f"{part.name}: lag and latency are given; say which one its answers are held back by")
+    look = signal_look(users_own(part.model))
     if part.lag:
-        return Lagged(handler, lag=part.lag, name=part.name, n=n)
+        return Lagged(handler, lag=part.lag, name=part.name, n=n, look=look)
     if part.latency_ns:
-        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, n=n, timers=timers)
+        return Delayed(handler, latency_ns=part.latency_ns, name=part.name, n=n, timers=timers, look=look)
     return None
 
 

@@ -1,6 +1,6 @@
 """Whether the audit log of a session directory says what its manifest and its journal say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -61,6 +61,8 @@ def check_audit(place: Path, head: str = "") -> Checked:
         return Checked(path, found, compared=compared, said=said)
     beside = _of_journal(recorded, path)
     wrong, line = beside.wrong, beside.line
+    if (wrong or not beside.ended) and (journal := _of_the_journal_itself(recorded)):
+        wrong, line = journal, 0
     if not wrong and not compared and (recorded.ended or beside.ended):
         wrong, line = f"the manifest does not say how it ends: {_NO_HEAD}", 0
     if beside.behind:
@@ -114,34 +116,65 @@ def many(count: int) -> str:
 class _Log:
     """The lines of a log that tell of events, each with its number from 1; what the others say is looked at too."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        self._path, self._manifest = path, manifest
-        self.lines = 0
+    def __init__(self, path: Path, recorded: Recorded) -> None:
+        self._path, self._recorded, self._manifest = path, recorded, recorded.manifest
+        self.lines = self.sessions = 0
         self.journal = ""  # the digest that its closing line states
-        self.wrong: tuple[str, int] = ("", 0)
+        self.closed = False
+        self.wrong: tuple[str, int] = ("", 0)  # the first that is
 
     def __iter__(self) -> Iterator[tuple[int, Line, str]]:
-        sessions = 0
+        before = ""
         for raw in read_lines(self._path):
             found = parsed(raw)
             if found is None:  # the walk has told of it
                 return
             line, hash_ = found
             self.lines += 1
+            if self.closed:
+                self._say("it stands behind the line that closes the log")
+            if before == CUT and line.kind != SESSION:
+                self._say("it follows a line `cut`, behind which a process begins with a line `session`")
+            before = line.kind
             if line.kind not in _NOT_OF_EVENTS:
                 yield self.lines, line, hash_
-            elif line.kind == CLOSED:
-                self.journal = str(line.facts.get("journal", ""))
-            elif line.kind == SESSION:
-                sessions += 1
-                if sessions == 1:
-                    self._compare(line)
+            else:
+                self._of_session(line)
 
-    def _compare(self, line: Line) -> None:
-        for name in ("config_hash", "seed", "models"):
-            said, kept = line.facts.get(name), self._manifest.get(name)
-            if said != kept:
-                self.wrong = f"line {self.lines}: {name} is {said}, the manifest says {kept}", self.lines
+    def _say(self, wrong: str) -> None:
+        if not self.wrong[0]:
+            self.wrong = f"line {self.lines}: {wrong}", self.lines
+
+    def _of_session(self, line: Line) -> None:
+        """A line that tells of no event, beside the manifest."""
+        facts, manifest = line.facts, self._manifest
+        if line.kind == HEADER:
+            self._compare(facts, (("run_id", manifest.get("run_id")), ("started", manifest.get("created"))))
+        elif line.kind == SESSION:
+            self.sessions += 1
+            names = ("name", "config_hash", "seed", "models", "libraries")
+            self._compare(facts, [(name, manifest.get(name)) for name in names])
+        elif line.kind == CLOSED:
+            self.closed, self.journal = True, str(facts.get("journal", ""))
+            feed = manifest.get("feed", {}).get("hashes")
+            self._compare(facts, (("failed", manifest.get("error")), ("feed", feed)))
+
+    def _compare(self, facts: dict[str, Any], kept: Iterable[tuple[str, Any]]) -> None:
+        for name, its in kept:
+            if facts.get(name) != its:
+                self._say(f"{name} is {facts.get(name)}, the manifest says {its}")
+
+    def beside(self, processes: int) -> tuple[str, int]:
+        """What is wrong with the log as a whole, of a session that so many processes wrote the journal of."""
+        if self.wrong[0]:
+            return self.wrong
+        if self.sessions != max(1, processes):
+            of = "1 process" if processes == 1 else f"{processes} processes"
+            said = f"it has {many(self.sessions)} `session`, and the journal is of {of}; it was written anew"
+            return said, self.lines
+        if not self.closed and (self._recorded.ended or "error" in self._manifest):
+            return "it lacks the line `closed`, and the manifest says that the session ended", self.lines + 1
+        return "", 0
 
 
 class _Derived:
@@ -149,11 +182,15 @@ class _Derived:
 
     def __init__(self, recorded: Recorded) -> None:
         self._recorded, self.reader, self.inputs = recorded, Reader(), 0
+        self.processes = 0  # that wrote the journal
 
     def __iter__(self) -> Iterator[tuple[int, str, dict[str, Any], int]]:
         symbols = self._recorded.symbols
+        opening = None
         for run in read_runs(read_blocks(self._recorded.directory / "journal"), self.reader):
             self.inputs += 1
+            if self.reader.opening is not opening:
+                opening, self.processes = self.reader.opening, self.processes + 1
             for record in run.records:
                 if record.kind in TOLD and (event := record.event) is not None:
                     for kind, facts in told(event, record.origin, symbols):
@@ -176,7 +213,7 @@ def _of_journal(recorded: Recorded, path: Path) -> _Beside:
     Of a session that was killed either may lack the end: the journal what waited for the disk, the log the lines of
     the last input.
     """
-    log, derived = _Log(path, recorded.manifest), _Derived(recorded)
+    log, derived = _Log(path, recorded), _Derived(recorded)
     behind = 0
     lacking: tuple[str, int] = ("", 0)  # the first line that is not in the log, and the number of its input
     for written, follows in zip_longest(log, derived):
@@ -204,14 +241,29 @@ def _of_journal(recorded: Recorded, path: Path) -> _Beside:
 
 def _of_ends(recorded: Recorded, log: _Log, derived: _Derived) -> tuple[str, int]:
     """What the log says of the session as a whole, beside the manifest and the digest of the journal."""
+    wrong = log.beside(derived.processes)
+    if wrong[0]:
+        return wrong
     digest = derived.reader.digest.hex()
-    if log.wrong[0]:
-        return log.wrong
     if recorded.digest and recorded.digest != digest:
-        return f"the journal ends in {digest}, the manifest says {recorded.digest}; restore the journal", 0
+        return f"the journal ends in {digest}, the manifest says {recorded.digest}", 0  # told in full by the caller
     if log.journal and log.journal != digest:
         return f"line {log.lines}: it says that the journal ends in {log.journal}, it ends in {digest}", log.lines
     return "", 0
+
+
+def _of_the_journal_itself(recorded: Recorded) -> str:
+    """Whether the journal is the one that the manifest speaks of: a log is judged by no other."""
+    reader = Reader()
+    for _ in read_runs(read_blocks(recorded.directory / "journal"), reader):
+        pass
+    found = reader.digest.hex()
+    if recorded.digest and recorded.digest != found:
+        said = f"the journal ends in {found} after {reader.events:,} events, the manifest says {recorded.digest}"
+        return f"{said}; it was cut or exchanged, restore the journal"
+    if recorded.digest and recorded.ended and not reader.ended:
+        return "the journal lacks its end; it was cut, restore the journal"
+    return ""
 
 
 def _named(kind: str, facts: dict[str, Any], ts: int) -> str:

@@ -38,7 +38,7 @@ def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
     """
     found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
     others = (*_untrained(run, session), *_unheard(run))
-    return (*(caution for caution in found if caution is not None), *others)
+    return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others)
 
 
 def _untrained(run: RunFile, session: bool) -> list[Caution]:
@@ -77,6 +77,17 @@ def _unheard(run: RunFile) -> list[Caution]:
             continue
         found.append(Caution(component.where, "strategy.signal", text))
     return found
+
+
+def _gate(run: RunFile) -> Caution | None:
+    """A gate of the user's own: none of the limits of ours hold, and nothing comes after it."""
+    if ":" not in run.risk.use:
+        return None
+    text = (
+        f"{run.risk.use} is a class of your own: what it approves goes to the broker unchecked, and none of the limits "
+        "and refusals of docs/risk.md hold but those that it keeps itself; leave risk.use out for ours"
+    )
+    return Caution(run.risk.where, "risk.use", text)
 
 
 def _weight(run: RunFile) -> Caution | None:

@@ -13,6 +13,7 @@ from engine.journal import Kept, content_of, digest_of
 from engine.journal_reading import Record
 from engine.row_checks import differing
 from engine.state import encode_hook
+from samewire.first_row import fate
 from samewire.first_value import first_value
 
 NOT_KEPT = "not kept"
@@ -35,11 +36,13 @@ class Difference:
 
 
 class Pair(msgspec.Struct, frozen=True, eq=False):
-    """A record and what is found in its place."""
+    """A record and what is found in its place, each with the other events of the run that it is of."""
 
     record: Record
     origin: str
     event: Event
+    records: Sequence[Record] = ()
+    events: Sequence[Event] = ()
 
     def at(self, field: str, symbol: str, recorded: Any, found: Any) -> Difference:
         ts = int(self.record.plain.get("ts", 0))
@@ -51,11 +54,15 @@ def first_difference(pair: Pair, symbols: Sequence[str]) -> Difference | None:
     record = pair.record
     kind = pair.event.__class__.__name__
     if (record.origin, record.kind) != (pair.origin, kind):
+        row = None if record.event is None else fate(record.event, pair.events)
+        if row is not None and 0 <= row[1] < len(symbols):
+            return pair.at(row[0], symbols[row[1]], *row[2:])
         return pair.at("", "", f"{record.kind} of {record.origin}", f"{kind} of {pair.origin}")
     event = record.event
     if event is None:
         return _of_unstored(pair, symbols)
-    found = first_value(event, pair.event, symbols)
+    known = (each.event for each in pair.records)
+    found = first_value(event, pair.event, symbols, ([each for each in known if each is not None], pair.events))
     return None if found is None else pair.at(found.field, found.symbol, _said(found.one), _said(found.two))
 
 

@@ -1,7 +1,7 @@
 """What is otherwise than a session's manifest says: run file, data, models, code, libraries."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,14 @@ from engine.errors import SamewireError
 from samewire.artefacts import artefact_at, pinned
 from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
+from samewire.read_files import files_of
 from samewire.recorded import Recorded
+from samewire.statements import Statement, of_components, of_feed, of_itself, of_results
 from samewire.taught import model_of
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 CONFIGURATION, DATA, MODEL, CODE, LIBRARY = "configuration", "data revision", "model file", "code", "library"
+RECORD = "record"  # the session directory does not say what it said
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
     from samewire.schema import resolved
 
     run, manifest = recorded.run, recorded.manifest
-    yield from _changes(manifest.get("config", {}), resolved(run), "")
+    yield from _untrue(of_itself(recorded))
+    configured = list(_changes(manifest.get("config", {}), resolved(run), ""))
+    yield from configured
+    if not configured:
+        yield from _untrue(of_components(recorded))
     now = provenance(run, ())
     for name in sorted({**manifest.get("libraries", {}), **now["libraries"]}):
         yield from _changed(LIBRARY, name, manifest.get("libraries", {}).get(name), now["libraries"].get(name))
@@ -60,15 +67,31 @@ def of_files(recorded: Recorded) -> Iterator[Finding]:
     """The files of its feed against the hashes of the manifest, then those that its components read, and its models."""
     feed = feed_of(recorded.run)
     yield from _of_hashes(feed_hashes(recorded), feed.hashes())
+    yield from _untrue(of_feed(recorded, feed))
     yield from _of_artefacts(recorded)
-    prepared = prepare(recorded.run, recorded={})
-    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
+    yield from _of_what_is_read(recorded, prepare(recorded.run, recorded={}))
 
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
-    """The same of a session that is built already."""
+    """The same of a session that is built already, and what its directory keeps beside the journal."""
     yield from _of_hashes(feed_hashes(recorded), prepared.feed.hashes())
-    yield from _of_hashes(recorded.manifest.get("tables", {}), tables_of(recorded.run, prepared.tables))
+    yield from _untrue(of_feed(recorded, prepared.feed))
+    yield from _of_what_is_read(recorded, prepared)
+    yield from _untrue(of_results(recorded), "")
+
+
+def _of_what_is_read(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
+    """Tables, and files that options name."""
+    run, manifest = recorded.run, recorded.manifest
+    yield from _of_hashes(manifest.get("tables", {}), tables_of(run, prepared.tables))
+    if "files" in manifest:  # else of an earlier version
+        yield from _of_hashes(manifest["files"], files_of(run, prepared.tables))
+
+
+def _untrue(statements: Iterable[Statement], place: str = "manifest: ") -> Iterator[Finding]:
+    """What the directory states and is not so."""
+    for what, kept, now in statements:
+        yield from _changed(RECORD, f"{place}{what}", kept, now)
 
 
 def feed_hashes(recorded: Recorded) -> Mapping[str, str]:

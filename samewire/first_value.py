@@ -1,6 +1,6 @@
 """The first value in which two events of one type differ, bit for bit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.event_columns import PLANS
 from engine.events import Event
 from engine.ids import id_text
 from engine.state import encode_hook
+from samewire.first_row import NOTHING, first_row
 
 _BY_SYMBOL = ("Bars", "Features", "Signal", "Target", "Book")  # rows of their columns are symbols where there are N
 _IDS = ("ids", "ref", "parent", "exec_ids", "order_ids")
@@ -27,17 +28,57 @@ class Value(msgspec.Struct, frozen=True, eq=False):
     column: int = -1  # of a matrix
 
 
-def first_value(one: Event, two: Event, symbols: Sequence[str]) -> Value | None:
+def first_value(
+    one: Event, two: Event, symbols: Sequence[str], beside: tuple[Iterable[Event], Iterable[Event]] = ((), ())
+) -> Value | None:
     """In the order of the type's fields; None where every bit is the same.
 
-    Arrays that differ in dtype or shape are told by those.
+    Columns of different lengths are told by the first row that one of them lacks: the order, and what became of it
+    in the events `beside` each. Other arrays that differ in dtype or shape are told by those.
     """
     plan = PLANS[one.__class__]
     for name in plan.kind.__struct_fields__:
         found = _plain(name, one, two) if name in plan.plain else _arrays(name, one, two, symbols)
         if found is not None:
-            return found
+            return _of_rows(found, (one, two), symbols, beside) or found
     return None
+
+
+def _of_rows(
+    found: Value,
+    both: tuple[Any, Any],
+    symbols: Sequence[str],
+    beside: tuple[Iterable[Event], Iterable[Event]],
+) -> Value | None:
+    """What is said instead of the lengths of two columns; None where they are the same, or no row is missing."""
+    outer, _, inner = found.field.rpartition(".")
+    holders: list[Any] = [getattr(event, outer, None) if outer else event for event in both]
+    columns: list[Any] = [getattr(holder, inner, None) for holder in holders]
+    if any(column is None or not isinstance(column, np.ndarray | tuple) for column in columns):
+        return None
+    if len(columns[0]) == len(columns[1]):
+        return None
+    row = first_row(holders[0], holders[1], beside)
+    if row is not None:
+        field, place, one, two = row
+        return Value(f"{outer}.{field}" if outer else field, _named_at(place, symbols), one, two)
+    return _by_place(found, holders, symbols)
+
+
+def _by_place(found: Value, holders: Sequence[Any], symbols: Sequence[str]) -> Value | None:
+    """Of columns with a symbol a row: the first symbol that is another, or that the shorter one lacks."""
+    codes: list[Any] = [getattr(holder, "symbol", None) for holder in holders]
+    if not all(isinstance(column, np.ndarray) and column.ndim == 1 for column in codes):
+        return None
+    for a, b in zip_longest(*(column.tolist() for column in codes)):
+        if a != b:
+            one, two = (NOTHING if place is None else _named_at(place, symbols) or place for place in (a, b))
+            return Value("symbol", _named_at(b if a is None else a, symbols), one, two)
+    return None
+
+
+def _named_at(place: int, symbols: Sequence[str]) -> str:
+    return symbols[place] if 0 <= place < len(symbols) else ""
 
 
 def _plain(name: str, one: Event, two: Event) -> Value | None:
@@ -94,7 +135,7 @@ def _symbol(event: Any, name: str, row: int, symbols: Sequence[str]) -> str:
         place = row
     else:
         place = -1
-    return symbols[place] if 0 <= place < len(symbols) else ""
+    return _named_at(place, symbols)
 
 
 def _column(event: Any, name: str) -> Any:

@@ -40,6 +40,14 @@ class Hider:
             text = text.replace(secret, HIDDEN) if len(secret) >= least else text
         return text
 
+    def stands_in(self, content: bytes) -> bool:
+        """Whether bytes hold a secret as text: in UTF-8, or as arrays of texts keep it."""
+        return any(
+            text.encode(encoding, "surrogatepass" if encoding != "utf-8" else "surrogateescape") in content
+            for text in self._texts
+            for encoding in ("utf-8", "utf-16-le", "utf-32-le", "utf-32-be")
+        )
+
     def inside(self, value: Any) -> Any:
         """Lists, tuples and mappings with the texts in them without secrets; keys stay, they are names of ours."""
         if not self._texts:

@@ -19,9 +19,11 @@ from samewire.instruments import facts_of
 from samewire.places import relative_text
 from samewire.prepare import Prepared
 from samewire.provenance import provenance, tables_of
+from samewire.read_files import files_of
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, dump_run, resolved
 from samewire.session_folder import SessionFolder
+from samewire.statements import results_of
 
 if TYPE_CHECKING:
     from adapters.files.audit_log import AuditLog
@@ -58,14 +60,16 @@ class Keeping:
 
     def begin(self, prepared: Prepared) -> None:
         """Everything that is known before the first input."""
-        self._provenance = provenance(prepared.run_file, prepared.tables)
+        run, tables = prepared.run_file, prepared.tables
+        self._provenance = provenance(run, tables) | {"files": files_of(run, tables)}
         begin_audit(self.audit, prepared, self._names)
         self._write(prepared, {"ended": False, "digest": ""})
 
     def end(self, prepared: Prepared) -> None:
-        """The session came to its end: what its directory says of it from now on."""
-        said = {"ended": True, "digest": prepared.journal.digest}
-        self._write(prepared, said | end_audit(self.audit, prepared) | _calendar(prepared, self.folder))
+        """The session came to its end, summary and tables are there: what its directory says of it from now on."""
+        said: dict[str, Any] = {"ended": True, "digest": prepared.journal.digest}
+        said |= end_audit(self.audit, prepared) | _calendar(prepared, self.folder)
+        self._write(prepared, said | {"results": results_of(self.folder)})
 
     def finish(self) -> None:
         self._folder.finish()

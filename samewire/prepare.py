@@ -117,7 +117,7 @@ def prepare(
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
     fold = _fold(run, feed, parts)
-    walk = Walk(lambda: feed.events(start, end))
+    walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
     sinks = sinks_of(run, given)
@@ -155,10 +155,9 @@ def _begun(run: RunFile, directory: Path | None) -> Given:
 
 
 def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: Journal) -> tuple[Snapshots, ...]:
-    every = run.session.snapshot_every
-    if not every:
+    if not (every := run.session.snapshot_every):
         return ()
-    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns),)
+    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns, hide=hider()),)
 
 
 def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:

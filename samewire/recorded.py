@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ class Recorded:
     interval_ns: int  # of the slices
     digest: str  # empty where it did not come to its end
     allow: tuple[str, ...] | None = None  # modules that its run file may name beside the built-ins, None = any
+    lost: list[str] = field(
+        default_factory=list, compare=False
+    )  # why bars could not be read again, once they were asked for
 
     @property
     def ended(self) -> bool:
@@ -94,9 +97,17 @@ class _Bars:
 
             try:
                 self._found = Found(walk_of(self._recorded.run))
-            except SamewireError:  # the run file cannot be read here, or the files have gone
+            except SamewireError as error:  # the run file cannot be read here, or the files have gone
                 self._lost = True
-        return None if self._found is None else self._found(record)
+                self._say(self._recorded.unread or str(error).splitlines()[0])
+        found = None if self._found is None else self._found(record)
+        if found is None and not self._lost:
+            self._say("the files of the feed do not hold what was recorded of them")
+        return found
+
+    def _say(self, why: str) -> None:
+        if not self._recorded.lost:
+            self._recorded.lost.append(why)
 
 
 def open_recorded(directory: Path, allow: tuple[str, ...] | None = None) -> Recorded:

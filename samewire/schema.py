@@ -356,5 +356,10 @@ def config_hash(run: RunFile) -> str:
 
     The same folder in another place has the same hash. What the files hold is no part of it.
     """
-    text = json.dumps(resolved(run), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hash_of_words(resolved(run))
+
+
+def hash_of_words(words: Mapping[str, Any]) -> str:
+    """The same of a run file in plain words, as `resolved` has it and a manifest keeps it."""
+    text = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

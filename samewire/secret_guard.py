@@ -1,13 +1,15 @@
 """Keeps secrets out of the record of a session."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from engine.errors import ComponentError, ConfigError
 from engine.event_columns import PLANS, Plan
 from engine.events import Event
+from engine.protocols import Artefact
 from samewire.hiding import Hider
+from samewire.provenance import named
 from samewire.run_file import RunFile
 from samewire.schema import resolved
 
@@ -19,11 +21,19 @@ def guards_of(run: RunFile, hide: Hider) -> tuple["Guard", ...]:
     """
     if not hide:
         return ()
-    found = _first(resolved(run), hide, "")
+    found = _first(resolved(run), hide, "") or next(_keys(run, hide), "")
     if found:
         where = f"{run.feed.where.origin.name}: {found}"
         raise ConfigError(f"{where}: the value is, or holds, a secret that the run file refers to; change one of them")
     return (Guard(hide),)
+
+
+def refuse_artefact(name: str, artefact: Artefact, hide: Hider) -> None:
+    """Raises ConfigError where a file of what a model learned holds a secret, or is called by one."""
+    for file, content in artefact.files.items():
+        if hide and (hide(file) != file or hide.stands_in(content)):
+            said = f"{hide(file)} of what it learned holds a secret; keep out of an artefact what the model was handed"
+            raise ConfigError(f"{name}: {said}")
 
 
 def _first(value: Any, hide: Hider, path: str) -> str:
@@ -33,6 +43,20 @@ def _first(value: Any, hide: Hider, path: str) -> str:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = (_first(at, hide, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}") for key, at in inner)
     return next(filter(None, found), "").removeprefix(".")
+
+
+def _keys(run: RunFile, hide: Hider) -> Iterator[str]:
+    """Options that are mappings with a secret for a key. Names of options and sections are ours, whatever they say."""
+    for name, component in (*named(run), *((sink.use, sink) for sink in run.sinks)):
+        for option, value in component.options.items():
+            if _keyed(value, hide):
+                yield f"a key of {name}.{option}"
+
+
+def _keyed(value: Any, hide: Hider) -> bool:
+    if isinstance(value, dict):
+        return any(hide(str(key)) != str(key) or _keyed(inner, hide) for key, inner in value.items())
+    return isinstance(value, list | tuple) and any(_keyed(inner, hide) for inner in value)
 
 
 class Guard:

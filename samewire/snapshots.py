@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import ConfigError, DataError
+from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import Bars, Event
 from engine.journal import Journal
 from engine.protocols import Stateful
 from engine.state import pack, unpack
 from engine.wiring import Wiring
+from samewire.hiding import Hider
 
 _KIND, _VERSION = "snapshot", 1
 FOLDER = "snapshots"
@@ -29,8 +30,10 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class Snapshots:
     """Writes a snapshot behind every `every`-th slice of `interval_ns`. A recorder: it stands behind the journal."""
 
-    def __init__(self, folder: Path, *, wiring: Wiring, journal: Journal, every: int, interval_ns: int) -> None:
-        self._folder, self._wiring, self._journal = folder / FOLDER, wiring, journal
+    def __init__(
+        self, folder: Path, *, wiring: Wiring, journal: Journal, every: int, interval_ns: int, hide: Hider | None = None
+    ) -> None:
+        self._folder, self._wiring, self._journal, self._hide = folder / FOLDER, wiring, journal, hide
         self._every, self._interval_ns, self._slices = every, interval_ns, 0
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -50,10 +53,19 @@ class Snapshots:
             wiring=self._wiring.save(),
             without=forgetful(self._wiring),
         )
+        if self._hide and self._hide.stands_in(state):
+            self._refuse(first, self._hide)
         path = self._folder / f"{self._journal.events:012d}.sws"
         part = path.with_suffix(".part")
         part.write_bytes(state)
         part.rename(path)
+
+    def _refuse(self, at: Event, hide: Hider) -> None:
+        """Ends the session: names who saves a secret."""
+        saving = (named for named in self._wiring.components if isinstance(named.component, Stateful))
+        name = next((named.name for named in saving if hide.stands_in(named.component.save())), "wiring")
+        cause = "what it saves holds a secret; leave it out of save(), load() finds it in the component again"
+        raise ComponentError(name, type(at).__name__, at.ts, cause)
 
 
 def forgetful(wiring: Wiring) -> list[str]:
@@ -62,18 +74,35 @@ def forgetful(wiring: Wiring) -> list[str]:
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """Raises StateError when the file is damaged."""
-    return Snapshot(**unpack(path.read_bytes(), _KIND, _VERSION))
+    """Raises StateError, which names the file, when it is damaged or of another version."""
+    try:
+        return Snapshot(**unpack(path.read_bytes(), _KIND, _VERSION))
+    except (StateError, msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
+        raise StateError(f"{path}: {error}") from error
 
 
 def latest(folder: Path, until: int | None = None) -> Snapshot:
     """The last snapshot of a journal's folder, or the last no later than `until` (UTC ns).
 
-    Raises DataError where there is none, ConfigError where a component of the session could not be saved.
+    One that is damaged is in the way of none that was asked for by an earlier instant. Raises StateError where the
+    last is damaged, or no other is early enough; DataError where there is none; ConfigError where a component of the
+    session could not be saved.
     """
-    files = sorted((folder / FOLDER).glob("*.sws"), reverse=True)
-    snapshots = map(read_snapshot, files)
-    found = next((each for each in snapshots if until is None or each.ts <= until), None)
+    found, damaged = None, None
+    for path in sorted((folder / FOLDER).glob("*.sws"), reverse=True):
+        try:
+            each = read_snapshot(path)
+        except StateError as error:
+            damaged = damaged or error
+            if until is None:
+                break
+        else:
+            if until is None or each.ts <= until:
+                found = each
+                break
+    if found is None and damaged is not None:
+        said = "name an earlier instant for one before it" if until is None else "begin at the start"
+        raise StateError(f"{damaged}; {said}") from damaged
     if found is None:
         raise DataError(
             f"{folder}: no snapshot of this session is that old; set session.snapshot_every, or begin at its start"

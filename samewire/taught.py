@@ -12,8 +12,10 @@ from engine.protocols import Artefact, Feed
 from engine.wiring import ModelPart, Parts
 from samewire.artefacts import artefact_at, check_features, seen_before
 from samewire.build import Given, construct, feature_sets
+from samewire.hiding import hider
 from samewire.reach import days
 from samewire.run_file import ModelSpec, Registered, RunFile
+from samewire.secret_guard import refuse_artefact
 
 ACTOR = "run file"
 
@@ -110,6 +112,7 @@ def _with(found: Learned, name: str, lessons: Iterable[Lesson], directory: Path 
         if artefact is not None:
             count += 1
             key = name if count == 1 else f"{name}@{count}"
+            refuse_artefact(key, artefact, hider())
             artefacts[key] = artefact
             if lesson.until is not None:
                 ends[key] = lesson.until

@@ -18,8 +18,10 @@ from components.training.fitting import Trained, train_task
 from engine.errors import StateError
 from engine.learning import Task
 from samewire.build import construct
+from samewire.hiding import hider, hiding
 from samewire.prepare import feed_of
 from samewire.scrubbing import raise_scrubbed
+from samewire.secret_guard import refuse_artefact
 from samewire.training_plan import given_of, panel_of
 from samewire.universes import universe_from
 
@@ -41,8 +43,6 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 def carry_out(argument: bytes) -> bytes:
     """Trains as assigned; returns the artefact's hash. What another process has done meanwhile is not done again."""
-    from samewire.hiding import hider, hiding
-
     with hiding():
         try:
             return _carried_out(msgspec.json.decode(argument, type=Assignment))
@@ -61,6 +61,7 @@ def _carried_out(told: Assignment) -> bytes:
         trained = train_task(
             _model(told), told.task, panel, on_metric=lambda metric: store.log(run, [metric]), checkpoint=checkpoint
         )
+        refuse_artefact(told.task.model, trained.artefact, hider())
         write_artefact(trained.artefact, store_folder / ARTEFACTS / trained.artefact.hash)
         store.keep(run, PREDICTIONS, predictions(trained, panel.symbols))
         store.end(run, "end", {"artefact": trained.artefact.hash, "slices": len(trained.ts)})

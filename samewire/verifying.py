@@ -21,6 +21,7 @@ from samewire.findings import (
     DATA,
     LIBRARY,
     MODEL,
+    RECORD,
     Finding,
     before_it_runs,
     feed_hashes,
@@ -34,6 +35,7 @@ from samewire.walk import Found
 
 LATE, CLOCK, JOURNAL = "late bar", "clock", "journal"
 _IDLE = ("session.snapshot_every", "session.record", "sinks")  # of a run file: they decide nothing
+_OF_BARS = ("feed.", "session.start", "session.end", "session.currency")  # of a run file: they say which bars there are
 _OF_FEEDS = (SESSION_OPENED, SESSION_CLOSED)  # timers that a feed hands out itself, by its calendar
 _ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
 
@@ -68,9 +70,9 @@ async def verify(
     findings = [*wrong, *before_it_runs(recorded)]
     check, prepared = await _pass(recorded, artefacts, snapshot, tell)
     findings += of_data(recorded, prepared)
-    difference = check.difference or _ending(recorded, check)
+    difference = check.difference or _ending(recorded, check) or _beside(check, findings)
     cause = "" if difference is None else _cause(difference, findings, check.late)
-    if difference is not None and cause not in (LATE, MODEL, JOURNAL) and difference.component != "input":
+    if difference is not None and cause not in (LATE, MODEL, JOURNAL, RECORD) and difference.component != "input":
         again, _ = await _pass(recorded, artefacts, snapshot, None)
         if again.difference != difference:  # the same inputs, the same code, a moment later
             cause = CLOCK
@@ -115,6 +117,14 @@ def _ending(recorded: Recorded, check: "_Check") -> Difference | None:
     if recorded.manifest.get("ended", True) and not reader.ended:
         return Difference(reader.events, 0, "journal", "Ending", "", "", "the end of the session", "nothing")
     return None
+
+
+def _beside(check: "_Check", findings: Sequence[Finding]) -> Difference | None:
+    """Where every event is the same: what the directory states beside them, and is not so."""
+    found = next((finding for finding in findings if finding.cause == RECORD), None)
+    if found is None:
+        return None
+    return Difference(check.reader.events, 0, RECORD, found.what, "", "", found.recorded, found.found)
 
 
 class _Check:
@@ -209,7 +219,7 @@ class _Check:
                 return _whole(record, record.kind, "nothing")
             event = events[place]
             said = getattr(event, "source", origins[place]) if place else origins[place]
-            difference = first_difference(Pair(record, said, event), self._symbols)
+            difference = first_difference(Pair(record, said, event, run.records, events), self._symbols)
             if difference is not None:
                 return difference
         last, extra = run.records[-1], events[len(run.records) :]
@@ -246,9 +256,15 @@ def _cause(difference: Difference, findings: Sequence[Finding], late: set[int]) 
     """The class of what most likely made the difference: by what differs, then by what is known to have changed."""
     if difference.component == "journal":
         return JOURNAL
+    if difference.component == RECORD:
+        return RECORD
     causes = {finding.cause for finding in findings if not finding.what.startswith(_IDLE)}
     if difference.event == "Bars" and difference.component == "input":
-        return LATE if difference.ts in late else next((c for c in (DATA, CONFIGURATION, CODE) if c in causes), DATA)
+        if difference.ts in late:
+            return LATE
+        asked = any(f.cause == CONFIGURATION and f.what.startswith(_OF_BARS) for f in findings)
+        order = (CONFIGURATION, DATA, CODE) if asked else (DATA, CONFIGURATION, CODE)
+        return next((cause for cause in order if cause in causes), DATA)
     if difference.field == "artefact" or (difference.field == "model_hash" and MODEL in causes):
         return MODEL
     if difference.event == "Timer":
@@ -284,8 +300,14 @@ def lines(verdict: Verdict, at: Callable[[int], str]) -> Iterator[str]:
             yield "  the session did not come to its end: it was stopped, or it is still running"
     else:
         first = verdict.difference
-        yield f"differs at event {first.seq:,}, after {count:,} that are the same"
-        rows = [("slice", at(first.ts) if first.ts else ""), ("component", first.component), ("event", first.event)]
+        beside = first.component == RECORD
+        yield (
+            f"the events are the same, {count:,} of them; what the session directory says beside them is not"
+            if beside
+            else f"differs at event {first.seq:,}, after {count:,} that are the same"
+        )
+        rows = [("slice", at(first.ts) if first.ts else ""), ("component", first.component)]
+        rows += [("statement" if beside else "event", first.event)]
         rows += [("field", first.field), ("symbol", first.symbol)]
         rows += [("recorded", str(first.recorded)), ("found", str(first.found)), ("cause", verdict.cause)]
         yield from (f"  {name:<10} {value}" for name, value in rows if value)

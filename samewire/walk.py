@@ -1,24 +1,32 @@
 """A feed's events by their place: what is recorded of bars that stand in files, and how they are found again."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from engine.event_columns import PLANS
 from engine.events import Bars, Event
 from engine.journal import content_of, digest_of
 from engine.journal_reading import Record
+from engine.saying import freeze
+from engine.sealing import users_own
 
 
 class Walk:
-    """The events of a feed over a session, counted from 0 as they are handed out."""
+    """The events of a feed over a session, counted from 0 as they are handed out.
 
-    def __init__(self, events: Callable[[], Iterator[Event]]) -> None:
-        self._events = events
+    Those of a feed of the user's own are made read-only; ours hand out no others.
+    """
+
+    def __init__(self, events: Callable[[], Iterator[Event]], feed: Any = None) -> None:
+        self._events, self._own = events, feed is not None and users_own(feed)
         self._latest: Event | None = None
         self._at = -1
 
     def events(self) -> Iterator[Event]:
         for place, event in enumerate(self._events()):
             self._latest, self._at = event, place
+            if self._own and event.__class__ in PLANS:  # the session says what is wrong with others
+                freeze(event)
             yield event
 
     def place(self, event: Event, /) -> int:

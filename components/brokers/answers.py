@@ -50,19 +50,27 @@ def fills_of(ts: int, orders: Resting, traded: tuple[Trades, Vector, Matrix], at
             return no_fills(ts)
         orders, qty, reference = taken(orders, some), qty[some], reference[some]
         price, fees, at = price[some], fees[some], at if isinstance(at, int) else at[some]
+    own = exec_ids(orders.ids, orders.count)
+    instants = constant(len(qty), at, np.int64) if isinstance(at, int) else at
+    columns: Any = (own, orders.ids, orders.symbol, qty, price, reference, fees, instants)
+    for column in columns:
+        column.setflags(False)  # by position, and not through `flags`: every fill comes by
     return Fills(
         ts=ts,
-        exec_ids=exec_ids(orders.ids, orders.count),
+        exec_ids=own,
         order_ids=orders.ids,
         symbol=orders.symbol,
         qty=qty,
         price=price,
         reference=reference,
         fees=fees,
-        at=constant(len(qty), at, np.int64) if isinstance(at, int) else at,
+        at=instants,
     )
 
 
 def report_of(orders: Resting, ts: int) -> Reports:
     """The present state of these orders."""
+    columns: Any = (orders.ids, orders.symbol, orders.state, orders.left)
+    for column in columns:
+        column.setflags(False)
     return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=orders.state, left=orders.left)

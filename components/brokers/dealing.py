@@ -243,6 +243,8 @@ class Dealing:
         state = _ALL_FINISHED(count)
         if np.count_nonzero(orders.state):  # what was only accepted may always finish
             check_steps(orders.state, state)
+        orders.ids.setflags(write=False)
+        orders.symbol.setflags(write=False)
         return Reports(ts=ts, ids=orders.ids, symbol=orders.symbol, state=state, left=_NOTHING(count))
 
     def _triggers(self, orders: Resting, rows: Any, match: Match) -> tuple[Reports, ...]:

@@ -65,4 +65,6 @@ class Settlement:
         if not out or not isinstance(fills := out[-1], Fills) or not len(fills.qty):
             return out
         settles = settles_at(fills.ts, interval_ns, self.days, self._sessions)
-        return (*out[:-1], msgspec.structs.replace(fills, settles=np.where(fills.qty < 0, settles, fills.at)))
+        each = np.where(fills.qty < 0, settles, fills.at)
+        each.setflags(write=False)
+        return (*out[:-1], msgspec.structs.replace(fills, settles=each))

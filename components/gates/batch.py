@@ -66,6 +66,6 @@ def refusals(orders: Legs, refused: list[tuple[int, Why]], by: str) -> Refusals:
         symbol=orders.symbol[rows],
         qty=orders.qty[rows],
         rule=tuple(rule for _, (rule, _, _) in refused),
-        value=np.array([value for _, (_, value, _) in refused]),
-        threshold=np.array([threshold for _, (_, _, threshold) in refused]),
+        value=np.array([value for _, (_, value, _) in refused], np.float64),
+        threshold=np.array([threshold for _, (_, _, threshold) in refused], np.float64),  # an option may be whole
     )

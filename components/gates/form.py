@@ -15,9 +15,15 @@ _REPLACE = int(LegAction.REPLACE)
 
 
 def approved(o: Legs, rows: Any = None) -> Approved:
-    """The legs of these rows; all legs, sharing the arrays of the orders, where none are named."""
+    """The legs of these rows; all legs, sharing the arrays of the orders, where none are named.
+
+    Nobody writes into either: those of orders are read-only when they come here.
+    """
     if rows is not None:
-        return Approved(ts=o.ts, **{name: getattr(o, name)[rows] for name in LEGS})
+        picked = {name: getattr(o, name)[rows] for name in LEGS}
+        for column in picked.values():
+            column.setflags(write=False)
+        return Approved(ts=o.ts, **picked)
     return Approved(  # spelled out, for every batch comes by: a dict of columns would cost several times as much
         ts=o.ts,
         action=o.action,
@@ -57,14 +63,16 @@ def all_new(o: Legs, book: Book, pending: Pending) -> bool:
     n = len(o.ids)
     if not (n == len(o.action) == len(o.ref) == len(o.symbol) == len(o.qty) == len(o.kind) == len(o.limit)):
         return False
-    if not (n == len(o.stop) == len(o.tif) == len(o.expires) == len(o.trail)) or not zeros(o.action):
+    if not (n == len(o.stop) == len(o.tif) == len(o.expires) == len(o.trail)):
+        return False
+    if not (zeros(o.action) and zeros(o.ref)):
         return False
     if o.__class__ is Children and len(o.parent) != n:
         return False
     if not ((zeros(o.kind) or _within(o.kind, _KIND)) and (zeros(o.tif) or _within(o.tif, _TIF))):
         return False
     mine = set(o.ids.tolist())
-    if len(mine) != n or not mine.isdisjoint(book.open_orders.ids.tolist()):
+    if len(mine) != n or 0 in mine or not mine.isdisjoint(book.open_orders.ids.tolist()):
         return False
     return not pending or all(mine.isdisjoint(known.tolist()) for known, _, _ in pending)
 
@@ -86,6 +94,8 @@ def malformed(orders: Legs, i: int, symbols: dict[int, int], before: set[int]) -
     `symbols` of the orders that work, by id; `before` are the ids of the legs ahead of it.
     """
     own, action, symbol = int(orders.ids[i]), int(orders.action[i]), int(orders.symbol[i])
+    if not own:  # 0 = none: nobody could name it
+        return "no_id", 0.0, 1.0
     if own in symbols or own in before:
         return "duplicate", 2.0, 1.0
     if not 0 <= action <= _ACTION:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from components.gates.form import LEGS
 from engine.events import Approved, Codes, Ids, LegAction, Mask, Vector
 from engine.ids import OrderIds
 
@@ -49,7 +50,7 @@ class Desk:
         first = self._sent[1] if self._sent[0] == ts else 0
         self._sent = (ts, first + gone + new)
         none, zero = np.full(gone + new, np.nan), np.zeros(gone + new, np.int32)
-        return Approved(
+        legs = Approved(
             ts=ts,
             action=np.repeat(np.array([LegAction.CANCEL, LegAction.NEW], np.int32), [gone, new]),
             ids=self._ids(ts=ts, count=gone + new, first=first),
@@ -63,6 +64,9 @@ class Desk:
             tif=zero,  # TimeInForce.DAY
             expires=np.zeros(gone + new, np.int64),
         )
+        for name in LEGS:
+            getattr(legs, name).setflags(write=False)
+        return legs
 
     def save(self) -> tuple[int, int]:
         return self._sent

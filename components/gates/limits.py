@@ -13,6 +13,7 @@ from components.gates.form import Why, all_new, approved, check_columns, live, m
 from components.gates.halting import Halting
 from components.gates.losses import Losses
 from components.gates.options import checked, chosen, listed, seconds, trip
+from components.gates.parents import Parents
 from components.gates.rules import Check, exits, price_gap
 from components.gates.seen import LastMinute, Seen
 from engine.events import (
@@ -141,6 +142,7 @@ class Limits:
         self._sectors: Vector | None = None  # (N,) as the feed gives them
         self._codes: Codes | None = None
         self._minute = LastMinute()
+        self._parents = Parents()
         self.lookback = slices if "volume" in needs else 0
         self._seen: Seen | None = None
         if needs & {"volume", "age"}:
@@ -165,6 +167,10 @@ class Limits:
             return None
         return self._say(self._halting.on_book(book, self._pending))
 
+    def on_parents(self, orders: Orders, /) -> None:
+        """Orders that go to an execution policy, whose children come to `on_orders`."""
+        self._parents.on_orders(orders)
+
     def on_control(self, control: Control, /) -> Out:
         return self._say(self._halting.on_control(control, self._book, self._pending))
 
@@ -181,7 +187,7 @@ class Limits:
         if book is None or self._halting.latches.mode is not _ACTIVE or not all_new(orders, book, self._pending):
             return self._one_by_one(orders)
         places = orders.symbol.tolist()
-        if not known(places, len(book.qty)):
+        if not known(places, len(book.qty)) or (orders.__class__ is Children and not self._parents.know(orders)):
             return self._one_by_one(orders)
         if self._whole and not isfinite(np.add.reduce(orders.qty)):
             return self._one_by_one(orders)
@@ -283,7 +289,10 @@ class Limits:
         cancels = orders.action[i] == LegAction.CANCEL
         if run is None:
             return None if cancels else _NO_BOOK
-        why = None if cancels else malformed(orders, i, run.symbols, run.ids) or self._refusal(run, orders, i)
+        why = None
+        if not cancels:
+            formed = malformed(orders, i, run.symbols, run.ids) or self._parents.orphan(orders, i)
+            why = formed or self._refusal(run, orders, i)
         run.ids.add(int(orders.ids[i]))
         if why is None and orders.action[i] == LegAction.NEW:
             run.symbols[int(orders.ids[i])] = int(orders.symbol[i])
@@ -351,6 +360,7 @@ class Limits:
             pending=self._pending,
             opened=self._opened,
             minute=self._minute.save(),
+            parents=self._parents.save(),
             sectors=self._sectors,
             seen=None if self._seen is None else self._seen.save(),
         )
@@ -372,6 +382,7 @@ class Limits:
         self._pending = [(ids, symbol, qty) for ids, symbol, qty in fields["pending"]]
         self._opened = fields["opened"]
         self._minute.load(fields["minute"])
+        self._parents.load(fields.get("parents", ()))  # older states have none
         if fields["sectors"] is not None:
             self._sectors = placed(fields["sectors"], before, now, np.nan)
             self._codes = sector_codes(self._sectors)

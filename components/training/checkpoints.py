@@ -9,7 +9,7 @@ import msgspec
 
 from engine.errors import StateError
 
-_NAME = "epoch.safetensors"
+_NAME, _MAKING = "epoch.safetensors", ".epoch.safetensors.making"
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str, Any]) -> None:
@@ -19,7 +19,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str
     body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"said": msgspec.json.encode(said, order="sorted").decode(), "digest": _digest(body, said)}
     content = save(body, header)
-    making = folder / f".{_NAME}.{os.getpid()}"
+    making = folder / _MAKING  # the folder belongs to one training, and that to one process
     with making.open("wb") as file:
         file.write(content)
         file.flush()
@@ -36,8 +36,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
     """What `write_checkpoint` wrote last, None where there is nothing yet. StateError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    for left in folder.glob(f".{_NAME}.*"):  # of one that was killed while it wrote
-        left.unlink(missing_ok=True)
+    (folder / _MAKING).unlink(missing_ok=True)  # of one that was killed while it wrote
     path = folder / _NAME
     if not path.exists():
         return None

@@ -121,7 +121,7 @@ def order_text(doc: Facts) -> str:
     what = _leg(own["legs"][0], symbol) if own["legs"] else f"{symbol}, {_unsent(own)}"
     head = f"Order {doc['order']}: {what}"
     lines = upstream_lines(doc) if own["legs"] else _bar(doc["bar"])
-    if own["legs"]:
+    if own["legs"] and not _of_the_gate(own):
         lines += optimizer_lines(doc["optimizer"]) + _rounding(doc)
     control = doc["control"]
     if control is not None:
@@ -164,9 +164,16 @@ def _order(order: Facts, symbol: str) -> Lines:
     if first is not None and approved is not None and approved is not first:
         same = approved["qty"] == first["qty"] or first["qty"] != first["qty"]
         lines.append(("gate", f"{approved['by']} approved it{'' if same else ': ' + number(approved['qty'])}"))
+    if _of_the_gate(order):
+        lines.append(("gate", f"{order['legs'][0]['by']} sent it by itself; no strategy or optimizer asked for it"))
     for event in sorted(order["events"], key=lambda event: event.get("at", event["ts"])):
         lines += _event(event, approved is not None)
     return lines + _end(order)
+
+
+def _of_the_gate(order: Facts) -> bool:
+    """Whether nobody asked for it: the first that is heard of it is that it was approved."""
+    return bool(order["legs"]) and order["legs"][0]["event"] == "approved"
 
 
 def _tellers(order: Facts) -> set[str]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.events import Bars
 from engine.ids import id_text
 from samewire.closest import closest, listed
 from samewire.event_rows import stamp
 from samewire.explain.life import Facts, Life, Lives, children_of
-from samewire.explain.reasons import reasons
+from samewire.explain.reasons import Reason, reasons
 from samewire.explain.scene import Scene
 from samewire.explain.steps import (
     bar_of,
@@ -40,7 +39,7 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
     decided = [life for life in lives.by_id.values() if found.first <= life.first < found.end and life.legs]
     decided += [life for life in children_of(lives.by_id.values(), decided) if life not in decided]
     filled = [life for life in lives.by_id.values() if _filled_at(life, found.ts)]
-    stops = reasons(found.scene, lives, decided)
+    stops = _unread(of, found.scene) + reasons(found.scene, lives, decided)
     return {
         "symbol": symbol,
         "asked": at,
@@ -58,6 +57,15 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
         "orders": [id_text(life.id) for life in decided],
         "filled": [id_text(life.id) for life in filled],
     }
+
+
+def _unread(of: Recorded, scene: Scene) -> list[Reason]:
+    """That the bars of the slice are not there any more, so that what follows is of the journal alone."""
+    if scene.bars is not None:
+        return []
+    why = of.lost[0] if of.lost else "the journal keeps only a digest of them"
+    said = f"the bars of this slice cannot be read again, so whether it had one is not known: {why}"
+    return [Reason("bar", said, {"unread": True})]
 
 
 def _filled_at(life: Life, ts: int) -> bool:
@@ -105,13 +113,13 @@ def _walked(of: Recorded, at: int, scene: Scene, lives: Lives) -> _Slice:
     ts, first, end, low, high = 0, -1, -1, 0, 0
     seq = 0
     for entry in of.entries():
-        event, seq = entry.event, entry.seq
-        if isinstance(event, Bars) and event.interval_ns == of.interval_ns:
-            low, high = low or event.ts, event.ts
+        seq = entry.seq
+        if entry.kind == "Bars" and entry.plain["interval_ns"] == of.interval_ns:  # be it read or not
+            low, high = low or entry.plain["ts"], entry.plain["ts"]
             if first >= 0 and end < 0:
                 end = seq
-            if first < 0 and event.ts >= at:
-                ts, first = event.ts, seq
+            if first < 0 and high >= at:
+                ts, first = high, seq
         if end < 0:
             scene.take(entry)
         lives.take(entry)

@@ -44,10 +44,8 @@ class Scene:
         if isinstance(event, _HISTORY):
             for history in self.histories.values():
                 history.take(event)
-        if isinstance(event, Bars):
-            if event.interval_ns == self.of.interval_ns:
-                self.bars, self.book, self.notes = event, None, ()
-                self.seen = event.ts if event.status[self.symbol] == 0 else self.seen
+        if entry.kind == "Bars":
+            self._begun(entry)
         elif isinstance(event, Book):
             self.book = event if self.book is None else self.book
         elif isinstance(event, Signal):
@@ -58,6 +56,15 @@ class Scene:
             self.notes += (event,)
         elif isinstance(event, Control) and event.action.value not in ("swap_model", "model_not_ready"):
             self.control = event
+
+    def _begun(self, entry: Entry) -> None:
+        """A slice begins, also one whose bars cannot be read: nothing of the one before is of it."""
+        if entry.plain["interval_ns"] != self.of.interval_ns:
+            return
+        bars = entry.event if isinstance(entry.event, Bars) else None
+        self.bars, self.book, self.notes = bars, None, ()
+        if bars is not None and bars.status[self.symbol] == 0:
+            self.seen = bars.ts
 
     def _heard(self, signal: Signal) -> None:
         opinion = self.opinions.setdefault(signal.source, Opinion(signal))

@@ -257,3 +257,32 @@ async def test_a_component_that_calls_exit_fails_like_any_other(slow: bool) -> N
     with pytest.raises(ComponentError, match="mine: failed on Timer of .* SystemExit: 0"):
         await bus.feed(timer(1))
     await bus.aclose()
+
+
+class Stumbles:
+    """A recorder that fails in a way of its own at notes."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        if len(events) > 1:
+            raise self.error
+
+
+async def test_a_recorder_that_fails_is_named_with_the_input_and_with_who_said_what() -> None:
+    route = Route(Timer, "a", lambda e: (note("a"), signal(e.ts, [1.0])) if e.ts > 1 else None)
+    bus = Bus([route], recorders=(Stumbles(KeyError("fees")),))
+    await bus.feed(timer(1))
+    with pytest.raises(
+        ComponentError, match="Stumbles: failed on Timer .*: KeyError: 'fees'; .* Note of a, Signal of a"
+    ):
+        await bus.run(stream([timer(2)]))
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), DataError("feed: bad"), KeyboardInterrupt()])
+async def test_what_says_by_itself_what_is_wrong_is_left_as_it_is(error: Exception) -> None:
+    bus = Bus([Route(Timer, "a", lambda e: note("a"))], recorders=(Stumbles(error),))
+    with pytest.raises(type(error)) as raised:
+        await bus.feed(timer(1))
+    assert raised.value is error

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.gates.limits import Limits
 from engine.barrier import Named
 from engine.bus import Bus
 from engine.clock import Timers
@@ -25,6 +26,7 @@ from engine.events import (
     Note,
     OrderKind,
     OrderState,
+    Refusals,
     Reports,
     Signal,
     Target,
@@ -135,8 +137,8 @@ class Wrong(BarLevel):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"late_ns": -1}, "b: .* its signal has ts .*; a model answers each slice with the ts of that slice"),
-        ({"late_ns": 5}, "b: .* its signal has ts"),
+        ({"late_ns": -1}, "b: .* it said Signal with ts .*; what is said has the ts of the input that it follows from"),
+        ({"late_ns": 5}, "b: .* it said Signal with ts"),
         ({"source": "other"}, "b: .* its source is 'other', .* each with its own name as the source"),
         (
             {"silent": True},
@@ -299,16 +301,17 @@ def test_saved_signals_and_targets_are_longer_when_names_were_appended() -> None
     np.testing.assert_array_equal(answer.value, [1.0, 2.0, np.nan])
 
 
-async def test_an_execution_component_stands_between_optimizer_and_gate() -> None:
+@pytest.mark.parametrize("invents", [False, True])
+async def test_an_execution_component_stands_between_optimizer_and_gate(invents: bool) -> None:
     class Immediate:
-        """Sends each parent order at once as one child."""
+        """Sends each parent order at once as one child, or as one of a parent that it invents."""
 
         def on_orders(self, orders: Any, /) -> Any:
             from engine.events import Children
 
             columns = {n: getattr(orders, n) for n in orders.__struct_fields__}
             ids = OrderIds("test", "execution")(ts=orders.ts, count=len(orders.ids))
-            return Children(**(columns | {"ids": ids, "parent": orders.ids}))
+            return Children(**(columns | {"ids": ids, "parent": orders.ids + np.uint64(invents)}))
 
         def on_bars(self, slice_: Bars, /) -> None:
             return None
@@ -319,10 +322,14 @@ async def test_an_execution_component_stands_between_optimizer_and_gate() -> Non
         def on_book(self, book: Book, /) -> None:
             return None
 
-    made = parts(execution=Named("execution", Immediate()))
+    gate = Limits(universe=universe_of(("S0", "S1")), ids=OrderIds("test", "gate"), name="gate")
+    made = parts(execution=Named("execution", Immediate()), gate=Named("gate", gate))
     log = await ran(Wiring(made), [bars(day(0), [10.0, 30.0]), bars(day(1), [11.0, 29.0])])
     kinds = [type(e).__name__ for _, e in log.rows]
-    assert kinds[kinds.index("Orders") :][:3] == ["Orders", "Children", "Approved"]
+    assert kinds[kinds.index("Orders") :][:3] == ["Orders", "Children", "Refusals" if invents else "Approved"]
+    if invents:
+        assert {rule for each in log.of(Refusals) for rule in each.rule} == {"unknown_parent"}
+        return
     assert log.of(Book)[1].qty.all()
 
 
@@ -425,7 +432,7 @@ def test_held_signals_are_saved_bounded_and_checked() -> None:
         Lagged(answer, lag=0, name="m", n=1)
     with pytest.raises(ValueError, match="latency must be positive, got 0 ns"):
         Delayed(answer, latency_ns=0, name="m", n=1, timers=Timers())
-    delayed, copy = (Delayed(answer, latency_ns=10**12, name="m", n=1, timers=Timers()) for _ in range(2))
+    delayed, copy = (Delayed(answer, latency_ns=10**12, name="model", n=1, timers=Timers()) for _ in range(2))
     assert delayed.on_timer(Timer(ts=1, name="other", due=1)) is None
     for k in range(4096):
         delayed.on_event(Timer(ts=k, name="x", due=k))  # type: ignore[arg-type]

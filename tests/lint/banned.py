@@ -6,6 +6,7 @@ CLOCKS = (
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
     *("pandas.Timestamp.now", "pandas.Timestamp.today", "pandas.Timestamp.utcnow"),
     *("os.path.getmtime", "os.path.getatime", "os.path.getctime"),
+    "resource.getrusage",
 )
 NO_CLOCKS = ("time.strptime", "time.struct_time")
 FILE_TIMES = {
@@ -46,6 +47,7 @@ MACHINE += (
     "threading.get_native_id",
     "threading.current_thread",
 )
+MACHINE += ("gc.get_count", "gc.get_stats", "gc.get_objects")
 MACHINE_MODULES = ("platform", "socket", "getpass", "locale")
 
 # Calls whose result does not depend on the order in which they are given their values, unless they compare by a key:

@@ -7,7 +7,8 @@ and what follows. So `ds` is a mapping to sets, and `lds` a list of those. Nothi
 import ast
 from collections.abc import Mapping, Sequence
 
-SETS = {"set", "frozenset", "Set", "AbstractSet", "MutableSet", "FrozenSet"}
+SETS = {"set", "frozenset", "Set", "AbstractSet", "MutableSet", "FrozenSet", "WeakSet"}
+_MADE = {"set", "frozenset", "WeakSet"}  # what a call of these makes is a set
 _SEQUENCES = {"list", "List", "Sequence", "MutableSequence", "Iterable", "Iterator", "Collection", "Generator", "deque"}
 _MAPPINGS = {
     "dict",
@@ -206,13 +207,13 @@ class Sets:
 
     def _called(self, node: ast.Call) -> str:
         name = target(node.func)
-        if name in ("set", "frozenset"):
+        last = ast.unparse(node.func).rpartition(".")[2]
+        if name in _MADE or last == "WeakSet":
             return "s"
         if name and (kind := self._lookup(self._results, node, name)):
             return kind
         given = self.kind(node.args[0]) if node.args else ""
-        last = ast.unparse(node.func).rpartition(".")[2]
-        if last == "defaultdict" and node.args and ast.unparse(node.args[0]) in ("set", "frozenset"):
+        if last == "defaultdict" and node.args and ast.unparse(node.args[0]) in _MADE:
             return "ds"
         if last == "cast" and node.args:
             return said(node.args[0], self._types)

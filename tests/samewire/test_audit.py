@@ -207,6 +207,84 @@ def test_a_log_that_was_written_anew_is_told_by_the_journal(
     assert json.loads(said(capsys, str(copy), "--format", "json")[1])["ok"] is False
 
 
+def headed_anew(lines: list[dict[str, Any]]) -> None:
+    lines[0]["facts"]["run_id"] = "ab" * 8
+
+
+def begun_earlier(lines: list[dict[str, Any]]) -> None:
+    lines[0]["facts"]["started"] = "2001-01-01T00:00:00+00:00"
+
+
+def unclosed(lines: list[dict[str, Any]]) -> None:
+    del lines[-1]
+
+
+def failed(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["facts"]["failed"] = "the data ended"
+
+
+def of_other_files(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["facts"]["feed"] = {"other.parquet": "ab" * 32}
+
+
+def without_libraries(lines: list[dict[str, Any]]) -> None:
+    lines[1]["facts"]["libraries"] = {}
+
+
+def restarted(lines: list[dict[str, Any]]) -> None:
+    lines.insert(9, lines[1])
+
+
+def cut_short(lines: list[dict[str, Any]]) -> None:
+    lines.insert(9, {"ts": 0, "kind": "cut", "facts": {"bytes": 3, "sha256": "ab" * 32}})
+
+
+def closed_early(lines: list[dict[str, Any]]) -> None:
+    lines.insert(9, lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (headed_anew, "line 1: run_id is abababab"),
+        (begun_earlier, "line 1: started is 2001"),
+        (unclosed, "it lacks the line `closed`, and the manifest says that the session ended"),
+        (failed, r"line \d+: failed is the data ended, the manifest says None"),
+        (of_other_files, r"line \d+: feed is .*other.parquet"),
+        (without_libraries, "line 2: libraries is {}, the manifest says "),
+        (restarted, "2 lines `session`, and the journal is of 1 process"),
+        (cut_short, r"line 11: it follows a line `cut`"),
+        (closed_early, "line 11: it stands behind the line that closes the log"),
+    ],
+)
+def test_what_the_lines_that_tell_of_no_event_say_is_compared_too(
+    change: Callable[[list[dict[str, Any]]], None], told: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(copy, change)
+    code, text = said(capsys, str(copy))
+    assert code == 1
+    assert re.search(told, text), text
+
+
+def test_a_manifest_that_speaks_of_another_journal_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    amended(copy, digest="ab" * 16)
+    code, text = said(capsys, str(copy))
+    assert code == 1
+    assert re.search(r"the journal ends in [0-9a-f]+ after [0-9,]+ events, the manifest says abab", text), text
+
+
+@pytest.mark.parametrize("cut", [4, 200, 4_000])
+def test_a_journal_that_was_cut_is_not_the_fault_of_the_log(
+    cut: int, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "journal" / "events.swj"
+    path.write_bytes(path.read_bytes()[:-cut])
+    code, text = said(capsys, str(copy))
+    assert code == 1
+    assert "restore the journal" in text
+    assert "the journal has no such event" not in text
+
+
 def test_a_changed_line_is_the_first_that_differs(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in (copy / FILE).read_text().splitlines()]
     rewritten(copy, another_price)

@@ -26,6 +26,13 @@ def test_a_weight_beyond_what_the_gate_allows_is_warned_of_with_both_values() ->
     assert "set optimizer.max_weight below 0.15" in text
 
 
+def test_a_gate_of_the_users_own_is_warned_of() -> None:
+    (text,) = said(risk={"use": "tests.engine.parts:Open"})
+    assert text.startswith("risk.use: tests.engine.parts:Open is a class of your own")
+    assert "goes to the broker unchecked" in text
+    assert said(risk={"use": "limits"}) == said() == []
+
+
 def test_the_default_weight_of_the_optimizer_counts_too() -> None:
     (text,) = said(optimizer=OPTIMIZER, risk={"max_weight": 0.15})
     assert "1 is above risk.max_weight 0.15" in text

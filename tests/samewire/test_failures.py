@@ -58,6 +58,20 @@ class Mumbles:
         return signal
 
 
+class Odder:
+    """A model whose note is well formed, and no note of a latch, whose positions have symbols."""
+
+    lookback = 0
+
+    def __init__(self, *, universe: Universe, name: str) -> None:
+        self._n, self._name = len(universe), name
+
+    def on_bars(self, bars):
+        value = np.full(self._n, np.nan)
+        signal = Signal(ts=bars.ts, asof=bars.ts, source=self._name, value=value, horizon_ns=0)
+        return (signal, Note(ts=bars.ts, source=self._name, kind="latch", value=np.ones(3)))
+
+
 class Feed:
     """A feed whose constructor trips; `check` never makes one."""
 
@@ -128,6 +142,15 @@ def test_what_could_not_be_written_is_told_before_what_failed_after_it(trips: bo
     kept = read_journal(folder / "out.failed" / "journal")
     slices = [entry.event for entry in kept if isinstance(entry.event, Signal)]
     assert len(slices) == 24, "the journal ends with the slice before"
+
+
+def test_a_recorder_that_fails_is_told_with_who_said_what_and_the_record_is_kept(folder: Path) -> None:
+    written(folder, models=[{"name": "m", "use": "mine:Odder"}], feed={"use": "sample", "symbols": 8})
+    ran = samewire("replay", "run.yaml", "--out", "out", cwd=folder)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), ran.stderr
+    assert "AuditLog: failed on Bars of " in ran.stderr
+    assert "Note of m" in ran.stderr
+    assert json.loads((folder / "out.failed" / "manifest.json").read_text())["error"].startswith("AuditLog: failed on")
 
 
 def test_an_error_nobody_foresaw_is_one_line_with_its_type_and_the_next_step(

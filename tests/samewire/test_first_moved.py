@@ -77,7 +77,7 @@ def test_the_first_value_is_named_with_its_field_and_symbol() -> None:
 def test_legs_are_named_by_their_own_symbol_and_ids_as_they_are_written() -> None:
     one, two = legs(symbol=[2, 0], qty=[5, 5]), legs(symbol=[2, 0], qty=[5, 6])
     assert moved_field(one, two) == ("qty", "A", "5.0", "6.0")
-    assert moved_field(one, legs(symbol=[2], qty=[5])) == ("action", "", "int32 of shape (2,)", "int32 of shape (1,)")
+    assert moved_field(one, legs(symbol=[2], qty=[5])) == ("ids", "A", "ordered", "nothing")
     other = legs(symbol=[2, 0], qty=[5, 5], ids=np.array([1, 255], np.uint64))
     assert moved_field(one, other) == ("ids", "A", "0000000000000002", "00000000000000ff")
 

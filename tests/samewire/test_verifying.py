@@ -188,6 +188,34 @@ def test_a_changed_value_of_the_run_file_is_named(copy: Path) -> None:
     assert found["difference"]["component"] == "risk"
 
 
+def test_an_order_that_is_refused_now_is_named_by_its_symbol_and_rule(copy: Path) -> None:
+    path = copy / "out" / "run.yaml"
+    text = path.read_text()
+    assert "restricted: []" in text
+    path.write_text(text.replace("restricted: []", "restricted: [S0, S1, S2, S3, S4, S5, S6]"))
+    found = verified(copy)
+    first = found["difference"]
+    assert (first["component"], first["event"], first["recorded"]) == ("risk", "Approved", "approved")
+    assert first["found"] == "refused by restricted"
+    assert re.fullmatch(r"S[0-6]", first["symbol"])
+    assert found["cause"] == "configuration"
+
+
+def test_another_option_of_the_feed_is_configuration_though_its_hashes_are_others_too(tmp_path: Path) -> None:
+    model(tmp_path)
+    sample = {"use": "sample", "symbols": 8, "years": 1, "seed": 7}
+    session = {"name": "proof", "start": "2018-03-01", "end": "2018-03-29", "cash": 1_000_000}
+    recorded(tmp_path, feed=sample, session=session)
+    path = tmp_path / "out" / "run.yaml"
+    text = path.read_text()
+    assert "seed: 7" in text
+    path.write_text(text.replace("seed: 7", "seed: 8"))
+    found = verified(tmp_path)
+    assert found["difference"]["event"] == "Bars"
+    assert {each["cause"] for each in found["findings"]} == {"configuration", "data revision"}
+    assert found["cause"] == "configuration"
+
+
 @pytest.mark.parametrize("field", ["close", "open", "volume"])
 def test_a_changed_bar_is_named(copy: Path, field: str) -> None:
     def change(columns: dict[str, Any]) -> None:
@@ -360,6 +388,24 @@ def test_a_snapshot_that_is_not_of_this_journal_is_refused(copy: Path) -> None:
     assert "is not of this journal; begin at the start" in refused.stderr
     (copy / "out" / "journal" / "events.swj").write_bytes(journal[: len(journal) // 2])
     assert samewire(copy, "verify", "out", "--from", "last").returncode in (1, 3)
+
+
+def test_a_damaged_snapshot_is_named_and_in_the_way_of_none_before_it(copy: Path) -> None:
+    *_, older, newest = sorted((copy / "out" / "journal" / "snapshots").iterdir())
+    since = verified(copy, "--from", "2019-06-01")["since"]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    found = verified(copy, "--from", "2019-06-01")
+    assert (found["identical"], found["since"]) == (True, since)
+    refused = samewire(copy, "verify", "out", "--from", "last")
+    assert refused.returncode == 3
+    assert f"{newest.name}: snapshot: saved state is damaged" in refused.stderr
+    assert "name an earlier instant" in refused.stderr
+    older.write_bytes(content)
+    refused = samewire(copy, "verify", "out", "--from", "2019-06-01")
+    assert refused.returncode == 3
+    assert "begin at the start" in refused.stderr
 
 
 def test_the_files_that_the_journal_names_are_those_of_the_manifest(copy: Path) -> None:

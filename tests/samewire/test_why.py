@@ -222,7 +222,11 @@ def test_an_order_of_the_gate_itself_names_the_control_behind_it(tmp_path: Path)
     doc = explain_order(open_recorded(tmp_path / "run"), id_text(own))
     assert doc["decided"]["by"] == "risk"
     assert doc["control"]["action"] == "flatten"
-    assert "flatten at 2018-01-06T21:00:00Z by ann: a drill" in order_text(doc)
+    text = order_text(doc)
+    assert "flatten at 2018-01-06T21:00:00Z by ann: a drill" in text
+    assert "risk sent it by itself; no strategy or optimizer asked for it" in text
+    for link in ("optimizer  ", "rounding", "binds"):
+        assert link not in text
 
 
 def test_children_and_their_parent_are_told_together_and_decided_where_the_parent_was(tmp_path: Path) -> None:

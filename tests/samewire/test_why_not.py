@@ -292,3 +292,35 @@ def test_every_symbol_of_every_slice_has_an_answer_that_agrees_with_the_fills(fi
             assert doc["traded"] or doc["reasons"], (symbol, k)
             assert "left no note" not in doc["answer"]
             assert missing_text(doc).startswith(f"{symbol} at ")
+
+
+def test_a_slice_whose_bars_are_not_there_any_more_is_a_slice_all_the_same(tmp_path: Path) -> None:
+    symbols = [f"S{i}" for i in range(5)]
+    text = "date,symbol,open,high,low,close,volume\n"
+    for k in range(2, 12):
+        text += "".join(f"2018-01-{k:02d},{name},10,11,9,10,1000000\n" for name in symbols)
+    (tmp_path / "bars.csv").write_text(text)
+    table = {"use": "csv", "path": str(tmp_path / "bars.csv"), "close": "16:00 America/New_York"}
+    run(config(feed=table), out=tmp_path / "run")
+    whole = explain_missing(open_recorded(tmp_path / "run"), "S3", "2018-01-05")
+    assert whole["reasons"][0]["stage"] == "rank"
+
+    def checked(why: str) -> None:
+        doc = explain_missing(open_recorded(tmp_path / "run"), "S3", "2018-01-05")
+        assert doc["slice"] == whole["slice"]
+        assert doc["reasons"][0]["stage"] == "bar"
+        assert "cannot be read again, so whether it had one is not known" in doc["answer"]
+        assert why in doc["answer"]
+        assert (doc["bar"], doc["signals"], doc["position"]) == ({}, whole["signals"], whole["position"])
+        assert doc["reasons"][1]["stage"] == "rank"
+        assert doc["reasons"][1]["rank"] == whole["reasons"][0]["rank"]
+        assert "cannot be read again" in missing_text(doc)
+        with pytest.raises(ConfigError, match="the session runs from 2018-01-02T21:00:00Z to 2018-01-11T21:00:00Z"):
+            explain_missing(open_recorded(tmp_path / "run"), "S3", "2019-01-05")
+
+    (tmp_path / "bars.csv").write_text(text.replace("2018-01-05,S1,10", "2018-01-05,S1,10.5"))
+    checked("the files of the feed do not hold what was recorded of them")
+    (tmp_path / "bars.csv").unlink()
+    checked("bars.csv")
+    (tmp_path / "run" / "run.yaml").write_text("schema: [")
+    checked("its run.yaml cannot be read here")

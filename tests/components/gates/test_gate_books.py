@@ -21,7 +21,7 @@ def test_orders_a_minute_are_counted_in_event_time() -> None:
     made = gate(book(day(0), MARK, qty=[50, 0, 0, 0]), max_orders_per_minute=3)
 
     def rules(after_s: float, count: int, side: int = 1) -> list[str]:
-        ids = np.arange(count, dtype=np.uint64) + np.uint64(1000 * after_s)
+        ids = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(1000 * after_s)
         orders = legs(ts=day(0) + int(after_s * 10**9), symbol=[0] * count, qty=[side * 1.0] * count, ids=ids)
         return [rule for e in made.on_orders(orders) if isinstance(e, Refusals) for rule in e.rule]
 

@@ -13,8 +13,10 @@ from engine.events import (
     LegAction,
     Legs,
     Orders,
+    Refusals,
 )
 from engine.ledger import Ledger
+from engine.state import pack, unpack
 from engine.universe import universe_of
 from tests.components.gates.asked import MARK, NAN, ask, codes, gate, order_ids, working
 from tests.make import bars, book, day, legs
@@ -43,6 +45,8 @@ MALFORMED = [  # columns of three orders of A, B and C, ids refused, rule, value
     ({"ids": order_ids(1, 2, 1)}, [1], "duplicate", 2.0, 1.0),
     ({"ids": order_ids(1, 7, 2)}, [7], "duplicate", 2.0, 1.0),  # open
     ({"ids": order_ids(1, 5, 2)}, [5], "duplicate", 2.0, 1.0),  # approved since the book
+    ({"ids": order_ids(1, 0, 2)}, [0], "no_id", 0.0, 1.0),
+    ({"ref": order_ids(0, 0, 9)}, [3], "unknown_parent", NAN, 0.0),
     ({"action": codes(0, 0, 3)}, [3], "action", 3.0, 2.0),
     ({"action": codes(-1, 0, 0)}, [1], "action", -1.0, 2.0),
     ({"kind": codes(0, 7, 0)}, [2], "order_kind", 7.0, 6.0),
@@ -64,8 +68,59 @@ def test_a_leg_that_is_not_well_formed_is_refused_and_spares_the_others(row: Any
     given = legs(ts=day(0), symbol=[0, 1, 2], qty=[1, 1, 1], **columns)
     approved, refused = made.on_orders(given)
     assert (refused.ids.tolist(), refused.rule) == (ids, (rule,))
-    assert (refused.value.tolist(), refused.threshold.tolist()) == ([value], [threshold])
+    np.testing.assert_array_equal([refused.value, refused.threshold], [[value], [threshold]])
     assert sorted([*approved.ids.tolist(), *ids]) == sorted(given.ids.tolist())
+
+
+@pytest.mark.parametrize(
+    ("parents", "symbols", "rule"),
+    [
+        ([7, 8, 9], [0, 1, 2], "unknown_parent"),  # 9 was an order that nobody gave
+        ([7, 8, 0], [0, 1, 2], "unknown_parent"),
+        ([7, 8, 8], [0, 1, 2], "parent_symbol"),
+        ([7, 8, 8], [0, 1, 1], ""),
+    ],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_child_is_of_an_order_that_was_given_and_of_its_symbol(
+    parents: list[int], symbols: list[int], rule: str, restarts: bool
+) -> None:
+    made, twin = gate(book(day(0), MARK)), gate(book(day(0), MARK))
+    made.on_parents(legs(ts=day(0), symbol=[0, 1], qty=[5, 5], ids=order_ids(7, 8)))
+    made.on_parents(legs(ts=day(0), symbol=[2], qty=[5], ids=order_ids(9), action=codes(1), ref=order_ids(8)))
+    if restarts:
+        twin.load(made.save())
+        made = twin
+    given = legs(Children, day(0), symbol=symbols, qty=[1, 1, 1], parent=order_ids(*parents), ids=order_ids(1, 2, 3))
+    approved, *refused = made.on_orders(given)
+    assert approved.ids.tolist() == ([1, 2] if rule else [1, 2, 3])
+    assert [(each.ids.tolist(), each.rule) for each in refused] == ([([3], (rule,))] if rule else [])
+
+
+def test_the_reference_of_a_child_may_be_its_parent_and_no_other_order() -> None:
+    made = gate(book(day(0), MARK))
+    made.on_parents(legs(ts=day(0), symbol=[0], qty=[5], ids=order_ids(7)))
+    for ref, rules in ((7, []), (5, [("unknown_parent",)])):
+        child = legs(Children, day(0), symbol=[0], qty=[1], parent=order_ids(7), ref=order_ids(ref), ids=order_ids(ref))
+        assert [each.rule for each in made.on_orders(child) if isinstance(each, Refusals)] == rules
+
+
+def test_a_state_from_before_parents_were_kept_can_be_loaded() -> None:
+    made = gate(book(day(0), MARK))
+    fields = unpack(made.save(), "limits", 3)
+    del fields["parents"]
+    made.load(pack("limits", 3, **fields))
+    assert ask(made, [0], [1]) == ([1], [])
+
+
+def test_the_parents_that_are_kept_are_bounded() -> None:
+    made = gate(book(day(0), MARK))
+    count = 65_537
+    made.on_parents(legs(ts=day(0), symbol=[0] * count, qty=np.ones(count)))
+    child = {"symbol": [0], "qty": [1]}
+    for parent, kind in ((1, Refusals), (2, Approved), (count, Approved)):
+        (answer,) = made.on_orders(legs(Children, day(0), parent=order_ids(parent), ids=order_ids(9 + parent), **child))
+        assert answer.__class__ is kind
 
 
 def test_a_replace_is_not_judged_at_the_mark_of_another_symbol() -> None:

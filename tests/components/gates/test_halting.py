@@ -324,7 +324,7 @@ def test_ledger_and_gate_fold_controls_alike() -> None:
         mode = ledger.book(day(k)).mode
         rule = [
             rule
-            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1], ids=np.array([k], np.uint64)))
+            for e in made.on_orders(legs(ts=day(k), symbol=[0], qty=[1], ids=np.array([k + 1], np.uint64)))
             if isinstance(e, Refusals)
             for rule in e.rule
         ]

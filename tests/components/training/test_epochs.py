@@ -213,7 +213,7 @@ folder, kill = Path(sys.argv[1]), int(sys.argv[2])
 written, real = [], epochs_module.write_checkpoint
 def write(*given):
     if len(written) + 1 == kill:
-        (folder / f".epoch.safetensors.{os.getpid()}").write_bytes(b"half of a file")
+        (folder / ".epoch.safetensors.making").write_bytes(b"half of a file")
         os.kill(os.getpid(), signal.SIGKILL)
     written.append(1)
     real(*given)

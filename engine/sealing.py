@@ -1,0 +1,102 @@
+"""What a class of the user's own says: checked against the columns of its event, and copied to where nobody writes.
+
+Components of this package make new arrays of the right type for each event; their conformance tests hold them to it.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.errors import ComponentError
+from engine.event_columns import PLANS
+from engine.events import FEE_KINDS, Features, Fills, Note, Refusals
+
+_OURS = ("engine", "components", "adapters", "samewire")  # packages; that they are ours is checked at start-up
+_NUMBERS, _WHOLE = "fiu", "iu"
+_DOUBLE = 8  # bytes
+
+
+def users_own(component: Any) -> bool:
+    """Whether it is of a class from outside this package."""
+    return type(component).__module__.partition(".")[0] not in _OURS
+
+
+def sealed(component: str, event: Any, now: int) -> Any:
+    """The event with copies of its columns that nobody can make writeable again: they lie in bytes.
+
+    Raises ComponentError unless it has the `ts` of the input that it follows from, and in each column one value of the
+    right type for each thing that it speaks of. Whole numbers of another width are taken where their values fit.
+    """
+    check_ts(component, event, now)
+    kind = event.__class__
+    plan = PLANS[kind]
+    columns: dict[str, Any] = {}
+    for name, usual in zip(plan.columns, plan.dtypes, strict=True):
+        array = getattr(event, name)
+        if array is not None or not plan.optional:
+            columns[name] = copied(_checked(component, event, name, usual))
+    _check_rows(component, event, columns)
+    return msgspec.structs.replace(event, **columns)
+
+
+def check_ts(component: str, event: Any, now: int) -> None:
+    """Raises ComponentError for an event of another instant than the input that it follows from."""
+    if event.ts.__class__ is not int or event.ts != now:
+        kind = event.__class__.__name__
+        rule = "what is said has the ts of the input that it follows from"
+        raise ComponentError(component, kind, now, f"it said {kind} with ts {event.ts!r}; {rule}, {now}")
+
+
+def copied(array: Any) -> Any:
+    """A copy in bytes; the array itself where it lies in some already."""
+    if isinstance(getattr(array, "base", None), bytes) and array.__class__ is np.ndarray:
+        return array
+    copy = np.frombuffer(array.tobytes(), array.dtype)
+    return copy if array.ndim == 1 else copy.reshape(array.shape)
+
+
+def _checked(component: str, event: Any, name: str, usual: np.dtype[Any]) -> Any:
+    """The column as an array of the usual type. ComponentError where it cannot be one."""
+    array = getattr(event, name)
+    if not isinstance(array, np.ndarray):
+        raise _wrong(component, event, f"{name} is a {type(array).__name__}, not an array of {usual}")
+    kind = event.__class__
+    flat = not (kind is Features or (kind is Fills and name == "fees"))
+    if array.ndim != (1 if flat else 2):
+        wanted = "(L,)" if flat else f"(L, {len(FEE_KINDS)})" if kind is Fills else "(N, F)"
+        raise _wrong(component, event, f"{name} has shape {array.shape}, not {wanted}")
+    if array.dtype == usual or (kind is Features and array.dtype.kind == "f"):
+        return array
+    number = array.dtype.kind
+    if not (number in _WHOLE or (usual.kind == "f" and number in _NUMBERS and array.dtype.itemsize <= _DOUBLE)):
+        raise _wrong(component, event, f"{name} is an array of {array.dtype}, not {usual}")
+    same = array.astype(usual)
+    if usual.kind != "f" and not np.array_equal(same, array):
+        raise _wrong(component, event, f"{name} is an array of {array.dtype} with values that are none of {usual}")
+    return same
+
+
+def _check_rows(component: str, event: Any, columns: dict[str, Any]) -> None:
+    """As many rows in each column. A note may have values without symbols."""
+    kind = event.__class__
+    lengths = {name: len(column) for name, column in columns.items()}
+    if kind is Refusals:
+        if event.rule.__class__ is not tuple:
+            raise _wrong(component, event, f"rule is a {type(event.rule).__name__}, not a tuple of texts")
+        lengths["rule"] = len(event.rule)
+    if kind is Note and not lengths["symbol"]:
+        return
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise _wrong(component, event, f"columns differ in length ({told}); each has one value a row")
+    if kind is Fills and columns["fees"].shape[1] != len(FEE_KINDS):
+        shape = columns["fees"].shape
+        raise _wrong(component, event, f"fees has shape {shape}, not (L, {len(FEE_KINDS)}): {', '.join(FEE_KINDS)}")
+
+
+def _wrong(component: str, event: Any, what: str) -> ComponentError:
+    kind = event.__class__.__name__
+    return ComponentError(
+        component, kind, event.ts, f"of its {kind} {what}; engine/events.py has the type of each column"
+    )

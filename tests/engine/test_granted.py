@@ -1,0 +1,109 @@
+"""A broker of the user's own fills no more of an order than what the gate approved."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.barrier import Named
+from engine.errors import ComponentError
+from engine.events import ActionKind, Approved, Bars, Book, Fills, LegAction
+from engine.granted import Granted
+from engine.wiring import Wiring
+from tests.engine.parts import FillAtOpen, parts
+from tests.engine.test_ledger import action
+from tests.engine.test_wiring import ran, two_slices
+from tests.make import day, legs
+
+
+def order_ids(*values: int) -> Any:
+    return np.array(values, np.uint64)
+
+
+def fills(order: int, qty: float) -> Fills:
+    one = np.ones(1)
+    return Fills(
+        ts=day(0),
+        exec_ids=order_ids(1),
+        order_ids=order_ids(order),
+        symbol=np.zeros(1, np.int32),
+        qty=one * qty,
+        price=one,
+        reference=one,
+        fees=np.zeros((1, 3)),
+        at=np.full(1, day(0)),
+    )
+
+
+class Times(FillAtOpen):
+    """Fills a multiple of each order."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self._factor = factor
+
+    def on_bars(self, slice_: Bars, /) -> Any:
+        *reports, done = super().on_bars(slice_)
+        return (*reports, msgspec.structs.replace(done, qty=done.qty * self._factor))
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1.01, -1.0])
+async def test_a_broker_that_fills_more_than_was_approved_is_named_before_it_is_booked(factor: float) -> None:
+    with pytest.raises(ComponentError, match=r"broker: failed on Fills .* it filled .* were approved and not filled"):
+        await ran(Wiring(parts(broker=Named("broker", Times(factor)))), two_slices())
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+async def test_one_that_fills_what_was_approved_or_less_is_let_be(factor: float) -> None:
+    log = await ran(Wiring(parts(broker=Named("broker", Times(factor)))), two_slices())
+    assert log.of(Book)[-1].qty.all()
+
+
+def test_parts_of_an_order_add_up_to_the_whole_and_to_no_share_more() -> None:
+    granted = Granted("b")
+    granted.on_approved(legs(Approved, symbol=[0, 1], qty=[0.3, -7.0]))
+    for part in (0.1, 0.1, 0.1):
+        granted.on_fills(fills(1, part))
+    granted.on_fills(fills(2, -3.0))
+    assert granted.left(2) == -4.0
+    for order, qty in ((1, 0.1), (2, -4.1), (2, 1.0), (2, np.nan)):
+        with pytest.raises(ComponentError, match=f"b: failed on Fills .* order {order:016x}"):
+            granted.on_fills(fills(order, qty))
+
+
+def test_orders_of_the_brokers_own_are_not_limited() -> None:
+    granted = Granted("b")
+    granted.on_fills(fills(9, 1e6))
+    assert np.isnan(granted.left(9))
+
+
+def test_a_replace_that_asks_for_more_counts_and_one_for_less_does_not_yet() -> None:
+    granted = Granted("b")
+    granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
+    for size, left in ((8.0, 8.0), (2.0, 8.0), (np.nan, 8.0)):
+        replace = {"action": np.array([LegAction.REPLACE], np.int32), "ref": order_ids(1), "ids": order_ids(2)}
+        granted.on_approved(legs(Approved, symbol=[0], qty=[size], **replace))
+        assert granted.left(1) == left
+
+
+def test_a_split_a_second_sending_and_a_restart_change_no_value_of_it() -> None:
+    granted, twin = Granted("b"), Granted("b")
+    for _ in range(2):
+        granted.on_approved(legs(Approved, symbol=[0, 1], qty=[5.0, 5.0]))
+    granted.on_actions(action(0, ActionKind.SPLIT, 0, ratio=2.0))
+    granted.on_actions(action(0, ActionKind.CASH_DIVIDEND, 1, amount=2.0))
+    assert (granted.left(1), granted.left(2)) == (10.0, 5.0)
+    granted.on_fills(fills(1, 4.0))
+    granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
+    twin.load(granted.save())
+    assert (twin.left(1), twin.left(2)) == (6.0, 5.0)
+    assert twin.save() == granted.save()
+
+
+def test_what_is_kept_is_bounded() -> None:
+    granted = Granted("b")
+    count = 65_537
+    granted.on_approved(legs(Approved, symbol=[0] * count, qty=np.ones(count)))
+    assert np.isnan(granted.left(1))
+    assert granted.left(2) == 1.0
