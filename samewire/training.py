@@ -157,6 +157,7 @@ def _job(run: RunFile, planned: Planned, ready: Ready, allow: tuple[str, ...] | 
 
 def _facts(run: RunFile, plan: Plan) -> dict[str, Any]:
     """What all runs of this plan have in common. Names no machine and holds no secret."""
+    training = section_of(run)
     return {
         "name": run.session.name,
         "version": code_version(run.folder),
@@ -164,6 +165,8 @@ def _facts(run: RunFile, plan: Plan) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": machine(),
         "data": plan.feed.hashes(),
+        "split": training.split.model_dump(mode="json"),
+        "since": None if training.plan.since is None else str(training.plan.since),
     }
 
 

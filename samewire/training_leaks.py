@@ -13,11 +13,13 @@ from adapters.tracking.panel_file import read_panel
 from components.training.audit import Leak, audit, fold_of
 from components.training.by_fold import learned
 from components.training.fitting import Panel
+from engine.errors import StateError
 from engine.events import Bars, Event
 from engine.learning import Fold, Task
 from engine.protocols import Dataset, Feed
 from samewire.build import construct
-from samewire.leaks import Checks, Leaks, leaks
+from samewire.hiding import hider
+from samewire.leaks import Checks, Leaks, Learned, leaks
 from samewire.run_file import ModelSpec, RunFile
 from samewire.training_plan import Plan, Planned, given_of, panel_at, panel_of
 from samewire.training_spec import NoLeaksSpec, Training
@@ -58,11 +60,24 @@ def _of_panel(run: RunFile, tasks: list[Planned], panel: Panel, feed: Feed, coun
         with tempfile.TemporaryDirectory(dir=tasks[0].panel.parent) as scratch:
             spec = next(each for each in run.models if each.component.name in models)
             walks = _Walks(run=run, spec=spec, was=was, horizon=horizon, scratch=Path(scratch), whole=bool(count))
-            if not count:
-                yield leaks(feed, walks.made, folds)
-            for planned in models.values() if count else ():
-                trains = partial(learned, partial(_model, run, planned, feed))
-                yield leaks(feed, walks.made, folds, trains, Checks(permutations=count, seed=run.session.seed))
+            learns = [partial(learned, partial(_model, run, planned, feed)) for planned in models.values()]
+            how = Checks(permutations=count, seed=run.session.seed)
+            for each in learns if count else (None,):
+                yield _looked(feed, walks, folds, each, how)
+
+
+def _looked(feed: Feed, walks: "_Walks", folds: list[Fold], learns: Learned | None, how: Checks) -> Leaks:
+    """The verdict; where features cannot be made of another future the rest of it, and that this was left out."""
+    try:
+        return leaks(feed, walks.made, folds, learns, how)
+    except _FailedError as error:
+        left = f"another future, over which the features fail ({error})"
+        found = leaks(feed, walks.made, folds, learns, msgspec.structs.replace(how, cuts=0))
+        return msgspec.structs.replace(found, left_out=(left, *found.left_out))
+
+
+class _FailedError(Exception):
+    """A feature set has raised over a history that never was."""
 
 
 class _Walks:
@@ -80,7 +95,12 @@ class _Walks:
             return self._was
         if feed.after not in self._walked:
             seen = iter if self._whole else partial(_up_to, feed.after)
-            place = panel_at(self._run, feed, self._spec, self._scratch, seen)
+            try:
+                place = panel_at(self._run, feed, self._spec, self._scratch, seen)
+            except StateError:  # no room left
+                raise
+            except Exception as error:
+                raise _FailedError(hider()(f"{type(error).__name__}: {error}")) from error
             self._walked[feed.after] = _dataset(panel_of(read_panel(place)), self._horizon, feed)
         return self._walked[feed.after]
 

@@ -190,7 +190,7 @@ def _columns(name: str, runs: RunStore, scored: Sequence[_Scored]) -> tuple[int,
     groups = _by_column(scored)
     wholes = {column: _whole(group) for column, group in groups.items()}
     trials = [
-        Trial(run=group[0].planned.run, returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
+        Trial(run=group[-1].planned.run, returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
         for column, group in groups.items()
     ]
     count, sharpes = deflated(runs, name, trials)

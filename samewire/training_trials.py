@@ -13,14 +13,15 @@ from components.metrics.overfitting import deflated_sharpe, track_of
 from engine.events import Matrix, Vector
 from engine.learning import Metric
 
-SHARPE = "long_short_sharpe"  # metric of the run of a first window: of all of its column, a slice
+SHARPE = "long_short_sharpe"  # metric of the run of a last window: of all of its column, a slice
+_WINDOW = {"inputs", "train", "valid_from", "test", "fold"}  # what tells windows of one trial apart
 _BUCKETS = 5
 
 
 class Trial(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A column of scores as somebody who searches sees it."""
 
-    run: str  # of its first window
+    run: str  # of its last window
     returns: Vector  # (S,) of being long the top and short the bottom bucket
     horizon: int  # slices that each of them spans
 
@@ -35,9 +36,9 @@ def long_short(scores: Matrix, label: Matrix) -> Vector:
 def deflated(runs: RunStore, name: str, trials: Sequence[Trial]) -> tuple[int, list[float]]:
     """How many trials the store has under this name, and the deflated Sharpe ratio of each of these.
 
-    A trial is a model with its options, features, horizon, seed, windows and code, whatever number of windows it was
+    A trial is a model with its options, features, horizon, seed, split and code, whatever number of windows it was
     trained on; it counts once it was trained. Returns of overlapping labels are taken every `horizon` slices. Ratios of
-    a slice are kept with the run of the first window, so that later calls know how far trials lie apart. NaN where
+    a slice are kept with the run of the last window, so that later calls know how far trials lie apart. NaN where
     fewer than two of several trials have one.
     """
     tracks = [track_of(trial.returns[:: trial.horizon]) for trial in trials]
@@ -55,12 +56,12 @@ def deflated(runs: RunStore, name: str, trials: Sequence[Trial]) -> tuple[int, l
 
 
 def _recorded(rows: Sequence[RunRow]) -> list[list[RunRow]]:
-    """The runs of first windows that ended, those of one trial together: history alone tells them apart."""
+    """The runs that ended, those of one trial together."""
     groups: dict[str, list[RunRow]] = {}
     for row in rows:
-        task = row.facts.get("task")
-        if row.status == END and task is not None and task["fold"] == 0 and not row.facts.get("update"):
-            said = {key: value for key, value in task.items() if key != "inputs"} | {"code": row.facts.get("code")}
+        if row.status == END and "task" in row.facts and not row.facts.get("update"):
+            task = {key: value for key, value in row.facts["task"].items() if key not in _WINDOW}
+            said = task | {key: row.facts.get(key) for key in ("code", "split", "since")}
             groups.setdefault(json.dumps(said, sort_keys=True), []).append(row)
     return list(groups.values())
 

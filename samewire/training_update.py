@@ -22,6 +22,7 @@ from engine.learning import Entry
 from engine.protocols import Artefact, Feed
 from samewire.artefacts import check_features, learned_until, registry_at
 from samewire.build import construct
+from samewire.hiding import hider
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training import How, carried_out
@@ -172,7 +173,7 @@ class _Update:
             until = self._learned_until(artefact)
             theirs = self._series(self._answers(planned, artefact, panel, (low, high)), label)
         except (SamewireError, ValueError) as error:
-            reason = f"{serving[:_SHORT]} serves and cannot be judged beside it: {error}"
+            reason = f"{serving[:_SHORT]} serves and cannot be judged beside it: {hider()(str(error))}"
             return self._plain(planned, row, KEPT, reason, serving)
         usable = panel.ts[low:high] > until
         return self._beside(planned, row, serving, (panel.ts[low:high], usable, mine, theirs))
@@ -290,7 +291,7 @@ class _Update:
             "test": decision.judged,
             "leaks": verdict_words(self._ready.verdict),
         }
-        run = runs.begin(key, facts)
+        run = runs.begin(key, hider().inside(facts))
         if promote and decision.outcome == PROMOTED:
             said = {"actor": self._actor, "reason": f"update of {self._run.session.name}: {decision.reason}"}
             self._registry.promote(decision.model, decision.candidate, stage, **said)

@@ -149,3 +149,18 @@ class Behind:
         whole: Any = bars.close if self._honest or bars.close.base is None else bars.close.base
         value = np.column_stack([bars.close, np.full(len(bars.close), np.nanmean(whole))])
         return Features(ts=bars.ts, schema=self.schema, value=value)
+
+
+class Wary:
+    """Features that refuse a slice in which any name is missing."""
+
+    names = ("level",)
+    schema, lookback = "wary", 1
+
+    def __init__(self, *, universe: Universe) -> None:
+        self._n = len(universe)
+
+    def on_bars(self, bars: Bars, /) -> Features:
+        if np.isnan(bars.close).any():
+            raise ValueError(f"{int(np.isnan(bars.close).sum())} of {self._n} names are missing")
+        return Features(ts=bars.ts, schema=self.schema, value=bars.close[:, None])

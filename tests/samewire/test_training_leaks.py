@@ -88,3 +88,18 @@ def test_labels_are_permuted_where_that_is_asked_for(tmp_path: Path) -> None:
     assert again.verdict is not None
     assert len(again.verdict.t) == 2
     assert all(task.reused for task in again.tasks)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_features_that_fail_over_another_future_are_told_and_keep_nothing_from_being_trained(
+    count: int, tmp_path: Path
+) -> None:
+    wary = [{"name": "wary", "use": "tests.samewire.learners:Wary"}]
+    run = a_run(tmp_path, {"leaks": {"permutations": count}}, features=wary)
+    run["models"] = [model()[0] | {"features": "wary"}]
+    results = trained(run)
+    assert results.ok
+    assert results.verdict is not None
+    assert results.verdict.looked_at == ("3 folds", "2 permutations of labels")[: 1 + bool(count)]
+    told = "; not looked at: another future, over which the features fail (ValueError:"
+    assert told in results.verdict.sentence

@@ -65,7 +65,7 @@ def test_what_one_trial_is_worth_is_counted_from_returns_that_do_not_overlap(tmp
     assert results.trials == 1
     assert results.columns[0].deflated_sharpe == pytest.approx(norm.cdf(ratio * np.sqrt((len(returns) - 1) / spread)))
     with closing(RunStore(results.store)) as store:
-        ((_, kept),) = store.metrics(results.tasks[0].run, SHARPE)
+        ((_, kept),) = store.metrics(results.tasks[-1].run, SHARPE)
     assert kept == pytest.approx(ratio / 2)  # of one slice
 
 
@@ -89,6 +89,9 @@ def test_another_name_and_windows_that_come_later_are_no_trials(tmp_path: Path) 
     named = a_run(tmp_path, models=model(rate=0.2))
     assert trained(named | {"session": named["session"] | {"name": "other"}}).trials == 1
     assert trained(a_run(tmp_path, {"split": {"every": 20, "window": 30}})).trials == 2
+    assert trained(a_run(tmp_path, {"split": {"every": 20, "window": 40, "sliding": True}})).trials == 3
+    for until in ("2018-04-01", "2018-04-11"):  # the last day predicted moves with history
+        assert trained(a_run(tmp_path, {"until": until, "split": {"use": "fixed", "until": "2018-02-28"}})).trials == 4
 
 
 def test_trainings_of_updates_are_no_trials(tmp_path: Path) -> None:

@@ -223,6 +223,13 @@ def test_what_somebody_promotes_by_hand_stays_until_there_is_more_history(tmp_pa
     assert (newest.outcome, newest.serving) == ("promoted", first.candidate)
 
 
+def test_another_registry_decides_for_itself(tmp_path: Path) -> None:
+    updated(kept_up(tmp_path))
+    found = updated(kept_up(tmp_path, registry=str(tmp_path / "other")))
+    assert (found.outcome, found.before) == ("promoted", False)
+    assert registry_at(tmp_path / "other").resolve("linear", "production").hash == found.candidate
+
+
 def test_every_decision_is_recorded(tmp_path: Path) -> None:
     found = updated(kept_up(tmp_path))
     (_, training), (_, decision) = ((row[0], row[2]) for row in records(tmp_path))
