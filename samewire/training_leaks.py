@@ -13,7 +13,7 @@ from adapters.tracking.panel_file import read_panel
 from components.training.audit import Leak, audit, fold_of
 from components.training.by_fold import learned
 from components.training.fitting import Panel
-from engine.errors import StateError
+from engine.errors import ConfigError, StateError
 from engine.events import Bars, Event
 from engine.learning import Fold, Task
 from engine.protocols import Dataset, Feed
@@ -22,7 +22,7 @@ from samewire.hiding import hider
 from samewire.leaks import Checks, Leaks, Learned, leaks
 from samewire.run_file import ModelSpec, RunFile
 from samewire.training_plan import Plan, Planned, given_of, panel_at, panel_of
-from samewire.training_spec import NoLeaksSpec, Training
+from samewire.training_spec import PERMUTATIONS_MAX, NoLeaksSpec, Training
 
 _BEHIND = 64  # slices behind a cut that are walked: features are made of as many at once
 OFF = "NOT LOOKED FOR: training.leaks is off"
@@ -37,6 +37,8 @@ def looked(run: RunFile, training: Training, plan: Plan, permutations: int | Non
     Costs less than one more walk through history, and the space of one panel on disk for a while.
     """
     spec = training.leaks
+    if permutations is not None and not 0 <= permutations <= PERMUTATIONS_MAX:
+        raise ConfigError(f"--permutations must lie between 0 and {PERMUTATIONS_MAX}, got {permutations}")
     if isinstance(spec, NoLeaksSpec) and not permutations:
         return None
     count = getattr(spec, "permutations", 0) if permutations is None else permutations

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from samewire.run_file import STRETCH, Component, Stretch
 from samewire.scalars import DURATION_MAX_NS, Day, Duration
 
+PERMUTATIONS_MAX = 1000
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -70,7 +71,9 @@ class LeaksSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["on"] = Field(default="on", description="looks for leaks with each `samewire train`")
-    permutations: int = Field(default=0, ge=0, le=1000, description="trainings of each model on permuted labels")
+    permutations: int = Field(
+        default=0, ge=0, le=PERMUTATIONS_MAX, description="trainings of each model on permuted labels"
+    )
 
 
 class NoLeaksSpec(BaseModel):

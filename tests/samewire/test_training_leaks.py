@@ -9,6 +9,7 @@ import pytest
 
 from adapters.tracking.store import RunStore
 from engine.clock import SystemClock
+from engine.errors import ConfigError
 from samewire.cli import main
 from samewire.commands.train import as_text
 from samewire.schema import load_run
@@ -88,6 +89,8 @@ def test_labels_are_permuted_where_that_is_asked_for(tmp_path: Path) -> None:
     assert again.verdict is not None
     assert len(again.verdict.t) == 2
     assert all(task.reused for task in again.tasks)
+    with pytest.raises(ConfigError, match="--permutations must lie between 0 and 1000, got -1"):
+        permuted(a_run(tmp_path, split), -1)
 
 
 @pytest.mark.parametrize("count", [0, 2])
