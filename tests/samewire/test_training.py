@@ -45,7 +45,7 @@ def a_run(folder: Path, training: dict[str, Any] | None = None, **parts: Any) ->
 
 def trained(run: dict[str, Any] | RunFile, **more: Any) -> Results:
     loaded = run if isinstance(run, RunFile) else load_run(run)
-    return train(loaded, How(clock=SystemClock()), **more)
+    return train(loaded, How(clock=SystemClock(), **more))
 
 
 def model(**options: Any) -> list[dict[str, Any]]:
