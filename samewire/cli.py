@@ -126,8 +126,8 @@ def _called(tokens: list[str]) -> int:
         raise
     except OSError as error:  # a folder that may not be written, a full disk
         place = error.filename or "samewire"
-        wrong = ConfigError(f"{place}: {error.strerror or error}; choose another place")
-        wrong = unwritten(place, error) if is_full(error) else wrong
+        other = ConfigError(f"{place}: {error.strerror or error}; choose another place")
+        wrong = unwritten(place, error) if is_full(error) else other
         _report(wrong.with_traceback(error.__traceback__), tokens)
         return wrong.exit_code
     except Exception as error:  # noqa: BLE001 - a mistake in our code or in a user's class is told in one line
