@@ -1,5 +1,8 @@
 """Errors a user may meet: each names the culprit, the value, the rule and the next step, and has an exit code."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 
@@ -59,3 +62,30 @@ def failure_of(component: str, event: str, ts: int, error: BaseException) -> Com
     failure = ComponentError(component, event, ts, f"{kind}{error}{hint}")
     failure.exit_code = getattr(error, "exit_code", ComponentError.exit_code)
     return failure
+
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def unwritten(place: object, error: OSError, hint: str = "") -> StateError:
+    """Where something could not be written, why, and what to do; `hint` ends the advice.
+
+    >>> str(unwritten("runs/a", OSError(errno.ENOSPC, "No space left on device"), ", or name another place"))
+    'runs/a: it cannot be written (No space left on device); free some space, or name another place, and run again'
+    """
+    advice = "free some space" if is_full(error) else "look at who may write there"
+    return StateError(f"{place}: it cannot be written ({error.strerror or error}); {advice}{hint}, and run again")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room: a full disk, or a limit on files or on a user."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Whatever cannot be written meanwhile is told as `unwritten` of this place."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritten(place, error) from error

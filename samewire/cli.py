@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _called(tokens: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from engine.errors import ConfigError, SamewireError
+    from engine.errors import ConfigError, SamewireError, is_full, unwritten
 
     app = build_app()
     try:
@@ -125,7 +125,9 @@ def _called(tokens: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that may not be written, a full disk
-        wrong = ConfigError(f"{error.filename or 'samewire'}: {error.strerror or error}; choose another place")
+        place = error.filename or "samewire"
+        other = ConfigError(f"{place}: {error.strerror or error}; choose another place")
+        wrong = unwritten(place, error) if is_full(error) else other
         _report(wrong.with_traceback(error.__traceback__), tokens)
         return wrong.exit_code
     except Exception as error:  # noqa: BLE001 - a mistake in our code or in a user's class is told in one line

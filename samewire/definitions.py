@@ -174,7 +174,7 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "rank_ic_t": Definition(
         "Rank IC t-statistic",
-        "Mean rank IC over its standard error (Newey and West 1987, lags = horizon - 1); beyond 2 or so it is "
+        "Mean rank IC over its standard error, which counts what labels of one horizon share; beyond 2 or so it is "
         "unlikely to be luck, if it is the only thing that was tried.",
     ),
     "models": Definition(

@@ -100,7 +100,7 @@ def view_of(scored: Scored) -> ReportView:
         ts=scored.ts[part],
         charts=_charts(scored, part),
         grids=(*([_decay(scored, table)] if scored.decay else []), _bucket_grid(scored, table)),
-        footer="After ± stands one standard error (Newey and West). Touch a figure for its definition.",
+        footer="After ± stands one standard error, autocorrelation counted. Touch a figure for its definition.",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.calendar import Sessions
 from engine.clock import Clock
-from engine.errors import ComponentError, DataError, SamewireError
+from engine.errors import ComponentError, DataError, SamewireError, StateError, is_full, unwritten
 from engine.journal import runs_that_wait
 from engine.protocols import Bookkeeping, Table
 from engine.session import merge
@@ -71,9 +71,20 @@ async def execute(
     except BaseException as error:  # noqa: BLE001 - raised again without secrets
         if kept is not None:
             kept.discard()
-        raise_scrubbed(error, hider())
+        raise_scrubbed(_of_place(error, scratch if kept is None else kept.folder, out), hider())
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _of_place(error: BaseException, folder: Path, out: Path | None) -> BaseException:
+    """The error itself; that there is no room is told of the place that was named."""
+    cause = error.__cause__ if isinstance(error, StateError) and str(folder) in str(error) else error
+    if not isinstance(cause, OSError) or not is_full(cause):
+        return error
+    place, hint = (folder.parent, ", or set TMPDIR") if out is None else (out, ", or name another place")
+    told = unwritten(place, cause, hint)
+    told.__cause__ = cause
+    return told
 
 
 async def _run(prepared: Prepared, kept: Keeping | None, manner: Manner, clock: Clock) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.calendar import Sessions
 from engine.clock import Clock
-from engine.errors import SamewireError
+from engine.errors import SamewireError, writing
 from samewire.auditing import begin_audit, end_audit
 from samewire.hiding import hider
 from samewire.instruments import facts_of
@@ -49,7 +49,8 @@ class Keeping:
         self._folder, self._names = SessionFolder(out, overwrite), names
         self._provenance: dict[str, Any] = {}
         try:
-            self.journal, self.audit = _files(self.folder, at_once)
+            with writing(out):
+                self.journal, self.audit = _files(self.folder, at_once)
         except BaseException:
             self._folder.discard()
             raise

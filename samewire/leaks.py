@@ -9,6 +9,7 @@ import numpy as np
 from adapters.operators.another_future import AnotherFuture
 from components.metrics.error_bars import mean_of
 from components.metrics.signal import spearman
+from components.training.asked_again import differs
 from components.training.audit import Leak, audit, said
 from engine.events import Mask, Matrix
 from engine.learning import Fold
@@ -128,7 +129,7 @@ def _features(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) ->
         ]
     one, other = was.features[: cut + 1], now.features[: cut + 1]
     parts = [slice(k, k + _BLOCK) for k in range(0, cut + 1, _BLOCK)]
-    moved = np.concatenate([_differs(one[part], other[part]).any(axis=1) for part in parts])  # (slices, F)
+    moved = np.concatenate([differs(one[part], other[part]).any(axis=1) for part in parts])  # (slices, F)
     ahead: list[int] = []
     whole: list[int] = []
     for f in np.flatnonzero(moved.any(axis=0)).tolist():
@@ -145,7 +146,7 @@ def _features(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) ->
 def _look_ahead(was: Dataset, now: Dataset, cut: int, told: tuple[Mask, list[int]], symbols: tuple[str, ...]) -> Leak:
     moved, ahead = told
     t = int(np.argmax(moved[:, ahead].any(axis=1)))  # the first slice, that is, the farthest look
-    i, k = (int(x) for x in np.argwhere(_differs(was.features[t][:, ahead], now.features[t][:, ahead]))[0])
+    i, k = (int(x) for x in np.argwhere(differs(was.features[t][:, ahead], now.features[t][:, ahead]))[0])
     f, steps = ahead[k], cut - t + 1
     return Leak(
         kind="look_ahead",
@@ -173,7 +174,7 @@ def _label(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) -> li
     rows = np.flatnonzero(was.label_to[: len(now.ts)] <= was.ts[cut])
     if not np.array_equal(was.ts[rows], now.ts[rows]):
         return []  # told by the features
-    moved = _differs(was.label[rows], now.label[rows])
+    moved = differs(was.label[rows], now.label[rows])
     if not moved.any():
         return []
     t, i = (int(x) for x in np.argwhere(moved)[-1])
@@ -190,19 +191,22 @@ def _label(was: Dataset, now: Dataset, cut: int, symbols: tuple[str, ...]) -> li
 
 
 def _predictions(was: Dataset, now: Dataset, cut: int, learned: Learned) -> list[Leak]:
-    """Predictions up to the cut of a model whose labels had all ended before the first of them."""
+    """Predictions up to the cut of a model whose labels had all ended before the first of them.
+
+    It is asked for the slices behind the cut too, so that one that looks ahead when it predicts sees another future.
+    """
     count, place = len(was.ts), np.arange(len(was.ts))
     begin = cut * 2 // 3
     test = (place > begin) & (place <= cut)
     train = was.label_to < was.ts[min(begin + 1, count - 1)]
     if not train.any() or not test.any() or len(now.ts) != count:
         return []
-    fold = Fold(train=train, test=test)
+    fold = Fold(train=train, test=place > begin)
     one, other = learned(was, fold)[test], learned(now, fold)[test]
-    moved = _differs(one, other)
+    moved = differs(one, other)
     if not moved.any():
         return []
-    if _differs(one, learned(was, fold)[test]).any():
+    if differs(one, learned(was, fold)[test]).any():
         return [
             Leak(
                 kind="unrepeatable",
@@ -212,21 +216,18 @@ def _predictions(was: Dataset, now: Dataset, cut: int, learned: Learned) -> list
             )
         ]
     t = int(np.argmax(moved.any(axis=1)))
+    seen = Fold(train=train, test=test)  # nothing behind the cut is shown
+    in_fit = differs(learned(was, seen)[test], learned(now, seen)[test]).any()
+    rule = "`fit` see the slices that are learned from" if in_fit else "`predict` see a slice and those before it"
     return [
         Leak(
             kind="prediction",
             where="model",
             sentence=f"the prediction of {said(was.ts[test][t])} changes with another future after "
             f"{said(was.ts[cut])}, though the model was to learn from what ended before {said(was.ts[begin + 1])}; let "
-            "`fit` see the slices that are learned from, and no others",
+            f"{rule}, and no others",
         )
     ]
-
-
-def _differs(one: Matrix, other: Matrix) -> Mask:
-    """Where two arrays of floats differ; a NaN equals a NaN."""
-    moved: Mask = (one != other) & ~(np.isnan(one) & np.isnan(other))
-    return moved
 
 
 # ---- labels without meaning ------------------------------------------------------------------------------------------

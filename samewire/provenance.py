@@ -62,15 +62,16 @@ def named(run: RunFile) -> Iterator[tuple[str, Component]]:
     models = tuple(spec.component for spec in run.models)
     single = (run.feed, *run.features, *models, *run.strategies, run.optimizer, run.risk, run.broker)
     for component in (*single, *(() if run.execution is None else (run.execution,))):
-        yield from _with_nested(component.name or component.group, component)
+        yield from with_nested(component.name or component.group, component)
 
 
-def _with_nested(name: str, component: Component) -> Iterator[tuple[str, Component]]:
+def with_nested(name: str, component: Component) -> Iterator[tuple[str, Component]]:
+    """A component and those that its options hold, each by the name that `named` gives it."""
     yield name, component
     for option, value in component.options.items():
         several = isinstance(value, list | tuple)
         for place, nested in enumerate(nested_in(value)):
-            yield from _with_nested(f"{name}.{option}[{place}]" if several else f"{name}.{option}", nested)
+            yield from with_nested(f"{name}.{option}[{place}]" if several else f"{name}.{option}", nested)
 
 
 def code_of(component: Component) -> dict[str, str]:

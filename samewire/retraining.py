@@ -1,7 +1,7 @@
 """A model that is trained again while the session goes on, as the same history would have it live.
 
 The trainings look at history alone, so they are done before the first slice and enter as controls, each before the
-bars of its slice. Live they run beside the session and enter at the very same slices.
+bars of its slice. Nothing runs live yet: there they are to run beside the session and to enter at the very same slices.
 """
 
 from collections.abc import Iterator

@@ -54,14 +54,21 @@ Stretch = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "description": STRETCH}),
 ]
 
+LONG = "longer than 0: " + STRETCH
+Long = Annotated[  # a stretch that is one
+    str,
+    Field(pattern=r"^0{0,5}[1-9][0-9]{0,5}( ?(d|w|y|slices?|sessions?))?$"),
+    WithJsonSchema({"type": ["string", "integer"], "description": LONG}),
+]
+
 
 class RetrainSpec(BaseModel):
     """When a model learns anew while the session goes on, and from which history."""
 
     model_config = _CONFIG
 
-    every: Stretch = Field(description="from one turn to the next: " + STRETCH)
-    window: Stretch | None = Field(default=None, description="history to learn from, none = all: " + STRETCH)
+    every: Long = Field(description="from one turn to the next, " + LONG)
+    window: Long | None = Field(default=None, description="history to learn from, none = all, " + LONG)
     horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
     purge: Literal["auto"] = Field(default="auto", description="labels not known yet are left out by where they end")
     latency: int = Field(default=0, ge=0, le=10_000, description="slices that a training takes")

@@ -25,7 +25,7 @@ from samewire.build import Given, construct, feature_sets, libraries
 from samewire.places import relative_text
 from samewire.plain import component_in_words
 from samewire.prepare import feed_of
-from samewire.provenance import code_of, own_code
+from samewire.provenance import code_of, own_code, with_nested
 from samewire.reach import days
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile
@@ -267,13 +267,15 @@ def _column(task: Task, training: Training, changes: dict[str, str]) -> str:
 
 
 def _code(model: Component, common: dict[str, Any]) -> str:
-    """Hash of whatever decides the outcome and is neither the task nor the panel."""
+    """Hash of whatever decides the outcome and is neither the task nor the panel: the code of each part, its files."""
+    parts = dict(with_nested("model", model))
     files = {
-        key: hashlib.sha256(value.read_bytes()).hexdigest()
-        for key, value in model.options.items()
+        f"{name}.{key}": hashlib.sha256(value.read_bytes()).hexdigest()
+        for name, part in parts.items()
+        for key, value in part.options.items()
         if isinstance(value, Path) and value.is_file()
     }
-    said = common | {"model": code_of(model), "files": files}
+    said = common | {"code": {name: code_of(part) for name, part in parts.items()}, "files": files}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -15,7 +15,7 @@ from components.metrics.evaluation import evaluation
 from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested
-from engine.events import Matrix, Stamps
+from engine.events import Mask, Matrix, Stamps
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
@@ -44,6 +44,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     ic: float | None = None
     rank_ic: float | None = None
     slices: int = 0
+    uncovered: int = 0  # slices of its test part whose outcome is known, and that are in no figure
     error: str = ""
 
 
@@ -53,6 +54,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     column: str
     tasks: int
     slices: int
+    uncovered: int  # slices of its test parts whose outcome is known, and that are in no figure
+    failed: int  # trainings without scores
     ic: float | None
     ic_error: float | None
     icir: float | None
@@ -115,7 +118,7 @@ def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
         result, found = _judged(planned, ready)
         tasks.append(result)
         scored += [found] if found is not None else []
-    count, columns = _columns(run.session.name, ready.runs, scored)
+    count, columns = _columns(run.session.name, ready.runs, scored, tasks)
     results = Results(
         name=run.session.name,
         folder=folder,
@@ -137,7 +140,8 @@ def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]
     row = None if planned.run in ready.errors else ended_whole(ready.runs, planned.run)
     if row is None:
         error = ready.errors.get(planned.run, "its files are not in the store; run the training again")
-        return msgspec.structs.replace(result, error=error), None
+        label = _tested_label(planned, ready.plan.panels[planned.panel])
+        return msgspec.structs.replace(result, error=error, uncovered=int(_judgeable(label).sum())), None
     found = _scored(planned, ready.plan.panels[planned.panel], ready.runs, row)
     ic, rank_ic = (mean_of(each, overlap=planned.task.horizon) for each in (found.ic, found.rank_ic))
     told = msgspec.structs.replace(
@@ -147,6 +151,7 @@ def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]
         ic=_number(ic.value),
         rank_ic=_number(rank_ic.value),
         slices=rank_ic.slices,
+        uncovered=int((_judgeable(found.label) & ~np.isfinite(found.rank_ic)).sum()),
     )
     return told, found
 
@@ -173,9 +178,20 @@ def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> _Sco
     low, high = tested(planned.task, panel.ts)
     kept = next(file for file in row.files if file.name == PREDICTIONS)
     scores = scores_of(runs.read(kept), panel.ts[low:high], panel.symbols)
-    label = panel.labels[planned.task.horizon].value[low:high]
+    label = _tested_label(planned, panel)
     ic, rank_ic, _ = both(scores, label)
     return _Scored(planned, panel.ts[low:high], scores, label, ic, rank_ic)
+
+
+def _tested_label(planned: Planned, panel: Panel) -> Matrix:
+    low, high = tested(planned.task, panel.ts)
+    return panel.labels[planned.task.horizon].value[low:high]
+
+
+def _judgeable(label: Matrix) -> Mask:
+    """(S,) the slices by which some score could be judged: whose outcome is known, and tells names apart."""
+    mask: Mask = np.isfinite(both(label, label)[1])
+    return mask
 
 
 def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
@@ -185,7 +201,9 @@ def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
     return found
 
 
-def _columns(name: str, runs: RunStore, scored: Sequence[_Scored]) -> tuple[int, tuple[Summary, ...]]:
+def _columns(
+    name: str, runs: RunStore, scored: Sequence[_Scored], tasks: Sequence[TaskResult]
+) -> tuple[int, tuple[Summary, ...]]:
     """How many trials there are, and the columns."""
     groups = _by_column(scored)
     wholes = {column: _whole(group) for column, group in groups.items()}
@@ -195,7 +213,17 @@ def _columns(name: str, runs: RunStore, scored: Sequence[_Scored]) -> tuple[int,
     ]
     count, sharpes = deflated(runs, name, trials)
     found = zip(groups.items(), sharpes, strict=True)
-    return count, tuple(_summary(column, group, wholes[column], sharpe) for (column, group), sharpe in found)
+    summaries = (_summary(column, group, wholes[column], sharpe) for (column, group), sharpe in found)
+    return count, tuple(_with_gaps(each, [task for task in tasks if task.column == each.column]) for each in summaries)
+
+
+def _with_gaps(summary: Summary, tasks: Sequence[TaskResult]) -> Summary:
+    """What the figures leave out is said beside them: they are means over the other slices."""
+    return msgspec.structs.replace(
+        summary,
+        uncovered=sum(task.uncovered for task in tasks),
+        failed=sum(task.status != END for task in tasks),
+    )
 
 
 def _whole(group: Sequence[_Scored]) -> tuple[Matrix, Matrix]:
@@ -209,6 +237,8 @@ def _summary(column: str, group: Sequence[_Scored], whole: tuple[Matrix, Matrix]
         column=column,
         tasks=len(group),
         slices=table["rank_ic"].slices,
+        uncovered=0,
+        failed=0,
         ic=_number(table["ic"].value),
         ic_error=_number(table["ic"].error),
         icir=_number(table["icir"].value),

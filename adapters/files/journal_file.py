@@ -1,5 +1,6 @@
 """The journal on disk: blocks, each with its length and checksums, appended one after the other."""
 
+import contextlib
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,8 +40,13 @@ class JournalFile:
             self._file.seek(end)
         else:
             self._file = path.open("xb", buffering=waiting)
-            self._file.write(_MAGIC)
-            self._file.flush()  # a file without it is none of ours
+            try:
+                self._file.write(_MAGIC)
+                self._file.flush()  # a file without it is none of ours
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.close()
+                raise
 
     def write(self, block: bytes) -> None:
         length = len(block).to_bytes(4, "little")

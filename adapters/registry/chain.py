@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from adapters.files.audit_file import CUT, FIRST, HEADER, Line, Verdict, encoded, parsed, read_lines, walk
-from engine.errors import ConfigError, StateError
+from engine.errors import ConfigError, StateError, writing
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,8 @@ def read_chain(path: Path, head: str = "") -> Chain:
 def append(path: Path, at: int, kind: str, facts: dict[str, Any], said: str) -> None:
     """One more line, on disk when this returns; after an error the file is as it was. Only the holder of a lock calls.
 
+    StateError where it cannot be written.
+
     `said` is the format, told by the first line of a new file.
     """
     chain = read_chain(path)
@@ -55,7 +57,8 @@ def append(path: Path, at: int, kind: str, facts: dict[str, Any], said: str) -> 
     for ts, name, each in due:
         text, prev = encoded(Line(seq, ts, name, each, prev))
         content, seq = content + text, seq + 1
-    _append(path, chain.verdict.good_bytes, content)
+    with writing(path):
+        _append(path, chain.verdict.good_bytes, content)
 
 
 def _append(path: Path, size: int, content: bytes) -> None:
@@ -90,7 +93,9 @@ def locked(path: Path) -> Iterator[None]:
         import fcntl
     except ImportError as error:
         raise ConfigError(f"{path}: this system has no file locks that we know; write from Linux or macOS") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = path.open("ab")
+    with held as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -21,6 +21,8 @@ def check(jobs: Sequence[Job], gpus: float, allow: Sequence[str] = OWN) -> None:
         if job.gpus > gpus:
             has = "no GPU" if not gpus else f"{gpus:g} GPU"
             raise ConfigError(f"job {job.key}: it needs {job.gpus:g} GPU and this executor has {has}; set `gpus` to 0")
+        if job.gpus > 1 and job.gpus % 1:
+            raise ConfigError(f"job {job.key}: it needs {job.gpus:g} GPU; a job has a share of one, or whole ones")
         called(job.call, allow)
 
 

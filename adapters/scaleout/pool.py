@@ -3,6 +3,9 @@
 A standard pool loses all of its jobs when one worker dies. Here each worker has a socket of its own, so that a job that
 is killed, runs out of memory or out of time takes one worker with it, which is replaced. Workers are started afresh and
 never forked: a fork inherits the locks of threads that torch and OpenMP have begun.
+
+A process sees the GPUs that its jobs asked for, and none where they asked for none. What it sees is settled when it
+begins, so it serves jobs of the same GPUs only.
 """
 
 import os
@@ -17,6 +20,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from adapters.scaleout.calls import OWN, check
+from adapters.scaleout.devices import SHOWN, Devices, shares
 from adapters.scaleout.worker import Begin, Order, receive, send
 from engine.clock import Clock, SystemClock
 from engine.learning import Job, Outcome
@@ -54,15 +58,19 @@ class Pool:
 
     def run(self, jobs: Sequence[Job], /) -> Iterator[Outcome]:
         check(jobs, self._gpus, self._allow)
-        return self._run(deque((job, 1) for job in jobs))
+        devices = Devices(self._gpus if any(job.gpus for job in jobs) else 0.0, os.environ)
+        return self._run(deque((job, 1) for job in jobs), devices)
 
-    def _run(self, waiting: deque[tuple[Job, int]]) -> Iterator[Outcome]:
+    def _run(self, waiting: deque[tuple[Job, int]], devices: Devices) -> Iterator[Outcome]:
         free: list[_Worker] = []
         busy: list[_Worker] = []
         try:
             while waiting or busy:
-                while waiting and len(busy) < self._workers and self._fits(waiting[0][0], busy):
-                    worker = free.pop() if free else _Worker(self._allow)
+                while waiting and len(busy) < self._workers:
+                    given = devices.given(waiting[0][0].gpus, [part for worker in busy for part in worker.shares])
+                    if given is None:
+                        break
+                    worker = self._of(given, free, len(busy))
                     busy.append(worker)
                     worker.begin(*waiting.popleft(), self._clock.monotonic_ns())
                 for worker in self._ready(busy):
@@ -81,9 +89,16 @@ class Pool:
             for worker in (*free, *busy):
                 worker.end()
 
-    def _fits(self, job: Job, busy: list["_Worker"]) -> bool:
-        """Whether what is left of the GPUs is enough; jobs without one always fit."""
-        return not job.gpus or job.gpus + sum(worker.job.gpus for worker in busy) <= self._gpus + 1e-9
+    def _of(self, devices: tuple[str, ...], free: list["_Worker"], busy: int) -> "_Worker":
+        """A worker that sees these GPUs; idle ones that hold memory of one of them, or are too many, are ended."""
+        for k, worker in enumerate(free):
+            if worker.devices == devices:
+                return free.pop(k)
+        over = busy + len(free) + 1 - self._workers
+        for worker in [each for k, each in enumerate(free) if k < over or set(each.devices) & set(devices)]:
+            free.remove(worker)
+            worker.end()
+        return _Worker(self._allow, devices)
 
     def _ready(self, busy: list["_Worker"]) -> list["_Worker"]:
         """Waits until a worker has answered, died or run out of time."""
@@ -102,9 +117,9 @@ class Pool:
 
 
 class _Worker:
-    """One process and the job that it works on."""
+    """One process, the GPUs that it sees, and the job that it works on."""
 
-    def __init__(self, allow: tuple[str, ...]) -> None:
+    def __init__(self, allow: tuple[str, ...], devices: tuple[str, ...]) -> None:
         self.connection, theirs = socket.socketpair()
         reads, self._lifeline = os.pipe()
         self._child = subprocess.Popen(
@@ -112,13 +127,21 @@ class _Worker:
             pass_fds=(theirs.fileno(), reads),
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a job prints is no part of what its parent says
-            env=os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=os.environ
+            | _THREADS
+            | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), SHOWN: ",".join(devices)},
             start_new_session=True,  # Control-C in a terminal is for the parent, which ends its workers in order
         )
         theirs.close()
         os.close(reads)
+        self.devices = devices
         self.job, self.attempt, self.began_ns, self.late = Job(key="", call="", argument=b""), 0, 0, ""
         self._tell(msgspec.json.encode(Begin(list(sys.path), allow)))
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """What its job takes of each GPU."""
+        return shares(self.job, self.devices)
 
     def begin(self, job: Job, attempt: int, now_ns: int) -> None:
         self.job, self.attempt, self.began_ns = job, attempt, now_ns

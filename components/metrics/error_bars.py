@@ -8,6 +8,7 @@ import numpy as np
 from engine.events import Vector
 
 _SCALE = 1.1447  # of the bandwidth, for weights that fall in a straight line
+_ENOUGH = 8  # labels side by side, below which what they share cannot be estimated from them
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,12 +65,47 @@ def automatic_lags(deviation: Vector) -> int:
     return min(int(_SCALE * ((slope / level) ** 2 * n) ** (1 / 3)), most)
 
 
+def shared_variance(deviation: Vector, overlap: int) -> float:
+    """Variance of sqrt(n) times a mean of values (n,) of which those less than `overlap` slices apart share a label.
+
+        S = (g_0 + 2 sum_{l=1}^{h-1} g_l) / (1 - (2 h - 1) / n),   g_l = sum_t d_t d_{t-l} / n,   h = overlap
+
+    What is shared is known to end with lag h - 1, so all lags up to there count in full: weights that fall, as those of
+    Newey and West, leave out part of it. Deviations are from the mean of the same values, which makes each of the
+    2 h - 1 terms too small by S / n; the divisor takes that back. Never less than what the autocorrelation of the
+    series asks for by itself, which may reach farther: see `automatic_lags`.
+
+    Where n is below 8 h, or S comes out negative, that is no estimate, and S is that of labels which are sums of h
+    independent returns, with autocorrelations 1 - l / h: h g_0 / (1 - h / n). NaN for n <= h.
+
+    Source: Hansen, Hodrick (1980), Forward exchange rates as optimal predictors of future spot rates, Journal of
+    Political Economy 88(5).
+
+    >>> shared_variance(np.array([1.0, -1.0, 1.0, -1.0]), 2)
+    4.0
+    """
+    n, h = len(deviation), overlap
+    asked = long_run_variance(deviation, automatic_lags(deviation))
+    if h <= 1:
+        return asked
+    if n <= h:
+        return math.nan
+    level = float(deviation @ deviation) / n
+    found = 0.0
+    if n >= _ENOUGH * h:
+        found = level + 2 * sum(float(deviation[lag:] @ deviation[:-lag]) / n for lag in range(1, h))
+        found /= 1 - (2 * h - 1) / n
+    if found <= 0:
+        found = h * level / (1 - h / n)
+    return max(found, asked)
+
+
 def mean_of(x: Vector, *, lags: int | None = None, overlap: int = 1, luck: float = 0.0) -> Figure:
-    """Mean of a series over slices, NaN left out, with its Newey-West error.
+    """Mean of a series over slices, NaN left out, with an error that knows of autocorrelation.
 
         error = sqrt(S / (n - 1))
 
-    `lags` None = what the series asks for, and no fewer than overlap - 1, the slices that neighbouring labels share.
+    S is `shared_variance` of labels over `overlap` slices, or that of Newey and West with `lags` where they are given.
     `luck` is the value of a signal that knows nothing: 0 for a correlation, 1/2 for a share of two.
 
     >>> mean_of(np.array([0.1, 0.3, 0.2, np.nan]), lags=0)
@@ -83,8 +119,7 @@ def mean_of(x: Vector, *, lags: int | None = None, overlap: int = 1, luck: float
     if x.max() == x.min():
         return Figure(value=float(x[0]), error=0.0, t=math.nan, slices=n)
     deviation = x - mean
-    used = max(overlap - 1, automatic_lags(deviation)) if lags is None else lags
-    spread = long_run_variance(deviation, used)
+    spread = shared_variance(deviation, overlap) if lags is None else long_run_variance(deviation, lags)
     error = math.sqrt(spread / (n - 1)) if spread > 0 else math.nan
     return Figure(value=mean, error=error, t=(mean - luck) / error, slices=n)
 
@@ -107,7 +142,7 @@ def ratio_of(x: Vector, *, lags: int | None = None, overlap: int = 1) -> Figure:
         return Figure(value=math.nan, error=math.nan, t=math.nan, slices=n)
     ratio = float(x.mean()) / float(x.std(ddof=1))
     deviation = x - x.mean()
-    used = max(overlap - 1, automatic_lags(deviation)) if lags is None else lags
-    share = long_run_variance(deviation, used) * n / float(deviation @ deviation)
+    spread = shared_variance(deviation, overlap) if lags is None else long_run_variance(deviation, lags)
+    share = spread * n / float(deviation @ deviation)
     error = math.sqrt((share + ratio**2 / 2) / n) if share > 0 else math.nan
     return Figure(value=ratio, error=error, t=ratio / error, slices=n)

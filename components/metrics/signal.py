@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 
-from components.metrics.error_bars import long_run_variance
+from components.metrics.error_bars import shared_variance
 from engine.events import Mask, Matrix, Vector
 
 PAIRS_MIN = 3  # names with a signal and a return that a slice needs before a correlation means anything
@@ -137,13 +137,10 @@ class Coefficient(msgspec.Struct, frozen=True, kw_only=True):
 def coefficient(ic: Vector, *, overlap: int = 1) -> Coefficient:
     """Mean, ICIR and t-statistic of a series of coefficients; NaN slices are left out.
 
-        t = mean / sqrt(S / n),   S = n / (n - 1) (g_0 + 2 sum_{l=1}^{overlap-1} (1 - l / overlap) g_l)
+        t = mean / sqrt(S / (n - 1))
 
-    `g_l` is the autocovariance at lag l (divisor n). `overlap` is the horizon in slices: labels of one horizon share
-    slices, so their coefficients are correlated; with 1 this is the plain t-statistic.
-
-    Source: Newey, West (1987), A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
-    covariance matrix, Econometrica 55(3), equation 5.
+    `overlap` is the horizon in slices: labels of one horizon share slices, so their coefficients are correlated, and S
+    is `shared_variance`; with 1 it is the variance (divisor n), and t the plain t-statistic.
 
     >>> coefficient(np.array([0.1, 0.3])).mean
     0.2
@@ -154,7 +151,7 @@ def coefficient(ic: Vector, *, overlap: int = 1) -> Coefficient:
     if n < 2:
         return Coefficient(mean=mean, std=math.nan, ratio=math.nan, t=math.nan, slices=n)
     d = x - mean
-    spread = long_run_variance(d, overlap - 1)
+    spread = shared_variance(d, overlap) if overlap > 1 else float(d @ d) / n
     std = float(x.std(ddof=1))
     if x.max() == x.min():
         return Coefficient(mean=mean, std=0.0, ratio=math.nan, t=math.nan, slices=n)

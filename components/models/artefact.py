@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import StateError
+from engine.errors import StateError, writing
 from engine.protocols import Artefact
 
 _MANIFEST = "MANIFEST.json"
@@ -55,8 +55,16 @@ def checked(artefact: Artefact) -> Artefact:
 
 
 def write_artefact(artefact: Artefact, folder: Path) -> None:
-    """Writes a folder whole or not at all. Writing the same artefact again changes nothing."""
+    """Writes a folder whole or not at all. Writing the same artefact again changes nothing.
+
+    StateError where it cannot be written.
+    """
     checked(artefact)
+    with writing(folder):
+        _write_folder(artefact, folder)
+
+
+def _write_folder(artefact: Artefact, folder: Path) -> None:
     if folder.exists():
         return _check_same(artefact, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

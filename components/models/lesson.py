@@ -11,6 +11,7 @@ from components.models.bundle import Frozen
 from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
+from components.training.contract import check_dataset
 from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
 from engine.events import Matrix
 from engine.learning import Metric, Reweighter
@@ -63,6 +64,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
     fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
     """
+    check_dataset(dataset, how.whose)
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
     label = _label(dataset.label, how)
     weight = weighed(dataset, how.reweighter, how.whose)

@@ -7,29 +7,33 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import StateError
+from engine.errors import StateError, writing
 
 _NAME, _MAKING = "epoch.safetensors", ".epoch.safetensors.making"
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    """Takes the place of the last one in the folder, whole or not at all, whenever the machine stops."""
+    """Takes the place of the last one in the folder, whole or not at all, whenever the machine stops.
+
+    StateError where it cannot be written; the last one stays.
+    """
     from safetensors.torch import save
 
     body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"said": msgspec.json.encode(said, order="sorted").decode(), "digest": _digest(body, said)}
     content = save(body, header)
     making = folder / _MAKING  # the folder belongs to one training, and that to one process
-    with making.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(folder / _NAME)
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
+    with writing(folder / _NAME):
+        with making.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(folder / _NAME)
+        entry = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(entry)
+        finally:
+            os.close(entry)
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:

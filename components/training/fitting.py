@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from components.training.asked_again import asked, check_blind
 from components.training.panel import Labels
 from components.training.plan import learned, purged, tested
 from engine.errors import ConfigError
@@ -113,31 +114,26 @@ def dataset_of(task: Task, panel: Panel) -> Dataset:
 def answered(model: Any, panel: Panel, low: int, high: int, horizon: int) -> Matrix:
     """(high - low, N) what the model says of these slices; it sees their features and no label.
 
-    One that remembers slices is shown as many before the first as it declares by `lookback`.
+    One that remembers slices is shown as many before the first as it declares by `lookback`. ConfigError where an
+    answer depends on slices that came later: see `check_blind`.
     """
     before = min(low, max(0, int(getattr(model, "lookback", 1)) - 1))
     part = slice(low - before, high)
     labels = labels_of(panel, horizon)
-    value = model.predict(
-        Dataset(
-            names=panel.names,
-            schema=panel.schema,
-            symbols=panel.symbols,
-            ts=panel.ts[part],
-            features=panel.features[part],
-            label=np.full_like(labels.value[part], np.nan),
-            label_from=labels.since[part],
-            label_to=labels.until[part],
-            horizon_ns=horizon * panel.interval_ns,
-        )
+    shown = Dataset(
+        names=panel.names,
+        schema=panel.schema,
+        symbols=panel.symbols,
+        ts=panel.ts[part],
+        features=panel.features[part],
+        label=np.full_like(labels.value[part], np.nan),
+        label_from=labels.since[part],
+        label_to=labels.until[part],
+        horizon_ns=horizon * panel.interval_ns,
     )
-    value = np.asarray(value, np.float64)[before:]
-    if value.shape != (high - low, len(panel.symbols)):
-        raise ConfigError(
-            f"{type(model).__name__}.predict answered {value.shape} for {high - low} slices of {len(panel.symbols)} "
-            "symbols; it answers (T, N)"
-        )
-    return value
+    value = asked(model, shown)
+    check_blind(model, shown, value, before)
+    return value[before:]
 
 
 def labels_of(panel: Panel, horizon: int) -> Labels:

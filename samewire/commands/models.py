@@ -1,5 +1,6 @@
 """`samewire models`: which trained model of a registry serves at which stage, since when and why."""
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Sequence
@@ -31,11 +32,14 @@ class Said:
 
 
 def list_(*, registry: Place = _DEFAULT, output: Output = NO_OUTPUT) -> int:
-    """What every name has at every stage."""
-    entries = _there(registry).entries()
-    latest = {(entry.name, entry.artefact): entry for entry in entries}
-    held = {(entry.name, entry.stage): entry for entry in entries if latest[entry.name, entry.artefact] is entry}
-    now = list(held.values())
+    """What every name has at every stage: what a run file gets that names it so."""
+    from engine.errors import StateError
+
+    found = _there(registry)
+    now: list[Entry] = []
+    for name, stage in dict.fromkeys((entry.name, entry.stage) for entry in found.entries()):
+        with contextlib.suppress(StateError):  # what was there was moved on since
+            now.append(found.holder(name, stage))
     if output.json:
         say_json({"ok": True, "registry": str(registry), "models": [_as_json(entry) for entry in now]})
     else:

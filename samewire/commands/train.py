@@ -173,6 +173,7 @@ def as_text(results: "Results") -> str:
         heads = f"{'IC':>15}  {'ICIR':>6}  {'rank IC':>15}  {'t':>5}  coverage  turnover  deflated"
         lines += ["", f"  {'all parts':<{width}}  trainings  slices  {heads}"]
         lines += [_column_line(column, width) for column in results.columns]
+        lines += [_gap_line(column) for column in results.columns if column.uncovered]
         some = "1 trial" if results.trials == 1 else f"{results.trials} trials"
         lines += ["", f"  deflated: how likely long-short has a Sharpe ratio above 0, the best of {some} so far"]
     lines += [f"  {task.column} until {task.train[1]}: failed, {task.error}" for task in results.failed]
@@ -190,7 +191,8 @@ def _leaks(verdict: "Leaks | None") -> str:
 def _task_line(task: "TaskResult", width: int) -> str:
     test = "-" if task.test is None else " to ".join(task.test)
     figures = f"{task.slices:>6}  {_figure(task.ic):>7}  {_figure(task.rank_ic):>7}"
-    return f"  {task.column:<{width}}  {test:<24}  {figures}  {task.artefact[:12]}"
+    gap = f"  {task.uncovered:,} slices not predicted" if task.uncovered else ""
+    return f"  {task.column:<{width}}  {test:<24}  {figures}  {task.artefact[:12]}{gap}"
 
 
 def _column_line(column: "Summary", width: int) -> str:
@@ -199,6 +201,15 @@ def _column_line(column: "Summary", width: int) -> str:
     means = f"{ic:>15}  {_figure(column.icir, 3):>6}  {rank:>15}  {_figure(column.rank_ic_t, 1):>5}"
     ends = "  ".join(f"{share:>8}" for share in shares)
     return f"  {column.column:<{width}}  {column.tasks:>9}  {column.slices:>6}  {means}  {ends}"
+
+
+def _gap_line(column: "Summary") -> str:
+    """What the figures of a column leave out, and so are no figures of."""
+    failed = f", {column.failed:,} training{'s' * (column.failed > 1)} failed" if column.failed else ""
+    return (
+        f"  {column.column}: {column.uncovered:,} of {column.slices + column.uncovered:,} slices are in no figure: "
+        f"without scores that tell names apart{failed}"
+    )
 
 
 def _share(value: float | None) -> str:

@@ -97,6 +97,32 @@ class Linear:
         return value.astype(np.float64) @ self._weights
 
 
+class Mute:
+    """Learns, and has the same to say of all names until it has learned from so many slices."""
+
+    slow_handlers = ()
+    lookback = 1
+
+    def __init__(self, *, universe: Universe, name: str, least: int = 50, refuse_before: int = 0) -> None:
+        self._inner = Linear(universe=universe, name=name, rng=np.random.default_rng(0), refuse_before=refuse_before)
+        self._least = least
+
+    def fit(self, dataset: Dataset, /) -> Artefact:
+        files = self._inner.fit(dataset).files
+        return artefact_of(files | ({"mute": b"1"} if len(dataset.ts) < self._least else {}))
+
+    def swap(self, artefact: Artefact, /) -> None:
+        self._mute = "mute" in artefact.files
+        self._inner.swap(artefact)
+
+    def predict(self, dataset: Dataset, /) -> Any:
+        return self._inner.predict(dataset) * (0.0 if self._mute else 1.0)
+
+    def on_features(self, features: Features, /) -> Signal:
+        said = self._inner.on_features(features)
+        return msgspec.structs.replace(said, value=said.value * (0.0 if self._mute else 1.0))
+
+
 class Twice:
     """A feed that hands out one slice two times."""
 

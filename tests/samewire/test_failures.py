@@ -9,6 +9,7 @@ import yaml
 from adapters.files.journal_file import read_journal
 from engine.events import Signal
 from samewire import cli
+from tests.room import room_for
 from tests.samewire.test_cli import RUN, samewire
 
 RAISES = '''\
@@ -188,3 +189,21 @@ def test_a_missing_artefact_is_a_problem_with_its_place(command: str, there: boo
     assert "models[0].artefact" in ran.stderr
     assert why in ran.stderr
     assert "run.yaml:" in ran.stderr
+
+
+@pytest.mark.parametrize("room", [0, 300, 3_000, 30_000])
+def test_a_full_disk_is_told_with_the_place_and_what_to_do(
+    room: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the journal, the manifest, the tables or the report."""
+    run = RUN | {"feed": {"use": "sample", "symbols": 8}, "session": RUN["session"] | {"end": "2018-06-30"}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    words = ["replay", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--quiet"]
+    with room_for(room):
+        code = cli.main(words)
+    said = capsys.readouterr().err
+    assert code == 3
+    assert said.startswith(f"{tmp_path}/out: it cannot be written (")
+    assert "free some space" in said
+    assert len(said.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]

@@ -14,6 +14,7 @@ import yaml
 from components.models.artefact import artefact_of, read_artefact, write_artefact
 from engine.errors import ConfigError, StateError
 from samewire import run
+from samewire.artefacts import registry_at
 from samewire.cli import main
 from samewire.diagnostics import RunFileErrors
 from samewire.schema import load_run
@@ -77,6 +78,34 @@ def promote_b(say: Said) -> None:
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------
+
+
+def test_list_agrees_with_what_a_run_file_gets(say: Said) -> None:
+    """b took the place of a and was retired: a does not come back by itself."""
+
+    def listed() -> dict[str, str]:
+        return {each["stage"]: each["artefact"] for each in json.loads(say("list", "--format", "json")[1])["models"]}
+
+    def got(stage: str) -> str:
+        try:
+            return found.resolve("gbdt", stage).hash
+        except StateError:
+            return ""
+
+    found = registry_at(Path("registry"))
+    stages = ("candidate", "production", "retired")
+    seen = []
+    for name, stage in (("b", "production"), ("b", "retired"), ("a", "candidate"), ("b", "production")):
+        promoted = say("promote", "gbdt", hash_of(name), stage, "--actor", "bob", "--reason", "so")
+        assert promoted[0] == 0
+        assert listed() == {stage: got(stage) for stage in stages if got(stage)}
+        seen.append({at: {hash_of("a"): "a", hash_of("b"): "b"}[hash_] for at, hash_ in listed().items()})
+    assert seen == [
+        {"production": "b"},
+        {"retired": "b"},
+        {"candidate": "a", "retired": "b"},
+        {"candidate": "a", "production": "b"},
+    ]
 
 
 def test_list_says_what_is_where(say: Said) -> None:

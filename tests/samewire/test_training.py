@@ -1,5 +1,6 @@
 """Trainings from a run file: what is planned, what comes out, and what no accident may change."""
 
+import importlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import samewire
 from adapters.tracking.store import RunStore
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError, SamewireError, StateError
+from samewire.commands.train import as_text
 from samewire.json_schema import json_schema
 from samewire.schema import RunFile, RunFileErrors, dump_run, load_run, resolved
 from samewire.training import How, planned_only, train
@@ -75,6 +77,33 @@ def test_each_window_is_predicted_by_what_was_known_before_it(tmp_path: Path) ->
     assert "walks: linear" in (results.folder / "pages" / "linear.html").read_text()
     assert said["ok"]
     assert [task["artefact"] for task in said["tasks"]] == [task.artefact for task in results.tasks]
+
+
+def test_what_the_figures_leave_out_is_said_beside_them(tmp_path: Path) -> None:
+    """One window failed, and the next one's model has the same to say of all names."""
+    mute = [{"name": "m", "use": "tests.samewire.learners:Mute", "features": "rolling"}]
+    results = trained(a_run(tmp_path, models=[mute[0] | {"refuse_before": 50, "least": 70}]))
+    assert [(task.status, task.slices, task.uncovered) for task in results.tasks] == [
+        ("failed", 0, 20),
+        ("end", 0, 20),
+        ("end", 18, 0),  # the last two have no outcome yet, so nothing could be said of them
+    ]
+    (column,) = results.columns
+    assert (column.slices, column.uncovered, column.failed) == (18, 40, 1)
+    said = json.loads((results.folder / "results.json").read_text())
+    assert (said["columns"][0]["uncovered"], said["columns"][0]["failed"]) == (40, 1)
+    assert [task["uncovered"] for task in said["tasks"]] == [20, 20, 0]
+    told = as_text(results)
+    assert "  m: 40 of 58 slices are in no figure: without scores that tell names apart, 1 training failed" in told
+    (silent,) = (line for line in told.splitlines() if line.endswith("20 slices not predicted"))
+    assert "      0        -        -" in silent
+
+
+def test_nothing_is_said_to_be_left_out_where_nothing_is(tmp_path: Path) -> None:
+    results = trained(a_run(tmp_path))
+    assert [task.uncovered for task in results.tasks] == [0, 0, 0]
+    assert "no figure" not in as_text(results)
+    assert "not predicted" not in as_text(results)
 
 
 def test_serial_and_pool_leave_the_same_bytes(tmp_path: Path) -> None:
@@ -183,6 +212,38 @@ def test_other_options_and_other_code_are_other_runs(tmp_path: Path) -> None:
         changed = trained(a_run(tmp_path, models=mine))
         assert not any(task.reused for task in changed.tasks)
         assert {task.run for task in changed.tasks} & {task.run for task in first.tasks} == set()
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["processors", "reweighter"])
+def test_other_code_of_a_part_of_the_users_own_is_another_run(option: str, tmp_path: Path) -> None:
+    """A processor or a reweighter decides what is learned as much as the model does."""
+    text = """
+import numpy as np
+
+class P:
+    kind, options = "p", {{}}
+    def fit(self, features, /): return {{}}
+    def apply(self, value, frozen, /): return value * np.float32({factor})
+
+class R:
+    options = {{}}
+    def weights(self, dataset, /): return 1 + {factor} * (np.isfinite(dataset.label) & (dataset.label > 0))
+"""
+    name = f"mine_nested_{option}"
+    use = {"use": f"{name}:{'P' if option == 'processors' else 'R'}"}
+    part = {option: [use] if option == "processors" else use}
+    ridge = [{"name": "linear", "use": "linear", "features": "rolling", "estimator": "ridge", "alpha": 3.0, **part}]
+    sys.path.insert(0, str(tmp_path))
+    try:
+        made = []
+        for factor in (1.0, 1.0, 40.0):
+            (tmp_path / f"{name}.py").write_text(text.format(factor=factor))
+            sys.modules.pop(name, None)
+            importlib.invalidate_caches()
+            made.append(trained(a_run(tmp_path, models=ridge)))
+        assert [[task.reused for task in each.tasks] for each in made] == [[False] * 3, [True] * 3, [False] * 3]
     finally:
         sys.path.remove(str(tmp_path))
 

@@ -16,6 +16,15 @@ def threads(argument: bytes) -> bytes:
     return f"{os.environ.get('OMP_NUM_THREADS')} {os.environ.get('OMP_WAIT_POLICY')} {os.getpid()}".encode()
 
 
+def gpus(argument: bytes) -> bytes:
+    """The GPUs that its process is shown, and the process; a file of this name ends it first, once."""
+    once = Path(argument.decode()) if argument else None
+    if once is not None and not once.exists():
+        once.write_text("seen")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {os.getpid()}".encode()
+
+
 def refuse(argument: bytes) -> bytes:
     raise ValueError("no such\nthing " + argument.decode())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.scaleout.pool import Pool
+from engine.errors import ConfigError
 from engine.learning import Job
 from tests.conformance.test_executors import job
 
@@ -78,6 +79,64 @@ def test_what_a_job_prints_is_not_on_stdout(capfd: pytest.CaptureFixture[str]) -
     assert outcome.value == b"said"
     out, err = capfd.readouterr()
     assert (out, "on stdout" in err, "below" in err) == ("", True, True)
+
+
+# ---- GPUs, by what the environment of a process shows of them --------------------------------------------------------
+
+
+def shown(made: Pool, *shares: float) -> list[str]:
+    jobs = [job(str(k), "gpus", gpus=share) for k, share in enumerate(shares)]
+    outcomes = {outcome.key: outcome for outcome in made.run(jobs)}
+    return [(outcomes[str(k)].value or b"").decode().rpartition(" ")[0] for k in range(len(jobs))]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "shares", "wanted"),
+    [
+        (2, [1, 1], ["0", "1"]),
+        (2, [0.5, 0.5], ["0", "0"]),
+        (2, [0.6, 0.6], ["0", "1"]),
+        (2, [1, 0.5], ["0", "1"]),
+        (2, [2, 2], ["0,1", "0,1"]),
+        (2, [2, 1, 1, 0], ["0,1", "0", "1", ""]),
+        (2, [0, 1], ["", "0"]),
+        (0, [0, 0], ["", ""]),
+        (1, [1, 1, 1], ["0", "0", "0"]),
+        (0.5, [0.5, 0.25], ["0", "0"]),
+    ],
+)
+def test_a_job_sees_the_gpus_that_it_asked_for(
+    gpus: float, shares: list[float], wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert shown(pool(workers=2, gpus=gpus), *shares) == wanted
+
+
+def test_gpus_that_this_process_may_not_use_are_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-8c1a,-1,0")
+    assert shown(pool(workers=3, gpus=2), 1, 1, 0) == ["3", "GPU-8c1a", ""]
+    with pytest.raises(ConfigError, match="gpus is 3, and CUDA_VISIBLE_DEVICES=3, GPU-8c1a,-1,0 shows 2; set gpus"):
+        pool(gpus=3).run([job("a", "gpus", gpus=1)])
+    assert shown(pool(gpus=3), 0) == [""]  # nobody asked
+    with pytest.raises(ConfigError, match=r"it needs 1.5 GPU; a job has a share of one, or whole ones"):
+        pool(gpus=2).run([job("a", "gpus", gpus=1.5)])
+
+
+def test_a_job_that_is_tried_again_has_its_gpu_again(tmp_path: Path) -> None:
+    once = str(tmp_path / "once").encode()
+    (outcome,) = pool(workers=1, gpus=1).run([job("a", "gpus", once, gpus=1)])
+    assert (outcome.attempts, (outcome.value or b"").split()[0]) == (2, b"0")
+
+
+def test_workers_are_no_more_than_there_may_be_and_serve_jobs_of_their_own_gpus() -> None:
+    outcomes = pool(workers=1, gpus=1).run([job(str(k), "gpus", gpus=share) for k, share in enumerate([1, 1, 0, 0, 1])])
+    seen: list[tuple[str, int]] = []
+    for outcome in outcomes:
+        devices, _, pid = (outcome.value or b"").decode().rpartition(" ")
+        seen.append((devices, int(pid)))
+        assert sum(not gone(pid) for _, pid in set(seen)) == 1  # the one before was ended first
+    assert [devices for devices, _ in seen] == ["0", "0", "", "", "0"]
+    assert len({pid for _, pid in seen}) == 3
 
 
 def test_options_are_checked() -> None:

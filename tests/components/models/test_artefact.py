@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from components.models.artefact import artefact_of, checked, read_artefact, write_artefact
 from engine.errors import StateError
 from engine.protocols import Artefact
+from tests.room import room_for
 
 FILES = {"model.txt": b"tree\n" * 20, "model.json": b'{"kind": "x"}'}
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda n: n not in (".", ".."))
@@ -79,7 +80,7 @@ def test_writing_the_same_again_changes_nothing_and_another_is_refused(tmp_path)
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     too_long = {"x" * 300: b"", "a": b"1"}
-    with pytest.raises(OSError, match="too long"):
+    with pytest.raises(StateError, match="too long"):
         write_artefact(artefact_of(too_long), tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 
@@ -152,6 +153,19 @@ def test_an_artefact_of_nothing_is_refused():
 def test_a_hash_that_is_not_that_of_the_files_is_refused():
     with pytest.raises(StateError, match="fetch or train it again"):
         checked(Artefact(hash="0" * 64, files=FILES))
+
+
+def test_a_full_disk_is_told_with_the_place_and_leaves_nothing(tmp_path):
+    artefact = artefact_of(FILES | {"weights": bytes(5000)})
+    with room_for(1000), pytest.raises(StateError, match=r"models/gbdt: it cannot be written \(.*\); free some space"):
+        write_artefact(artefact, tmp_path / "models" / "gbdt")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_told(tmp_path):
+    (tmp_path / "models").write_text("notes")
+    with pytest.raises(StateError, match="models/gbdt: it cannot be written .*; look at who may write there"):
+        write_artefact(artefact_of(FILES), tmp_path / "models" / "gbdt")
 
 
 @given(

@@ -8,6 +8,7 @@ import pytest
 from adapters.files.sample import SampleFeed
 from components.features.rolling import Rolling
 from components.models.gbdt import Gbdt
+from components.models.linear import Linear
 from components.training.by_fold import learned
 from components.training.panel import walk
 from components.training.splitters import PurgedKFold, WalkForward
@@ -113,3 +114,25 @@ def test_trees_that_are_trained_by_folds_leak_nothing():
     assert np.isfinite(verdict.t).all()
     fold = next(iter(PurgedKFold(folds=2, lookback=6).folds(data.ts, data.label_from, data.label_to)))
     assert (np.isfinite(learned(trees, data, fold)).any(axis=1) <= fold.test).all()
+
+
+def test_a_model_that_looks_ahead_when_it_predicts_is_found() -> None:
+    """`fit` is honest, and in a session there are no later slices."""
+    feed = SampleFeed(symbols=12, years=1)
+
+    class Peeking(Linear):
+        def predict(self, dataset: Dataset, /) -> np.ndarray:
+            out = super().predict(dataset)
+            out[:-2] = dataset.features[2:, :, 0]
+            return out
+
+    def made(of):
+        return walk(of.events(), Rolling(universe=of.universe, windows=(3, 5)), 3, 2**62)
+
+    def found(model):
+        return leaks(feed, made, [], partial(learned, partial(model, universe=feed.universe, name="m"))).found
+
+    assert found(Linear) == ()
+    (leak,) = found(Peeking)
+    assert leak.kind == "prediction"
+    assert "let `predict` see a slice and those before it, and no others" in leak.sentence

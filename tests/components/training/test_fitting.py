@@ -56,6 +56,9 @@ class Spy:
 
     lookback = 3
 
+    def __init__(self) -> None:
+        self.asked: list[Dataset] = []
+
     def fit(self, dataset: Dataset, /, *, on_metric: Any = None, checkpoint: Path | None = None) -> Artefact:
         self.learned, self.checkpoint = dataset, checkpoint
         if on_metric is not None:
@@ -66,7 +69,7 @@ class Spy:
         self.used = artefact
 
     def predict(self, dataset: Dataset, /) -> Any:
-        self.asked = dataset
+        self.asked.append(dataset)
         return dataset.features[:, :, 0]
 
 
@@ -82,8 +85,11 @@ def test_a_model_learns_from_what_was_known_and_is_asked_without_labels(tmp_path
     assert learned.horizon_ns == DAY_NS
     assert np.shares_memory(learned.features, whole.features)
     assert spy.used is trained.artefact
-    assert spy.asked.ts.tolist() == TS[6:].tolist()  # two slices before the first that is predicted: its lookback is 3
-    assert np.isnan(spy.asked.label).all()
+    assert (
+        spy.asked[0].ts.tolist() == TS[6:].tolist()
+    )  # two slices before the first that is predicted: its lookback is 3
+    assert [len(asked.ts) for asked in spy.asked] == [6, 3, 4]  # and again without what came later
+    assert all(np.isnan(asked.label).all() for asked in spy.asked)
     np.testing.assert_array_equal(trained.scores, whole.features[8:, :, 0])
     assert trained.ts.tolist() == TS[8:].tolist()
     assert (seen, spy.checkpoint) == ([Metric("loss", 0, 0.5)], tmp_path)
@@ -124,7 +130,16 @@ def test_answers_of_another_shape_and_unknown_horizons_are_refused() -> None:
         def predict(self, dataset: Dataset, /) -> Any:
             return dataset.features
 
-    with pytest.raises(ConfigError, match=r"Odd.predict answered \(4, 3, 1\) for 4 slices of 3 symbols"):
+    with pytest.raises(ConfigError, match=r"Odd.predict answered \(6, 3, 1\) for 6 slices of 3 symbols"):
         train_task(Odd(), task(), panel())
     with pytest.raises(ConfigError, match=r"labels of horizons \[1\], not of 5"):
         dataset_of(task(horizon=5), panel())
+
+
+def test_a_model_that_looks_ahead_when_it_predicts_is_refused() -> None:
+    class Peeking(Spy):
+        def predict(self, dataset: Dataset, /) -> Any:
+            return np.concatenate([dataset.features[2:, :, 0], dataset.features[-2:, :, 0]])
+
+    with pytest.raises(ConfigError, match=r"Peeking.predict answers .* for X at 2001-.*look at no slice behind"):
+        train_task(Peeking(), task(), panel())
