@@ -12,7 +12,8 @@ from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
 from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
-from engine.events import Matrix
+from engine.errors import ConfigError
+from engine.events import Mask, Matrix
 from engine.learning import Metric, Reweighter
 from engine.protocols import Dataset
 
@@ -62,6 +63,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
 
     Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
     fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
+    Nothing is learned either from features that are the same in all rows, or from labels that are.
     """
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
     label = _label(dataset.label, how)
@@ -75,6 +77,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     if features is not dataset.features:
         usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
         train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
+    _check_varied(features, train, how)
     return Lesson(
         features=features,
         frozen=frozen,
@@ -83,6 +86,32 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         train=train,
         valid=rows_of(label, usable, weight, parts.valid),
     )
+
+
+def _check_varied(features: NDArray[Any], train: Rows, how: How) -> None:
+    """Raises ConfigError where no row differs from another: whatever is learned then has one answer for all names."""
+    if not (train.label != train.label[0]).any():
+        more = {"raw": "longer history"}.get(how.label, "more symbols, or learn from one with `label: raw`")
+        raise ConfigError(
+            f"{how.whose}: the labels (`{how.label}`) of all {len(train.label)} rows to learn from are "
+            f"{train.label[0]:g}, which tells no name from another; take {more}"
+        )
+    if not _varied(features, train.at):
+        raise ConfigError(
+            f"{how.whose}: each of the {features.shape[2]} features is the same in all {len(train.label)} rows to "
+            "learn from, which tells no name from another; look at the feature set and at `processors`"
+        )
+
+
+def _varied(features: NDArray[Any], at: Mask) -> bool:
+    """Whether any column differs between two of these rows; that a value is missing is a difference."""
+    first: NDArray[Any] | None = None
+    for t in np.flatnonzero(at.any(axis=1)):
+        rows = features[t, at[t]]
+        first = rows[0] if first is None else first
+        if ((rows != first) & ~(np.isnan(rows) & np.isnan(first))).any():
+            return True
+    return False
 
 
 def checked_label(label: str) -> str:

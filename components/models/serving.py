@@ -1,7 +1,7 @@
 """How every trained model serves its artefact: what it checks, how it answers, what it remembers."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.bundle import Bundle, Frozen, composed, dataset_digest, opened
-from components.models.card import Card, Schema, Stage
+from components.models.card import Card, Schema
+from components.models.stages import applied, named, stages
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Mask, Matrix, Signal, Vector
 from engine.learning import Processor
@@ -122,11 +123,14 @@ class Serving:
         value, frozen = dataset.features, []
         for processor in self._processors:
             frozen.append({name: np.asarray(array) for name, array in processor.fit(value[rows]).items()})
-            value = np.stack([_applied(processor, each, frozen[-1]) for each in value])
+            value = np.stack([applied(processor, each, frozen[-1]) for each in value])
         return self._still_missing(dataset.features, value), tuple(frozen)
 
     def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = ()) -> Artefact:
-        """The artefact of a training, with rows of the dataset to check it by."""
+        """The artefact of a training, with rows of the dataset to check it by.
+
+        ConfigError where it answers all of the dataset with one number: it has learned nothing.
+        """
         card = Card(
             kind=self._kind.name,
             version=self._kind.version,
@@ -152,12 +156,33 @@ class Serving:
             label=learnt.label,
             horizon_ns=dataset.horizon_ns,
             steps=self._steps,
-            processors=_stages(self._processors, frozen),
+            processors=stages(self._processors, frozen),
         )
         rows = self._check_rows(dataset)
         bundle = Bundle(card=card, schema=schema, weights=learnt.weights, frozen=frozen, rows=rows, answers=np.zeros(0))
-        answers = self._answered(self._kind.opened(bundle), self.applied(rows, frozen), enough(rows))
+        answer = self._kind.opened(bundle)
+        answers = self._answered(answer, self.applied(rows, frozen), enough(rows))
+        self._check_told_apart(answer, answers, dataset, frozen)
         return composed(msgspec.structs.replace(bundle, answers=answers))
+
+    def _check_told_apart(self, answer: Answer, answers: Vector, dataset: Dataset, frozen: Frozen) -> None:
+        """Looks at all slices only where the rows to check by have one answer already."""
+        told = np.unique(answers[np.isfinite(answers)])
+        if len(told) > 1:
+            return
+        rows = 0
+        for value in self._over(answer, dataset, frozen):
+            found = value[np.isfinite(value)]
+            told, rows = np.union1d(told, found), rows + len(found)
+            if len(told) > 1:
+                return
+        if rows < 2:
+            return  # one row has one answer
+        raise ConfigError(
+            f"{self._name}: once it had learned it answered all {rows} rows of the history that it learned from with "
+            f"{told[0]:.6g}, which tells no name from another; loosen the options that keep it from learning "
+            "(min_data_in_leaf, alpha, epochs), or train on longer history"
+        )
 
     def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
         """(steps, K, F) windows of K <= 16 names that have an opinion, spread over history."""
@@ -208,13 +233,13 @@ class Serving:
                 "set the option to what it learned from, or train again"
             )
         learned, own_stages = (
-            [(each.kind, each.options) for each in stages]
-            for stages in (schema.processors, _stages(self._processors, ({},) * len(self._processors)))
+            [(each.kind, each.options) for each in found]
+            for found in (schema.processors, stages(self._processors, ({},) * len(self._processors)))
         )
         if learned != own_stages:
             raise ConfigError(
-                f"{self._name}: its processors are {_named(own_stages)}, and the artefact learned behind "
-                f"{_named(learned)}; name those, in that order, or train again"
+                f"{self._name}: its processors are {named(own_stages)}, and the artefact learned behind "
+                f"{named(learned)}; name those, in that order, or train again"
             )
 
     def _check_answers(self, bundle: Bundle, answer: Answer, short: str) -> None:
@@ -255,7 +280,16 @@ class Serving:
         out = np.full((slices, n), np.nan)
         if self._answer is None:
             return out
-        frozen, first = self._in_use(dataset.schema).frozen, self._steps - 1
+        t = self._steps - 1
+        for value in self._over(self._answer, dataset, self._in_use(dataset.schema).frozen):
+            out[t : t + len(value)] = value
+            t += len(value)
+        return out
+
+    def _over(self, answer: Answer, dataset: Dataset, frozen: Frozen) -> Iterator[Matrix]:
+        """(S, N) answers to the slices of a history, some at a time, from the first that has a window on."""
+        slices, n, _ = dataset.features.shape
+        first = self._steps - 1
         step = max(_BLOCK // n, 1) if self._kind.alone and not first else 1
         window: deque[NDArray[Any]] = deque(maxlen=self._steps)
         for t in range(0, slices, step):
@@ -263,8 +297,7 @@ class Serving:
             window.append(self.applied(raw, frozen).reshape(-1, raw.shape[-1]))
             if t >= first:
                 known = enough(dataset.features[t - first : t + 1] if first else raw.reshape(1, -1, raw.shape[-1]))
-                out[t : t + step] = self._answered(self._answer, window, known).reshape(-1, n)
-        return out
+                yield self._answered(answer, window, known).reshape(-1, n)
 
     def on_features(self, features: Features) -> Signal:
         """The signal of one slice."""
@@ -295,7 +328,7 @@ class Serving:
         """Slices (S, N, F) through all processors, one slice at a time."""
         raw = value
         for processor, statistics in zip(self._processors, frozen, strict=True):
-            value = np.stack([_applied(processor, each, statistics) for each in value])
+            value = np.stack([applied(processor, each, statistics) for each in value])
         return self._still_missing(raw, value)
 
     def _still_missing(self, raw: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
@@ -360,28 +393,3 @@ def enough(window: NDArray[Any]) -> Mask:
     unknown = sum(np.count_nonzero(np.isnan(each), axis=-1) for each in window)
     known: Mask = 2 * unknown <= steps * width
     return known
-
-
-def _applied(processor: Processor, value: NDArray[Any], frozen: Any) -> NDArray[Any]:
-    out = np.asarray(processor.apply(value, frozen), np.float32)
-    if out.shape != value.shape:
-        kind, _ = _said(processor)
-        raise ValueError(f"processor {kind}: it made {out.shape} of {value.shape}; rows and columns keep their places")
-    return out
-
-
-def _said(processor: Any) -> tuple[str, dict[str, Any]]:
-    """Its kind, and its options as JSON has them."""
-    options = msgspec.json.decode(msgspec.json.encode(getattr(processor, "options", {})))
-    return getattr(processor, "kind", type(processor).__name__), options
-
-
-def _stages(processors: Sequence[Processor], frozen: Frozen) -> tuple[Stage, ...]:
-    return tuple(
-        Stage(kind=kind, options=options, frozen={name: list(array.shape) for name, array in statistics.items()})
-        for (kind, options), statistics in zip(map(_said, processors), frozen, strict=True)
-    )
-
-
-def _named(stages: list[tuple[str, dict[str, Any]]]) -> str:
-    return ", ".join(f"{kind} {options}" if options else kind for kind, options in stages) or "none"
