@@ -11,7 +11,7 @@ from components.models.bundle import Frozen
 from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
-from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
+from components.training.parts import Parts, Rows, judging, learnable, parted, rows_of, weighed
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
 from engine.learning import Metric, Reweighter
@@ -78,13 +78,14 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
         usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
         train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
     _check_varied(features, train, how)
+    valid = judging(rows_of(label, usable, weight, parts.valid), dataset, how.valid_share, weight, how.whose)
     return Lesson(
         features=features,
         frozen=frozen,
         label=label,
         parts=parts,
         train=train,
-        valid=rows_of(label, usable, weight, parts.valid),
+        valid=valid,
     )
 
 

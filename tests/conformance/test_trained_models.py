@@ -221,11 +221,18 @@ def test_no_label_at_all_is_one_clear_error(make: Make) -> None:
         make(N).fit(msgspec.structs.replace(data, features=np.full_like(data.features, np.nan)))
 
 
-def test_a_held_out_part_without_a_label_or_beyond_the_end_is_none(make: Make) -> None:
-    data = panel(valid_from=day(50))
+def test_a_held_out_part_that_nothing_can_be_judged_by_is_one_clear_error(make: Make) -> None:
+    data = panel(valid_from=day(50), weight=np.ones((T, N)))
     data.label[50:] = np.nan
-    assert card(make(N).fit(data))["rows"]["valid"] == 0
-    assert card(make(N).fit(panel(valid_from=day(T + 9))))["slices"] == {"train": T, "valid": 0}
+    with pytest.raises(ConfigError, match=r"m.*: none of the 10 slices that are held out to stop by has a name with"):
+        make(N).fit(data)
+    unweighed = panel(valid_from=day(50), weight=np.repeat((np.arange(T) < 50.0)[:, None], N, axis=1).astype(float))
+    with pytest.raises(
+        ConfigError, match=r"m.*: none of the 10 slices .* counts: all their weights are zero; hold out"
+    ):
+        make(N).fit(unweighed)
+    with pytest.raises(ConfigError, match=r"m.*: slices from \d+ ns on are held out, and the last one is at \d+; hold"):
+        make(N).fit(panel(valid_from=day(T + 9)))
     with pytest.raises(ConfigError, match="m.*: all 60 slices are held out"):
         make(N).fit(panel(valid_from=day(-1)))
 

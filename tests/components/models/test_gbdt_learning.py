@@ -83,19 +83,15 @@ def test_the_dataset_says_what_is_held_out():
     data = panel()
     artefact = gbdt(valid_share=0.0).fit(msgspec.structs.replace(data, valid_from=int(data.ts[90])))
     assert card(artefact)["slices"] == {"train": 89, "valid": 30}
-    beyond = gbdt(**QUICK).fit(msgspec.structs.replace(data, valid_from=int(data.ts[-1]) + 1))
-    assert card(beyond)["slices"] == {"train": T, "valid": 0}
-    assert card(beyond)["size"]["trees"] == QUICK["num_boost_round"]
     with pytest.raises(ConfigError, match="gbdt: all 120 slices are held out"):
         gbdt().fit(msgspec.structs.replace(data, valid_from=0))
 
 
-def test_labels_of_the_held_out_part_that_are_not_known_leave_all_rounds():
-    data = panel()
-    data.label[90:] = np.nan
-    artefact = gbdt(**QUICK).fit(msgspec.structs.replace(data, valid_from=int(data.ts[95])))
-    assert card(artefact)["rows"]["valid"] == 0
-    assert card(artefact)["size"]["trees"] == QUICK["num_boost_round"]
+def test_a_share_that_holds_out_nothing_is_an_error_and_no_training_without_an_end():
+    short = cut(panel(holes=0.0), slice(0, 4))
+    with pytest.raises(ConfigError, match=r"gbdt: valid_share 0.2 of 4 slices holds out none; train on longer history"):
+        gbdt(valid_share=0.2, **QUICK).fit(short)
+    assert card(gbdt(valid_share=0.0, **QUICK).fit(short))["size"]["trees"] == QUICK["num_boost_round"]
 
 
 def test_weights_count():
