@@ -194,6 +194,26 @@ def test_finetuning_of_another_kind_or_other_features_is_refused():
         gbdt().finetune(panel(), artefact_of({"model.txt": b"tree"}))
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ({"objective": "binary"}, {}, "its objective is mse, and the artefact to go on from learned with binary"),
+        ({}, {"objective": "lambdarank"}, "its objective is lambdarank, and the artefact .* learned with mse"),
+        ({}, {"label": "raw"}, "its label is raw, and the artefact to go on from learned with rank"),
+        (
+            {"objective": "lambdarank"},
+            {"objective": "lambdarank", "grades": 3},
+            "its grades is 3, and the artefact to go on from learned with 5; set the option",
+        ),
+    ],
+)
+def test_finetuning_of_trees_that_learned_something_else_is_refused(first, then, told):
+    with pytest.raises(ConfigError, match="gbdt: " + told):
+        gbdt(**QUICK, **then).finetune(panel(), gbdt(**QUICK, **first).fit(panel()))
+    again = gbdt(**QUICK, **first)
+    again.swap(again.finetune(panel(), again.fit(panel())))
+
+
 # ---- what it says of features ----------------------------------------------------------------------------------------
 
 
