@@ -12,6 +12,7 @@ from components.models.lesson import LABELS, How, Label, Lesson, lesson, mean_ic
 from components.models.networks.network import Network, at_least, torch_here
 from components.models.networks.serving import WEIGHTS, Net, answering, narrow_here, opened, weights_of
 from components.models.serving import Answer, Kind, Learnt, Serving
+from components.models.stages import said_of_stage
 from components.training.epochs import Learned, Loop, OnMetric, Part, learned
 from components.training.parts import Rows
 from components.training.windows import Windows
@@ -80,6 +81,7 @@ class Neural:
             raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
         self._how = How(whose=name, label=label, valid_share=valid_share, reweighter=reweighter)
         self._name, self._net, self._precision, self._device = name, net, precision, device
+        self._processors = processors
         self._shape: dict[str, Any] = {"steps": steps, "flat": flat, "fill": missing == "fill"}
         seed = int(rng.integers(2**31 - 1))
         self._loop = Loop(epochs=epochs, lr=lr, batch=batch, patience=patience, clip=clip, seed=seed, compiled=compiled)
@@ -104,7 +106,7 @@ class Neural:
         loop = self._loop_here()
         windows = Windows(taught.features, **self._shape, device=loop.device)
         parts = [_part(windows, rows) for rows in (taught.train, taught.valid)]
-        at = None if checkpoint is None else (checkpoint, self._key(dataset, loop))
+        at = None if checkpoint is None else (checkpoint, self._key(dataset, taught, loop))
         found = learned(self._net, windows, parts, loop, on_metric=on_metric, checkpoint=at)
         return self._composed(dataset, taught, found, loop)
 
@@ -118,12 +120,17 @@ class Neural:
         narrow = self._precision == "bf16" or (self._precision == "auto" and narrow_here(device))
         return msgspec.structs.replace(self._loop, device=device, narrow=narrow)
 
-    def _key(self, dataset: Dataset, loop: Loop) -> str:
-        """Of all that a training depends on."""
+    def _key(self, dataset: Dataset, taught: Lesson, loop: Loop) -> str:
+        """Of all that a training depends on: options, libraries, and the very numbers it learns from."""
         from blake3 import blake3
 
-        said = [self._params(loop), msgspec.to_builtins(loop), dataset_digest(dataset)]
-        return blake3(msgspec.json.encode(said, order="sorted")).hexdigest()
+        said = [self._params(loop), msgspec.to_builtins(loop), [said_of_stage(each) for each in self._processors]]
+        said += [_versions(self._name), dataset_digest(dataset)]
+        whole = blake3(msgspec.json.encode(said, order="sorted"))
+        parts = [each for rows in (taught.train, taught.valid) for each in (rows.at, rows.label, rows.weight)]
+        for array in [None if taught.features is dataset.features else taught.features, *parts]:
+            whole.update(b"none" if array is None else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        return whole.hexdigest()
 
     def _params(self, loop: Loop) -> dict[str, Any]:
         shown = ("epochs", "lr", "batch", "patience", "clip", "device")
@@ -135,7 +142,6 @@ class Neural:
         return said | {"trained": "bf16" if loop.narrow else "float32"}
 
     def _composed(self, dataset: Dataset, taught: Lesson, found: Learned, loop: Loop) -> Artefact:
-        torch = torch_here(self._name)
         net = msgspec.structs.replace(self._shaped(dataset.features.shape[2]), weights=found.weights)
         wide, judged = answering(net, narrow=False), _judged(taught)
         answers = _answers(wide, taught, judged, self.lookback)
@@ -151,7 +157,7 @@ class Neural:
             params=self._params(loop) | {"answers": "bf16" if narrow else "float32"},
             seed=loop.seed,
             label=self._how.label,
-            libraries={"numpy": np.__version__, "torch": str(torch.__version__)},
+            libraries=_versions(self._name),
             slices=taught.slices(),
             rows=taught.rows(),
             size={
@@ -219,6 +225,10 @@ def _part(windows: Windows, rows: Rows) -> Part:
     slices, names = np.nonzero(rows.at)
     weight = np.ones(len(rows.label)) if rows.weight is None else rows.weight
     return Part(where=windows.at(slices, names), label=rows.label, weight=weight)
+
+
+def _versions(whose: str) -> dict[str, str]:
+    return {"numpy": np.__version__, "torch": str(torch_here(whose).__version__)}
 
 
 def _judged(taught: Lesson) -> Rows:

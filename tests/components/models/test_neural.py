@@ -15,6 +15,9 @@ from components.models.networks.mlp import Mlp
 from components.models.networks.tcn import Tcn
 from components.models.networks.transformer import Transformer
 from components.models.neural import Neural
+from components.processors.clip import Clip
+from components.processors.robust_zscore import RobustZscore
+from components.training.reweighting import Decay
 from engine.errors import ConfigError, StateError
 from engine.events import Features
 from engine.protocols import Trainable
@@ -275,6 +278,27 @@ def test_losses_are_told_and_a_checkpoint_goes_on(tmp_path):
         neural(epochs=7).fit(panel(), checkpoint=tmp_path)
     with pytest.raises(StateError, match="of another training"):
         neural(epochs=6).fit(panel(seed=1), checkpoint=tmp_path)
+
+
+def test_a_checkpoint_behind_other_processors_weights_or_libraries_is_refused(tmp_path, monkeypatch):
+    begun = {"epochs": 3, "processors": (Clip(low=-3.0, high=3.0),), "reweighter": Decay(half_life=20)}
+    whole = neural(**begun).fit(panel()).hash
+    with pytest.raises(KeyboardInterrupt):
+        neural(**begun).fit(panel(), on_metric=lambda found: stop(found, 1), checkpoint=tmp_path)
+    others = [
+        {"processors": ()},
+        {"processors": (Clip(low=-0.01, high=0.01),)},
+        {"processors": (RobustZscore(),)},
+        {"reweighter": Decay(half_life=10)},
+    ]
+    for other in others:
+        with pytest.raises(StateError, match="of another training"):
+            neural(**(begun | other)).fit(panel(), checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "1.0.0")
+        with pytest.raises(StateError, match="of another training"):
+            neural(**begun).fit(panel(), checkpoint=tmp_path)
+    assert neural(**begun).fit(panel(), checkpoint=tmp_path).hash == whole
 
 
 def stop(found, step):
