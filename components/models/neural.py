@@ -39,8 +39,8 @@ class Neural:
     the window has no opinion (NaN) and no part in training.
 
     `precision`: `bf16` does matrix products in bfloat16, in training and, if the ranks of its answers agree with those
-    in float32 to 0.999, in answering too; `auto` does so where the machine has instructions for it. `device: auto`
-    trains on a GPU where there is one; answers are always computed on a CPU, with one thread. On a CPU the same dataset
+    in float32 to 0.999 on the held-out rows (without any: on those learned from), in answering too; `auto` does so
+    where the machine has instructions for it. `device: auto` trains on a GPU where there is one; answers are always computed on a CPU, with one thread. On a CPU the same dataset
     and options give the same bytes, and a training that was killed goes on to them (`checkpoint`).
 
     `predict` over history equals `on_features` bit for bit. Memory: one artefact, two windows of (steps, N, F).
@@ -143,14 +143,15 @@ class Neural:
 
     def _composed(self, dataset: Dataset, taught: Lesson, found: Learned, loop: Loop) -> Artefact:
         net = msgspec.structs.replace(self._shaped(dataset.features.shape[2]), weights=found.weights)
-        wide, judged = answering(net, narrow=False), _judged(taught)
+        wide, (part, judged) = answering(net, narrow=False), _judged(taught)
         answers = _answers(wide, taught, judged, self.lookback)
         label = np.where(judged.at, taught.label, np.nan)
-        metrics = {f"l2_{name}": loss for name, loss in found.losses.items()} | {"rank_ic": mean_ic(answers, label)}
+        metrics = {f"l2_{name}": loss for name, loss in found.losses.items()}
+        metrics[f"rank_ic_{part}"] = mean_ic(answers, label)
         narrow = False
         if loop.narrow:
             alike = mean_ic(_answers(answering(net, narrow=True), taught, judged, self.lookback), answers)
-            metrics["rank_correlation_bf16"] = alike
+            metrics[f"rank_correlation_bf16_{part}"] = alike
             narrow = alike >= _ALIKE
         learnt = Learnt(
             weights={WEIGHTS: weights_of(found.weights)},
@@ -231,9 +232,9 @@ def _versions(whose: str) -> dict[str, str]:
     return {"numpy": np.__version__, "torch": str(torch_here(whose).__version__)}
 
 
-def _judged(taught: Lesson) -> Rows:
-    """The held-out rows, or where there are none those learned from."""
-    return taught.valid if len(taught.valid.label) else taught.train
+def _judged(taught: Lesson) -> tuple[str, Rows]:
+    """The held-out rows, or where there are none those learned from; and which of them these are."""
+    return ("valid", taught.valid) if len(taught.valid.label) else ("train", taught.train)
 
 
 def _answers(answer: Answer, taught: Lesson, rows: Rows, steps: int) -> Matrix:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from components.models.artefact import artefact_of
 from components.models.networks.alstm import Alstm
@@ -251,12 +252,30 @@ def test_answers_do_not_depend_on_which_other_names_are_there():
     np.testing.assert_array_equal(bits(model.predict(holed)[:, 4:]), bits(whole[:, 4:]))
 
 
+def test_the_card_says_on_which_rows_a_network_was_judged():
+    data = panel(slices=80)
+    for share, part in ((0.2, "valid"), (0.0, "train")):
+        model = neural(valid_share=share, precision="bf16")
+        artefact = model.fit(data)
+        found = card(artefact)["metrics"]
+        assert set(found) >= {f"rank_ic_{part}", f"rank_correlation_bf16_{part}"}
+        assert not {name for name in found if name.endswith(("rank_ic", "bf16"))}
+        model.swap(artefact)
+        rows = slice(len(data.ts) - card(artefact)["slices"]["valid"] if share else 0, None)
+        known = [
+            spearmanr(answer[at], label[at])[0]
+            for answer, label in zip(model.predict(data)[rows], data.label[rows], strict=True)
+            if (at := np.isfinite(answer) & np.isfinite(label)).sum() > 2
+        ]
+        assert found[f"rank_ic_{part}"] == pytest.approx(np.mean(known), abs=0.02)  # answered in bfloat16
+
+
 def test_bfloat16_answers_only_where_its_ranks_agree(monkeypatch):
     data = panel(slices=80)
     model = trained(data, precision="bf16", net=SMALL["alstm"])
     found = card(model.fit(data))
     assert (found["params"]["trained"], found["params"]["answers"]) == ("bf16", "bf16")
-    assert 0.999 <= found["metrics"]["rank_correlation_bf16"] < 1.0
+    assert 0.999 <= found["metrics"]["rank_correlation_bf16_valid"] < 1.0
     wide = card(neural().fit(data))
     assert (wide["params"]["trained"], wide["params"]["answers"]) == ("float32", "float32")
     monkeypatch.setattr("components.models.neural._ALIKE", 1.01)
