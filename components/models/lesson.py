@@ -11,6 +11,7 @@ from components.models.bundle import Frozen
 from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
+from components.models.stages import left
 from components.training.parts import Parts, Rows, judging, learnable, parted, rows_of, weighed
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
@@ -75,7 +76,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     else:
         features = serving.applied(dataset.features, frozen)
     if features is not dataset.features:
-        usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
+        usable &= left(features, serving.steps)
         train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
     _check_varied(features, train, how)
     valid = judging(rows_of(label, usable, weight, parts.valid), dataset, how.valid_share, weight, how.whose)

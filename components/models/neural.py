@@ -40,8 +40,9 @@ class Neural:
 
     `precision`: `bf16` does matrix products in bfloat16, in training and, if the ranks of its answers agree with those
     in float32 to 0.999 on the held-out rows (without any: on those learned from), in answering too; `auto` does so
-    where the machine has instructions for it. `device: auto` trains on a GPU where there is one; answers are always computed on a CPU, with one thread. On a CPU the same dataset
-    and options give the same bytes, and a training that was killed goes on to them (`checkpoint`).
+    where the machine has instructions for it. `device: auto` trains on a GPU where there is one; answers are always
+    computed on a CPU, with one thread. On a CPU the same dataset and options give the same bytes, and a training that
+    was killed goes on to them (`checkpoint`).
 
     `predict` over history equals `on_features` bit for bit. Memory: one artefact, two windows of (steps, N, F).
     """

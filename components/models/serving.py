@@ -80,7 +80,7 @@ class Serving:
             raise ValueError(f"horizon_ns must be at least 1, got {horizon_ns}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1 slice, got {steps}")
-        self._kind, self._name, self._symbols, self._steps = kind, name, universe.symbols, steps
+        self._kind, self._name, self._symbols, self.steps = kind, name, universe.symbols, steps
         self._wanted_ns, self._processors = horizon_ns, tuple(processors)
         self._artefact: Artefact | None = None
         self._bundle: Bundle | None = None
@@ -111,8 +111,8 @@ class Serving:
     def known(self, dataset: Dataset) -> Mask:
         """(T, N) the names that have an opinion, by their features alone."""
         found = np.zeros(dataset.features.shape[:2], bool)
-        for t in range(self._steps - 1, len(found)):
-            found[t] = enough(dataset.features[t + 1 - self._steps : t + 1])
+        for t in range(self.steps - 1, len(found)):
+            found[t] = enough(dataset.features[t + 1 - self.steps : t + 1])
         return found
 
     def fitted(self, dataset: Dataset, rows: Mask) -> tuple[NDArray[Any], Frozen]:
@@ -155,7 +155,7 @@ class Serving:
             symbols=dataset.symbols,
             label=learnt.label,
             horizon_ns=dataset.horizon_ns,
-            steps=self._steps,
+            steps=self.steps,
             processors=stages(self._processors, frozen),
         )
         rows = self._check_rows(dataset)
@@ -187,7 +187,7 @@ class Serving:
     def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
         """(steps, K, F) windows of K <= 16 names that have an opinion, spread over history."""
         slices, n, _ = dataset.features.shape
-        first = self._steps - 1
+        first = self.steps - 1
         at = np.linspace(first * n, max(slices * n - 1, first * n), _CHECK_ROWS).astype(np.int64)
         picked: list[tuple[int, int]] = []
         for t, i in dict.fromkeys((int(k // n), int(k % n)) for k in at if k // n < slices):
@@ -197,7 +197,7 @@ class Serving:
         if not picked:
             raise ConfigError(
                 f"{self._name}: none of {_CHECK_ROWS} slices over history has a name whose features are known "
-                f"over {self._steps} slices; train on longer history"
+                f"over {self.steps} slices; train on longer history"
             )
         windows = [dataset.features[t - first : t + 1, i] for t, i in sorted(dict.fromkeys(picked))]
         return np.stack(windows, axis=1).astype(np.float32, copy=False)
@@ -227,9 +227,9 @@ class Serving:
         if (card.kind, card.version) != (self._kind.name, self._kind.version):
             found, own = f"{card.kind} v{card.version}", f"{self._kind.name} v{self._kind.version}"
             raise StateError(f"{self._name}: the artefact is of {found}, this model reads {own}")
-        if schema.steps != self._steps:
+        if schema.steps != self.steps:
             raise ConfigError(
-                f"{self._name}: it looks at {self._steps} slices, and the artefact learned from {schema.steps}; "
+                f"{self._name}: it looks at {self.steps} slices, and the artefact learned from {schema.steps}; "
                 "set the option to what it learned from, or train again"
             )
         learned, own_stages = (
@@ -280,7 +280,7 @@ class Serving:
         out = np.full((slices, n), np.nan)
         if self._answer is None:
             return out
-        t = self._steps - 1
+        t = self.steps - 1
         for value in self._over(self._answer, dataset, self._in_use(dataset.schema).frozen):
             out[t : t + len(value)] = value
             t += len(value)
@@ -289,9 +289,9 @@ class Serving:
     def _over(self, answer: Answer, dataset: Dataset, frozen: Frozen) -> Iterator[Matrix]:
         """(S, N) answers to the slices of a history, some at a time, from the first that has a window on."""
         slices, n, _ = dataset.features.shape
-        first = self._steps - 1
+        first = self.steps - 1
         step = max(_BLOCK // n, 1) if self._kind.alone and not first else 1
-        window: deque[NDArray[Any]] = deque(maxlen=self._steps)
+        window: deque[NDArray[Any]] = deque(maxlen=self.steps)
         for t in range(0, slices, step):
             raw = dataset.features[t : t + step].astype(np.float32, copy=False)
             window.append(self.applied(raw, frozen).reshape(-1, raw.shape[-1]))
@@ -302,15 +302,15 @@ class Serving:
     def on_features(self, features: Features) -> Signal:
         """The signal of one slice."""
         raw = features.value.astype(np.float32)
-        self._seen = np.minimum(self._seen + 1, self._steps)
+        self._seen = np.minimum(self._seen + 1, self.steps)
         if self._answer is None:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
         bundle = self._in_use(features.schema)
         self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
-        if len(self._window) < self._steps:
+        if len(self._window) < self.steps:
             return self.signal(features, np.full(len(raw), np.nan))
-        known = enough(np.stack([each for each, _ in self._window])) & (self._seen == self._steps)
+        known = enough(np.stack([each for each, _ in self._window])) & (self._seen == self.steps)
         return self.signal(features, self._answered(self._answer, [each for _, each in self._window], known))
 
     def signal(self, features: Features, value: Vector) -> Signal:
@@ -333,7 +333,7 @@ class Serving:
 
     def _still_missing(self, raw: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
         """The processed values, but for rows of several slices those that were missing altogether are so again."""
-        if self._steps > 1 and self._processors:
+        if self.steps > 1 and self._processors:
             value[np.isnan(raw).all(axis=-1)] = np.nan
         return value
 
@@ -347,7 +347,7 @@ class Serving:
             known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
         if known.any():
             rows = [each[known] for each in window]
-            value[known] = answer(rows[0] if self._steps == 1 else np.stack(rows, axis=1))
+            value[known] = answer(rows[0] if self.steps == 1 else np.stack(rows, axis=1))
         return value
 
     # ---- state -------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ class Serving:
             self._kind.version,
             files=None if self._artefact is None else self._artefact.files,
             symbols=self._symbols,
-            window=[] if self._steps == 1 else [raw for raw, _ in self._window],
+            window=[] if self.steps == 1 else [raw for raw, _ in self._window],
             seen=self._seen,
         )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.models.bundle import Frozen
 from components.models.card import Stage
+from engine.events import Mask
 from engine.learning import Processor
 
 
@@ -19,6 +20,19 @@ def applied(processor: Processor, value: NDArray[Any], frozen: Any) -> NDArray[A
         kind, _ = said_of_stage(processor)
         raise ValueError(f"processor {kind}: it made {out.shape} of {value.shape}; rows and columns keep their places")
     return out
+
+
+def left(features: NDArray[Any], steps: int) -> Mask:
+    """(T, N) where processors left anything of the `steps` newest rows of a name: by these it is answered.
+
+    >>> left(np.array([[[1.0]], [[np.nan]], [[np.nan]]]), 2).ravel()
+    array([ True,  True, False])
+    """
+    there = np.stack([~np.isnan(each).all(axis=1) for each in features])
+    found = there.copy()
+    for k in range(1, min(steps, len(there))):
+        found[k:] |= there[:-k]
+    return found
 
 
 def said_of_stage(processor: Any) -> tuple[str, dict[str, Any]]:

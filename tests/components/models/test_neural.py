@@ -252,6 +252,19 @@ def test_answers_do_not_depend_on_which_other_names_are_there():
     np.testing.assert_array_equal(bits(model.predict(holed)[:, 4:]), bits(whole[:, 4:]))
 
 
+@pytest.mark.parametrize("processors", [(), (Clip(low=-3.0, high=3.0),)], ids=["plain", "processed"])
+def test_rows_that_are_answered_are_those_that_teach(processors):
+    """A name whose newest slice is missing is answered from the ones before, so it is learned from too."""
+    data = panel(slices=40, holes=0.0)
+    data.features[np.random.default_rng(3).random((40, N)) < 0.15] = np.nan
+    model = neural(steps=4, epochs=1, valid_share=0.0, processors=processors)
+    artefact = model.fit(data)
+    model.swap(artefact)
+    answered = np.isfinite(model.predict(data))
+    assert (answered & np.isnan(data.features).all(axis=2)).sum() > 20
+    assert card(artefact)["rows"]["train"] == answered.sum()
+
+
 def test_the_card_says_on_which_rows_a_network_was_judged():
     data = panel(slices=80)
     for share, part in ((0.2, "valid"), (0.0, "train")):
