@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from components.models.bundle import Bundle, Frozen, composed, dataset_digest, opened
 from components.models.card import Card, Schema
+from components.models.opinions import enough, opinions, rows_to_check
 from components.models.stages import applied, named, stages
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Mask, Matrix, Signal, Vector
@@ -19,7 +20,6 @@ from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 Answer = Callable[[NDArray[Any]], Vector]
-_CHECK_ROWS = 16
 _BLOCK = 1 << 16  # rows answered at once where each stands alone
 
 
@@ -110,10 +110,7 @@ class Serving:
 
     def known(self, dataset: Dataset) -> Mask:
         """(T, N) the names that have an opinion, by their features alone."""
-        found = np.zeros(dataset.features.shape[:2], bool)
-        for t in range(self.steps - 1, len(found)):
-            found[t] = enough(dataset.features[t + 1 - self.steps : t + 1])
-        return found
+        return opinions(dataset, self.steps)
 
     def fitted(self, dataset: Dataset, rows: Mask) -> tuple[NDArray[Any], Frozen]:
         """Features (T, N, F) as the weights will see them, and what processors froze on the rows (T, N) to learn from.
@@ -158,7 +155,7 @@ class Serving:
             steps=self.steps,
             processors=stages(self._processors, frozen),
         )
-        rows = self._check_rows(dataset)
+        rows = rows_to_check(dataset, self.steps, self._name)
         bundle = Bundle(card=card, schema=schema, weights=learnt.weights, frozen=frozen, rows=rows, answers=np.zeros(0))
         answer = self._kind.opened(bundle)
         answers = self._answered(answer, self.applied(rows, frozen), enough(rows))
@@ -183,24 +180,6 @@ class Serving:
             f"{told[0]:.6g}, which tells no name from another; loosen the options that keep it from learning "
             "(min_data_in_leaf, alpha, epochs), or train on longer history"
         )
-
-    def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
-        """(steps, K, F) windows of K <= 16 names that have an opinion, spread over history."""
-        slices, n, _ = dataset.features.shape
-        first = self.steps - 1
-        at = np.linspace(first * n, max(slices * n - 1, first * n), _CHECK_ROWS).astype(np.int64)
-        picked: list[tuple[int, int]] = []
-        for t, i in dict.fromkeys((int(k // n), int(k % n)) for k in at if k // n < slices):
-            known = np.flatnonzero(enough(dataset.features[t - first : t + 1]))
-            if len(known):
-                picked.append((t, int(known[np.searchsorted(known, i) % len(known)])))
-        if not picked:
-            raise ConfigError(
-                f"{self._name}: none of {_CHECK_ROWS} slices over history has a name whose features are known "
-                f"over {self.steps} slices; train on longer history"
-            )
-        windows = [dataset.features[t - first : t + 1, i] for t, i in sorted(dict.fromkeys(picked))]
-        return np.stack(windows, axis=1).astype(np.float32, copy=False)
 
     # ---- what is in use ----------------------------------------------------------------------------------------------
 
@@ -381,15 +360,3 @@ class Serving:
         for raw in raws:
             done = self.applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
             self._window.append((raw, done))
-
-
-def enough(window: NDArray[Any]) -> Mask:
-    """(N,) whether at least half of the features of each name are known, over all slices of a window (steps, N, F).
-
-    >>> enough(np.array([[[1.0, np.nan], [np.nan, np.nan]]]))
-    array([ True, False])
-    """
-    steps, _, width = window.shape
-    unknown = sum(np.count_nonzero(np.isnan(each), axis=-1) for each in window)
-    known: Mask = 2 * unknown <= steps * width
-    return known
