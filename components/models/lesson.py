@@ -12,7 +12,7 @@ from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
 from components.models.stages import left
-from components.training.parts import Parts, Rows, judging, learnable, parted, rows_of, weighed
+from components.training.parts import Parts, Rows, check_contract, judging, learnable, parted, rows_of, weighed
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
 from engine.learning import Metric, Reweighter
@@ -60,12 +60,13 @@ class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None = None) -> Lesson:
-    """The rows of a training. Raises ConfigError where there is nothing to learn from.
+    """The rows of a training. Raises ConfigError where there is nothing to learn from, or a dataset that cannot be.
 
     Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
     fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
     Nothing is learned either from features that are the same in all rows, or from labels that are.
     """
+    check_contract(dataset, how.whose)
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
     label = _label(dataset.label, how)
     weight = weighed(dataset, how.reweighter, how.whose)

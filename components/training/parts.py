@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from components.training.intervals import NEVER, spans
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix, Vector
 from engine.learning import Reweighter
@@ -21,6 +22,29 @@ class Parts(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def counts(self) -> dict[str, int]:
         """Slices of each."""
         return {"train": int(self.train.sum()), "valid": int(self.valid.sum())}
+
+
+def check_contract(dataset: Dataset, whose: str) -> None:
+    """Raises ConfigError for a dataset that holds out and purges by what it cannot mean: see `Dataset`."""
+    count, n, width = dataset.features.shape
+    wanted = {"label": (count, n), "ts": (count,), "label_from": (count,), "label_to": (count,), "names": (width,)}
+    for field, shape in wanted.items():
+        found = np.shape(getattr(dataset, field))
+        if found != shape:
+            raise ConfigError(
+                f"{whose}: `{field}` is of shape {found}, and features of {dataset.features.shape} take {shape}; "
+                "give one for each"
+            )
+    try:
+        spans(dataset.ts, dataset.label_from, dataset.label_to, whose)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    never = np.flatnonzero(dataset.label_to == NEVER)
+    if len(never):
+        raise ConfigError(
+            f"{whose}: the label of slice {never[0]} looks beyond the end of the history; leave out slices whose label "
+            "is not known yet"
+        )
 
 
 def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> Parts:

@@ -237,6 +237,31 @@ def test_a_held_out_part_that_nothing_can_be_judged_by_is_one_clear_error(make: 
         make(N).fit(panel(valid_from=day(-1)))
 
 
+def test_a_dataset_that_cannot_be_is_one_clear_error(make: Make) -> None:
+    """Otherwise what is held out and purged by these instants would be anything."""
+    data = panel(holes=0.0)
+    stamps = ("ts", "label_from", "label_to")
+    twice = {name: np.repeat(getattr(data, name)[::2], 2) for name in stamps}
+    late = data.label_to.copy()
+    late[-1] = 2**63 - 1
+    cases: list[tuple[dict[str, Any], str]] = [
+        (twice, r"ts must rise, but slice 1 at \d+ ns follows \d+; sort the slices"),
+        ({name: getattr(data, name)[::-1] for name in stamps}, "ts must rise, but slice 1"),
+        (
+            {"label_to": data.ts - 5, "label_from": data.ts - 9},
+            "the label of slice 0 ends at .* the past teaches nothing",
+        ),
+        ({"label_to": data.label_from - 1}, "the label of slice 0 ends at .*, before it begins"),
+        ({"label_to": late}, "the label of slice 59 looks beyond the end of the history; leave out"),
+        ({"ts": data.ts[1:]}, r"`ts` is of shape \(59,\), and features of \(60, 12, 6\) take \(60,\)"),
+        ({"label": data.label[:, 1:]}, r"`label` is of shape \(60, 11\)"),
+        ({"names": data.names[1:]}, r"`names` is of shape \(5,\)"),
+    ]
+    for fields, told in cases:
+        with pytest.raises(ConfigError, match="m.*: " + told):
+            make(N).fit(msgspec.structs.replace(data, **fields))
+
+
 def test_weights_of_zero_are_no_rows_and_only_zeros_an_error(make: Make) -> None:
     data = panel()
     weight = np.ones((T, N))
