@@ -9,6 +9,7 @@ from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, opened
 from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
+from components.training.telling import OnMetric
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal
 from engine.learning import Processor, Reweighter
@@ -86,11 +87,11 @@ class Gbdt:
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
+    def fit(self, dataset: Dataset, /, *, on_metric: OnMetric | None = None) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
         return self._learned(dataset, lesson(self._serving, dataset, self._how), None, on_metric)
 
-    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
+    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: OnMetric | None = None) -> Artefact:
         """Goes on from an artefact of the same objective and label: `finetune_rounds` more trees, all of them kept.
 
         Processors apply what they froze in the first training. ConfigError for an artefact that learned something else.
@@ -114,7 +115,7 @@ class Gbdt:
                 )
 
     def _learned(
-        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: trees.OnMetric | None
+        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: OnMetric | None
     ) -> Artefact:
         how = trees.Growing(
             objective=self._objective,

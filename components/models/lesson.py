@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from components.metrics.signal import spearman
 from components.models.bundle import Frozen
-from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
 from components.models.stages import left
 from components.training.parts import Parts, Rows, check_contract, judging, learnable, parted, rows_of, weighed
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
-from engine.learning import Metric, Reweighter
+from engine.learning import Reweighter
 from engine.protocols import Dataset
 
 Label = Literal["rank", "zscore", "raw"]
@@ -140,10 +139,3 @@ def mean_ic(value: Matrix, label: Matrix) -> float:
 def said_of(reweighter: Reweighter | None) -> Any:
     """A reweighter as the card of an artefact names it."""
     return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
-
-
-def numbered(on_metric: OnMetric | None, k: int) -> OnMetric | None:
-    """Tells of the figures of part k of a model, each under its name with that number."""
-    if on_metric is None:
-        return None
-    return lambda m: on_metric(Metric(f"{m.name}_{k}", m.step, m.value))

@@ -13,8 +13,9 @@ from components.models.networks.network import Network, at_least, torch_here
 from components.models.networks.serving import WEIGHTS, Net, answering, narrow_here, opened, weights_of
 from components.models.serving import Answer, Kind, Learnt, Serving
 from components.models.stages import said_of_stage
-from components.training.epochs import Learned, Loop, OnMetric, Part, learned
+from components.training.epochs import Learned, Loop, Part, learned
 from components.training.parts import Rows
+from components.training.telling import OnMetric
 from components.training.windows import Windows
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
