@@ -1,7 +1,8 @@
 """Fuzzes the parsers of journals and run files with atheris. Goal: no crash in a million inputs each, or in an hour.
 
-Needs `make fuzz`. Each target runs in a process of its own, from the corpus in `tests/fuzz`; see `targets.py` there for
-what it takes. An input that breaks one is printed, and kept in the folder named with it: put it into the corpus.
+Needs `make fuzz`. Each target runs in a process of its own, side by side, from the corpus in `tests/fuzz`; see
+`targets.py` there for what it takes. An input that breaks one is printed, and kept in the folder named with it: put it
+into the corpus.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -76,7 +78,8 @@ def main() -> int:
     if find_spec("atheris") is None:
         print("fuzz: atheris is not installed; run `make fuzz` first", file=sys.stderr)
         return 2
-    found = {name: watched(name, args.quick) for name in NAMES}
+    with ThreadPoolExecutor(len(NAMES)) as beside:  # each waits for a process of its own
+        found = dict(zip(NAMES, beside.map(lambda name: watched(name, args.quick), NAMES), strict=True))
     crashes = [name for name, each in found.items() if "crash" in each]
     outcome = Outcome(
         work=f"{sum(each['inputs'] for each in found.values()):,} inputs for {len(NAMES)} parsers",

@@ -191,6 +191,54 @@ def permuted(feed: Feed, dataset: Dataset) -> dict[str, Any]:
     return {"t": [round(t, 2) for t in verdict.t], "beyond_2": beyond, "verdict": verdict.sentence}
 
 
+# ---- docs/results.md -------------------------------------------------------------------------------------------------
+
+
+def written(detail: dict[str, Any], peers: dict[str, Any]) -> None:
+    """Puts the tables into docs/results.md, between its marks."""
+    path = ROOT / "docs" / "results.md"
+    text = path.read_text()
+    parts = {"sessions": _of_sessions(detail["sessions"]), "permuted": _of_permuted(detail["permuted"])}
+    if peers:
+        parts["qlib"] = _beside(detail["seeds"], peers["qlib"])
+    for name, table in parts.items():
+        head, _, rest = text.partition(f"<!-- {name} -->\n")
+        text = f"{head}<!-- {name} -->\n{table}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
+    path.write_text(text)
+
+
+def _of_sessions(sessions: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        "| run file | rank IC | a year, net | benchmark a year | information ratio | drawdown | turnover | cost |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in sessions.items():
+        error = abs(row["rank_ic"] / row["rank_ic_t"])
+        yearly = (1 + row["benchmark_return"]) ** (1 / row["years"]) - 1
+        lines.append(
+            f"| `{name}` | {row['rank_ic']:.4f} ± {error:.4f} | {row['cagr']:.1%} | {yearly:.1%} "
+            f"| {row['information_ratio']:.2f} | {row['max_drawdown']:.1%} | {row['turnover']:.1f} "
+            f"| {row['cost_drag'] / row['years']:.2%} |"
+        )
+    return "\n".join(lines)
+
+
+def _beside(ours: list[dict[str, float]], theirs: dict[str, Any]) -> str:
+    lines = ["| | " + " | ".join(f"seed {seed}" for seed in SEEDS) + " | mean | spread |"]
+    lines.append("|---|" + "---|" * (len(SEEDS) + 2))
+    for what in ("ic", "rank_ic"):
+        for whose, rows in (("Samewire", ours), ("Qlib 0.9.7", theirs["seeds"])):
+            values = np.array([row[what] for row in rows])
+            cells = [f"{value:.4f}" for value in values] + [f"{values.mean():.4f}", f"{values.std(ddof=1):.4f}"]
+            lines.append(f"| {'IC' if what == 'ic' else 'rank IC'}, {whose} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _of_permuted(found: dict[str, Any]) -> str:
+    t = ", ".join(f"{value:.2f}" for value in sorted(found["t"]))
+    return f"t-statistics of the rank IC: {t}. Beyond 2: {found['beyond_2']} of {len(found['t'])}."
+
+
 def main() -> None:
     args = arguments(__doc__ or "")
     sessions = {name: session(name, args.quick) for name in (CONFIGS[:1] if args.quick else CONFIGS)}
@@ -205,6 +253,8 @@ def main() -> None:
         met = detail["permuted"]["beyond_2"] <= LIKELY
         if args.peers:
             peers["qlib"] = qlibs(feed, dataset, os.environ.get("QLIB_PYTHON", "python"))
+    if args.save and not args.quick:
+        written(detail, peers)
     first = sessions[CONFIGS[0]]
     outcome = Outcome(
         work="S&P 500 walk-forward: rank IC of LightGBM on Alpha158",

@@ -119,11 +119,16 @@ def _said(artefact: Artefact, file: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def learned_until(artefact: Artefact) -> int | None:
+    """The instant until which it has seen labels, UTC ns; None where it does not say."""
+    until = _said(artefact, "model.json").get("until_ns")
+    return until if isinstance(until, int) else None
+
+
 def seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
     """A model that learned from days of this very session flatters it."""
-    card = _said(artefact, "model.json")
-    until = card.get("until_ns")
-    if not isinstance(until, int) or until <= begin:
+    until = learned_until(artefact)
+    if until is None or until <= begin:
         return []
     day = dt.datetime.fromtimestamp(until // 10**9, dt.UTC).date()
     return [f"{name} was trained on data up to {day}, within this session: what it earns before that is no test."]

@@ -31,19 +31,23 @@ class Caution:
         }
 
 
-def cautions(run: RunFile) -> tuple[Caution, ...]:
-    """All warnings of a checked run file. None of them keeps it from being run."""
+def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
+    """All warnings of a checked run file. None of them keeps it from being run.
+
+    With `session` it is about to be one, also where it has a section `training:` and may be meant for that alone.
+    """
     found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
-    others = (*_untrained(run), *_unheard(run))
+    others = (*_untrained(run, session), *_unheard(run))
     return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others)
 
 
-def _untrained(run: RunFile) -> list[Caution]:
+def _untrained(run: RunFile, session: bool) -> list[Caution]:
     """Models that learn, but are given nothing to learn from: they never have an opinion."""
     found = []
     for spec in run.models:
         learns = hasattr(resolve("models", spec.component.use), "fit")
-        if learns and spec.train is None and spec.retrain is None and spec.artefact is None:
+        taught = (spec.train, spec.retrain, spec.artefact) != (None, None, None)
+        if learns and not taught and (session or run.training is None):
             name = spec.component.name
             text = f"model {name!r} learns, but has no train, retrain or artefact, so it never answers; add one of them"
             found.append(Caution(spec.component.where, f"models.{name}", text))

@@ -8,7 +8,7 @@ from samewire.reading import NAMED, PACED, ModelKeys, PaceKeys
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import SessionSpec
 from samewire.signatures import schema_of
-from samewire.training_spec import EXECUTORS, SPLITS, TrainingSpec
+from samewire.training_spec import EXECUTORS, LEAKS, SPLITS, OnlineSpec, TrainingSpec
 
 _NULL = {"type": "null"}
 
@@ -54,9 +54,10 @@ def json_schema() -> dict[str, Any]:
 def _training(definitions: dict[str, Any]) -> dict[str, Any]:
     """The section `training`, its parts told apart by `use`."""
     said = _lifted(TrainingSpec.model_json_schema(), definitions)
-    for key, kinds in (("split", SPLITS), ("executor", EXECUTORS)):
+    for key, kinds in (("split", SPLITS), ("executor", EXECUTORS), ("leaks", LEAKS)):
         choices = [_lifted(kind.model_json_schema(), definitions) for kind in kinds.values()]
         said["properties"][key] = {"anyOf": [{"enum": list(kinds)}, *choices]}
+    said["properties"]["online"] = {"anyOf": [_lifted(OnlineSpec.model_json_schema(), definitions), _NULL]}
     values = {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1}
     said["properties"]["grid"] = {
         "type": "object",

@@ -49,7 +49,9 @@ def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str,
         executor["timeout"] = duration_text(executor["timeout"])
     grid = {"grid": {key: list(values) for key, values in training.grid}} if training.grid else {}
     plan: dict[str, Any] = _plain(training.plan.model_dump(), path_text)
-    return plan | {"split": _plain(training.split.model_dump(), path_text)} | grid | {"executor": executor}
+    split: dict[str, Any] = _plain(training.split.model_dump(), path_text)
+    online = {"online": _plain(training.online.model_dump(), path_text)} if training.online else {}
+    return plan | {"split": split} | grid | {"executor": executor, "leaks": training.leaks.model_dump()} | online
 
 
 def component_in_words(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:

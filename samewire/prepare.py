@@ -250,7 +250,7 @@ def _check_calendar(run: RunFile, feed: Feed, span: tuple[int, int] | None) -> N
 
 def _cautions(run: RunFile) -> tuple[str, ...]:
     """What the reader of the report must know about how the session was run."""
-    said = [f"{caution}." for caution in cautions(run) if caution.path != "sinks"]
+    said = [f"{caution}." for caution in cautions(run, session=True) if caution.path != "sinks"]
     fill = str(run.broker.options.get("fill", ""))
     if fill.startswith("same_"):
         said.append(f"Orders filled at {fill}: at a price that was known when they were decided.")

@@ -6,7 +6,7 @@ Nothing of it enters a session: what it leaves are artefacts, and scores of slic
 import json
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from adapters.scaleout.pool import Pool
 from adapters.scaleout.serial import Serial
 from adapters.tracking.code_version import code_version
 from adapters.tracking.panel_file import held
-from adapters.tracking.store import FAILED, RunRow, RunStore
+from adapters.tracking.store import FAILED, RunStore
 from engine.clock import Clock
 from engine.learning import Executor, Job, Outcome
 from samewire.build import libraries
@@ -27,8 +27,9 @@ from samewire.provenance import machine
 from samewire.run_file import RunFile
 from samewire.schema import VERSION
 from samewire.training_job import Assignment, ended_whole
-from samewire.training_plan import Plan, Planned, day_text, plan_of, section_of, variant_of
-from samewire.training_results import Results, results_of
+from samewire.training_leaks import looked, verdict_words
+from samewire.training_plan import Plan, Planned, Windows, day_text, plan_of, rolled, section_of, variant_of
+from samewire.training_results import Ready, Results, results_of
 from samewire.training_spec import PoolSpec, Training
 from samewire.universes import universe_words
 
@@ -40,32 +41,48 @@ class Watcher(Protocol):
     def ended(self, planned: Planned, error: str) -> None: ...
 
 
-def train(
-    run: RunFile,
-    *,
-    store: Path | None = None,
-    out: Path | None = None,
-    clock: Clock,
-    watcher: Watcher | None = None,
-    allow: tuple[str, ...] | None = None,
-) -> Results:
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run file does not say."""
+
+    clock: Clock
+    store: Path | None = None  # in place of that of the section
+    watcher: Watcher | None = None
+    allow: tuple[str, ...] | None = None
+    permutations: int | None = None  # trainings on permuted labels, in place of what the section says
+
+
+def train(run: RunFile, how: How, *, out: Path | None = None) -> Results:
     """Carries out the section `training:` of a run file. Tasks that ended before, under the same code and over the same
     history, are taken from the store. A task that fails is told in the results and stops no other.
 
     Scores and results are written into `out`, else into `results/NAME` of the store; one that was there is replaced.
     """
+    with carried_out(run, how) as ready:
+        return results_of(run, ready, out or ready.runs.folder / "results" / run.session.name)
+
+
+@contextmanager
+def carried_out(
+    run: RunFile, how: How, windows: Windows = rolled, more: Mapping[str, Any] | None = None
+) -> Iterator[Ready]:
+    """The plan over these windows, looked at for leaks and then carried out; its panels stay for as long as this lasts.
+
+    `more` is what is recorded with each of its runs beside what always is.
+    """
     training = section_of(run)
-    place = store or training.plan.store
-    with closing(RunStore(place, clock=clock)) as runs, held(place / "panels"):
-        plan = plan_of(run, place / "panels")
-        done = {planned.run: row for planned in plan.tasks if (row := ended_whole(runs, planned.run)) is not None}
-        if watcher is not None:
-            watcher.planned(plan, len(done))
-        errors = _carry_out(run, training, plan, runs, done, _Telling(watcher, allow))
-        return results_of(run, plan, runs, errors, frozenset(done), out or place / "results" / run.session.name)
+    place = how.store or training.plan.store
+    with closing(RunStore(place, clock=how.clock)) as runs, held(place / "panels"):
+        plan = plan_of(run, place / "panels", windows)
+        done = frozenset(planned.run for planned in plan.tasks if ended_whole(runs, planned.run) is not None)
+        if how.watcher is not None:
+            how.watcher.planned(plan, len(done))
+        verdict = looked(run, training, plan, how.permutations)
+        facts = _facts(run, plan) | {"leaks": verdict_words(verdict)} | dict(more or {})
+        ready = Ready(plan=plan, runs=runs, verdict=verdict, errors={}, reused=done, facts=facts)
+        yield msgspec.structs.replace(ready, errors=_carry_out(run, training, ready, how))
 
 
-def planned_only(run: RunFile, store: Path | None = None) -> tuple[Plan, int]:
+def planned_only(run: RunFile, store: Path | None = None, windows: Windows = rolled) -> tuple[Plan, int]:
     """The plan, and how many of its tasks are done already; nothing is recorded.
 
     Its panels are gone when this returns: their arrays stay mapped, and nothing else may read them.
@@ -73,38 +90,28 @@ def planned_only(run: RunFile, store: Path | None = None) -> tuple[Plan, int]:
     place = store or section_of(run).plan.store
     there = (place / "runs.sqlite").is_file()
     with tempfile.TemporaryDirectory(prefix="samewire-") as scratch:
-        plan = plan_of(run, Path(scratch))
+        plan = plan_of(run, Path(scratch), windows)
         if not there:
             return plan, 0
         with closing(RunStore(place)) as runs:
             return plan, sum(ended_whole(runs, planned.run) is not None for planned in plan.tasks)
 
 
-class _Telling(msgspec.Struct, frozen=True):
-    """What carrying out a plan needs beside the plan."""
-
-    watcher: Watcher | None
-    allow: tuple[str, ...] | None
-
-
-def _carry_out(
-    run: RunFile, training: Training, plan: Plan, runs: RunStore, done: dict[str, RunRow], telling: _Telling
-) -> dict[str, str]:
+def _carry_out(run: RunFile, training: Training, ready: Ready, how: How) -> dict[str, str]:
     """Runs what has not ended yet; the errors of those that failed, by run."""
-    waiting = {planned.run: planned for planned in plan.tasks if planned.run not in done}
-    facts = _facts(run, plan)
-    jobs = [_job(run, planned, plan, runs.folder, facts, telling.allow) for planned in waiting.values()]
+    waiting = {planned.run: planned for planned in ready.plan.tasks if planned.run not in ready.reused}
+    jobs = [_job(run, planned, ready, how.allow) for planned in waiting.values()]
     errors: dict[str, str] = {}
     with _closing(executor_of(training).run(jobs)) as outcomes:
         for outcome in outcomes:
             planned = waiting[outcome.key]
             if outcome.value is None:
                 errors[outcome.key] = hider()(outcome.error)
-                runs.begin(planned.task.key, _facts_of(planned, facts))
+                ready.runs.begin(planned.task.key, _facts_of(planned, ready.facts))
                 told = {"error": errors[outcome.key], "attempts": outcome.attempts}
-                runs.end(outcome.key, FAILED, told)
-            if telling.watcher is not None:
-                telling.watcher.ended(planned, errors.get(outcome.key, ""))
+                ready.runs.end(outcome.key, FAILED, told)
+            if how.watcher is not None:
+                how.watcher.ended(planned, errors.get(outcome.key, ""))
     return errors
 
 
@@ -126,22 +133,15 @@ def executor_of(training: Training) -> Executor:
     return Serial(gpus=spec.gpus)
 
 
-def _job(
-    run: RunFile,
-    planned: Planned,
-    plan: Plan,
-    store: Path,
-    facts: dict[str, Any],
-    allow: tuple[str, ...] | None,
-) -> Job:
+def _job(run: RunFile, planned: Planned, ready: Ready, allow: tuple[str, ...] | None) -> Job:
     told = Assignment(
         run=run_in_words(variant_of(run, planned.model), VERSION, lambda path: str(path.absolute())),
         task=planned.task,
         run_id=planned.run,
-        facts=_facts_of(planned, facts),
-        universe=universe_words(plan.feed.universe),
+        facts=_facts_of(planned, ready.facts),
+        universe=universe_words(ready.plan.feed.universe),
         panel=str(planned.panel.absolute()),
-        store=str(store.absolute()),
+        store=str(ready.runs.folder.absolute()),
         allow=allow,
     )
     return Job(
@@ -157,6 +157,7 @@ def _job(
 
 def _facts(run: RunFile, plan: Plan) -> dict[str, Any]:
     """What all runs of this plan have in common. Names no machine and holds no secret."""
+    training = section_of(run)
     return {
         "name": run.session.name,
         "version": code_version(run.folder),
@@ -164,6 +165,8 @@ def _facts(run: RunFile, plan: Plan) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": machine(),
         "data": plan.feed.hashes(),
+        "split": training.split.model_dump(mode="json"),
+        "since": None if training.plan.since is None else str(training.plan.since),
     }
 
 

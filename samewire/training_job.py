@@ -52,7 +52,7 @@ def carry_out(argument: bytes) -> bytes:
 
 def _carried_out(told: Assignment) -> bytes:
     store_folder = Path(told.store)
-    with closing(RunStore(store_folder)) as store, _alone(store_folder / "work", told.run_id) as checkpoint:
+    with closing(RunStore(store_folder)) as store, alone(store_folder / "work", told.run_id) as checkpoint:
         ended = ended_whole(store, told.run_id)
         if ended is not None:
             return str(ended.outcome["artefact"]).encode()
@@ -69,7 +69,7 @@ def _carried_out(told: Assignment) -> bytes:
 
 
 @contextmanager
-def _alone(folder: Path, run: str) -> Iterator[Path]:
+def alone(folder: Path, run: str) -> Iterator[Path]:
     """The folder of a training that no other process uses meanwhile. It stays when this one is killed or fails."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{run}.lock").open("wb") as lock:

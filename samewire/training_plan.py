@@ -17,7 +17,7 @@ from components.training.panel import Labels, walk_all
 from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import Stamps
+from engine.events import Event, Stamps
 from engine.learning import Task
 from engine.protocols import Feed, Table
 from engine.universe import Universe
@@ -31,7 +31,7 @@ from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile
 from samewire.taught import of_interval
 from samewire.training_section import trains
-from samewire.training_spec import FixedSpec, Training, Variant
+from samewire.training_spec import FixedSpec, Training, Variant, WalkForwardSpec
 
 
 class Planned(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -63,7 +63,15 @@ def section_of(run: RunFile) -> Training:
     return run.training
 
 
-def plan_of(run: RunFile, folder: Path) -> Plan:
+Windows = Callable[[Training, Panel, Feed, int], tuple[Window, ...]]  # of a panel, for labels of a horizon
+
+
+def rolled(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[Window, ...]:
+    """The windows that the section's split says, the same for every horizon."""
+    return windows_of(training, panel.ts, feed)
+
+
+def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
     """Walks the history of the run file and plans its trainings. `folder` is that of all panels."""
     from adapters.tracking.store import run_id
 
@@ -78,10 +86,11 @@ def plan_of(run: RunFile, folder: Path) -> Plan:
         interval_ns = spec.interval_ns or feed.interval_ns
         name = (str(spec.features), interval_ns)
         if name not in of_set:
-            place = _panel(run, training, feed, spec, folder)
+            place = panel_at(run, feed, spec, folder)
             of_set[name], panels[place] = place, panel_of(read_panel(place))
         place = of_set[name]
-        for task, before in _tasks(run, training, model, panels[place], feed, spec):
+        planner = _Planner(run, training=training, panel=panels[place], feed=feed, windows=windows)
+        for task, before in planner.tasks(model, spec):
             part = (place, task.horizon, task.train, task.test, before)
             if part not in known:
                 known[part] = inputs_of(task, panels[place], before)
@@ -108,37 +117,42 @@ def _models(run: RunFile, training: Training) -> Iterator[tuple[Variant, ModelSp
                 yield variant, spec, component
 
 
-def _tasks(
-    run: RunFile, training: Training, model: Component, panel: Panel, feed: Feed, spec: ModelSpec
-) -> Iterator[tuple[Task, int]]:
-    """The tasks of a model, and how many slices ahead of a test part it is shown."""
+class _Planner:
+    """The tasks over one panel."""
 
-    def placed(path: Path) -> str:
-        return relative_text(path, run.folder)
+    def __init__(self, run: RunFile, *, training: Training, panel: Panel, feed: Feed, windows: Windows) -> None:
+        self._run, self._training, self._panel, self._feed, self._windows = run, training, panel, feed, windows
 
-    windows = windows_of(training, panel.ts, feed)
-    words = {k: v for k, v in component_in_words(model, placed).items() if k not in ("name", "use")}
-    for horizon in dict.fromkeys(training.plan.horizons):
-        for k in range(training.plan.seeds):
-            seed = run.session.seed + k
-            before = lookback_of(model, run, seed, feed) - 1
-            for fold, window in enumerate(windows):
-                task = Task(
-                    model=model.name,
-                    use=model.use,
-                    options=words,
-                    features=str(spec.features),
-                    schema=panel.schema,
-                    inputs="",
-                    horizon=horizon,
-                    train=window.train,
-                    valid_from=window.valid_from,
-                    test=window.test,
-                    seed=seed,
-                    fold=fold,
-                )
-                check_known(task, panel.ts, panel.labels[horizon].until)
-                yield task, before
+    def tasks(self, model: Component, spec: ModelSpec) -> Iterator[tuple[Task, int]]:
+        """The tasks of a model, and how many slices ahead of a test part it is shown."""
+        run, panel = self._run, self._panel
+
+        def placed(path: Path) -> str:
+            return relative_text(path, run.folder)
+
+        words = {k: v for k, v in component_in_words(model, placed).items() if k not in ("name", "use")}
+        for horizon in dict.fromkeys(self._training.plan.horizons):
+            windows = self._windows(self._training, panel, self._feed, horizon)
+            for k in range(self._training.plan.seeds):
+                seed = run.session.seed + k
+                before = lookback_of(model, run, seed, self._feed) - 1
+                for fold, window in enumerate(windows):
+                    task = Task(
+                        model=model.name,
+                        use=model.use,
+                        options=words,
+                        features=str(spec.features),
+                        schema=panel.schema,
+                        inputs="",
+                        horizon=horizon,
+                        train=window.train,
+                        valid_from=window.valid_from,
+                        test=window.test,
+                        seed=seed,
+                        fold=fold,
+                    )
+                    check_known(task, panel.ts, panel.labels[horizon].until)
+                    yield task, before
 
 
 def lookback_of(model: Component, run: RunFile, seed: int, feed: Feed) -> int:
@@ -171,18 +185,28 @@ def windows_of(training: Training, ts: Stamps, feed: Feed) -> tuple[Window, ...]
         first = {name: days(feed, getattr(split, name), None)[0] for name in ("valid_from", "test_from")}
         until, test_until = (days(feed, None, day)[1] for day in (split.until, split.test_until))
         return plans.once(ts, Once(until=until or 0, test_until=test_until, **first))
+    return plans.roll(ts, rolling_of(split, days(feed, split.start, None)[0]))
+
+
+def rolling_of(split: WalkForwardSpec, start: int | None = None) -> Rolling:
     lengths: dict[str, Length] = {k: length_of(getattr(split, k)) for k in ("every", "window", "valid", "embargo")}
     for name in ("every", "window"):
         if not lengths[name]:
             raise ConfigError(f"training.split.{name} must be longer than 0, got {getattr(split, name)}")
-    return plans.roll(ts, Rolling(sliding=split.sliding, start=days(feed, split.start, None)[0], **lengths))
+    return Rolling(sliding=split.sliding, start=start, **lengths)
 
 
 # ---- panels ----------------------------------------------------------------------------------------------------------
 
 
-def _panel(run: RunFile, training: Training, feed: Feed, spec: ModelSpec, folder: Path) -> Path:
-    """Walks history through a feature set and writes what it says; the folder of the panel."""
+def panel_at(
+    run: RunFile, feed: Feed, spec: ModelSpec, folder: Path, seen: Callable[[Iterator[Event]], Iterator[Event]] = iter
+) -> Path:
+    """Walks history through a feature set and writes what it says; the folder of the panel.
+
+    `seen` is what of the events is walked, all of them unless said.
+    """
+    training = section_of(run)
     given = Given(
         session=run.session.name,
         seed=run.session.seed,
@@ -195,7 +219,7 @@ def _panel(run: RunFile, training: Training, feed: Feed, spec: ModelSpec, folder
     writer = PanelWriter(folder)
     try:
         events = of_interval(feed.events(None, until), spec.interval_ns or feed.interval_ns)
-        walked = walk_all(events, feature_set, horizons, writer.write, since or -(2**63))
+        walked = walk_all(seen(events), feature_set, horizons, writer.write, since or -(2**63))
         check_ordered(walked.ts)
         card = Card(
             names=tuple(walked.names),

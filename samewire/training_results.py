@@ -11,13 +11,17 @@ import numpy as np
 from adapters.tracking.store import END, FAILED, RunRow, RunStore
 from adapters.tracking.whole import write_whole
 from components.metrics.error_bars import mean_of
+from components.metrics.evaluation import evaluation
 from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested
 from engine.events import Matrix, Stamps
+from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
+from samewire.training_leaks import verdict_words
 from samewire.training_plan import Plan, Planned, day_text
+from samewire.training_trials import Trial, deflated, long_short
 
 SCORES, RESULTS, PAGES = "scores.parquet", "results.json", "pages"
 PAGES_MAX = 50
@@ -44,15 +48,32 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of scores over all of its test parts: mean of the slices' coefficients, and the error of that mean."""
+    """A column of scores over all of its test parts: figures of `components.metrics.evaluation`, None = unknown."""
 
     column: str
     tasks: int
     slices: int
     ic: float | None
     ic_error: float | None
+    icir: float | None
     rank_ic: float | None
     rank_ic_error: float | None
+    rank_ic_t: float | None
+    rank_icir: float | None
+    coverage: float | None
+    turnover: float | None  # of the top bucket
+    deflated_sharpe: float | None  # probability: see `samewire.training_trials.deflated`
+
+
+class Ready(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A plan of which all that could be is carried out."""
+
+    plan: Plan
+    runs: RunStore
+    verdict: Leaks | None
+    errors: dict[str, str]  # of those that failed, by run
+    reused: frozenset[str]  # runs that had ended before
+    facts: dict[str, Any]  # that all of them have in common
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +84,12 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     store: Path
     tasks: tuple[TaskResult, ...]
     columns: tuple[Summary, ...]
+    trials: int  # recorded under this name
+    verdict: Leaks | None  # None = nothing was looked for
+
+    @property
+    def ok(self) -> bool:
+        return not self.failed and not (self.verdict and self.verdict.found)
 
     @property
     def failed(self) -> tuple[TaskResult, ...]:
@@ -75,43 +102,53 @@ class _Scored(msgspec.Struct, frozen=True, eq=False):
     planned: Planned
     ts: Stamps  # (S,)
     scores: Matrix  # (S, N)
+    label: Matrix  # (S, N)
     ic: Matrix  # (S,)
     rank_ic: Matrix  # (S,)
 
 
-def results_of(
-    run: RunFile, plan: Plan, runs: RunStore, errors: dict[str, str], reused: frozenset[str], folder: Path
-) -> Results:
+def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
     """Judges what is in the store by what is known of it today, and writes it into the folder."""
     tasks: list[TaskResult] = []
     scored: list[_Scored] = []
-    for planned in plan.tasks:
-        result = _task_result(planned, planned.run in reused)
-        row = None if planned.run in errors else ended_whole(runs, planned.run)
-        if row is None:
-            error = errors.get(planned.run, "its files are not in the store; run the training again")
-            tasks.append(msgspec.structs.replace(result, error=error))
-            continue
-        found = _scored(planned, plan.panels[planned.panel], runs, row)
-        scored.append(found)
-        ic, rank_ic = (mean_of(each, overlap=planned.task.horizon) for each in (found.ic, found.rank_ic))
-        tasks.append(
-            msgspec.structs.replace(
-                result,
-                status=END,
-                artefact=str(row.outcome["artefact"]),
-                ic=_number(ic.value),
-                rank_ic=_number(rank_ic.value),
-                slices=rank_ic.slices,
-            )
-        )
-    columns = tuple(_summary(column, group) for column, group in _by_column(scored).items())
-    results = Results(name=run.session.name, folder=folder, store=runs.folder, tasks=tuple(tasks), columns=columns)
+    for planned in ready.plan.tasks:
+        result, found = _judged(planned, ready)
+        tasks.append(result)
+        scored += [found] if found is not None else []
+    count, columns = _columns(run.session.name, ready.runs, scored)
+    results = Results(
+        name=run.session.name,
+        folder=folder,
+        store=ready.runs.folder,
+        tasks=tuple(tasks),
+        columns=columns,
+        trials=count,
+        verdict=ready.verdict,
+    )
     if scored:
-        write_whole(folder / SCORES, scores_table(scored, plan))
-        _pages(run, plan, scored, folder / PAGES)
+        write_whole(folder / SCORES, scores_table(scored, ready.plan))
+        _pages(run, ready, scored, folder / PAGES)
     write_whole(folder / RESULTS, msgspec.json.format(msgspec.json.encode(as_words(results)), indent=1) + b"\n")
     return results
+
+
+def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]:
+    result = _task_result(planned, planned.run in ready.reused)
+    row = None if planned.run in ready.errors else ended_whole(ready.runs, planned.run)
+    if row is None:
+        error = ready.errors.get(planned.run, "its files are not in the store; run the training again")
+        return msgspec.structs.replace(result, error=error), None
+    found = _scored(planned, ready.plan.panels[planned.panel], ready.runs, row)
+    ic, rank_ic = (mean_of(each, overlap=planned.task.horizon) for each in (found.ic, found.rank_ic))
+    told = msgspec.structs.replace(
+        result,
+        status=END,
+        artefact=str(row.outcome["artefact"]),
+        ic=_number(ic.value),
+        rank_ic=_number(rank_ic.value),
+        slices=rank_ic.slices,
+    )
+    return told, found
 
 
 def _task_result(planned: Planned, reused: bool) -> TaskResult:
@@ -138,7 +175,7 @@ def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> _Sco
     scores = scores_of(runs.read(kept), panel.ts[low:high], panel.symbols)
     label = panel.labels[planned.task.horizon].value[low:high]
     ic, rank_ic, _ = both(scores, label)
-    return _Scored(planned, panel.ts[low:high], scores, ic, rank_ic)
+    return _Scored(planned, panel.ts[low:high], scores, label, ic, rank_ic)
 
 
 def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
@@ -148,28 +185,50 @@ def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
     return found
 
 
-def _summary(column: str, group: Sequence[_Scored]) -> Summary:
-    overlap = group[0].planned.task.horizon
-    ic = mean_of(np.concatenate([each.ic for each in group]), overlap=overlap)
-    rank_ic = mean_of(np.concatenate([each.rank_ic for each in group]), overlap=overlap)
+def _columns(name: str, runs: RunStore, scored: Sequence[_Scored]) -> tuple[int, tuple[Summary, ...]]:
+    """How many trials there are, and the columns."""
+    groups = _by_column(scored)
+    wholes = {column: _whole(group) for column, group in groups.items()}
+    trials = [
+        Trial(run=group[-1].planned.run, returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
+        for column, group in groups.items()
+    ]
+    count, sharpes = deflated(runs, name, trials)
+    found = zip(groups.items(), sharpes, strict=True)
+    return count, tuple(_summary(column, group, wholes[column], sharpe) for (column, group), sharpe in found)
+
+
+def _whole(group: Sequence[_Scored]) -> tuple[Matrix, Matrix]:
+    """Scores and labels of all test parts."""
+    return np.concatenate([each.scores for each in group]), np.concatenate([each.label for each in group])
+
+
+def _summary(column: str, group: Sequence[_Scored], whole: tuple[Matrix, Matrix], sharpe: float) -> Summary:
+    table = evaluation(*whole, overlap=group[0].planned.task.horizon)
     return Summary(
         column=column,
         tasks=len(group),
-        slices=rank_ic.slices,
-        ic=_number(ic.value),
-        ic_error=_number(ic.error),
-        rank_ic=_number(rank_ic.value),
-        rank_ic_error=_number(rank_ic.error),
+        slices=table["rank_ic"].slices,
+        ic=_number(table["ic"].value),
+        ic_error=_number(table["ic"].error),
+        icir=_number(table["icir"].value),
+        rank_ic=_number(table["rank_ic"].value),
+        rank_ic_error=_number(table["rank_ic"].error),
+        rank_ic_t=_number(table["rank_ic"].t),
+        rank_icir=_number(table["rank_icir"].value),
+        coverage=_number(table["coverage"].value),
+        turnover=_number(table["turnover_top"].value),
+        deflated_sharpe=_number(sharpe),
     )
 
 
-def _pages(run: RunFile, plan: Plan, scored: Sequence[_Scored], folder: Path) -> None:
+def _pages(run: RunFile, ready: Ready, scored: Sequence[_Scored], folder: Path) -> None:
     """A page of figures of each column; of the first ones where a grid has many."""
     from samewire.evaluation_report import Scored, render_evaluation
 
     for column, group in list(_by_column(scored).items())[:PAGES_MAX]:
         planned = group[0].planned
-        panel, task = plan.panels[planned.panel], planned.task
+        panel, task = ready.plan.panels[planned.panel], planned.task
         ts = np.concatenate([each.ts for each in group])
         rows = np.searchsorted(panel.ts, ts)
         labels = {horizon: each.value[rows] for horizon, each in panel.labels.items()}
@@ -182,6 +241,7 @@ def _pages(run: RunFile, plan: Plan, scored: Sequence[_Scored], folder: Path) ->
             horizon=task.horizon,
             decay=labels,
             facts=facts,
+            verdict=ready.verdict,
         )
         render_evaluation(page, folder / f"{_plain(column)}.html")
 
@@ -230,11 +290,13 @@ def scores_table(scored: Sequence[_Scored], plan: Plan) -> bytes:
 def as_words(results: Results) -> dict[str, Any]:
     """The results as JSON values."""
     return {
-        "ok": not results.failed,
+        "ok": results.ok,
         "name": results.name,
         "folder": str(results.folder),
         "store": str(results.store),
         "scores": str(results.folder / SCORES) if results.columns else None,
         "tasks": msgspec.to_builtins(results.tasks),
         "columns": msgspec.to_builtins(results.columns),
+        "trials": results.trials,
+        "leaks": verdict_words(results.verdict),
     }

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from components.training.plan import length_of
 from samewire import overrides as changes
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem
 from samewire.reading import ModelKeys, Owner, Reader, placed
 from samewire.registry import resolve
 from samewire.run_file import ModelSpec
-from samewire.training_spec import EXECUTORS, PARTS, SPLITS, Training, TrainingSpec, Variant
+from samewire.training_spec import EXECUTORS, LEAKS, PARTS, SPLITS, OnlineSpec, Training, TrainingSpec, Variant
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
 POINTS_MAX = 1000
@@ -37,20 +38,48 @@ def read_training(root: Entries, reader: Reader, models: Sequence[ModelSpec], re
     plan = reader.validated(TrainingSpec, own, TrainingSpec, _PATH, Owner(f'"{_PATH}"', _keys()))
     split = _part(reader, node, "split", SPLITS, "walk_forward")
     executor = _part(reader, node, "executor", EXECUTORS, "serial")
+    leaks = _part(reader, node, "leaks", LEAKS, "on")
+    online = _online(reader, node)
     if models and not any(map(trains, models)):
         names = listed([spec.component.name for spec in models])
         expected = "a model that trains (its class defines fit) and names a feature set"
         reader.add("E113", node.where, _PATH, f"models that do not train: {names}", expected)
     grid = _Grid(root, reader, models, read).read(node.values.get("grid"))
-    if plan is None or split is None or executor is None or grid is None or len(reader.problems) > before:
+    if None in (plan, split, executor, leaks) or grid is None or len(reader.problems) > before:
         return None
     plan = plan.model_copy(update={"store": placed(plan.store, own.values.get("store", node))})
     texts, variants = grid
-    return Training(plan=plan, split=split, executor=executor, grid=texts, variants=variants)
+    return Training(
+        plan=plan, split=split, executor=executor, leaks=leaks, online=online, grid=texts, variants=variants
+    )
 
 
 def _keys() -> tuple[str, ...]:
     return (*PARTS, *TrainingSpec.model_fields)
+
+
+def _online(reader: Reader, node: Entries) -> OnlineSpec | None:
+    """How models are kept up to date; None where that is not said, and after a problem."""
+    path, found = f"{_PATH}.online", node.values.get("online")
+    if found is None or (isinstance(found, Text) and found.plain and found.value in ("", "~", "null")):
+        return None
+    if not isinstance(found, Entries):
+        expected = "a mapping with " + ", ".join(OnlineSpec.model_fields)
+        reader.add("E107", found.where, path, described(found), expected)
+        return None
+    said: OnlineSpec | None = reader.validated(
+        OnlineSpec, found, OnlineSpec, path, Owner(f'"{path}"', tuple(OnlineSpec.model_fields))
+    )
+    if said is None:
+        return None
+    length = length_of(said.judge)
+    if length.slices and length.slices < said.least or not length:
+        expected = f"at least {said.least} slices, which is `least`, the fewest that are compared"
+        reader.add("E108", found.keys.get("judge", found.where), f"{path}.judge", said.judge, expected)
+    if said.stage == "candidate":
+        expected = "another stage than candidate, at which every artefact begins"
+        reader.add("E108", found.keys["stage"], f"{path}.stage", said.stage, expected)
+    return said.model_copy(update={"registry": placed(said.registry, found.values.get("registry", node))})
 
 
 def _part(reader: Reader, node: Entries, key: str, kinds: dict[str, type[BaseModel]], default: str) -> Any:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from samewire.run_file import STRETCH, Component, Stretch
 from samewire.scalars import DURATION_MAX_NS, Day, Duration
 
+PERMUTATIONS_MAX = 1000
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -64,6 +65,41 @@ class PoolSpec(BaseModel):
     gpus: float = Field(default=0.0, ge=0, description="GPUs that there are")
 
 
+class LeaksSpec(BaseModel):
+    """What is looked at before anything is trained: the plan, and the features over another future."""
+
+    model_config = _CONFIG
+
+    use: Literal["on"] = Field(default="on", description="looks for leaks with each `samewire train`")
+    permutations: int = Field(
+        default=0, ge=0, le=PERMUTATIONS_MAX, description="trainings of each model on permuted labels"
+    )
+
+
+class NoLeaksSpec(BaseModel):
+    """Nothing is looked at, which the results say."""
+
+    model_config = _CONFIG
+
+    use: Literal["off"] = Field(default="off", description="looks for nothing")
+
+
+class OnlineSpec(BaseModel):
+    """How `samewire train --update` keeps models up to date, and by which rule a new one takes over."""
+
+    model_config = _CONFIG
+
+    registry: Path = Field(default=Path("registry"), description="folder of the registry")
+    stage: str = Field(default="production", pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="where models serve")
+    judge: Stretch = _stretch("60")
+    metric: Literal["rank_ic", "ic", "long_short"] = Field(
+        default="rank_ic", description="figure of each slice, of which the mean of the differences decides"
+    )
+    margin: float = Field(default=0.0, description="what the mean has to exceed")
+    least_t: float | None = Field(default=None, description="least t-statistic of that mean, none = any")
+    least: int = Field(default=20, ge=2, description="fewest slices that are compared")
+
+
 class TrainingSpec(BaseModel):
     """What the section says beside its parts `split`, `executor` and `grid`."""
 
@@ -81,7 +117,8 @@ class TrainingSpec(BaseModel):
 
 SPLITS: dict[str, type[BaseModel]] = {"walk_forward": WalkForwardSpec, "fixed": FixedSpec}
 EXECUTORS: dict[str, type[BaseModel]] = {"serial": SerialSpec, "pool": PoolSpec}
-PARTS = ("split", "executor", "grid")  # keys of the section that are read by a type of their own
+LEAKS: dict[str, type[BaseModel]] = {"on": LeaksSpec, "off": NoLeaksSpec}
+PARTS = ("split", "executor", "grid", "leaks", "online")  # keys of the section that are read by a type of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,5 +136,7 @@ class Training:
     plan: TrainingSpec
     split: WalkForwardSpec | FixedSpec
     executor: SerialSpec | PoolSpec
+    leaks: LeaksSpec | NoLeaksSpec = LeaksSpec()
+    online: OnlineSpec | None = None
     grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
     variants: tuple[Variant, ...]  # the points of the grid; one without changes where there is none

@@ -44,7 +44,11 @@ SHELL = {"system", "popen", "Popen", "check_output", "check_call", "getoutput"}
 
 CACHED = "keeps compiled code on disk"
 # Kernels that take seconds to compile. Their code is kept beside Python's own byte code, and is trusted as that is.
-KERNELS = {"components/features/alpha_kernel.py", "components/models/tree_walker_kernel.py"}
+KERNELS = {
+    "components/features/alpha_kernel.py",
+    "components/models/networks/gru_kernel.py",
+    "components/models/tree_walker_kernel.py",
+}
 
 
 def unsafe(source: str) -> list[str]:

@@ -63,6 +63,11 @@ class AnotherFuture:
             known = (min(known[0], after), min(known[1], after))
         self.span = known
 
+    @property
+    def after(self) -> int | None:
+        """The last instant at which all is as the feed has it."""
+        return self._after
+
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order."""
         if self._gone and self._after is not None:

@@ -120,6 +120,16 @@ class FolderRegistry:
             )
         return found
 
+    def serving(self, name: str, stage: str) -> Entry | None:
+        """The line that put an artefact where it is; None where none is at that stage."""
+        self._check(name, stage)
+        entries = self.history(name)
+        found = next((entry for entry in reversed(entries) if entry.stage == stage), None)
+        if found is None:
+            return None
+        now = next(entry for entry in reversed(entries) if entry.artefact == found.artefact)
+        return found if now.stage == stage else None
+
     def registered(self, name: str, hash_: str) -> str:
         """The hash itself, once it is seen to be registered under this name."""
         if not any(entry.artefact == hash_ for entry in self.history(name)):

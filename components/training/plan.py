@@ -88,26 +88,50 @@ def roll(ts: Stamps, plan: Rolling) -> tuple[Window, ...]:
     k = _first(ts, plan)
     found: list[Window] = []
     while k < len(ts):
-        end = plan.embargo.before(ts, k)
-        since = plan.window.before(ts, end) if plan.sliding or not found else 0
-        if end < 1 or since < 0:
-            raise _short(ts, plan, k)
-        valid = plan.valid.before(ts, end) if plan.valid else end
-        if valid <= since:
-            raise DataError(
-                f"training.split: valid ({plan.valid}) leaves nothing to learn from in {_day(ts[since])} to "
-                f"{_day(ts[end - 1])}; shorten it or lengthen window ({plan.window})"
-            )
+        window = _window(ts, plan, k, full=plan.sliding or not found)
         stop = max(plan.every.after(ts, k), k + 1)
-        found.append(
-            Window(
-                train=Span(int(ts[since if plan.sliding else 0]), int(ts[end - 1]) + 1),
-                valid_from=int(ts[valid]) if plan.valid else None,
-                test=Span(int(ts[k]), int(ts[stop - 1]) + 1),
-            )
-        )
+        found.append(msgspec.structs.replace(window, test=Span(int(ts[k]), int(ts[stop - 1]) + 1)))
         k = stop
     return tuple(found)
+
+
+def newest(ts: Stamps, label_to: Stamps, plan: Rolling, judge: Length) -> Window:
+    """The window of the latest training that can be judged: the last `judge` slices whose label is known are predicted,
+    what lies before them is learned from, as in a walk forward. DataError where that is less than `plan.window`.
+
+    >>> window = newest(np.arange(10), np.arange(10) + 2, Rolling(every=Length(1), window=Length(4)), Length(3))
+    >>> (window.train.since, window.train.until, window.test.since, window.test.until)
+    (0, 5, 5, 8)
+    """
+    check_ordered(ts)
+    known = int(np.count_nonzero(label_to <= ts[-1]))  # what is not known yet lies at the end
+    k = judge.before(ts[:known], known) if known else -1
+    if k < 1 or plan.window.before(ts, max(0, plan.embargo.before(ts, k))) < 0:
+        raise DataError(
+            f"training.online: too little history to learn from {plan.window} and judge by {judge}: {known} slices "
+            f"from {_day(ts[0])} on have a label that is known; shorten training.split.window or training.online.judge"
+        )
+    window = _window(ts, plan, k, full=True)
+    return msgspec.structs.replace(window, test=Span(int(ts[k]), int(ts[known - 1]) + 1))
+
+
+def _window(ts: Stamps, plan: Rolling, k: int, *, full: bool) -> Window:
+    """What is learned from to predict slice k, without its test part; `full` = at least as long as the plan says."""
+    end = plan.embargo.before(ts, k)
+    since = plan.window.before(ts, end) if full else 0
+    if end < 1 or since < 0:
+        raise _short(ts, plan, k)
+    valid = plan.valid.before(ts, end) if plan.valid else end
+    if valid <= since:
+        raise DataError(
+            f"training.split: valid ({plan.valid}) leaves nothing to learn from in {_day(ts[since])} to "
+            f"{_day(ts[end - 1])}; shorten it or lengthen window ({plan.window})"
+        )
+    return Window(
+        train=Span(int(ts[since if plan.sliding else 0]), int(ts[end - 1]) + 1),
+        valid_from=int(ts[valid]) if plan.valid else None,
+        test=None,
+    )
 
 
 def _first(ts: Stamps, plan: Rolling) -> int:

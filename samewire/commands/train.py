@@ -1,8 +1,9 @@
 """`samewire train`: the trainings of a run file, planned, run and recorded."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,10 +11,30 @@ from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, all
 
 if TYPE_CHECKING:
     from engine.learning import Task
+    from samewire.leaks import Leaks
+    from samewire.run_file import RunFile
+    from samewire.training import How
     from samewire.training_plan import Plan
     from samewire.training_results import Results, Summary, TaskResult
 
-Only = Annotated[bool, Parameter(name="--plan", help="Show the plan and train nothing.", negative="")]
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Mode:
+    """What is done with the section."""
+
+    only: Annotated[bool, Parameter(name="--plan", help="Show the plan and train nothing.", negative="")] = False
+    update: Annotated[
+        bool, Parameter(help="Train the newest window and promote it by the rule of training.online.", negative="")
+    ] = False
+    actor: Annotated[str, Parameter(help="Who promotes, in the history of the registry.")] = "samewire train"
+    permutations: Annotated[
+        int | None,
+        Parameter(help="Trainings of each model on permuted labels, to look for leaks.", show_default=False),
+    ] = None
+
+
+AS_PLANNED = Mode()
 
 
 def train(
@@ -23,12 +44,12 @@ def train(
     taken: Taken = AS_IT_STANDS,
     store: Path | None = None,
     out: Path | None = None,
-    only: Only = False,
+    mode: Mode = AS_PLANNED,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Carries out the section `training:` of a run file. What ended before is not done again.
 
-    The exit code is 1 when a training failed; the others are recorded all the same.
+    The exit code is 1 when a training failed or a leak was found; all that came out is recorded all the same.
 
     Parameters
     ----------
@@ -40,31 +61,62 @@ def train(
         Folder of the scores and results; `results/NAME` of the store when left out.
     """
     from engine.clock import SystemClock
-    from samewire.training import planned_only
-    from samewire.training import train as carried_out
+    from engine.errors import ConfigError
+    from samewire.training import How
     from samewire.training_progress import watching
-    from samewire.training_results import as_words
 
     run = taken.load(run_file)
-    clock = SystemClock()
-    if only:
-        plan, done = planned_only(run, store)
-        if output.json:
-            say_json(plan_words(plan, done))
-        else:
-            say(plan_text(run.session.name, plan, done))
-        return 0
+    if mode.update and out is not None:
+        raise ConfigError("--out is a folder of scores, of which --update makes none; leave it out")
+    if mode.only:
+        return _planned(run, store, mode, output)
     with watching(quiet=output.quiet) as watcher:
+        how = How(
+            clock=SystemClock(),
+            store=store,
+            watcher=watcher,
+            allow=allowed(taken.allow),
+            permutations=mode.permutations,
+        )
         try:
-            results = carried_out(run, store=store, out=out, clock=clock, watcher=watcher, allow=allowed(taken.allow))
+            ok, text, words = _updated(run, how, mode) if mode.update else _trained(run, how, out)
         except KeyboardInterrupt:
             sys.stderr.write(f"ended after {watcher.count}; the same command goes on from here\n")
             raise
+    _tell(text, words, output)
+    return 0 if ok else 1
+
+
+def _tell(text: str, words: dict[str, Any], output: Output) -> None:
     if output.json:
-        say_json(as_words(results))
+        say_json(words)
     else:
-        say(as_text(results))
-    return 1 if results.failed else 0
+        say(text)
+
+
+def _planned(run: "RunFile", store: Path | None, mode: Mode, output: Output) -> int:
+    from samewire.training import planned_only
+    from samewire.training_plan import rolled
+    from samewire.training_update import newest
+
+    plan, done = planned_only(run, store, newest if mode.update else rolled)
+    _tell(plan_text(run.session.name, plan, done), plan_words(plan, done), output)
+    return 0
+
+
+def _trained(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, dict[str, Any]]:
+    from samewire.training import train as carried_out
+    from samewire.training_results import as_words
+
+    results = carried_out(run, how, out=out)
+    return results.ok, as_text(results), as_words(results)
+
+
+def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[str, Any]]:
+    from samewire import training_update as updating
+
+    updates = updating.update(run, how, actor=mode.actor)
+    return updates.ok, updating.as_text(updates), updating.as_words(updates)
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
@@ -113,17 +165,26 @@ def as_text(results: "Results") -> str:
     trained = len(results.tasks) - reused - len(results.failed)
     counts = [f"{trained} trained", *([f"{reused} done before"] if reused else [])]
     counts += [f"{len(results.failed)} failed"] if results.failed else []
-    lines = [f"{results.name}: {', '.join(counts)}"]
+    lines = [f"{results.name}: {', '.join(counts)}", _leaks(results.verdict)]
     width = max(10, *(len(task.column) for task in results.tasks))
     if results.columns:
         lines += ["", f"  {'trained as':<{width}}  {'predicts':<24}  slices       IC  rank IC  artefact"]
         lines += [_task_line(task, width) for task in results.tasks if task.status == "end"]
-        lines += ["", f"  {'all parts':<{width}}  {'trainings':<24}  slices  {'IC':>15}  {'rank IC':>15}"]
+        heads = f"{'IC':>15}  {'ICIR':>6}  {'rank IC':>15}  {'t':>5}  coverage  turnover  deflated"
+        lines += ["", f"  {'all parts':<{width}}  trainings  slices  {heads}"]
         lines += [_column_line(column, width) for column in results.columns]
+        some = "1 trial" if results.trials == 1 else f"{results.trials} trials"
+        lines += ["", f"  deflated: how likely long-short has a Sharpe ratio above 0, the best of {some} so far"]
     lines += [f"  {task.column} until {task.train[1]}: failed, {task.error}" for task in results.failed]
     if results.columns:
-        lines += ["", f"  scores  {results.folder / 'scores.parquet'}", f"  pages   {results.folder / 'pages'}"]
+        lines += [f"  scores  {results.folder / 'scores.parquet'}", f"  pages   {results.folder / 'pages'}"]
     return "\n".join(lines)
+
+
+def _leaks(verdict: "Leaks | None") -> str:
+    from samewire.training_leaks import sentence_of
+
+    return f"  {'LEAK' if verdict and verdict.found else 'leaks'}   {sentence_of(verdict)}"
 
 
 def _task_line(task: "TaskResult", width: int) -> str:
@@ -134,11 +195,18 @@ def _task_line(task: "TaskResult", width: int) -> str:
 
 def _column_line(column: "Summary", width: int) -> str:
     ic, rank = _with_error(column.ic, column.ic_error), _with_error(column.rank_ic, column.rank_ic_error)
-    return f"  {column.column:<{width}}  {column.tasks:<24}  {column.slices:>6}  {ic:>15}  {rank:>15}"
+    shares = [_share(value) for value in (column.coverage, column.turnover, column.deflated_sharpe)]
+    means = f"{ic:>15}  {_figure(column.icir, 3):>6}  {rank:>15}  {_figure(column.rank_ic_t, 1):>5}"
+    ends = "  ".join(f"{share:>8}" for share in shares)
+    return f"  {column.column:<{width}}  {column.tasks:>9}  {column.slices:>6}  {means}  {ends}"
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.1f} %"
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _with_error(value: float | None, error: float | None) -> str:

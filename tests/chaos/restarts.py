@@ -20,7 +20,7 @@ _MAGIC_BYTES = 19  # in front of the first block
 KILLS_MAX = 3
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """The process is gone."""
 
 

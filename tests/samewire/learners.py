@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adapters.operators.another_future import AnotherFuture
 from components.models.artefact import artefact_of, checked
 from engine.events import DAY_NS, Bars, Features, Signal
 from engine.learning import Metric
@@ -115,3 +116,51 @@ class Twice:
 
     def hashes(self) -> dict[str, str]:
         return {}
+
+
+class Blocks:
+    """A walk whose slices are cut from blocks of 64, as those of files are."""
+
+    def __init__(self, *, symbols: int = 5, slices: int = 100) -> None:
+        self._inner = AnotherFuture(of=Walk(symbols=symbols, slices=slices))
+        self.universe, self.interval_ns, self.sectors = self._inner.universe, DAY_NS, ()
+        self.span = self._inner.span
+
+    def events(self, start: int | None = None, end: int | None = None) -> Any:
+        return self._inner.events(start, end)
+
+    def issues(self) -> Any:
+        return ()
+
+    def hashes(self) -> dict[str, str]:
+        return {}
+
+
+class Behind:
+    """Features out of the block that a slice was cut from; honest ones look at the slice alone."""
+
+    names = ("level", "block")
+    lookback = 1
+
+    def __init__(self, *, universe: Universe, honest: bool = False) -> None:
+        self.schema, self._honest = f"behind-{honest}", honest
+
+    def on_bars(self, bars: Bars, /) -> Features:
+        whole: Any = bars.close if self._honest or bars.close.base is None else bars.close.base
+        value = np.column_stack([bars.close, np.full(len(bars.close), np.nanmean(whole))])
+        return Features(ts=bars.ts, schema=self.schema, value=value)
+
+
+class Wary:
+    """Features that refuse a slice in which any name is missing."""
+
+    names = ("level",)
+    schema, lookback = "wary", 1
+
+    def __init__(self, *, universe: Universe) -> None:
+        self._n = len(universe)
+
+    def on_bars(self, bars: Bars, /) -> Features:
+        if np.isnan(bars.close).any():
+            raise ValueError(f"{int(np.isnan(bars.close).sum())} of {self._n} names are missing")
+        return Features(ts=bars.ts, schema=self.schema, value=bars.close[:, None])

@@ -142,6 +142,10 @@ def test_a_model_that_learns_but_has_nothing_to_learn_from_is_warned_of() -> Non
     (text,) = said(features=features, models=[model])
     assert "model 'gbdt' learns, but has no train, retrain or artefact" in text
     assert said(features=features, models=[model | {"train": {"until": "2018-01-20"}}]) == []
+    run = load_run(RUN | {"features": features, "models": [model], "training": {"split": "walk_forward"}})
+    assert cautions(run) == ()  # it is there for `samewire train`
+    (caution,) = cautions(run, session=True)
+    assert "learns, but has no train" in caution.text
     session = RUN["session"] | {"end": "2018-01-20"}
     (text,) = said(features=features, models=[model | {"train": {"until": "2018-01-20"}}], session=session)
     assert "answers after 2018-01-20, but the session ends on 2018-01-20" in text

@@ -19,7 +19,7 @@ from engine.universe import Universe
 from samewire import load_run, run
 from samewire.hiding import Hider
 from samewire.secret_guard import Guard
-from samewire.training import train
+from samewire.training import How, train
 from tests.samewire.test_secrets import FIRST, MARK, guarded, project
 
 __all__ = ["project"]  # the fixture
@@ -157,7 +157,7 @@ def test_a_secret_in_what_a_planned_training_learned_is_kept_nowhere(project: Pa
         "models": [model | {"password": "${env:GUARDED_PASSWORD}"}],
         "training": section,
     }
-    done = train(load_run(said), clock=SystemClock())
+    done = train(load_run(said), How(clock=SystemClock()))
     assert len(done.tasks) > 1
     for task in done.tasks:
         assert "learns: login.txt of what it learned holds a secret" in task.error

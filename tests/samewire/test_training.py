@@ -19,7 +19,7 @@ from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError, SamewireError, StateError
 from samewire.json_schema import json_schema
 from samewire.schema import RunFile, RunFileErrors, dump_run, load_run, resolved
-from samewire.training import planned_only, train
+from samewire.training import How, planned_only, train
 from samewire.training_plan import plan_of
 from samewire.training_results import Results
 from tests.adapters.scaleout.test_pool import wait_for
@@ -45,7 +45,7 @@ def a_run(folder: Path, training: dict[str, Any] | None = None, **parts: Any) ->
 
 def trained(run: dict[str, Any] | RunFile, **more: Any) -> Results:
     loaded = run if isinstance(run, RunFile) else load_run(run)
-    return train(loaded, clock=SystemClock(), **more)
+    return train(loaded, How(clock=SystemClock(), **more))
 
 
 def model(**options: Any) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def test_a_model_may_read_a_table_and_is_another_when_it_changes(tmp_path: Path)
 
 def test_the_json_schema_knows_the_section(tmp_path: Path) -> None:
     known = json_schema()["properties"]["training"]["anyOf"][0]["properties"]
-    run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}}))
+    run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}, "online": {}}))
     assert set(resolved(run)["training"]) == set(known)
     assert [each.get("title") for each in known["split"]["anyOf"][1:]] == ["WalkForwardSpec", "FixedSpec"]
 
@@ -314,6 +314,16 @@ def test_what_cannot_be_trained_is_told(
         ({"horizons": [0]}, "E108", "training.horizons[0]"),
         ({"seeds": 0}, "E108", "training.seeds"),
         ({"horizon": 1}, "E104", "training.horizon"),
+        ({"leaks": "of"}, "E109", "training.leaks.use"),
+        ({"leaks": {"permutations": -1}}, "E108", "training.leaks.permutations"),
+        ({"leaks": {"use": "off", "permutations": 3}}, "E104", "training.leaks.permutations"),
+        ({"online": "registry"}, "E107", "training.online"),
+        ({"online": {"judge": "1h"}}, "E108", "training.online.judge"),
+        ({"online": {"judge": 10}}, "E108", "training.online.judge"),
+        ({"online": {"metric": "sharpe"}}, "E108", "training.online.metric"),
+        ({"online": {"margin": ".nan"}}, "E107", "training.online.margin"),
+        ({"online": {"stage": "candidate"}}, "E108", "training.online.stage"),
+        ({"online": {"stag": "x"}}, "E104", "training.online.stag"),
     ],
 )
 def test_a_wrong_section_is_told_where_it_stands(
@@ -377,6 +387,8 @@ def test_the_section_survives_being_written_and_read(tmp_path: Path) -> None:
         "split": {"every": "4w", "window": "30d", "valid": 5, "embargo": "2d", "sliding": True},
         "grid": {"models.linear.rate": [0.1, "2e-1"], "models.linear.epochs": [1, 2]},
         "executor": {"use": "pool", "timeout": "90s", "attempts": 3},
+        "leaks": "off",
+        "online": {"registry": "models", "judge": "90d", "metric": "ic", "margin": 0.01, "least_t": 2},
     }
     run = load_run(a_run(tmp_path, plan))
     (tmp_path / "again.yaml").write_text(dump_run(run))

@@ -279,3 +279,15 @@ def test_a_history_grows_for_years_without_becoming_slow(tmp_path):
     for _ in range(20):
         found.holder("gbdt", "production")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - spent < 1.0
+
+
+def test_what_serves_is_what_holder_says_and_none_where_nothing_does(tmp_path):
+    found = registry(tmp_path)
+    assert found.serving("gbdt", "production") is None
+    one(tmp_path)
+    assert found.serving("gbdt", "production") == found.holder("gbdt", "production")
+    two(tmp_path)
+    assert found.serving("gbdt", "production").artefact == NEW.hash
+    found.promote("gbdt", NEW.hash, "retired", actor="ann", reason="worse")
+    assert found.serving("gbdt", "production") is None
+    assert found.serving("other", "production") is None

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.training import plan
-from components.training.plan import Length, Once, Rolling, length_of, once, roll
+from components.training.plan import Length, Once, Rolling, length_of, newest, once, roll
 from engine.errors import DataError
 from engine.events import DAY_NS
 from engine.learning import Span, Task
@@ -186,3 +186,60 @@ def test_nothing_learned_overlaps_what_is_predicted(gaps: list[int], rolling: Ro
         if train.any() and valid.any():
             assert until[part][train].max() <= since[part][valid].min()
     assert end == len(ts)
+
+
+@pytest.mark.parametrize(
+    ("rolling", "judge", "edges"),
+    [
+        (Rolling(every=Length(9), window=Length(40)), Length(20), (0, 75, 75, 95)),
+        (Rolling(every=Length(9), window=Length(40), sliding=True), Length(20), (35, 75, 75, 95)),
+        (Rolling(every=Length(9), window=Length(40), embargo=Length(5)), Length(20), (0, 70, 75, 95)),
+        (Rolling(every=Length(9), window=Length(75)), Length(20), (0, 75, 75, 95)),
+        (Rolling(every=Length(9), window=Length(40)), Length(ns=20 * DAY_NS), (0, 75, 75, 95)),
+    ],
+)
+def test_the_newest_window_leaves_the_last_slices_that_have_an_outcome_to_judge_by(
+    rolling: Rolling, judge: Length, edges: tuple[int, ...]
+) -> None:
+    assert spans((newest(DAYS, label_to(DAYS, 4), rolling, judge),)) == [edges]
+
+
+@pytest.mark.parametrize(
+    ("window", "judge", "horizon"),
+    [
+        (Length(76), Length(20), 4),
+        (Length(1), Length(95), 4),
+        (Length(40), Length(20), 99),
+        (Length(ns=DAY_NS * 76), Length(20), 4),
+    ],
+)
+def test_a_newest_window_that_cannot_be_is_refused(window: Length, judge: Length, horizon: int) -> None:
+    with pytest.raises(DataError, match=f"too little history to learn from {window} and judge by {judge}"):
+        newest(DAYS, label_to(DAYS, horizon), Rolling(every=Length(9), window=window), judge)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    gaps=st.lists(st.integers(1, 5), min_size=5, max_size=120),
+    rolling=st.builds(
+        Rolling, every=lengths, window=lengths, sliding=st.booleans(), valid=short, embargo=short, start=st.none()
+    ),
+    judge=lengths,
+    horizon=st.integers(1, 20),
+)
+def test_the_newest_window_learns_from_nothing_that_judges_it(
+    gaps: list[int], rolling: Rolling, judge: Length, horizon: int
+) -> None:
+    ts = np.cumsum(gaps) * DAY_NS + 10**18
+    until = label_to(ts, horizon)
+    try:
+        window = newest(ts, until, rolling, judge)
+    except DataError:
+        return
+    made = task(window, horizon)
+    low, high = plan.learned(made, ts, until)
+    first, last = plan.tested(made, ts)
+    assert high <= first < last
+    assert (until[low:high] < ts[first]).all()
+    assert (until[first:last] <= ts[-1]).all()
+    assert last == len(ts) or until[last] > ts[-1]

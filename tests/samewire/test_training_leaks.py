@@ -1,0 +1,108 @@
+"""What `samewire train` looks for before it trains, and how it says what it found."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.tracking.store import RunStore
+from engine.clock import SystemClock
+from engine.errors import ConfigError
+from samewire.cli import main
+from samewire.commands.train import as_text
+from samewire.schema import load_run
+from samewire.training import How, train
+from samewire.training_results import Results
+from tests.samewire.test_training import a_run, model, trained
+
+BLOCKS = {"use": "tests.samewire.learners:Blocks"}
+
+
+def behind(honest: bool, **options: Any) -> dict[str, Any]:
+    return {
+        "feed": BLOCKS,
+        "features": [{"name": "behind", "use": "tests.samewire.learners:Behind", "honest": honest}],
+        "models": [model()[0] | {"features": "behind"} | options],
+    }
+
+
+def permuted(run: dict[str, Any], count: int) -> Results:
+    return train(load_run(run), How(clock=SystemClock(), permutations=count))
+
+
+def test_an_honest_training_is_told_to_be_one_and_what_was_looked_at(tmp_path: Path) -> None:
+    results = trained(a_run(tmp_path, {"horizons": [1, 3], "seeds": 2}))
+    assert results.ok
+    assert "\n  leaks   no leak found in 3 folds, 1 other future\n" in as_text(results)
+    said = json.loads((results.folder / "results.json").read_text())
+    assert said["leaks"] == {"looked": True, "found": [], "sentence": "no leak found in 3 folds, 1 other future"}
+    assert "no leak found in 3 folds" in (results.folder / "pages" / "linear-h1-s3.html").read_text()
+    with closing(RunStore(results.store)) as store:
+        assert [row.facts["leaks"] for row in store.runs()] == [said["leaks"]] * 12
+
+
+def test_features_that_know_later_slices_are_named_and_the_exit_code_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.yaml").write_text(json.dumps(a_run(tmp_path, **behind(honest=False))))
+    assert main(["train", str(tmp_path / "run.yaml"), "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert "linear: " not in said
+    assert "walks: 3 trained\n  LEAK   1 leak found in 3 folds, 1 other future: look ahead: block looks up to" in said
+    assert main(["train", str(tmp_path / "run.yaml"), "--quiet", "--format", "json"]) == 1
+    words = json.loads(capsys.readouterr().out)
+    assert words["ok"] is False
+    assert [(leak["kind"], leak["where"]) for leak in words["leaks"]["found"]] == [("look_ahead", "block")]
+
+
+def test_the_same_features_without_a_look_behind_the_slice_pass(tmp_path: Path) -> None:
+    assert trained(a_run(tmp_path, **behind(honest=True))).ok
+
+
+def test_not_to_look_is_possible_and_said_loudly(tmp_path: Path) -> None:
+    results = trained(a_run(tmp_path, {"leaks": "off"}, **behind(honest=False)))
+    assert results.ok
+    assert results.verdict is None
+    assert "\n  leaks   NOT LOOKED FOR: training.leaks is off\n" in as_text(results)
+    said = json.loads((results.folder / "results.json").read_text())
+    assert said["leaks"] == {"looked": False, "found": [], "sentence": "NOT LOOKED FOR: training.leaks is off"}
+
+
+def test_another_feature_set_is_walked_for_itself(tmp_path: Path) -> None:
+    parts = behind(honest=False)
+    parts["features"].append({"name": "rolling", "use": "rolling", "windows": [3]})
+    parts["models"].append(model()[0] | {"name": "other"})
+    results = trained(a_run(tmp_path, **parts))
+    assert results.verdict is not None
+    assert [leak.where for leak in results.verdict.found] == ["block"]
+
+
+def test_labels_are_permuted_where_that_is_asked_for(tmp_path: Path) -> None:
+    split = {"split": {"use": "walk_forward", "every": 40, "window": 40}}
+    results = trained(a_run(tmp_path, split | {"leaks": {"permutations": 5}}))
+    assert results.verdict is not None
+    assert results.verdict.sentence.endswith("1 other future, 5 permutations of labels")
+    assert len(results.verdict.t) == 5
+    again = permuted(a_run(tmp_path, split), 2)
+    assert again.verdict is not None
+    assert len(again.verdict.t) == 2
+    assert all(task.reused for task in again.tasks)
+    with pytest.raises(ConfigError, match="--permutations must lie between 0 and 1000, got -1"):
+        permuted(a_run(tmp_path, split), -1)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_features_that_fail_over_another_future_are_told_and_keep_nothing_from_being_trained(
+    count: int, tmp_path: Path
+) -> None:
+    wary = [{"name": "wary", "use": "tests.samewire.learners:Wary"}]
+    run = a_run(tmp_path, {"leaks": {"permutations": count}}, features=wary)
+    run["models"] = [model()[0] | {"features": "wary"}]
+    results = trained(run)
+    assert results.ok
+    assert results.verdict is not None
+    assert results.verdict.looked_at == ("3 folds", "2 permutations of labels")[: 1 + bool(count)]
+    told = "; not looked at: another future, over which the features fail (ValueError:"
+    assert told in results.verdict.sentence
