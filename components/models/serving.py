@@ -12,7 +12,7 @@ from components.models.bundle import Bundle, Frozen, composed, dataset_digest, o
 from components.models.card import Card, Schema
 from components.models.opinions import enough, opinions, rows_to_check
 from components.models.stages import applied, named, stages
-from engine.errors import ConfigError, StateError
+from engine.errors import ConfigError, NothingLearnedError, StateError
 from engine.events import Features, Mask, Matrix, Signal, Vector
 from engine.learning import Processor
 from engine.protocols import Artefact, Dataset
@@ -126,7 +126,7 @@ class Serving:
     def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = ()) -> Artefact:
         """The artefact of a training, with rows of the dataset to check it by.
 
-        ConfigError where it answers all of the dataset with one number: it has learned nothing.
+        NothingLearnedError where it answers all of the dataset with one number: it has learned nothing.
         """
         card = Card(
             kind=self._kind.name,
@@ -175,7 +175,7 @@ class Serving:
                 return
         if rows < 2:
             return  # one row has one answer
-        raise ConfigError(
+        raise NothingLearnedError(
             f"{self._name}: once it had learned it answered all {rows} rows of the history that it learned from with "
             f"{told[0]:.6g}, which tells no name from another; loosen the options that keep it from learning "
             "(min_data_in_leaf, alpha, epochs), or train on longer history"
