@@ -18,6 +18,10 @@ class ConfigError(SamewireError):
     exit_code = 2
 
 
+class NothingLearnedError(ConfigError):
+    """A training came to its end, and what it left has one answer for all."""
+
+
 class DataError(SamewireError):
     """Market data or a user's own file cannot be used as it is."""
 

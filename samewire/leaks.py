@@ -11,6 +11,7 @@ from components.metrics.error_bars import mean_of
 from components.metrics.signal import spearman
 from components.training.asked_again import differs
 from components.training.audit import Leak, audit, said
+from engine.errors import NothingLearnedError
 from engine.events import Mask, Matrix
 from engine.learning import Fold
 from engine.protocols import Dataset, Feed
@@ -239,7 +240,11 @@ def _permuted(was: Dataset, fold: Fold, learned: Learned, how: Checks) -> list[f
     found = []
     for _ in range(how.permutations):
         label = permuted(was.label, rng)
-        scores = learned(msgspec.structs.replace(was, label=label), fold)
+        try:
+            scores = learned(msgspec.structs.replace(was, label=label), fold)
+        except NothingLearnedError:  # as it should be
+            found.append(math.nan)
+            continue
         ic = spearman(scores[fold.test], label[fold.test])
         mean = mean_of(ic, lags=0)  # each slice is permuted by itself, so nothing is left to correlate
         certain = mean.error == 0 and mean.value != 0  # the same in each slice: 1 where the answers are known

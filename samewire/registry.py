@@ -75,6 +75,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "lightgbm": "components.models.gbdt:Gbdt",
                 "double_ensemble": "components.models.double_ensemble:DoubleEnsemble",
                 "linear": "components.models.linear:Linear",
+                "network": "components.models.neural:Neural",
             }
         ),
         "strategies": MappingProxyType(

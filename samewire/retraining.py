@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from components.training.plan import length_of
+from components.training.slices import sliced
 from engine.errors import DataError, SamewireError
 from engine.events import Bars, Event
 from engine.protocols import Dataset, Feed
@@ -85,15 +86,7 @@ def known(whole: Dataset, until: int, spec: RetrainSpec) -> Dataset | None:
         low = int(np.searchsorted(whole.ts, until - window.ns)) if window.ns else max(0, high - window.slices)
     if high <= low:
         return None
-    part = slice(low, high)
-    return msgspec.structs.replace(
-        whole,
-        ts=whole.ts[part],
-        features=whole.features[part],
-        label=whole.label[part],
-        label_from=whole.label_from[part],
-        label_to=whole.label_to[part],
-    )
+    return sliced(whole, slice(low, high))
 
 
 def _taught(made: Made, spec: RetrainSpec, dataset: Dataset | None, turn: Turn) -> Lesson:

@@ -45,6 +45,7 @@ class TrainSpec(BaseModel):
     since: Day | None = Field(default=None, description="first day, none = where the feed begins")
     until: Day = Field(description="last day: no label looks beyond it")
     horizon: int = Field(default=1, ge=1, description="slices that the label looks ahead")
+    least: int = Field(default=60, ge=1, description="labelled slices without which nothing is learned")
 
 
 STRETCH = "a number of slices such as 20 or 20 sessions, or of days such as 90d, 12w or 3y"

@@ -148,6 +148,11 @@ def _fit(spec: ModelSpec, part: ModelPart, feed: Feed, feature_set: Any, begin: 
     dataset = walk(events, feature_set, train.horizon, until, since)
     if not len(dataset.ts):
         raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
+    if len(dataset.ts) < train.least:
+        raise DataError(
+            f"{where}: {len(dataset.ts)} slices up to {train.until} have a label, and train.least is {train.least}; "
+            "learn until a later day, or say that fewer will do"
+        )
     return Lesson(max(until, begin), model.fit(dataset), until=until)
 
 

@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 
 from components.models.artefact import artefact_of
-from components.models.blend_weights import by_ic, combined, fitted, stacked, unseen
+from components.models.blend_weights import by_ic, combined, stacked, unseen
 from components.models.bundle import Bundle, composed, dataset_digest, opened, tensors_in, tensors_of
 from components.models.card import Card, Schema
-from components.models.gbdt_trees import OnMetric
-from components.models.lesson import numbered
+from components.training.fitting import fitted
+from components.training.telling import OnMetric, numbered
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
 from engine.protocols import Artefact, Dataset, Trainable

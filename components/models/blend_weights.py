@@ -1,7 +1,6 @@
 """How much each model of a blend counts, by its answers to slices that it has not seen."""
 
 import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,14 +8,12 @@ import msgspec
 import numpy as np
 
 from components.metrics.signal import spearman
-from components.models.gbdt_trees import OnMetric
 from components.models.labels import standardised
 from components.training.parts import parted
+from components.training.slices import check_neighbours, sliced
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix, Vector
-from engine.protocols import Artefact, Dataset
-
-_SLICED = ("ts", "features", "label", "label_from", "label_to", "weight")
+from engine.protocols import Dataset
 
 
 def combined(values: Sequence[Matrix], weights: Vector) -> Matrix:
@@ -36,32 +33,23 @@ def combined(values: Sequence[Matrix], weights: Vector) -> Matrix:
     return np.where(counted > 0, total / np.where(counted > 0, counted, 1.0), np.nan)
 
 
-def cut(dataset: Dataset, slices: Mask) -> Dataset:
-    """These slices of it alone, with nothing held out."""
-    fields = {name: getattr(dataset, name) for name in _SLICED}
-    kept = {name: value[slices] for name, value in fields.items() if value is not None}
-    return msgspec.structs.replace(dataset, valid_from=None, **kept)
-
-
-def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None) -> Artefact:
-    """`fit`, which is told whom to tell of figures where it takes that."""
-    if on_metric is not None and "on_metric" in inspect.signature(model.fit).parameters:
-        artefact: Artefact = model.fit(dataset, on_metric=on_metric)
-        return artefact
-    plain: Artefact = model.fit(dataset)
-    return plain
-
-
 def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> tuple[list[Matrix], Matrix]:
     """Answers of each model to slices after those that it learned from, (T, N) each, NaN elsewhere; and the labels.
 
     The part to learn from, of slices with a row that counts, is cut into folds + 1 spans. Each but the first is
-    answered by models that learned from all spans before it, purged by the intervals of labels.
+    answered by models that learned from all spans before it, purged by the intervals of labels. Where a model remembers
+    slices, those between that have no such row stay in place: they teach nothing, and are no gap.
     """
     rows = np.isfinite(dataset.label) & np.isfinite(dataset.features).any(axis=-1)
     if dataset.weight is not None:
         rows &= dataset.weight > 0
-    learned = cut(dataset, parted(dataset).train & rows.any(axis=1))
+    remembered = max(int(getattr(model, "lookback", 1)) for model in models)
+    part, some = parted(dataset).train, rows.any(axis=1)
+    if remembered > 1:
+        check_neighbours(part, remembered, whose, "set weigh to equal")
+        for low, high in _stretch(part & some):
+            some[low:high] = True
+    learned = msgspec.structs.replace(sliced(dataset, part & some), valid_from=None)
     count = len(learned.ts)
     if count < 2 * (folds + 1):
         raise ConfigError(
@@ -70,11 +58,18 @@ def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> t
         )
     values = [np.full(learned.label.shape, np.nan) for _ in models]
     for past, at in _spans(learned, folds):
+        check_neighbours(past, remembered, whose, "set weigh to equal")
         for value, model in zip(values, models, strict=True):
             trial = copy.deepcopy(model)
-            trial.swap(trial.fit(cut(learned, past)))
-            value[at] = trial.predict(cut(learned, np.arange(count) < at.stop))[at]
+            trial.swap(trial.fit(sliced(learned, past)))
+            value[at] = trial.predict(sliced(learned, slice(0, at.stop)))[at]
     return values, learned.label
+
+
+def _stretch(slices: Mask) -> list[tuple[int, int]]:
+    """From the first to behind the last of these, none where there are none."""
+    places = np.flatnonzero(slices)
+    return [(int(places[0]), int(places[-1]) + 1)] if len(places) else []
 
 
 def _spans(learned: Dataset, folds: int) -> Iterator[tuple[Mask, slice]]:

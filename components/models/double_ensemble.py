@@ -9,8 +9,9 @@ from components.models import double_ensemble_steps as steps
 from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, tensors_in, tensors_of
 from components.models.gbdt import check_options
-from components.models.lesson import How, Label, Lesson, checked_label, lesson, numbered, said_of
+from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
+from components.training.telling import OnMetric, numbered
 from engine.errors import StateError
 from engine.events import Features, Matrix, Signal, Vector
 from engine.learning import Processor, Reweighter
@@ -95,7 +96,7 @@ class DoubleEnsemble:
         kind = Kind(name="double_ensemble", version=1, opened=_opened, alone=True)
         self._serving = Serving(kind=kind, name=name, universe=universe, horizon_ns=horizon_ns, processors=processors)
 
-    def fit(self, dataset: Dataset, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
+    def fit(self, dataset: Dataset, /, *, on_metric: OnMetric | None = None) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
         taught = lesson(self._serving, dataset, self._how)
         grown = _grown(self._ensemble, taught, self._how.whose, on_metric)
@@ -171,7 +172,7 @@ class _Grown(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     gain: Vector  # (F,) mean over the models, weighed
 
 
-def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: trees.OnMetric | None) -> _Grown:
+def _grown(how: _Ensemble, taught: Lesson, whose: str, on_metric: OnMetric | None) -> _Grown:
     """Grows one model after another."""
     x, label, given = taught.of(taught.train), taught.train.label, taught.train.weight
     held_out = taught.of(taught.valid)

@@ -9,7 +9,8 @@ from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, opened
 from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
-from engine.errors import StateError
+from components.training.telling import OnMetric
+from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal
 from engine.learning import Processor, Reweighter
 from engine.protocols import Artefact, Dataset
@@ -86,22 +87,35 @@ class Gbdt:
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
+    def fit(self, dataset: Dataset, /, *, on_metric: OnMetric | None = None) -> Artefact:
         """Trains on all of the dataset. The model itself answers with the result only once `swap` is called."""
         return self._learned(dataset, lesson(self._serving, dataset, self._how), None, on_metric)
 
-    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: trees.OnMetric | None = None) -> Artefact:
-        """Goes on from an artefact of the same options: `finetune_rounds` more trees, all of them kept.
+    def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: OnMetric | None = None) -> Artefact:
+        """Goes on from an artefact of the same objective and label: `finetune_rounds` more trees, all of them kept.
 
-        Processors apply what they froze in the first training.
+        Processors apply what they froze in the first training. ConfigError for an artefact that learned something else.
         """
         bundle, _ = self._serving.judged(artefact)
+        self._check_learned(bundle)
         self._serving.check_schema(bundle, dataset.schema)
         taught = lesson(self._serving, dataset, self._how, bundle.frozen)
         return self._learned(dataset, taught, artefact, on_metric)
 
+    def _check_learned(self, bundle: Bundle) -> None:
+        """Trees of another objective or label count in other units: no tree may be added to them."""
+        said = bundle.card.params | {"label": bundle.card.label}
+        own: dict[str, Any] = {"objective": self._objective, "label": self._how.label}
+        own |= {"grades": self._how.grades} if self._objective in trees.RANKING else {}
+        for option, value in own.items():
+            if said.get(option) != value:
+                raise ConfigError(
+                    f"{self._name}: its {option} is {value}, and the artefact to go on from learned with "
+                    f"{said.get(option)}; set the option to what it learned with, or train from the start"
+                )
+
     def _learned(
-        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: trees.OnMetric | None
+        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: OnMetric | None
     ) -> Artefact:
         how = trees.Growing(
             objective=self._objective,

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from components.models.serving import Answer
 from components.models.tree_walker import walker_of
 from components.training.parts import Rows
+from components.training.telling import OnMetric
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
-OnMetric = Callable[[Metric], None]  # told each figure as soon as it is known
 # With more threads than free cores, threads that spin while they wait cost far more than they bring.
 THREADS: dict[str, Any] = {"num_threads": 1, "verbosity": -1}
 # Bins are drawn by a seed of their own, so that trainings of other seeds share them.

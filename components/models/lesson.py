@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from components.metrics.signal import spearman
 from components.models.bundle import Frozen
-from components.models.gbdt_trees import OnMetric
 from components.models.labels import above, graded, ranked, raw, standardised
 from components.models.serving import Serving
+from components.models.stages import left
 from components.training.contract import check_dataset
-from components.training.parts import Parts, Rows, learnable, parted, rows_of, weighed
-from engine.events import Matrix
-from engine.learning import Metric, Reweighter
+from components.training.parts import Parts, Rows, judging, learnable, parted, rows_of, weighed
+from engine.errors import ConfigError
+from engine.events import Mask, Matrix
+from engine.learning import Reweighter
 from engine.protocols import Dataset
 
 Label = Literal["rank", "zscore", "raw"]
@@ -59,10 +60,11 @@ class Lesson(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None = None) -> Lesson:
-    """The rows of a training. Raises ConfigError where there is nothing to learn from.
+    """The rows of a training. Raises ConfigError where there is nothing to learn from, or a dataset that cannot be.
 
     Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
     fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
+    Nothing is learned either from features that are the same in all rows, or from labels that are.
     """
     check_dataset(dataset, how.whose)
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
@@ -75,16 +77,44 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     else:
         features = serving.applied(dataset.features, frozen)
     if features is not dataset.features:
-        usable &= np.stack([~np.isnan(each).all(axis=1) for each in features])
+        usable &= left(features, serving.steps)
         train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
+    _check_varied(features, train, how)
+    valid = judging(rows_of(label, usable, weight, parts.valid), dataset, how.valid_share, weight, how.whose)
     return Lesson(
         features=features,
         frozen=frozen,
         label=label,
         parts=parts,
         train=train,
-        valid=rows_of(label, usable, weight, parts.valid),
+        valid=valid,
     )
+
+
+def _check_varied(features: NDArray[Any], train: Rows, how: How) -> None:
+    """Raises ConfigError where no row differs from another: whatever is learned then has one answer for all names."""
+    if not (train.label != train.label[0]).any():
+        more = {"raw": "longer history"}.get(how.label, "more symbols, or learn from one with `label: raw`")
+        raise ConfigError(
+            f"{how.whose}: the labels (`{how.label}`) of all {len(train.label)} rows to learn from are "
+            f"{train.label[0]:g}, which tells no name from another; take {more}"
+        )
+    if not _varied(features, train.at):
+        raise ConfigError(
+            f"{how.whose}: each of the {features.shape[2]} features is the same in all {len(train.label)} rows to "
+            "learn from, which tells no name from another; look at the feature set and at `processors`"
+        )
+
+
+def _varied(features: NDArray[Any], at: Mask) -> bool:
+    """Whether any column differs between two of these rows; that a value is missing is a difference."""
+    first: NDArray[Any] | None = None
+    for t in np.flatnonzero(at.any(axis=1)):
+        rows = features[t, at[t]]
+        first = rows[0] if first is None else first
+        if ((rows != first) & ~(np.isnan(rows) & np.isnan(first))).any():
+            return True
+    return False
 
 
 def checked_label(label: str) -> str:
@@ -110,10 +140,3 @@ def mean_ic(value: Matrix, label: Matrix) -> float:
 def said_of(reweighter: Reweighter | None) -> Any:
     """A reweighter as the card of an artefact names it."""
     return None if reweighter is None else [type(reweighter).__name__, getattr(reweighter, "options", {})]
-
-
-def numbered(on_metric: OnMetric | None, k: int) -> OnMetric | None:
-    """Tells of the figures of part k of a model, each under its name with that number."""
-    if on_metric is None:
-        return None
-    return lambda m: on_metric(Metric(f"{m.name}_{k}", m.step, m.value))

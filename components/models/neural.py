@@ -12,8 +12,10 @@ from components.models.lesson import LABELS, How, Label, Lesson, lesson, mean_ic
 from components.models.networks.network import Network, at_least, torch_here
 from components.models.networks.serving import WEIGHTS, Net, answering, narrow_here, opened, weights_of
 from components.models.serving import Answer, Kind, Learnt, Serving
-from components.training.epochs import Learned, Loop, OnMetric, Part, learned
+from components.models.stages import said_of_stage
+from components.training.epochs import Learned, Loop, Part, learned
 from components.training.parts import Rows
+from components.training.telling import OnMetric
 from components.training.windows import Windows
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
@@ -38,9 +40,10 @@ class Neural:
     the window has no opinion (NaN) and no part in training.
 
     `precision`: `bf16` does matrix products in bfloat16, in training and, if the ranks of its answers agree with those
-    in float32 to 0.999, in answering too; `auto` does so where the machine has instructions for it. `device: auto`
-    trains on a GPU where there is one; answers are always computed on a CPU, with one thread. On a CPU the same dataset
-    and options give the same bytes, and a training that was killed goes on to them (`checkpoint`).
+    in float32 to 0.999 on the held-out rows (without any: on those learned from), in answering too; `auto` does so
+    where the machine has instructions for it. `device: auto` trains on a GPU where there is one; answers are always
+    computed on a CPU, with one thread. On a CPU the same dataset and options give the same bytes, and a training that
+    was killed goes on to them (`checkpoint`).
 
     `predict` over history equals `on_features` bit for bit. Memory: one artefact, two windows of (steps, N, F).
     """
@@ -80,6 +83,7 @@ class Neural:
             raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
         self._how = How(whose=name, label=label, valid_share=valid_share, reweighter=reweighter)
         self._name, self._net, self._precision, self._device = name, net, precision, device
+        self._processors = processors
         self._shape: dict[str, Any] = {"steps": steps, "flat": flat, "fill": missing == "fill"}
         seed = int(rng.integers(2**31 - 1))
         self._loop = Loop(epochs=epochs, lr=lr, batch=batch, patience=patience, clip=clip, seed=seed, compiled=compiled)
@@ -104,7 +108,7 @@ class Neural:
         loop = self._loop_here()
         windows = Windows(taught.features, **self._shape, device=loop.device)
         parts = [_part(windows, rows) for rows in (taught.train, taught.valid)]
-        at = None if checkpoint is None else (checkpoint, self._key(dataset, loop))
+        at = None if checkpoint is None else (checkpoint, self._key(dataset, taught, loop))
         found = learned(self._net, windows, parts, loop, on_metric=on_metric, checkpoint=at)
         return self._composed(dataset, taught, found, loop)
 
@@ -118,12 +122,17 @@ class Neural:
         narrow = self._precision == "bf16" or (self._precision == "auto" and narrow_here(device))
         return msgspec.structs.replace(self._loop, device=device, narrow=narrow)
 
-    def _key(self, dataset: Dataset, loop: Loop) -> str:
-        """Of all that a training depends on."""
+    def _key(self, dataset: Dataset, taught: Lesson, loop: Loop) -> str:
+        """Of all that a training depends on: options, libraries, and the very numbers it learns from."""
         from blake3 import blake3
 
-        said = [self._params(loop), msgspec.to_builtins(loop), dataset_digest(dataset)]
-        return blake3(msgspec.json.encode(said, order="sorted")).hexdigest()
+        said = [self._params(loop), msgspec.to_builtins(loop), [said_of_stage(each) for each in self._processors]]
+        said += [_versions(self._name), dataset_digest(dataset)]
+        whole = blake3(msgspec.json.encode(said, order="sorted"))
+        parts = [each for rows in (taught.train, taught.valid) for each in (rows.at, rows.label, rows.weight)]
+        for array in [None if taught.features is dataset.features else taught.features, *parts]:
+            whole.update(b"none" if array is None else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        return whole.hexdigest()
 
     def _params(self, loop: Loop) -> dict[str, Any]:
         shown = ("epochs", "lr", "batch", "patience", "clip", "device")
@@ -135,23 +144,23 @@ class Neural:
         return said | {"trained": "bf16" if loop.narrow else "float32"}
 
     def _composed(self, dataset: Dataset, taught: Lesson, found: Learned, loop: Loop) -> Artefact:
-        torch = torch_here(self._name)
         net = msgspec.structs.replace(self._shaped(dataset.features.shape[2]), weights=found.weights)
-        wide, judged = answering(net, narrow=False), _judged(taught)
+        wide, (part, judged) = answering(net, narrow=False), _judged(taught)
         answers = _answers(wide, taught, judged, self.lookback)
         label = np.where(judged.at, taught.label, np.nan)
-        metrics = {f"l2_{name}": loss for name, loss in found.losses.items()} | {"rank_ic": mean_ic(answers, label)}
+        metrics = {f"l2_{name}": loss for name, loss in found.losses.items()}
+        metrics[f"rank_ic_{part}"] = mean_ic(answers, label)
         narrow = False
         if loop.narrow:
             alike = mean_ic(_answers(answering(net, narrow=True), taught, judged, self.lookback), answers)
-            metrics["rank_correlation_bf16"] = alike
+            metrics[f"rank_correlation_bf16_{part}"] = alike
             narrow = alike >= _ALIKE
         learnt = Learnt(
             weights={WEIGHTS: weights_of(found.weights)},
             params=self._params(loop) | {"answers": "bf16" if narrow else "float32"},
             seed=loop.seed,
             label=self._how.label,
-            libraries={"numpy": np.__version__, "torch": str(torch.__version__)},
+            libraries=_versions(self._name),
             slices=taught.slices(),
             rows=taught.rows(),
             size={
@@ -221,9 +230,13 @@ def _part(windows: Windows, rows: Rows) -> Part:
     return Part(where=windows.at(slices, names), label=rows.label, weight=weight)
 
 
-def _judged(taught: Lesson) -> Rows:
-    """The held-out rows, or where there are none those learned from."""
-    return taught.valid if len(taught.valid.label) else taught.train
+def _versions(whose: str) -> dict[str, str]:
+    return {"numpy": np.__version__, "torch": str(torch_here(whose).__version__)}
+
+
+def _judged(taught: Lesson) -> tuple[str, Rows]:
+    """The held-out rows, or where there are none those learned from; and which of them these are."""
+    return ("valid", taught.valid) if len(taught.valid.label) else ("train", taught.train)
 
 
 def _answers(answer: Answer, taught: Lesson, rows: Rows, steps: int) -> Matrix:

@@ -1,7 +1,7 @@
 """How every trained model serves its artefact: what it checks, how it answers, what it remembers."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.bundle import Bundle, Frozen, composed, dataset_digest, opened
-from components.models.card import Card, Schema, Stage
-from engine.errors import ConfigError, StateError
+from components.models.card import Card, Schema
+from components.models.opinions import enough, opinions, rows_to_check
+from components.models.stages import applied, named, stages
+from engine.errors import ConfigError, NothingLearnedError, StateError
 from engine.events import Features, Mask, Matrix, Signal, Vector
 from engine.learning import Processor
 from engine.protocols import Artefact, Dataset
@@ -18,7 +20,6 @@ from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 Answer = Callable[[NDArray[Any]], Vector]
-_CHECK_ROWS = 16
 _BLOCK = 1 << 16  # rows answered at once where each stands alone
 
 
@@ -79,7 +80,7 @@ class Serving:
             raise ValueError(f"horizon_ns must be at least 1, got {horizon_ns}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1 slice, got {steps}")
-        self._kind, self._name, self._symbols, self._steps = kind, name, universe.symbols, steps
+        self._kind, self._name, self._symbols, self.steps = kind, name, universe.symbols, steps
         self._wanted_ns, self._processors = horizon_ns, tuple(processors)
         self._artefact: Artefact | None = None
         self._bundle: Bundle | None = None
@@ -109,10 +110,7 @@ class Serving:
 
     def known(self, dataset: Dataset) -> Mask:
         """(T, N) the names that have an opinion, by their features alone."""
-        found = np.zeros(dataset.features.shape[:2], bool)
-        for t in range(self._steps - 1, len(found)):
-            found[t] = enough(dataset.features[t + 1 - self._steps : t + 1])
-        return found
+        return opinions(dataset, self.steps)
 
     def fitted(self, dataset: Dataset, rows: Mask) -> tuple[NDArray[Any], Frozen]:
         """Features (T, N, F) as the weights will see them, and what processors froze on the rows (T, N) to learn from.
@@ -122,11 +120,14 @@ class Serving:
         value, frozen = dataset.features, []
         for processor in self._processors:
             frozen.append({name: np.asarray(array) for name, array in processor.fit(value[rows]).items()})
-            value = np.stack([_applied(processor, each, frozen[-1]) for each in value])
+            value = np.stack([applied(processor, each, frozen[-1]) for each in value])
         return self._still_missing(dataset.features, value), tuple(frozen)
 
     def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = ()) -> Artefact:
-        """The artefact of a training, with rows of the dataset to check it by."""
+        """The artefact of a training, with rows of the dataset to check it by.
+
+        NothingLearnedError where it answers all of the dataset with one number: it has learned nothing.
+        """
         card = Card(
             kind=self._kind.name,
             version=self._kind.version,
@@ -151,31 +152,34 @@ class Serving:
             symbols=dataset.symbols,
             label=learnt.label,
             horizon_ns=dataset.horizon_ns,
-            steps=self._steps,
-            processors=_stages(self._processors, frozen),
+            steps=self.steps,
+            processors=stages(self._processors, frozen),
         )
-        rows = self._check_rows(dataset)
+        rows = rows_to_check(dataset, self.steps, self._name)
         bundle = Bundle(card=card, schema=schema, weights=learnt.weights, frozen=frozen, rows=rows, answers=np.zeros(0))
-        answers = self._answered(self._kind.opened(bundle), self.applied(rows, frozen), enough(rows))
+        answer = self._kind.opened(bundle)
+        answers = self._answered(answer, self.applied(rows, frozen), enough(rows))
+        self._check_told_apart(answer, answers, dataset, frozen)
         return composed(msgspec.structs.replace(bundle, answers=answers))
 
-    def _check_rows(self, dataset: Dataset) -> NDArray[Any]:
-        """(steps, K, F) windows of K <= 16 names that have an opinion, spread over history."""
-        slices, n, _ = dataset.features.shape
-        first = self._steps - 1
-        at = np.linspace(first * n, max(slices * n - 1, first * n), _CHECK_ROWS).astype(np.int64)
-        picked: list[tuple[int, int]] = []
-        for t, i in dict.fromkeys((int(k // n), int(k % n)) for k in at if k // n < slices):
-            known = np.flatnonzero(enough(dataset.features[t - first : t + 1]))
-            if len(known):
-                picked.append((t, int(known[np.searchsorted(known, i) % len(known)])))
-        if not picked:
-            raise ConfigError(
-                f"{self._name}: none of {_CHECK_ROWS} slices over history has a name whose features are known "
-                f"over {self._steps} slices; train on longer history"
-            )
-        windows = [dataset.features[t - first : t + 1, i] for t, i in sorted(dict.fromkeys(picked))]
-        return np.stack(windows, axis=1).astype(np.float32, copy=False)
+    def _check_told_apart(self, answer: Answer, answers: Vector, dataset: Dataset, frozen: Frozen) -> None:
+        """Looks at all slices only where the rows to check by have one answer already."""
+        told = np.unique(answers[np.isfinite(answers)])
+        if len(told) > 1:
+            return
+        rows = 0
+        for value in self._over(answer, dataset, frozen):
+            found = value[np.isfinite(value)]
+            told, rows = np.union1d(told, found), rows + len(found)
+            if len(told) > 1:
+                return
+        if rows < 2:
+            return  # one row has one answer
+        raise NothingLearnedError(
+            f"{self._name}: once it had learned it answered all {rows} rows of the history that it learned from with "
+            f"{told[0]:.6g}, which tells no name from another; loosen the options that keep it from learning "
+            "(min_data_in_leaf, alpha, epochs), or train on longer history"
+        )
 
     # ---- what is in use ----------------------------------------------------------------------------------------------
 
@@ -202,19 +206,19 @@ class Serving:
         if (card.kind, card.version) != (self._kind.name, self._kind.version):
             found, own = f"{card.kind} v{card.version}", f"{self._kind.name} v{self._kind.version}"
             raise StateError(f"{self._name}: the artefact is of {found}, this model reads {own}")
-        if schema.steps != self._steps:
+        if schema.steps != self.steps:
             raise ConfigError(
-                f"{self._name}: it looks at {self._steps} slices, and the artefact learned from {schema.steps}; "
+                f"{self._name}: it looks at {self.steps} slices, and the artefact learned from {schema.steps}; "
                 "set the option to what it learned from, or train again"
             )
         learned, own_stages = (
-            [(each.kind, each.options) for each in stages]
-            for stages in (schema.processors, _stages(self._processors, ({},) * len(self._processors)))
+            [(each.kind, each.options) for each in found]
+            for found in (schema.processors, stages(self._processors, ({},) * len(self._processors)))
         )
         if learned != own_stages:
             raise ConfigError(
-                f"{self._name}: its processors are {_named(own_stages)}, and the artefact learned behind "
-                f"{_named(learned)}; name those, in that order, or train again"
+                f"{self._name}: its processors are {named(own_stages)}, and the artefact learned behind "
+                f"{named(learned)}; name those, in that order, or train again"
             )
 
     def _check_answers(self, bundle: Bundle, answer: Answer, short: str) -> None:
@@ -255,29 +259,37 @@ class Serving:
         out = np.full((slices, n), np.nan)
         if self._answer is None:
             return out
-        frozen, first = self._in_use(dataset.schema).frozen, self._steps - 1
+        t = self.steps - 1
+        for value in self._over(self._answer, dataset, self._in_use(dataset.schema).frozen):
+            out[t : t + len(value)] = value
+            t += len(value)
+        return out
+
+    def _over(self, answer: Answer, dataset: Dataset, frozen: Frozen) -> Iterator[Matrix]:
+        """(S, N) answers to the slices of a history, some at a time, from the first that has a window on."""
+        slices, n, _ = dataset.features.shape
+        first = self.steps - 1
         step = max(_BLOCK // n, 1) if self._kind.alone and not first else 1
-        window: deque[NDArray[Any]] = deque(maxlen=self._steps)
+        window: deque[NDArray[Any]] = deque(maxlen=self.steps)
         for t in range(0, slices, step):
             raw = dataset.features[t : t + step].astype(np.float32, copy=False)
             window.append(self.applied(raw, frozen).reshape(-1, raw.shape[-1]))
             if t >= first:
                 known = enough(dataset.features[t - first : t + 1] if first else raw.reshape(1, -1, raw.shape[-1]))
-                out[t : t + step] = self._answered(self._answer, window, known).reshape(-1, n)
-        return out
+                yield self._answered(answer, window, known).reshape(-1, n)
 
     def on_features(self, features: Features) -> Signal:
         """The signal of one slice."""
         raw = features.value.astype(np.float32)
-        self._seen = np.minimum(self._seen + 1, self._steps)
+        self._seen = np.minimum(self._seen + 1, self.steps)
         if self._answer is None:
             self._window.append((raw, raw))
             return self.signal(features, np.full(len(raw), np.nan))
         bundle = self._in_use(features.schema)
         self._window.append((raw, self.applied(raw[None], bundle.frozen)[0]))
-        if len(self._window) < self._steps:
+        if len(self._window) < self.steps:
             return self.signal(features, np.full(len(raw), np.nan))
-        known = enough(np.stack([each for each, _ in self._window])) & (self._seen == self._steps)
+        known = enough(np.stack([each for each, _ in self._window])) & (self._seen == self.steps)
         return self.signal(features, self._answered(self._answer, [each for _, each in self._window], known))
 
     def signal(self, features: Features, value: Vector) -> Signal:
@@ -295,12 +307,12 @@ class Serving:
         """Slices (S, N, F) through all processors, one slice at a time."""
         raw = value
         for processor, statistics in zip(self._processors, frozen, strict=True):
-            value = np.stack([_applied(processor, each, statistics) for each in value])
+            value = np.stack([applied(processor, each, statistics) for each in value])
         return self._still_missing(raw, value)
 
     def _still_missing(self, raw: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
         """The processed values, but for rows of several slices those that were missing altogether are so again."""
-        if self._steps > 1 and self._processors:
+        if self.steps > 1 and self._processors:
             value[np.isnan(raw).all(axis=-1)] = np.nan
         return value
 
@@ -314,7 +326,7 @@ class Serving:
             known = known & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in window])
         if known.any():
             rows = [each[known] for each in window]
-            value[known] = answer(rows[0] if self._steps == 1 else np.stack(rows, axis=1))
+            value[known] = answer(rows[0] if self.steps == 1 else np.stack(rows, axis=1))
         return value
 
     # ---- state -------------------------------------------------------------------------------------------------------
@@ -325,7 +337,7 @@ class Serving:
             self._kind.version,
             files=None if self._artefact is None else self._artefact.files,
             symbols=self._symbols,
-            window=[] if self._steps == 1 else [raw for raw, _ in self._window],
+            window=[] if self.steps == 1 else [raw for raw, _ in self._window],
             seen=self._seen,
         )
 
@@ -348,40 +360,3 @@ class Serving:
         for raw in raws:
             done = self.applied(raw[None], self._bundle.frozen)[0] if self._bundle else raw
             self._window.append((raw, done))
-
-
-def enough(window: NDArray[Any]) -> Mask:
-    """(N,) whether at least half of the features of each name are known, over all slices of a window (steps, N, F).
-
-    >>> enough(np.array([[[1.0, np.nan], [np.nan, np.nan]]]))
-    array([ True, False])
-    """
-    steps, _, width = window.shape
-    unknown = sum(np.count_nonzero(np.isnan(each), axis=-1) for each in window)
-    known: Mask = 2 * unknown <= steps * width
-    return known
-
-
-def _applied(processor: Processor, value: NDArray[Any], frozen: Any) -> NDArray[Any]:
-    out = np.asarray(processor.apply(value, frozen), np.float32)
-    if out.shape != value.shape:
-        kind, _ = _said(processor)
-        raise ValueError(f"processor {kind}: it made {out.shape} of {value.shape}; rows and columns keep their places")
-    return out
-
-
-def _said(processor: Any) -> tuple[str, dict[str, Any]]:
-    """Its kind, and its options as JSON has them."""
-    options = msgspec.json.decode(msgspec.json.encode(getattr(processor, "options", {})))
-    return getattr(processor, "kind", type(processor).__name__), options
-
-
-def _stages(processors: Sequence[Processor], frozen: Frozen) -> tuple[Stage, ...]:
-    return tuple(
-        Stage(kind=kind, options=options, frozen={name: list(array.shape) for name, array in statistics.items()})
-        for (kind, options), statistics in zip(map(_said, processors), frozen, strict=True)
-    )
-
-
-def _named(stages: list[tuple[str, dict[str, Any]]]) -> str:
-    return ", ".join(f"{kind} {options}" if options else kind for kind, options in stages) or "none"

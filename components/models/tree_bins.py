@@ -19,13 +19,15 @@ _OF_BINS = frozenset(
     | {"feature_pre_filter", "enable_bundle", "force_col_wise"}
 )
 
+_PART = 1 << 20  # bytes that are hashed at once
+
 
 def binned(lgb: Any, part: "trees.Part", params: dict[str, Any], ranking: bool, folder: Path | None) -> Any:
     """The library's set of these rows, read from the folder where an earlier training left it there.
 
     A file is named by the content of the features, the parameters of bins and the version of the library; labels and
-    weights are none of it. One that cannot be read is made again. The folder must be the user's own: files in it are
-    read by the library as they are.
+    weights are none of it. Its own hash stands beside it; one that differs from that or cannot be read is made again.
+    The folder must be the user's own: whoever writes a file there can write its hash too.
     """
     path = None if folder is None else folder / f"{_key(lgb, part, params)}.bin"
     found = None if path is None else _read(lgb, path, params, part.features.shape)
@@ -51,7 +53,7 @@ def _key(lgb: Any, part: "trees.Part", params: dict[str, Any]) -> str:
 
 
 def _read(lgb: Any, path: Path, params: dict[str, Any], shape: tuple[int, ...]) -> Any:
-    if not path.is_file():
+    if not path.is_file() or _said_of(path) != _hash_of(path):
         return None
     try:
         found = lgb.Dataset(str(path), params=params).construct()
@@ -61,11 +63,33 @@ def _read(lgb: Any, path: Path, params: dict[str, Any], shape: tuple[int, ...]) 
 
 
 def _keep(found: Any, path: Path) -> None:
-    """Whole or not at all, and beside other trainings that may keep the same."""
+    """Whole or not at all, and beside other trainings that may keep the same.
+
+    The hash is written last: rows without theirs are made again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(f".{os.getpid()}.making")
     try:
         found.save_binary(str(making))
+        said = _hash_of(making)
         making.replace(path)
+        making.write_text(said)
+        making.replace(path.with_suffix(".blake3"))
     finally:
         making.unlink(missing_ok=True)
+
+
+def _said_of(path: Path) -> str:
+    """The hash that was written with these rows, empty where there is none."""
+    beside = path.with_suffix(".blake3")
+    return beside.read_text(errors="replace") if beside.is_file() else ""
+
+
+def _hash_of(path: Path) -> str:
+    from blake3 import blake3
+
+    whole = blake3()
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            whole.update(part)
+    return str(whole.hexdigest())

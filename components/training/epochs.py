@@ -1,6 +1,6 @@
 """The one loop that trains all networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from components.models.networks.network import Network, torch_here
 from components.training.checkpoints import read_checkpoint, write_checkpoint
+from components.training.telling import OnMetric
 from components.training.windows import Windows
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
@@ -17,7 +18,6 @@ from engine.learning import Metric
 if TYPE_CHECKING:
     from torch import Tensor
 
-OnMetric = Callable[[Metric], None]
 _CHUNK = 200  # windows that go forward and back at once on a CPU: what they leave behind stays in its caches
 _ASKED = 1000  # ... that are only answered
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 from components.training.asked_again import asked, check_blind
 from components.training.panel import Labels
 from components.training.plan import learned, purged, tested
+from components.training.telling import OnMetric
 from engine.errors import ConfigError
 from engine.events import Matrix, Stamps
-from engine.learning import Metric, Task
+from engine.learning import Task
 from engine.protocols import Artefact, Dataset
-
-OnMetric = Callable[[Metric], None]
 
 
 class Panel(msgspec.Struct, frozen=True, eq=False, kw_only=True):

@@ -4,8 +4,10 @@ import numpy as np
 
 from engine.events import Mask, Stamps
 
+NEVER = 2**63 - 1  # when a label is known that looks beyond the end of the history
 
-def spans(ts: Stamps, label_from: Stamps, label_to: Stamps) -> tuple[Stamps, Stamps]:
+
+def spans(ts: Stamps, label_from: Stamps, label_to: Stamps, whose: str = "splitter") -> tuple[Stamps, Stamps]:
     """(T,) where each slice begins and ends to matter: from its decision to the end of its label, both counting.
 
     A label that begins before its decision begins there. ValueError where slices are out of order or a label ends
@@ -13,18 +15,18 @@ def spans(ts: Stamps, label_from: Stamps, label_to: Stamps) -> tuple[Stamps, Sta
     """
     if not len(ts) == len(label_from) == len(label_to):
         raise ValueError(
-            f"splitter: ts, label_from and label_to must be of one length, got {len(ts)}, {len(label_from)} and "
+            f"{whose}: ts, label_from and label_to must be of one length, got {len(ts)}, {len(label_from)} and "
             f"{len(label_to)}; take all three from one dataset"
         )
     back = np.flatnonzero(np.diff(ts) <= 0)
     if len(back):
         k = int(back[0]) + 1
-        raise ValueError(f"splitter: ts must rise, but slice {k} at {ts[k]} ns follows {ts[k - 1]}; sort the slices")
+        raise ValueError(f"{whose}: ts must rise, but slice {k} at {ts[k]} ns follows {ts[k - 1]}; sort the slices")
     bad = np.flatnonzero((label_to < label_from) | (label_to < ts))
     if len(bad):
         k = int(bad[0])
         raise ValueError(
-            f"splitter: the label of slice {k} ends at {label_to[k]} ns, before it begins ({label_from[k]}) or before "
+            f"{whose}: the label of slice {k} ends at {label_to[k]} ns, before it begins ({label_from[k]}) or before "
             f"its decision ({ts[k]}); a label of the past teaches nothing about the future"
         )
     return np.minimum(ts, label_from), label_to

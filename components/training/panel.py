@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from components.features.adjusting import price_factor
 from components.features.batch import History
+from components.training.intervals import NEVER
 from engine.errors import DataError
 from engine.events import ActionKind, Actions, Bars, Event, Matrix, Stamps, Vector
 from engine.protocols import Dataset, FeatureSet
 
-NEVER = 2**63 - 1  # when a label is known that looks beyond the end of the history
 _CHUNK = 64  # slices whose features are in memory at once
 
 

@@ -108,3 +108,32 @@ def learnable(rows: Rows, dataset: Dataset, parts: Parts, weight: Matrix | None,
     raise ConfigError(
         f"{whose}: none of the {count} slices has a name with both features and a label; train on longer history"
     )
+
+
+def judging(rows: Rows, dataset: Dataset, valid_share: float, weight: Matrix | None, whose: str) -> Rows:
+    """The held-out rows themselves, or one sentence on why nothing can be judged by a part that was asked for.
+
+    Without one nothing stops a training early, so that it is never left out unsaid.
+    """
+    if rows.at.any() or (dataset.valid_from is None and not valid_share):
+        return rows
+    count = len(dataset.ts)
+    if dataset.valid_from is None:
+        if not int(count * valid_share):
+            raise ConfigError(
+                f"{whose}: valid_share {valid_share:g} of {count} slices holds out none; train on longer history, or "
+                "set it to 0 to stop by nothing"
+            )
+    elif not (dataset.ts >= dataset.valid_from).any():
+        raise ConfigError(
+            f"{whose}: slices from {dataset.valid_from} ns on are held out, and the last one is at {dataset.ts[-1]}; "
+            "hold out an earlier part, or none"
+        )
+    lacking = "a name with both features and a label"
+    held_out = parted(dataset, valid_share).valid
+    if weight is not None and not (weight > 0)[held_out].any():
+        lacking = "a row that counts: all their weights are zero"
+    raise ConfigError(
+        f"{whose}: none of the {int(held_out.sum())} slices that are held out to stop by has {lacking}; hold out "
+        "others, or none"
+    )

@@ -129,6 +129,7 @@ def blended(folder: Path) -> dict[str, Any]:
         {"use": "lightgbm", **trees, "reweighter": "even_slices"},
         {"use": "double_ensemble", **trees, "num_models": 2},
         {"use": "linear", "estimator": "ols"},
+        {"use": "network", "net": {"use": "mlp", "hidden": [4]}, "steps": 2, "epochs": 1},
     ]
     learn = {"features": "rolling", "train": {"until": "2018-12-31"}}
     return a_run(

@@ -288,6 +288,18 @@ def test_a_model_answers_only_after_the_day_it_was_trained_until(tmp_path: Path)
     assert all(np.isfinite(s.value).any() and s.model_hash for s in signals if s.ts >= cut)
 
 
+def test_a_model_that_would_learn_from_a_few_slices_is_not_trained_unless_that_is_said(tmp_path: Path) -> None:
+    early, out = ["models[0].train.since=2019-06-03"], tmp_path / "run"
+    with pytest.raises(
+        DataError, match=r"\d+ slices up to 2019-06-28 have a label, and train.least is 60; learn until"
+    ):
+        run(trained(), out=out, overrides=early)
+    assert not out.exists()
+    small_enough = ["models[0].train.least=5", "models[0].min_data_in_leaf=5"]
+    run(trained(), out=out, overrides=[*early, *small_enough])
+    assert "least: 5" in (out / "run.yaml").read_text()
+
+
 def test_a_trained_model_can_be_named_by_its_folder(tmp_path: Path) -> None:
     first = run(trained(), out=tmp_path / "run")
     model = {"name": "gbdt", "use": "lightgbm", "features": "rolling", "num_boost_round": 20}

@@ -292,7 +292,8 @@ def test_training_on_days_of_a_run_of_minutes_learns_from_days_only(bars_file: P
                 "features": "f",
                 "interval": "5min",
                 "num_boost_round": 2,
-                "train": {"until": DATES[2]},
+                "min_data_in_leaf": 5,
+                "train": {"until": DATES[2], "least": 20},
             }
         ],
     )

@@ -1,13 +1,18 @@
 """The leak detector on a generated market: honest trainings pass, and each planted leak is named."""
 
+from functools import partial
+
 import msgspec
 import numpy as np
 import pytest
 
 from adapters.files.sample import SampleFeed
 from components.features.rolling import Rolling
+from components.models.linear import Linear
+from components.training import by_fold
 from components.training.panel import walk
 from components.training.splitters import Combinatorial, PurgedKFold, WalkForward
+from engine.errors import NothingLearnedError
 from engine.events import Bars, Features
 from engine.learning import Fold
 from samewire.leaks import Checks, allowed, leaks, permuted
@@ -213,6 +218,15 @@ def test_slices_chosen_by_what_comes_later_are_named():
 
 
 # ---- what cannot be said ---------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_learns_nothing_from_labels_without_meaning_is_no_leak():
+    plane = Linear(universe=FEED.universe, name="m", estimator="lasso", alpha=10.0)
+    with pytest.raises(NothingLearnedError, match="tells no name from another"):
+        by_fold.learned(lambda: plane, DATA, FOLDS[0])
+    verdict = leaks(FEED, honest, FOLDS, partial(by_fold.learned, lambda: plane), Checks(cuts=0, permutations=3))
+    assert verdict.found == ()
+    assert np.isnan(verdict.t).all()
 
 
 def test_what_could_not_be_looked_at_is_said():

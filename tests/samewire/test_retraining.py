@@ -148,6 +148,23 @@ def test_a_turn_without_enough_history_is_not_ready_and_what_was_there_stays(tmp
     assert asyncio.run(verify(open_recorded(tmp_path / "out"))).identical
 
 
+def test_a_turn_that_learns_nothing_is_not_ready_and_the_model_that_was_there_stays(
+    done: Path, first_bar: str, tmp_path: Path
+) -> None:
+    good = read_artefact(done / "models" / "gbdt@2").hash
+    given = said(str(np.datetime64(first_bar) + 200))
+    given["models"][0] |= {"min_data_in_leaf": 700, "artefact": str(done / "models" / "gbdt@2")}
+    run(given, out=tmp_path / "out")
+    controls = [event for event in inputs(tmp_path / "out") if isinstance(event, Control)]
+    assert controls[0].artefact == good
+    early = [event for event in controls[1:] if event.action is ControlAction.MODEL_NOT_READY]
+    assert early
+    assert all("tells no name from another" in event.reason for event in early)
+    until = min((event.ts for event in controls[1:] if event.artefact), default=1 << 63)
+    events = [entry.event for entry in open_recorded(tmp_path / "out").entries()]
+    assert {event.model_hash for event in events if isinstance(event, Signal) and event.ts < until} == {good}
+
+
 def test_a_model_that_could_never_be_trained_ends_the_run_before_it_begins(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gbdt could not be trained at any of its turns \(.* least is 5000\); begin"):
         run(said(least=5000), out=tmp_path / "out")

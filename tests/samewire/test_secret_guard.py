@@ -139,7 +139,7 @@ def test_a_secret_in_what_a_model_learned_ends_the_run(project: Path) -> None:
         "name": "learns",
         "features": "rolling",
         "password": "${env:GUARDED_PASSWORD}",
-        "train": {"until": "2018-01-20"},
+        "train": {"until": "2018-01-20", "least": 5},
     }
     said = guarded() | {"features": [{"name": "rolling", "use": "rolling", "windows": [2]}], "models": [model]}
     said["session"]["start"] = "2018-01-22"

@@ -10,10 +10,11 @@ from components.models.blend import Blend
 from components.models.blend_weights import by_ic, combined, stacked, unseen
 from components.models.bundle import composed, opened, tensors_in, tensors_of
 from components.models.momentum import Momentum
+from components.models.networks.gru import Gru
 from engine.errors import ConfigError, StateError
 from engine.universe import universe_of
 from tests.components.models.test_gbdt import card
-from tests.conformance.test_trained_models import N, T, blend, gbdt, ic, linear, panel, slice_of, symbols
+from tests.conformance.test_trained_models import N, T, blend, gbdt, ic, linear, neural, panel, slice_of, symbols
 
 
 class Told:
@@ -22,10 +23,11 @@ class Told:
     lookback = 1
 
     def __init__(self, column: int, sign: float = 1.0) -> None:
-        self.column, self.sign, self.given = column, sign, []
+        self.column, self.sign, self.given, self.seen = column, sign, [], []
         self._inner = linear(N)
 
     def fit(self, dataset):
+        self.seen.append(dataset.ts.tolist())
         self.given.append((int(dataset.ts[0]), int(dataset.label_to.max())))
         return self._inner.fit(dataset)
 
@@ -102,6 +104,47 @@ def test_what_is_held_out_weighs_nothing():
     values, _ = unseen([told], data, 3, "m")
     assert len(values[0]) == 39  # one slice is purged
     assert max(until for _, until in told.given) <= data.ts[40]
+
+
+def test_a_model_that_remembers_slices_is_shown_neighbours_only():
+    """Slices without a label stay between those that have one; a model of single slices does without them."""
+    data = panel(slices=50)
+    data.label[12:17] = np.nan
+    for lookback, some in ((3, 50), (1, 45)):
+        told = Told(0)
+        told.lookback = lookback
+        values, _ = unseen([told, Told(1)], data, 4, "m")
+        assert len(values[0]) == some
+        if lookback > 1:
+            assert all(seen == data.ts[: len(seen)].tolist() for seen in told.seen)
+
+
+def test_a_model_that_remembers_slices_is_not_taught_past_a_gap():
+    data = panel(slices=50)
+    data.label_to[4] = data.ts[30]  # is purged from what is learned before then, and leaves a gap
+    told = Told(0)
+    told.lookback = 3
+    with pytest.raises(ConfigError, match="m: a model that remembers 3 slices .* slice 4 to slice 4 are left out; set"):
+        unseen([told], data, 4, "m")
+    assert len(unseen([Told(0)], data, 4, "m")[0][0]) == 50
+
+
+@pytest.mark.parametrize("weigh", ["equal", "ic"])
+def test_a_network_is_a_model_of_a_blend(weigh):
+    pytest.importorskip("torch")
+    data = panel(slices=40)
+    data.label[12:15] = np.nan
+    learners = (linear(N), neural(N, net=Gru(hidden=4, layers=1), steps=3, epochs=2))
+    model = Blend(universe=universe_of(symbols(N)), name="m", models=learners, weigh=weigh, folds=2)
+    assert model.lookback == 3
+    model.swap(model.fit(data))
+    history = model.predict(data)
+    fresh = Blend(universe=universe_of(symbols(N)), name="m", models=learners, weigh=weigh, folds=2)
+    for t in range(20):
+        if t == 9:
+            fresh.load(model.save())
+            model = fresh
+        np.testing.assert_array_equal(model.on_features(slice_of(data, t)).value, history[t])
 
 
 @pytest.mark.parametrize("weigh", ["ic", "stacked"])

@@ -6,6 +6,7 @@ from itertools import pairwise
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from components.models.artefact import artefact_of
 from components.models.networks.alstm import Alstm
@@ -15,6 +16,9 @@ from components.models.networks.mlp import Mlp
 from components.models.networks.tcn import Tcn
 from components.models.networks.transformer import Transformer
 from components.models.neural import Neural
+from components.processors.clip import Clip
+from components.processors.robust_zscore import RobustZscore
+from components.training.reweighting import Decay
 from engine.errors import ConfigError, StateError
 from engine.events import Features
 from engine.protocols import Trainable
@@ -248,12 +252,43 @@ def test_answers_do_not_depend_on_which_other_names_are_there():
     np.testing.assert_array_equal(bits(model.predict(holed)[:, 4:]), bits(whole[:, 4:]))
 
 
+@pytest.mark.parametrize("processors", [(), (Clip(low=-3.0, high=3.0),)], ids=["plain", "processed"])
+def test_rows_that_are_answered_are_those_that_teach(processors):
+    """A name whose newest slice is missing is answered from the ones before, so it is learned from too."""
+    data = panel(slices=40, holes=0.0)
+    data.features[np.random.default_rng(3).random((40, N)) < 0.15] = np.nan
+    model = neural(steps=4, epochs=1, valid_share=0.0, processors=processors)
+    artefact = model.fit(data)
+    model.swap(artefact)
+    answered = np.isfinite(model.predict(data))
+    assert (answered & np.isnan(data.features).all(axis=2)).sum() > 20
+    assert card(artefact)["rows"]["train"] == answered.sum()
+
+
+def test_the_card_says_on_which_rows_a_network_was_judged():
+    data = panel(slices=80)
+    for share, part in ((0.2, "valid"), (0.0, "train")):
+        model = neural(valid_share=share, precision="bf16")
+        artefact = model.fit(data)
+        found = card(artefact)["metrics"]
+        assert set(found) >= {f"rank_ic_{part}", f"rank_correlation_bf16_{part}"}
+        assert not {name for name in found if name.endswith(("rank_ic", "bf16"))}
+        model.swap(artefact)
+        rows = slice(len(data.ts) - card(artefact)["slices"]["valid"] if share else 0, None)
+        known = [
+            spearmanr(answer[at], label[at])[0]
+            for answer, label in zip(model.predict(data)[rows], data.label[rows], strict=True)
+            if (at := np.isfinite(answer) & np.isfinite(label)).sum() > 2
+        ]
+        assert found[f"rank_ic_{part}"] == pytest.approx(np.mean(known), abs=0.02)  # answered in bfloat16
+
+
 def test_bfloat16_answers_only_where_its_ranks_agree(monkeypatch):
     data = panel(slices=80)
     model = trained(data, precision="bf16", net=SMALL["alstm"])
     found = card(model.fit(data))
     assert (found["params"]["trained"], found["params"]["answers"]) == ("bf16", "bf16")
-    assert 0.999 <= found["metrics"]["rank_correlation_bf16"] < 1.0
+    assert 0.999 <= found["metrics"]["rank_correlation_bf16_valid"] < 1.0
     wide = card(neural().fit(data))
     assert (wide["params"]["trained"], wide["params"]["answers"]) == ("float32", "float32")
     monkeypatch.setattr("components.models.neural._ALIKE", 1.01)
@@ -275,6 +310,27 @@ def test_losses_are_told_and_a_checkpoint_goes_on(tmp_path):
         neural(epochs=7).fit(panel(), checkpoint=tmp_path)
     with pytest.raises(StateError, match="of another training"):
         neural(epochs=6).fit(panel(seed=1), checkpoint=tmp_path)
+
+
+def test_a_checkpoint_behind_other_processors_weights_or_libraries_is_refused(tmp_path, monkeypatch):
+    begun = {"epochs": 3, "processors": (Clip(low=-3.0, high=3.0),), "reweighter": Decay(half_life=20)}
+    whole = neural(**begun).fit(panel()).hash
+    with pytest.raises(KeyboardInterrupt):
+        neural(**begun).fit(panel(), on_metric=lambda found: stop(found, 1), checkpoint=tmp_path)
+    others = [
+        {"processors": ()},
+        {"processors": (Clip(low=-0.01, high=0.01),)},
+        {"processors": (RobustZscore(),)},
+        {"reweighter": Decay(half_life=10)},
+    ]
+    for other in others:
+        with pytest.raises(StateError, match="of another training"):
+            neural(**(begun | other)).fit(panel(), checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "1.0.0")
+        with pytest.raises(StateError, match="of another training"):
+            neural(**begun).fit(panel(), checkpoint=tmp_path)
+    assert neural(**begun).fit(panel(), checkpoint=tmp_path).hash == whole
 
 
 def stop(found, step):

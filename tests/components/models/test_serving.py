@@ -328,6 +328,19 @@ def test_short_history_and_few_names_give_the_rows_there_are(n, t):
     model.take(fit(model, data))
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_rows_to_check_by_are_found_where_few_slices_have_any(steps):
+    data = panel(t=700, holes=0.0)
+    there = np.isin(np.arange(700) % 70, (33, 34))
+    data.features[~there] = np.nan
+    model = serving(steps=steps)
+    check = opened(fit(model, data), "m")
+    assert check.rows.shape[1] == 16
+    assert np.isfinite(check.answers).all()
+    assert np.isfinite(check.rows).any(axis=(0, 2)).all()
+    model.take(fit(model, data))
+
+
 def test_history_without_a_row_to_check_by_is_one_clear_error():
     for data, steps in ((panel(t=2), 3), (panel(holes=1.0), 1)):
         with pytest.raises(ConfigError, match="train on longer history"), np.errstate(all="ignore"):

@@ -7,7 +7,8 @@ import pytest
 
 from components.features.alpha360 import Alpha360
 from components.features.rolling import Rolling
-from components.training.panel import NEVER, walk, walk_all
+from components.training.intervals import NEVER
+from components.training.panel import walk, walk_all
 from engine.errors import DataError
 from engine.events import DAY_NS, ActionKind, Bars, Features, Timer, Watermark
 from engine.universe import universe_of
