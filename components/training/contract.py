@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.training.panel import NEVER
+from components.training.intervals import NEVER
 from engine.errors import ConfigError
 from engine.protocols import Dataset
 
