@@ -45,11 +45,15 @@ class Granted:
             del orders[next(iter(orders))]
 
     def on_fills(self, fills: Fills, /) -> None:
-        """Raises ComponentError, naming the broker, for more than is left of an order, or of the other side."""
-        for order, qty in zip(fills.order_ids.tolist(), fills.qty.tolist(), strict=True):
+        """Raises ComponentError, naming the broker, for more than is left of an order, its other side, another name."""
+        rows = zip(fills.order_ids.tolist(), fills.symbol.tolist(), fills.qty.tolist(), strict=True)
+        for order, of, qty in rows:
             if order not in self._orders:
                 continue
             symbol, left = self._orders[order]
+            if of != symbol:
+                cause = f"it filled symbol {of} of the universe for order {order:016x}, which is of symbol {symbol}"
+                raise ComponentError(self._broker, "Fills", fills.ts, cause)
             if qty * left < 0 or not abs(qty) <= abs(left) + _SLACK * max(1.0, abs(left)):
                 cause = f"it filled {qty:g} of order {order:016x}, of which {left:g} were approved and not filled yet"
                 raise ComponentError(self._broker, "Fills", fills.ts, cause)

@@ -125,6 +125,16 @@ def learned_until(artefact: Artefact) -> int | None:
     return until if isinstance(until, int) else None
 
 
+def check_horizon(name: str, artefact: Artefact, horizon_ns: int) -> None:
+    """Raises ConfigError for one that learned labels of another horizon; one that does not say passes."""
+    said = _said(artefact, "schema.json").get("horizon_ns", horizon_ns)
+    if said != horizon_ns:
+        raise ConfigError(
+            f"{name}: artefact {artefact.hash[:12]} learned labels that span {said} ns, and these span {horizon_ns}; "
+            "compare models of one horizon"
+        )
+
+
 def seen_before(name: str, artefact: Artefact, begin: int) -> list[str]:
     """A model that learned from days of this very session flatters it."""
     until = learned_until(artefact)

@@ -18,6 +18,7 @@ from samewire.hiding import hider
 from samewire.keeping import Keeping, names_of, write_json
 from samewire.pacing import AT_ONCE, Manner, Paced
 from samewire.prepare import Prepared, Progress, prepare
+from samewire.provenance import named
 from samewire.result import Result
 from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed, scrub
@@ -106,9 +107,11 @@ async def _run(prepared: Prepared, kept: Keeping | None, manner: Manner, clock: 
 
 
 def _waits(prepared: Prepared) -> int:
-    """How many runs may wait for the journal: one where a class of the user's own may write into its arrays again."""
-    run = prepared.run_file
-    if any(":" in component.use for component in (run.feed, run.risk, run.broker)):
+    """How many runs may wait for the journal: one where any class is of the user's own, nested ones included.
+
+    Such a class may write into its arrays again, and may say what cannot be written: that has to be told at its slice.
+    """
+    if any(":" in component.use for _, component in named(prepared.run_file)):
         return 1
     return runs_that_wait(len(prepared.feed.universe))
 

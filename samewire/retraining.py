@@ -49,7 +49,9 @@ def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
 
 
 def retrained(made: Made, feed: Feed, feature_set: Any, begin: int, end: int | None) -> Iterator[Lesson]:
-    """One lesson for each turn before `end`: an artefact, or why there is none. DataError where there is none at all.
+    """One lesson for each turn before `end`: an artefact, or why there is none.
+
+    DataError where there is none at all, and no artefact that the run file names to stay.
 
     The features of the whole history are reckoned once; each turn learns from those slices whose labels were known.
     """
@@ -67,7 +69,7 @@ def retrained(made: Made, feed: Feed, feature_set: Any, begin: int, end: int | N
         lesson = _taught(made, spec, known(whole, turn.known, spec), turn)
         taught, why = taught + (lesson.artefact is not None), lesson.reason
         yield lesson
-    if not taught:
+    if not taught and made.spec.artefact is None:
         raise DataError(
             f"{made.spec.component.where}: {made.spec.component.name} could not be trained at any of its turns "
             f"({why}); begin the session later, or take a feed that begins earlier"

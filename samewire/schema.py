@@ -54,7 +54,10 @@ KEYS = (
     "training",
 )
 _MODEL_KEYS = frozenset(ModelKeys.model_fields)
-_OWN_NAMES = ("feed", "ledger", "optimizer", "execution", "risk", "broker")
+_OWN_NAMES = (
+    *("feed", "ledger", "optimizer", "execution", "risk", "broker"),
+    *("barrier", "granted", "input", "journal", "record", "session", "timers"),  # what records call parts of the engine
+)
 
 
 def load_run(

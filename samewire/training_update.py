@@ -20,7 +20,7 @@ from engine.errors import ConfigError, SamewireError
 from engine.events import Mask, Matrix, Stamps, Vector
 from engine.learning import Entry
 from engine.protocols import Artefact, Feed
-from samewire.artefacts import check_features, learned_until, registry_at
+from samewire.artefacts import check_features, check_horizon, learned_until, registry_at
 from samewire.build import construct
 from samewire.hiding import hider
 from samewire.leaks import Leaks
@@ -172,8 +172,9 @@ class _Update:
             artefact = self._registry.artefact(serving)
             until = self._learned_until(artefact)
             theirs = self._series(self._answers(planned, artefact, panel, (low, high)), label)
-        except (SamewireError, ValueError) as error:
-            reason = f"{serving[:_SHORT]} serves and cannot be judged beside it: {hider()(str(error))}"
+        except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
+            said = str(error) if isinstance(error, SamewireError | ValueError) else f"{type(error).__name__}: {error}"
+            reason = f"{serving[:_SHORT]} serves and cannot be judged beside it: {hider()(said)}"
             return self._plain(planned, row, KEPT, reason, serving)
         usable = panel.ts[low:high] > until
         return self._beside(planned, row, serving, (panel.ts[low:high], usable, mine, theirs))
@@ -182,6 +183,7 @@ class _Update:
         """What serves now says of the slices of the judgement."""
         feed = self._ready.plan.feed
         check_features(planned.task.model, artefact, panel)
+        check_horizon(planned.task.model, artefact, planned.task.horizon * panel.interval_ns)
         given = given_of(self._run, planned.model, planned.task.seed, feed.universe, lambda: feed)
         model = construct(planned.model, given)
         model.swap(artefact)

@@ -97,15 +97,15 @@ class Gbdt:
         Processors apply what they froze in the first training. ConfigError for an artefact that learned something else.
         """
         bundle, _ = self._serving.judged(artefact)
-        self._check_learned(bundle)
+        self._check_learned(bundle, dataset.horizon_ns)
         self._serving.check_schema(bundle, dataset.schema)
         taught = lesson(self._serving, dataset, self._how, bundle.frozen)
-        return self._learned(dataset, taught, artefact, on_metric)
+        return self._learned(dataset, taught, artefact, on_metric, bundle)
 
-    def _check_learned(self, bundle: Bundle) -> None:
-        """Trees of another objective or label count in other units: no tree may be added to them."""
-        said = bundle.card.params | {"label": bundle.card.label}
-        own: dict[str, Any] = {"objective": self._objective, "label": self._how.label}
+    def _check_learned(self, bundle: Bundle, horizon_ns: int) -> None:
+        """Trees of another objective, label or horizon count in other units: no tree may be added to them."""
+        said = bundle.card.params | {"label": bundle.card.label, "horizon_ns": bundle.card.horizon_ns}
+        own: dict[str, Any] = {"objective": self._objective, "label": self._how.label, "horizon_ns": horizon_ns}
         own |= {"grades": self._how.grades} if self._objective in trees.RANKING else {}
         for option, value in own.items():
             if said.get(option) != value:
@@ -115,7 +115,12 @@ class Gbdt:
                 )
 
     def _learned(
-        self, dataset: Dataset, taught: Lesson, start: Artefact | None, on_metric: OnMetric | None
+        self,
+        dataset: Dataset,
+        taught: Lesson,
+        start: Artefact | None,
+        on_metric: OnMetric | None,
+        before: Bundle | None = None,
     ) -> Artefact:
         how = trees.Growing(
             objective=self._objective,
@@ -141,7 +146,7 @@ class Gbdt:
             metrics=grown.figures,
             importance=dict(zip(dataset.names, grown.gain, strict=True)),
         )
-        return self._serving.composed(dataset, learnt, taught.frozen)
+        return self._serving.composed(dataset, learnt, taught.frozen, before)
 
     def _said(self, how: trees.Growing, start: Artefact | None) -> dict[str, Any]:
         """Of the training, besides the parameters of the trees."""

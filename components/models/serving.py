@@ -123,11 +123,13 @@ class Serving:
             value = np.stack([applied(processor, each, frozen[-1]) for each in value])
         return self._still_missing(dataset.features, value), tuple(frozen)
 
-    def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = ()) -> Artefact:
+    def composed(self, dataset: Dataset, learnt: Learnt, frozen: Frozen = (), before: Bundle | None = None) -> Artefact:
         """The artefact of a training, with rows of the dataset to check it by.
 
+        One that went on from another (`before`) has learned from the history of both.
         NothingLearnedError where it answers all of the dataset with one number: it has learned nothing.
         """
+        since, until = int(dataset.ts[0]), int(dataset.label_to.max())
         card = Card(
             kind=self._kind.name,
             version=self._kind.version,
@@ -135,8 +137,8 @@ class Serving:
             seed=learnt.seed,
             threads=learnt.threads,
             libraries=learnt.libraries,
-            since_ns=int(dataset.ts[0]),
-            until_ns=int(dataset.label_to.max()),
+            since_ns=min(since, since if before is None else before.card.since_ns),
+            until_ns=max(until, until if before is None else before.card.until_ns),
             label=learnt.label,
             horizon_ns=dataset.horizon_ns,
             slices=learnt.slices,

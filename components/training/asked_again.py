@@ -10,7 +10,7 @@ from engine.events import Mask, Matrix
 from engine.protocols import Dataset
 
 _ROWS = ("ts", "features", "label", "label_from", "label_to")
-_LAST_BITS = 1e-9  # relative: two answers so near differ by how they were summed up, not by what they know
+_LAST_BITS = 1e-5  # relative: float32 answers so near differ by how they were summed up, not by what they know
 
 
 class Predicting(Protocol):

@@ -21,13 +21,13 @@ def order_ids(*values: int) -> Any:
     return np.array(values, np.uint64)
 
 
-def fills(order: int, qty: float) -> Fills:
+def fills(order: int, qty: float, symbol: int = 0) -> Fills:
     one = np.ones(1)
     return Fills(
         ts=day(0),
         exec_ids=order_ids(1),
         order_ids=order_ids(order),
-        symbol=np.zeros(1, np.int32),
+        symbol=np.full(1, symbol, np.int32),
         qty=one * qty,
         price=one,
         reference=one,
@@ -65,11 +65,18 @@ def test_parts_of_an_order_add_up_to_the_whole_and_to_no_share_more() -> None:
     granted.on_approved(legs(Approved, symbol=[0, 1], qty=[0.3, -7.0]))
     for part in (0.1, 0.1, 0.1):
         granted.on_fills(fills(1, part))
-    granted.on_fills(fills(2, -3.0))
+    granted.on_fills(fills(2, -3.0, 1))
     assert granted.left(2) == -4.0
     for order, qty in ((1, 0.1), (2, -4.1), (2, 1.0), (2, np.nan)):
-        with pytest.raises(ComponentError, match=f"b: failed on Fills .* order {order:016x}"):
-            granted.on_fills(fills(order, qty))
+        with pytest.raises(ComponentError, match=f"b: failed on Fills .* of order {order:016x}, of which"):
+            granted.on_fills(fills(order, qty, order - 1))
+
+
+def test_an_order_is_filled_in_its_own_symbol_only() -> None:
+    granted = Granted("b")
+    granted.on_approved(legs(Approved, symbol=[1], qty=[5.0]))
+    with pytest.raises(ComponentError, match=r"b: .* filled symbol 0 .* for order 0{15}1, which is of symbol 1"):
+        granted.on_fills(fills(1, 1.0, 0))
 
 
 def test_orders_of_the_brokers_own_are_not_limited() -> None:

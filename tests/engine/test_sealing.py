@@ -286,9 +286,12 @@ def test_features_keep_their_width_and_their_order_in_memory_does_not_matter() -
         sealed("f", Features(ts=1, schema="s", value=np.ones(2)), 1)
 
 
-def test_what_was_copied_is_not_copied_again() -> None:
-    once = copied(np.arange(3.0))
-    assert copied(once) is once
+def test_what_is_handed_on_is_no_array_that_somebody_else_holds() -> None:
+    """One that lies in bytes cannot be written, but can be told to be of another type, or to lie elsewhere."""
+    own = np.frombuffer(np.arange(3.0).tobytes())
+    sent = copied(own)
+    own.dtype = np.dtype(np.int64)
+    assert sent.tolist() == [0.0, 1.0, 2.0]
     assert copied(np.empty(0)).tolist() == []
 
 

@@ -181,6 +181,16 @@ def test_one_that_was_trained_before_answers_until_its_first_turn(done: Path, fi
     assert asyncio.run(verify(open_recorded(tmp_path / "out"))).identical
 
 
+def test_one_that_was_trained_before_stays_where_no_turn_is_ready(done: Path, first_bar: str, tmp_path: Path) -> None:
+    given = said(str(np.datetime64(first_bar) + 200), least=5000)
+    given["models"][0]["artefact"] = str(done / "models" / "gbdt@2")
+    run(given, out=tmp_path / "out")
+    controls = [event for event in inputs(tmp_path / "out") if isinstance(event, Control)]
+    assert controls[0].action is ControlAction.SWAP_MODEL
+    assert {event.action for event in controls[1:]} == {ControlAction.MODEL_NOT_READY}
+    assert len(controls) > 3
+
+
 def test_nothing_of_it_knows_what_is_to_come(first_bar: str) -> None:
     found = load_run(said(str(np.datetime64(first_bar) + 200)))
     assert asyncio.run(look_ahead(found, cuts=2, slices=90)).findings == ()

@@ -240,6 +240,18 @@ def test_finetuning_of_trees_that_learned_something_else_is_refused(first, then,
     again.swap(again.finetune(panel(), again.fit(panel())))
 
 
+def test_finetuned_trees_say_what_all_of_them_learned_from():
+    data = panel()
+    half = len(data.ts) // 2
+    late, early = cut(data, slice(half, None)), cut(data, slice(None, half))
+    first = gbdt(**QUICK).fit(late)
+    more = card(gbdt(**QUICK).finetune(early, first))
+    assert (more["since_ns"], more["until_ns"]) == (int(early.ts[0]), int(late.label_to.max()))
+    longer = msgspec.structs.replace(data, horizon_ns=5 * data.horizon_ns)
+    with pytest.raises(ConfigError, match="its horizon_ns is .*, and the artefact to go on from learned with"):
+        gbdt(**QUICK).finetune(longer, first)
+
+
 # ---- what it says of features ----------------------------------------------------------------------------------------
 
 
