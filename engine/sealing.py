@@ -30,6 +30,8 @@ def sealed(component: str, event: Any, now: int) -> Any:
     """
     check_ts(component, event, now)
     kind = event.__class__
+    if kind is Note and event.source != component:
+        raise _wrong(component, event, f"source is {event.source!r}, not its own name {component!r}")
     plan = PLANS[kind]
     columns: dict[str, Any] = {}
     for name, usual in zip(plan.columns, plan.dtypes, strict=True):

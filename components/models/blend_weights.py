@@ -11,7 +11,7 @@ from components.metrics.signal import spearman
 from components.models.labels import standardised
 from components.training.parts import parted
 from components.training.slices import check_neighbours, sliced
-from engine.errors import ConfigError
+from engine.errors import ConfigError, NothingLearnedError
 from engine.events import Mask, Matrix, Vector
 from engine.protocols import Dataset
 
@@ -38,7 +38,8 @@ def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> t
 
     The part to learn from, of slices with a row that counts, is cut into folds + 1 spans. Each but the first is
     answered by models that learned from all spans before it, purged by the intervals of labels. Where a model remembers
-    slices, those between that have no such row stay in place: they teach nothing, and are no gap.
+    slices, those between that have no such row stay in place: they teach nothing, and are no gap. A model that a span's
+    history teaches nothing has no answers (NaN) to it.
     """
     rows = np.isfinite(dataset.label) & np.isfinite(dataset.features).any(axis=-1)
     if dataset.weight is not None:
@@ -61,7 +62,10 @@ def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> t
         check_neighbours(past, remembered, whose, "set weigh to equal")
         for value, model in zip(values, models, strict=True):
             trial = copy.deepcopy(model)
-            trial.swap(trial.fit(sliced(learned, past)))
+            try:
+                trial.swap(trial.fit(sliced(learned, past)))
+            except NothingLearnedError:
+                continue  # no answer to this span: what it is worth is told by the others
             value[at] = trial.predict(sliced(learned, slice(0, at.stop)))[at]
     return values, learned.label
 

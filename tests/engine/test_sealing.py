@@ -262,6 +262,11 @@ def test_a_refusal_has_a_rule_for_each_leg_and_a_note_may_have_no_symbols() -> N
         sealed("m", Note(ts=5, source="m", kind="k", value=np.ones(3), symbol=np.zeros(1, np.int32)), 5)
 
 
+def test_a_note_is_said_in_nobody_elses_name() -> None:
+    with pytest.raises(ComponentError, match="m: .* of its Note source is 'risk', not its own name 'm'"):
+        sealed("m", Note(ts=5, source="risk", kind="latch", text="released by ops"), 5)
+
+
 def test_a_ts_is_a_plain_number() -> None:
     for ts in (5.0, np.int64(5), True):
         with pytest.raises(ComponentError, match="it said Target with ts"):

@@ -230,4 +230,4 @@ class Guarded:
 
     def on_bars(self, bars: Bars, /) -> Note:
         text = self._password.reveal() if self._fail == "note" else f"as {self._password}"
-        return Note(ts=bars.ts, source="guarded", kind="login", text=text)
+        return Note(ts=bars.ts, source="strategy", kind="login", text=text)

@@ -11,7 +11,7 @@ from components.models.blend_weights import by_ic, combined, stacked, unseen
 from components.models.bundle import composed, opened, tensors_in, tensors_of
 from components.models.momentum import Momentum
 from components.models.networks.gru import Gru
-from engine.errors import ConfigError, StateError
+from engine.errors import ConfigError, NothingLearnedError, StateError
 from engine.universe import universe_of
 from tests.components.models.test_gbdt import card
 from tests.conformance.test_trained_models import N, T, blend, gbdt, ic, linear, neural, panel, slice_of, symbols
@@ -96,6 +96,19 @@ def test_no_model_answers_a_slice_whose_label_it_could_have_learned():
     for (since, until), start in zip(told.given, (10, 20, 30, 40), strict=True):
         assert since == data.ts[0]
         assert until <= data.ts[start]
+
+
+def test_a_span_that_teaches_a_model_nothing_has_no_answer_of_it():
+    class Late(Told):
+        """Learns only from a history of some length."""
+
+        def fit(self, dataset):
+            if len(dataset.ts) < T // 2:
+                raise NothingLearnedError("m: too little to tell names apart")
+            return super().fit(dataset)
+
+    (early, late), _ = unseen([Told(0), Late(1)], panel(), 3, "b")
+    assert np.isfinite(early).any(axis=1).sum() > np.isfinite(late).any(axis=1).sum() > 0
 
 
 def test_what_is_held_out_weighs_nothing():
