@@ -9,10 +9,12 @@ A file is whole or not there; a row is there once its transaction is. What a kil
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,8 @@ class RunStore:
                 raise ConfigError(f"{folder}: it holds other files and no store of runs; name an empty or a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         self._rows: dict[str, int] = {}
-        self._db = _opened(folder / _FILE)
+        with _alone(folder):
+            self._db = _opened(folder / _FILE)
 
     def close(self) -> None:
         self._db.close()
@@ -254,8 +257,19 @@ def _text(facts: Mapping[str, Any]) -> str:
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: SQLite waits for nobody while it changes the manner of its journal, it fails at once."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which lets go of the lock, as the end of a process does
+
+
 def _opened(path: Path) -> sqlite3.Connection:
-    """The database, made where there is none. Two processes that make it at once make one."""
+    """The database, made where there is none."""
     db = None
     try:
         db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
