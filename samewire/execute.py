@@ -91,15 +91,12 @@ def _of_place(error: BaseException, folder: Path, out: Path | None) -> BaseExcep
 async def _run(prepared: Prepared, kept: Keeping | None, manner: Manner, clock: Clock) -> None:
     try:
         await prepared.run(*_at_pace(prepared, manner, clock))
-        prepared.journal.settle()
-    except (ComponentError, DataError) as raised:
-        error = _first(prepared, raised)
+    except (ComponentError, DataError) as error:
+        prepared.journal.settle()  # what waited was recorded before it
         if kept is not None and (isinstance(error, ComponentError) or prepared.journal.events):
             told = scrub(error, hider())  # before anything of it is written
             if isinstance(told, SamewireError):
                 kept.fail(prepared, told)
-        if error is not raised:
-            raise error from raised
         raise
     if not prepared.fold.counts().slices:
         run = prepared.run_file
@@ -114,15 +111,6 @@ def _waits(prepared: Prepared) -> int:
     if any(":" in component.use for _, component in named(prepared.run_file)):
         return 1
     return runs_that_wait(len(prepared.feed.universe))
-
-
-def _first(prepared: Prepared, error: ComponentError | DataError) -> ComponentError | DataError:
-    """What went wrong first: this, or a run that waited and cannot be written."""
-    try:
-        prepared.journal.settle()
-    except ComponentError as earlier:
-        return earlier
-    return error
 
 
 def _at_pace(prepared: Prepared, manner: Manner, clock: Clock) -> tuple[Paced, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from components.training.intervals import NEVER
 from components.training.plan import length_of
 from components.training.slices import sliced
 from engine.errors import DataError, SamewireError
@@ -17,8 +18,6 @@ from engine.events import Bars, Event
 from engine.protocols import Dataset, Feed
 from samewire.run_file import RetrainSpec
 from samewire.taught import Lesson, Made, of_interval
-
-_NEVER = (1 << 63) - 1
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
     at = int(np.searchsorted(ts, begin))
     while at < len(ts):
         known = at - 1 - spec.latency
-        found.append(Turn(int(ts[at]), int(ts[known]) if known >= 0 else -_NEVER))
+        found.append(Turn(int(ts[at]), int(ts[known]) if known >= 0 else -NEVER))
         at = max(at + 1, every.after(ts, at))
     return tuple(found)
 
@@ -62,7 +61,7 @@ def retrained(made: Made, feed: Feed, feature_set: Any, begin: int, end: int | N
         return
     slices: list[int] = []
     events = _noted(of_interval(feed.events(None, end), made.interval_ns), slices)
-    whole = walk(events, feature_set, spec.horizon, _NEVER if end is None else end)
+    whole = walk(events, feature_set, spec.horizon, NEVER if end is None else end)
     taught, why = 0, "the session has no slice"
     only = None if made.spec.turn is None else (Turn(begin, made.spec.turn - 1),)
     for turn in only or turns(slices, begin, spec):

@@ -2,14 +2,13 @@
 
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 
+from components.training.slices import sliced
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
 from engine.protocols import Dataset
 
-_ROWS = ("ts", "features", "label", "label_from", "label_to")
 _LAST_BITS = 1e-5  # relative: float32 answers so near differ by how they were summed up, not by what they know
 
 
@@ -26,7 +25,7 @@ def check_blind(model: Predicting, shown: Dataset, value: Matrix, first: int) ->
     """
     for last in _cuts(first, len(shown.ts)):
         part = slice(first, last + 1)
-        again = asked(model, until(shown, last + 1))[part]
+        again = asked(model, sliced(shown, slice(0, last + 1)))[part]
         moved = differs(value[part], again)
         if moved.any():
             t, i = (int(x) for x in np.argwhere(moved)[0])
@@ -43,13 +42,6 @@ def asked(model: Predicting, shown: Dataset) -> Matrix:
             "(T, N)"
         )
     return value
-
-
-def until(dataset: Dataset, count: int) -> Dataset:
-    """Its first slices, as views."""
-    fields: dict[str, Any] = {name: getattr(dataset, name)[:count] for name in _ROWS}
-    weight = None if dataset.weight is None else dataset.weight[:count]
-    return msgspec.structs.replace(dataset, weight=weight, **fields)
 
 
 def differs(one: Matrix, other: Matrix) -> Mask:
