@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from components.features.column import Column
 from components.models.networks.network import Network
+from components.optimizers.problem import Constraint, Method, Term
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
@@ -34,6 +35,9 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Reweighter, "reweighters", "", ""),
     (Trainable, "learners", "", ""),
     (Network, "networks", "", ""),
+    (Method, "methods", "", ""),
+    (Term, "terms", "", ""),
+    (Constraint, "constraints", "", ""),
 )
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)

@@ -1,0 +1,1 @@
+"""What weights are allowed: one constraint a file."""
