@@ -18,7 +18,7 @@ from components.optimizers.problem import Constraint, Method, Term
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
-from engine.protocols import CostModel, Feed, Financing, RiskModel, Table, Trainable
+from engine.protocols import CostModel, Feed, Financing, RiskModel, Strategy, Table, Trainable
 from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
@@ -35,6 +35,7 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Reweighter, "reweighters", "", ""),
     (Trainable, "learners", "", ""),
     (Network, "networks", "", ""),
+    (Strategy, "strategies", "", ""),
     (Method, "methods", "", ""),
     (Term, "terms", "", ""),
     (Constraint, "constraints", "", ""),
