@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.optimizers.paying import unit_value
 from components.strategies.signals import pick
@@ -102,13 +103,13 @@ class QlibTopkDropout:
 
     def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
         score = pick(signals, self._signal, self._name).value
-        known = _down([s for s in range(len(score)) if np.isfinite(score[s])], score)
+        known = _down(np.flatnonzero(np.isfinite(score)), score)
         self._decided = self._decided or bool(known)
         if not self._decided:
             return None
         wanted: Vector = book.qty.copy()
         if known:
-            sales, purchases = self._planned(score, known, _down(np.flatnonzero(book.qty).tolist(), score), book.ts)
+            sales, purchases = self._planned(score, known, _down(np.flatnonzero(book.qty), score), book.ts)
             self._trade(wanted, sales, purchases, book)
         return Target(
             ts=book.ts,
@@ -184,9 +185,12 @@ class QlibTopkDropout:
         self._decided, self._seed = fields["decided"], fields["seed"]
 
 
-def _down(names: Sequence[int], score: Vector) -> list[int]:
+def _down(names: Sequence[int] | NDArray[np.intp], score: Vector) -> list[int]:
     """From the best score to the worst; without a score last."""
-    return sorted(names, key=lambda s: -score[s] if np.isfinite(score[s]) else np.inf)
+    rows = np.asarray(names, np.intp)
+    own = score[rows]
+    found: list[int] = rows[np.where(np.isfinite(own), -own, np.inf).argsort(kind="stable")].tolist()
+    return found
 
 
 def _drawn(rng: np.random.Generator, names: list[int], count: int) -> list[int]:

@@ -112,28 +112,26 @@ class Sleeve:
             self.target = Target(ts=said["ts"], source=said["source"], kind=TargetKind(said["kind"]), **columns)
 
 
-def divided(qty: float, pending: Vector, held: Vector, share: Vector) -> Vector:
-    """(S,) signed shares of a trade of the whole that each sleeve gets; together they are `qty`.
+def divided(qty: Vector, pending: Any, held: Any, share: Vector) -> Any:
+    """(S, L) signed shares that each sleeve gets of trades (L,) of the whole; those of a trade sum to it.
 
-    First those get it that still want to trade that way (`pending`), in proportion, up to what they want; then those
-    whose position (`held`) it reduces, in proportion; and what is left goes by `share` of capital.
+    First those get it that still want to trade that way (`pending`, (S, L)), in proportion, up to what they want; then
+    those whose position (`held`, (S, L)) it reduces, in proportion; and what is left goes by `share` (S,) of capital.
 
-    >>> divided(60.0, np.array([80.0, 40.0]), np.zeros(2), np.array([0.5, 0.5]))
+    >>> divided(np.array([60.0]), np.array([[80.0], [40.0]]), np.zeros((2, 1)), np.array([0.5, 0.5])).ravel()
     array([40., 20.])
-    >>> divided(-30.0, np.zeros(2), np.array([20.0, -5.0]), np.array([0.5, 0.5]))
+    >>> divided(np.array([-30.0]), np.zeros((2, 1)), np.array([[20.0], [-5.0]]), np.array([0.5, 0.5])).ravel()
     array([-25.,  -5.])
     """
-    sign, left, out = np.sign(qty), abs(qty), np.zeros(len(held))
+    sign, left, out = np.sign(qty), np.abs(qty), np.zeros(held.shape)
     for wanting in (pending, None):
         room = np.maximum(sign * wanting if wanting is not None else -sign * (held + out), 0.0)
-        part = min(left, float(room.sum()))
-        if part > 0.0:
-            out += sign * part * (room / room.sum())
-            left -= part
-    if left > DUST * abs(qty):
-        out += sign * left * share
-    parts: Vector = exact(held, out)
-    return parts
+        total = room.sum(axis=0)
+        part = np.minimum(left, total)
+        out += sign * part * np.divide(room, total, out=np.zeros(held.shape), where=total > 0.0)
+        left = left - part
+    out += sign * np.where(left > DUST * np.abs(qty), left, 0.0) * share[:, None]
+    return exact(held, out)
 
 
 def exact(held: Any, qty: Any) -> Any:

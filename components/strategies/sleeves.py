@@ -123,9 +123,10 @@ class Sleeves:
         if not len(fills.symbol) or not self._begun:
             return None
         said: list[Any] = []
-        for i in range(len(fills.symbol)):  # one after another: each finds what the one before has left to want
-            row = slice(i, i + 1)
-            parts = self._divided(int(fills.symbol[i]), float(fills.qty[i]))[:, None]
+        once = len(set(fills.symbol.tolist())) == len(fills.symbol)
+        # Fills of one symbol come one after another: each finds what the one before has left to want.
+        for row in [slice(None)] if once else [slice(i, i + 1) for i in range(len(fills.symbol))]:
+            parts = self._divided(fills.symbol[row], fills.qty[row])
             fees = in_parts(fills.fees[row], parts)
             said += self._booked(fills.symbol[row], parts, fills.price[row], fees, fills.at[row])
         return tuple(said) or None
@@ -201,7 +202,7 @@ class Sleeves:
         rows = np.flatnonzero(np.abs(gap) > DUST * np.maximum(np.abs(book.qty), np.abs(held).sum(axis=0)))
         rows = rows[(book.mark[rows] > 0.0) & (book.mark[rows] < np.inf)]
         if rows.size:
-            parts = np.stack([self._divided(s, float(gap[s])) for s in rows.tolist()], axis=1)
+            parts = self._divided(rows, gap[rows])
             at = np.full(len(rows), book.ts)
             fees = np.broadcast_to(no_fees(len(rows)), (len(self._sleeves), *no_fees(len(rows)).shape))
             self._booked(rows.astype(np.int32), parts, book.mark[rows], fees, at)
@@ -237,10 +238,10 @@ class Sleeves:
             sleeve.pay(0, part)
             sleeve.equity += part
 
-    def _divided(self, s: int, qty: float) -> Vector:
-        """(S,) parts of a trade of the whole; what a sleeve wanted is less by its part."""
-        pending = np.array([sleeve.pending[s] for sleeve in self._sleeves])
-        held = np.array([sleeve.has.qty[s] for sleeve in self._sleeves])
+    def _divided(self, symbol: Any, qty: Vector) -> Any:
+        """(S, L) parts of trades of the whole, each of another symbol."""
+        pending = np.stack([sleeve.pending[symbol] for sleeve in self._sleeves])
+        held = np.stack([sleeve.has.qty[symbol] for sleeve in self._sleeves])
         return divided(qty, pending, held, self._share)
 
     def _booked(self, symbol: Codes, parts: Any, price: Vector, fees: Any, at: Any) -> list[Any]:
@@ -324,8 +325,9 @@ class Sleeves:
     def _working(self, book: Book) -> Any:
         """(S, N) each sleeve's part of the working orders of the account: by what it still wants of them."""
         out = np.zeros((len(self._sleeves), len(book.qty)))
-        for s in np.flatnonzero(book.working).tolist():
-            out[:, s] = self._divided(s, float(book.working[s]))
+        rows = np.flatnonzero(book.working)
+        if rows.size:
+            out[:, rows] = self._divided(rows, book.working[rows])
         return out
 
     def _even(self, book: Book) -> None:

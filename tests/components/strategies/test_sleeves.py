@@ -489,7 +489,11 @@ def test_sleeves_within_sleeves_are_sleeves() -> None:
 )
 def test_parts_of_a_trade_sum_to_it(qty: float, pending: list[float], held: list[float]) -> None:
     share = np.array([0.5, 0.3, 0.2])
-    out = divided(qty, np.array(pending), np.array(held), share)
+    both = np.array([qty, -qty])  # two symbols at once, each as if alone
+    one, other = np.array(pending), np.array(held)
+    whole = divided(both, np.stack([one, -one], axis=1), np.stack([other, -other], axis=1), share)
+    out = whole[:, 0]
+    assert (-whole[:, 1]).tolist() == out.tolist()
     assert out.sum() == pytest.approx(qty, rel=1e-8, abs=1e-8 * max(abs(h) for h in (*held, 1.0)))
     wants = np.maximum(np.sign(qty) * np.array(pending), 0.0)
     if wants.sum() >= abs(qty) * (1 + 1e-6):  # nobody gets more than it wants while others want more
