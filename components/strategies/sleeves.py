@@ -27,6 +27,7 @@ from engine.events import (
     TargetKind,
     Vector,
 )
+from engine.open_orders import frozen
 from engine.protocols import Strategy
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
@@ -53,7 +54,7 @@ class Sleeves:
 
     `shares` are the capital of each in the order of `strategies`, in proportion, all the same unless given; `names` are
     what notes call them. Every `rebalance_every` slices, 0 = never, cash moves between the sleeves so that their
-    equities have those shares again. A Note `sleeves` tells the equity of each at every slice. Sleeves of negative
+    equities have those shares again. A Note `sleeve` tells the equity of each at every slice. Sleeves of negative
     equity go on: what their strategies do then is theirs to say.
 
     >>> from engine.universe import universe_of
@@ -183,8 +184,9 @@ class Sleeves:
         self._follow(book)
         said: list[Any] = []
         if book.ts == self._ts:
-            equity = np.array([sleeve.equity for sleeve in self._sleeves])
-            said.append(Note(ts=book.ts, source=self._name, kind="sleeves", text=", ".join(self._names), value=equity))
+            for inner, sleeve in zip(self._names, self._sleeves, strict=True):
+                equity = frozen(np.array([sleeve.equity]))
+                said.append(Note(ts=book.ts, source=self._name, kind="sleeve", text=inner, value=equity))
         working = self._working(book)
         for k, sleeve in enumerate(self._sleeves):
             said += self._nested.tell_one(k, "on_book", sleeve.book(book, working[k]))

@@ -445,8 +445,10 @@ def test_the_equity_of_each_sleeve_is_told_once_a_slice() -> None:
         account.decide(k, [1.0])
     account.act(1, ActionKind.SPLIT, 0, ratio=2.0)
     assert [(note.kind, note.source, note.text, note.value.tolist()) for note in account.notes] == [
-        ("sleeves", "both", "core, cash", [500.0, 500.0]),
-        ("sleeves", "both", "core, cash", [600.0, 500.0]),
+        ("sleeve", "both", "core", [500.0]),
+        ("sleeve", "both", "cash", [500.0]),
+        ("sleeve", "both", "core", [600.0]),
+        ("sleeve", "both", "cash", [500.0]),
     ]
 
 
@@ -476,7 +478,8 @@ def test_sleeves_within_sleeves_are_sleeves() -> None:
     assert target.value.tolist() == [37_500.0, 18_750.0]
     account.bars(1, [11.0, 20.0])
     account.fill(1, [(0, 37_500.0, 10.0, 9.0), (1, 10_000.0, 20.0, 9.0)])
-    assert [note.source for note in account.notes if note.text == "sleeve 1: sleeve 1, sleeve 2"] == ["both"] * 2
+    told = [note.text for note in account.notes if note.source == "both"]
+    assert told == ["sleeve 1", "sleeve 2", "sleeve 1: sleeve 1", "sleeve 1: sleeve 2"] * 2
 
 
 # ---- the arithmetic --------------------------------------------------------------------------------------------------
