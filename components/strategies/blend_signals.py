@@ -76,7 +76,7 @@ class BlendSignals:
         self._nested = Nested(name, (strategy,), ("strategy",))
         self._name, self._symbols = name, universe.symbols
         self._sources, self._weights, self._combine, self._drop = signals, weights or {}, combine, missing == "drop"
-        self._pace = self._nested.interval_ns
+        self._pace, self.wraps = self._nested.interval_ns, self._nested.strategies
         self.lookback, self.slow_handlers = self._nested.lookback, self._nested.slow_handlers
         vars(self).update(self._nested.handlers(type(self)))
 

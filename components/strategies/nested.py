@@ -11,10 +11,10 @@ from engine.events import Book, Note, Signal, Target, TargetKind
 from engine.protocols import Stateful, Strategy
 from engine.sealing import sealed, users_own
 
-# What a strategy may define beside on_signals: the wiring routes these by name.
+# What a strategy may define beside on_signals: the wiring routes by name what it knows of these.
 _HANDLERS = (
     *("on_control", "on_reference", "on_late", "on_bars", "on_timer", "on_actions", "on_charges", "on_fills"),
-    *("on_reports", "on_refusals", "on_book"),
+    *("on_reports", "on_refusals", "on_book", "on_target"),
 )
 
 
@@ -26,7 +26,7 @@ class Nested:
     """
 
     def __init__(self, name: str, strategies: tuple[Strategy, ...], names: tuple[str, ...]) -> None:
-        self._name, self._strategies, self._names = name, strategies, names
+        self._name, self._names, self.strategies = name, names, strategies
         asked = [int(getattr(each, "interval_ns", 0)) for each in strategies]
         if len(set(filter(None, asked))) > 1:
             said = ", ".join(f"{inner} {interval / 1e9:g} s" for inner, interval in zip(names, asked, strict=True))
@@ -38,7 +38,7 @@ class Nested:
         )
 
     def __len__(self) -> int:
-        return len(self._strategies)
+        return len(self.strategies)
 
     def paced(self, interval_ns: int) -> int:
         """The interval that the outer strategy is given. Raises ConfigError where those inside have another."""
@@ -49,7 +49,7 @@ class Nested:
 
     def handlers(self, own: type[Any]) -> dict[str, Callable[[Any], Any]]:
         """Handlers that a strategy inside defines and the class of the outer one does not."""
-        taken = [m for m in _HANDLERS if any(hasattr(each, m) for each in self._strategies) and not hasattr(own, m)]
+        taken = [m for m in _HANDLERS if any(hasattr(each, m) for each in self.strategies) and not hasattr(own, m)]
         return {method: partial(self.tell, method) for method in taken}
 
     def tell(self, method: str, event: Any, /) -> tuple[Any, ...] | None:
@@ -58,7 +58,7 @@ class Nested:
 
     def tell_one(self, k: int, method: str, event: Any, /) -> tuple[Any, ...]:
         """Hands an event to the k-th strategy, if it takes it; what it says."""
-        handler = getattr(self._strategies[k], method, None)
+        handler = getattr(self.strategies[k], method, None)
         answer = None if handler is None else handler(event)
         if answer is None:
             return ()
@@ -71,7 +71,7 @@ class Nested:
 
     def ask(self, k: int, signals: tuple[Signal, ...], book: Book) -> Target | None:
         """The target of the k-th strategy, checked: a Target of N values, copied where its class is the user's own."""
-        strategy, n = self._strategies[k], len(book.qty)
+        strategy, n = self.strategies[k], len(book.qty)
         target = strategy.on_signals(signals, book)
         if target is None:
             return None
@@ -82,12 +82,12 @@ class Nested:
 
     def save(self) -> list[bytes]:
         """Empty for those that remember nothing."""
-        return [each.save() if isinstance(each, Stateful) else b"" for each in self._strategies]
+        return [each.save() if isinstance(each, Stateful) else b"" for each in self.strategies]
 
     def load(self, states: list[bytes]) -> None:
-        if len(states) != len(self._strategies):
-            said = f"{len(states)} strategies were saved and there are {len(self._strategies)} now"
+        if len(states) != len(self.strategies):
+            said = f"{len(states)} strategies were saved and there are {len(self.strategies)} now"
             raise StateError(f"{self._name}: {said}; load it into the same ones")
-        for each, state in zip(self._strategies, states, strict=True):
+        for each, state in zip(self.strategies, states, strict=True):
             if isinstance(each, Stateful):
                 each.load(state)

@@ -102,7 +102,7 @@ class Sleeves:
         self._dividends: list[tuple[int, float, Vector]] = []  # symbol, cash a share, shares (S,): not yet in a book
         self._none = np.full(len(universe), np.nan)
         self._none.flags.writeable = False
-        self._pace = self._nested.interval_ns
+        self._pace, self.wraps = self._nested.interval_ns, self._nested.strategies
         self.lookback, self.slow_handlers = self._nested.lookback, self._nested.slow_handlers
         vars(self).update(self._nested.handlers(type(self)))
 
