@@ -233,13 +233,13 @@ class Reader:
     def _filled(self, node: Node, slot: Slot, spot: Spot) -> Any:
         """What was written in a slot: a component, or a list of them where one may stand."""
         if not (slot.lists and isinstance(node, Items)):
-            spot = replace(spot, name=_numbered(spot.name, 0, slot)) if slot.many else spot
+            spot = replace(spot, name=slot.part(spot.name, 0)) if slot.many else spot
             entries = self.entries(node, spot.path, slot.group)
             made = None if entries is None else self.component(entries, spot)
             return (made,) if slot.many and made is not None else made
         parts, name = [], spot.name if slot.many else PARTS
         for i, item in enumerate(node.items):
-            inside = replace(spot, path=f"{spot.path}[{i}]", name=_numbered(name, i, slot))
+            inside = replace(spot, path=f"{spot.path}[{i}]", name=slot.part(name, i))
             entries = self.entries(item, inside.path, slot.group)
             parts.append(None if entries is None else self.component(entries, inside))
         whole = tuple(part for part in parts if part is not None)
@@ -266,11 +266,6 @@ class Reader:
                 return
             seen.add(key)  # with its default in place, the constructor comes to what else is wrong
             made_now = replace(made_now, options=made_now.options | {key: schema.default(key)})
-
-
-def _numbered(name: str, i: int, slot: Slot) -> str:
-    """What the i-th part of a list is called; where names are written out, one that may be read again."""
-    return f"{name}.{i}" if slot.group in NAMED else f"{name}[{i}]"
 
 
 def node_keys(group: str) -> tuple[str, ...]:
