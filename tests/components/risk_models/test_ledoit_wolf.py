@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 
-from components.risk_models.ledoit_wolf import LedoitWolf, ledoit_wolf_shrinkage
+from components.risk_models.ledoit_wolf import LedoitWolf
+from components.risk_models.shrinkage import ledoit_wolf_shrinkage
 from engine.errors import StateError
 from engine.events import ActionKind, Actions
 from engine.protocols import Risk
@@ -66,15 +67,19 @@ def test_more_names_than_slices_still_gives_a_positive_definite_matrix() -> None
     assert np.linalg.eigvalsh(dense(fed(model(60), closes).risk())).min() > 1e-6
 
 
-def test_a_late_listing_has_no_factor_row_and_a_high_specific_variance() -> None:
+def test_a_late_listing_moves_with_the_market_and_has_a_high_specific_variance() -> None:
+    """The quantile of what the market does not explain of the others."""
     closes = np.array([row.close for row in market(6, 30, holes=0.0, late=0)])
+    closes *= np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.02, (30, 1)), axis=0))  # a common market
     closes[:27, 5] = NAN
     risk = fed(model(6, late_quantile=0.9), closes).risk()
     assert risk is not None
     others, _ = ledoit_wolf(returns(closes[-21:, :5]))
-    assert not risk.factors[5].any()
-    assert risk.specific[5] == pytest.approx(np.quantile(np.diag(others), 0.9))
     np.testing.assert_allclose(dense(risk)[:5, :5], others, rtol=1e-9)
+    np.testing.assert_allclose(risk.factors[5], risk.factors[:5].mean(axis=0), rtol=1e-12)
+    own, m = risk.factors[:5], risk.factors[:5].mean(axis=0)
+    left = [others[i, i] - (own[i] @ m) ** 2 / (m @ m) for i in range(5)]
+    assert risk.specific[5] == pytest.approx(np.quantile(left, 0.9))
 
 
 def test_rule_06_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> None:
@@ -106,7 +111,7 @@ def walk(actions: dict[int, Actions], closes: np.ndarray) -> np.ndarray:
         if k in actions:
             made.on_actions(actions[k])
         made.on_bars(bars(day(k), close))
-    return made._returns[1 : len(closes)]
+    return made._history.window.rows()[1:]
 
 
 def test_rule_25_a_split_is_no_return() -> None:
