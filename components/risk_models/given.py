@@ -21,6 +21,7 @@ class Given:
         self.exposed: Mask = np.zeros(n, bool)  # symbols whose exposures are all known
         self.weights: Vector | None = None
         self.factor_covariance: Matrix | None = None
+        self.covariance_columns: tuple[str, ...] = ()
         self.specific_variance: Vector | None = None
 
     def take(self, reference: Reference) -> bool:
@@ -44,13 +45,13 @@ class Given:
                 self.weights = column
         elif name == "factor_covariance":
             _check_covariance(reference)
-            self.factor_covariance = np.array(value)
+            self.factor_covariance, self.covariance_columns = np.array(value), reference.columns
         else:
             return False
         return True
 
     def check_together(self, ts: int) -> None:
-        """Raises DataError where the factor covariance is of another number of factors than the exposures."""
+        """Raises DataError where the factor covariance is of other factors than the exposures."""
         if self.exposures is None or self.factor_covariance is None:
             return
         k, given = self.exposures.shape[1], len(self.factor_covariance)
@@ -58,6 +59,12 @@ class Given:
             raise DataError(
                 f"given_factors: at {ts} exposures have {k} columns and factor_covariance is {given} x {given}; "
                 "give both of the same factors"
+            )
+        own, other = self.columns, self.covariance_columns
+        if own and other and own != other:
+            raise DataError(
+                f"given_factors: at {ts} exposures have the columns {', '.join(own)} and factor_covariance "
+                f"{', '.join(other)}; give both of the same factors in the same order"
             )
 
     def move(self, gone: list[tuple[int, int]], in_force: Matrix | None) -> Matrix | None:
@@ -91,6 +98,7 @@ class Given:
             "exposures": self.exposures,
             "weights": self.weights,
             "factor_covariance": self.factor_covariance,
+            "covariance_columns": self.covariance_columns,
             "specific_variance": self.specific_variance,
         }
 
@@ -105,6 +113,7 @@ class Given:
         if exposures is not None:
             self._expose(exposures)
         self.columns, self.factor_covariance = tuple(given["columns"]), given["factor_covariance"]
+        self.covariance_columns = tuple(given["covariance_columns"])
         self.weights = placed_or_none(given["weights"])
         self.specific_variance = placed_or_none(given["specific_variance"])
         result: Matrix | None = placed_or_none(fields["in_force"])

@@ -19,8 +19,12 @@ class Window:
         self.length = length
         self._block = np.full((2 * length, columns), np.nan)
         self._end = 0
+        self.counts = np.zeros(columns, np.int64)  # known numbers of each column
 
     def push(self, row: Vector) -> None:
+        if self._end >= self.length:
+            self.counts -= np.isfinite(self._block[self._end - self.length])
+        self.counts += np.isfinite(row)
         if self._end == len(self._block):
             kept = self.length - 1
             self._block[:kept] = self._block[self._end - kept :]
@@ -35,15 +39,18 @@ class Window:
     def move(self, column: int, heir: int) -> None:
         """The heir takes over what the column holds."""
         self._block[:, heir] = self._block[:, column]
+        self.counts[heir] = self.counts[column]
         self.forget(column)
 
     def forget(self, column: int) -> None:
         self._block[:, column] = np.nan
+        self.counts[column] = 0
 
     def restore(self, rows: Matrix) -> None:
         self._block = np.full((2 * self.length, rows.shape[1]), np.nan)
         self._block[: len(rows)] = rows
         self._end = len(rows)
+        self.counts = np.isfinite(rows).sum(axis=0)
 
 
 class History:
@@ -114,7 +121,7 @@ class History:
 
     def ready(self) -> Mask:
         """(N,) symbols with enough rows in the window."""
-        result: Mask = np.isfinite(self.window.rows()).sum(axis=0) >= self.min_slices
+        result: Mask = self.window.counts >= self.min_slices
         return result
 
     def changed(self) -> None:

@@ -18,6 +18,8 @@ class Refits:
 
     Intervals are counted from 1970, so that when a session began does not show. Parts are arrays (N, ...) by symbol;
     a symbol that is not `fitted` holds the value in `empty`. Until the first fit one is tried at every slice.
+
+    A fit may take long, so it is put off until its parts are asked for, or saved: what it sees is kept from its slice.
     """
 
     def __init__(self, history: History, every: int, fit: Fit, empty: dict[str, float]) -> None:
@@ -26,7 +28,8 @@ class Refits:
         self._history, self._every, self._fit, self._empty = history, every, fit, empty
         self._block = -1
         self.fitted: Mask = np.zeros(len(history.symbols), bool)
-        self.parts: dict[str, Any] = {}
+        self._parts: dict[str, Any] = {}
+        self._due: Matrix | None = None  # what the next fit sees
         self._shown: tuple[Mask, Matrix] | None = None
 
     @property
@@ -42,18 +45,24 @@ class Refits:
         self.fitted = self._history.ready()
         if not self.fitted.any():
             return
-        found = self._fit(stretched(self._history.window.rows(), self.fitted))
-        for name, own in found.items():
-            whole = np.full((len(self.fitted), *own.shape[1:]), self._empty[name])
-            whole[self.fitted] = own
-            self.parts[name] = whole
+        self._due = stretched(self._history.window.rows(), self.fitted)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Arrays (N, ...) by name, of the latest fit."""
+        if self._due is not None:
+            found, self._due, self._parts = self._fit(self._due), None, {}
+            for name, own in found.items():
+                whole = np.full((len(self.fitted), *own.shape[1:]), self._empty[name])
+                whole[self.fitted] = own
+                self._parts[name] = whole
+        return self._parts
 
     def on_actions(self, actions: Actions) -> None:
         gone = self._history.on_actions(actions)
         if gone:
-            self._shown = None
-            self.fitted = moved(self.fitted, gone, False)
-            self.parts = {name: moved(part, gone, self._empty[name]) for name, part in self.parts.items()}
+            self._parts = {name: moved(part, gone, self._empty[name]) for name, part in self.parts.items()}
+            self.fitted, self._shown = moved(self.fitted, gone, False), None
 
     def returns(self) -> tuple[Mask, Matrix] | None:
         """The symbols (N,) that are fitted and still have returns, and those (T, n) as fits see them."""
@@ -75,7 +84,8 @@ class Refits:
         now = self._history.symbols
         self._block, self._shown = fields["block"], None
         self.fitted = by_symbol(fields["fitted"], fields, now, False)
-        self.parts = {name: by_symbol(part, fields, now, self._empty[name]) for name, part in fields["parts"].items()}
+        self._parts = {name: by_symbol(part, fields, now, self._empty[name]) for name, part in fields["parts"].items()}
+        self._due = None
 
 
 def checked_factors(factors: int, least: int = 1) -> int:

@@ -27,11 +27,17 @@ def centred(rows: Matrix, weights: Vector, *, demean: bool = True) -> Matrix:
 
     A missing value counts as the mean of its column, and the others are stretched, which keeps its variance.
     """
-    total = weights @ rows
-    if np.isfinite(total).all():  # nothing is missing
-        y = rows - total if demean else rows.copy()
-        y *= np.sqrt(weights)[:, None]
-        return y
+    mean = weights @ rows
+    whole = np.isfinite(mean)
+    y: Matrix = rows - mean if demean else rows.copy()
+    y *= np.sqrt(weights)[:, None]
+    if not whole.all():
+        y[:, ~whole] = _holed(rows[:, ~whole], weights, demean)
+    return y
+
+
+def _holed(rows: Matrix, weights: Vector, demean: bool) -> Matrix:
+    """`centred` of columns in each of which something is missing."""
     known = np.isfinite(rows)
     share = weights @ known
     share[share <= 0] = np.inf
@@ -50,7 +56,9 @@ def stretched(rows: Matrix, ready: Mask) -> Matrix:
     Slices of which no ready symbol has a return are left out: the first slice of a session has none at all.
     """
     own = rows if ready.all() else rows[:, ready]
-    own = own[np.isfinite(own).any(axis=1)]
+    seen = np.isfinite(own).any(axis=1)
+    if not seen.all():
+        own = own[seen]
     x = centred(own, decay(len(own), None))
     x *= np.sqrt(len(own))
     return x

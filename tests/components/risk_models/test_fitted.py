@@ -10,8 +10,11 @@ from sklearn.decomposition import FactorAnalysis as Peer
 
 from components.risk_models import estimators
 from components.risk_models.factor_analysis import FactorAnalysis
+from components.risk_models.history import History
 from components.risk_models.pca import Pca
 from components.risk_models.poet import Poet, split
+from components.risk_models.refits import Refits
+from engine.events import DAY_NS
 from tests.components.risk_models.made import NAN, closes, dense, fed, names
 from tests.make import bars, day
 
@@ -154,6 +157,28 @@ def test_a_symbol_that_lists_is_late_until_the_next_refit(name: str) -> None:
     assert late[0] == 10
     assert 40 <= late[-1] <= 60
     assert late == list(range(10, late[-1] + 1))
+
+
+def test_a_fit_sees_its_own_slice_and_is_made_only_when_somebody_asks() -> None:
+    seen: list[np.ndarray] = []
+
+    def fit(x: np.ndarray) -> dict[str, Any]:
+        seen.append(x)
+        return {"loadings": x[-1][:, None]}
+
+    history = History(names(3), 10, 3, 0.9)
+    refits, close = Refits(history, 5, fit, {"loadings": 0.0}), closes(returns(40, 3))
+    block = [day(k) // (5 * DAY_NS) for k in range(41)]
+    boundary = next(k for k in range(25, 41) if block[k] != block[k - 1])
+    for k in range(boundary + 3):
+        refits.on_bars(bars(day(k), close[k]))
+    assert seen == []
+    parts = refits.parts
+    window = (close[1:] / close[:-1] - 1)[boundary - 10 : boundary]
+    np.testing.assert_allclose(seen[0], window - window.mean(axis=0), rtol=1e-9)
+    refits.on_bars(bars(day(boundary + 3), close[boundary + 3]))
+    assert refits.parts is parts
+    assert len(seen) == 1
 
 
 @every_model

@@ -200,8 +200,65 @@ def test_a_covariance_of_other_factors_than_the_exposures_is_named() -> None:
         model.on_bars(bars(day(0), np.ones(4)))
 
 
+def test_a_covariance_in_another_order_than_the_exposures_is_named() -> None:
+    model = made(4)
+    model.on_reference(reference("exposures", exposures(4, 2), ("market", "value")))
+    model.on_reference(reference("factor_covariance", np.eye(2), ("value", "market")))
+    with pytest.raises(DataError, match="columns market, value and factor_covariance value, market; give both of the"):
+        model.on_bars(bars(day(0), np.ones(4)))
+
+
+def test_everything_given_is_saved() -> None:
+    model = made(3)
+    columns = ("market", "value")
+    model.on_reference(reference("exposures", exposures(3, 2), columns))
+    model.on_reference(reference("factor_covariance", np.diag([1e-4, 2e-4]), columns))
+    model.on_reference(reference("specific_variance", np.full((3, 1), 1e-4)))
+    model.on_reference(reference("regression_weights", np.ones((3, 1))))
+    fresh = made(3)
+    fresh.load(model.save())
+    assert fresh.save() == model.save()
+    np.testing.assert_array_equal(dense(fresh.risk()), dense(model.risk()))
+
+
 def test_references_of_other_names_are_passed_over() -> None:
     model = made(4)
     before = model.save()
     model.on_reference(reference("sectors", np.ones((7, 1))))
     assert model.save() == before
+
+
+def test_state_saved_amid_references_and_actions_goes_on_to_the_last_bit() -> None:
+    rng = np.random.default_rng(10)
+    close = closes(rng.normal(0, 0.01, (40, 5)))
+    close[rng.random(close.shape) < 0.05] = NAN
+    close[:22, 4], close[22:, 2] = NAN, NAN
+    first, second = exposures(5, 2), exposures(5, 3)
+    first[4] = NAN
+
+    def step(model: GivenFactors, k: int) -> Any:
+        if k == 3:
+            model.on_reference(reference("exposures", first, ("m", "a")))
+        if k == 14:
+            model.on_reference(reference("regression_weights", np.arange(1.0, 6.0)[:, None]))
+        if k == 22:
+            model.on_actions(act(ActionKind.SYMBOL_CHANGE, 2, ratio=1.0, successor=4))
+        if k == 26:
+            model.on_reference(reference("exposures", second, ("m", "a", "b")))
+        model.on_bars(bars(day(k), close[k]))
+        return model.risk()
+
+    how: dict[str, Any] = {"window": 12, "min_slices": 6, "factor_half_life": 5, "lags": 1}
+    straight, broken, answers = made(5, **how), made(5, **how), 0
+    for k in range(41):
+        fresh = made(5, **how)
+        fresh.load(broken.save())
+        broken = fresh
+        one, two = step(straight, k), step(broken, k)
+        assert (one is None) == (two is None)
+        if one is not None:
+            answers += 1
+            for name in ("factors", "covariance", "specific"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        assert straight.save() == broken.save()
+    assert answers > 20
