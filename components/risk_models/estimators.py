@@ -13,7 +13,7 @@ Missing: TypeAlias = Literal["ignore", "fill", "mask"]
 Shrunk: TypeAlias = Literal["constant_variance", "constant_correlation", "single_factor"]
 Thresholding: TypeAlias = Literal["soft", "hard", "scad"]
 _LEAST = 1e-12  # variance of a variable that its factors explain whole
-_RANK = 1e-12  # of the largest eigenvalue: a component below it is none
+_RANK = 1e-10  # of the largest eigenvalue: a component below it is none
 
 
 def empirical(x: Matrix, *, missing: Missing = "ignore", centred: bool = False) -> Matrix:

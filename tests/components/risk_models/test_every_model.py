@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import StateError
-from engine.events import ActionKind
+from engine.events import ActionKind, Status
 from tests.components.risk_models.made import MODELS, NAN, act, closes, dense, fed, names, reference, returns
 from tests.make import bars, day
 
@@ -148,6 +148,36 @@ def test_a_delisted_symbol_is_forgotten_at_once(name: str) -> None:
         assert gone[1, 1] > 0
     else:
         np.testing.assert_allclose(gone, fresh, rtol=1e-9)
+
+
+def test_resumed_at_any_slice_it_says_the_same_to_the_last_bit(name: str) -> None:
+    """With more symbols than fit a register, and a window that has moved on."""
+    close = closes(returns(75, 67))
+    close[np.random.default_rng(3).random(close.shape) < 0.01] = NAN
+    how = {"window": 21, "min_slices": 8}
+    straight = MODELS[name](names(67), **how)
+    for k, row in enumerate(close):
+        if k > 60:
+            fresh = MODELS[name](names(67), **how)
+            fresh.load(straight.save())
+            fresh.on_bars(bars(day(k), row))
+        straight.on_bars(bars(day(k), row))
+        if k > 60:
+            one, two = straight.risk(), fresh.risk()
+            for part in ("factors", "covariance", "specific"):
+                np.testing.assert_array_equal(getattr(one, part), getattr(two, part))
+
+
+def test_a_halted_symbol_has_no_return_into_or_out_of_the_halt(name: str) -> None:
+    close = closes(returns(30, 4))
+    close[20:22, 1] = NAN
+    halted, missing = (MODELS[name](names(4), window=20, min_slices=5) for _ in range(2))
+    for k, row in enumerate(close):
+        status = np.where(np.isnan(row), Status.HALTED, Status.FRESH)
+        halted.on_bars(bars(day(k), row, status=status))
+        missing.on_bars(bars(day(k), row))
+    np.testing.assert_array_equal(dense(halted.risk()), dense(missing.risk()))
+    assert halted._history.window.counts.tolist() == [20, 17, 20, 20]
 
 
 def test_an_answer_stays_the_same_object_until_something_changes(name: str) -> None:
