@@ -10,31 +10,16 @@ from components.risk_models.ledoit_wolf import LedoitWolf
 from components.risk_models.shrinkage import ledoit_wolf_shrinkage
 from engine.errors import StateError
 from engine.events import ActionKind, Actions
-from engine.protocols import Risk
-from engine.universe import universe_of
+from tests.components.risk_models.made import NAN, act, dense, fed, names
 from tests.make import bars, day, market
-
-NAN = np.nan
 
 
 def model(n: int, *, window: int = 20, min_slices: int = 5, **options: float) -> LedoitWolf:
-    universe = universe_of(tuple(f"S{i}" for i in range(n)))
-    return LedoitWolf(universe=universe, window=window, min_slices=min_slices, **options)
-
-
-def dense(risk: Risk | None) -> np.ndarray:
-    assert risk is not None
-    return risk.factors @ risk.covariance @ risk.factors.T + np.diag(risk.specific)
+    return LedoitWolf(universe=names(n), window=window, min_slices=min_slices, **options)
 
 
 def returns(closes: np.ndarray) -> np.ndarray:
     return closes[1:] / closes[:-1] - 1
-
-
-def fed(made: LedoitWolf, closes: np.ndarray) -> LedoitWolf:
-    for k, close in enumerate(closes):
-        made.on_bars(bars(day(k), close))
-    return made
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,18 +75,6 @@ def test_rule_06_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> Non
     known = known[np.isfinite(known)]
     assert len(known) == 18
     assert dense(fed(model(1, window=20), closes).risk())[0, 0] == pytest.approx(known.var())
-
-
-def act(kind: ActionKind, symbol: int, *, ratio: float = NAN, amount: float = NAN, successor: int = -1) -> Actions:
-    return Actions(
-        ts=day(0),
-        kind=np.array([kind], np.int32),
-        symbol=np.array([symbol], np.int32),
-        ratio=np.array([ratio]),
-        amount=np.array([amount]),
-        pay_at=np.array([0]),
-        successor=np.array([successor], np.int32),
-    )
 
 
 def walk(actions: dict[int, Actions], closes: np.ndarray) -> np.ndarray:
