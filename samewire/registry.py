@@ -93,7 +93,18 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
         "methods": MappingProxyType({}),
         "terms": MappingProxyType({}),
         "constraints": MappingProxyType({}),
-        "risk_models": MappingProxyType({"ledoit_wolf": "components.risk_models.ledoit_wolf:LedoitWolf"}),
+        "risk_models": MappingProxyType(
+            {
+                "sample": "components.risk_models.sample:Sample",
+                "ewma": "components.risk_models.ewma:Ewma",
+                "ledoit_wolf": "components.risk_models.ledoit_wolf:LedoitWolf",
+                "oas": "components.risk_models.oas:Oas",
+                "poet": "components.risk_models.poet:Poet",
+                "pca": "components.risk_models.pca:Pca",
+                "factor_analysis": "components.risk_models.factor_analysis:FactorAnalysis",
+                "given_factors": "components.risk_models.given_factors:GivenFactors",
+            }
+        ),
         "execution": MappingProxyType({}),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
         "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),

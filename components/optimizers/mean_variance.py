@@ -10,7 +10,7 @@ from components.optimizers.latest import Latest, restored, rows_by_name, unseen
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName, unit_value
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.sizing import NO_ROWS, alpha_of, note, told_once, wanted_shares
-from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Target, Vector
+from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Reference, Target, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, Risk, RiskModel, Stateful
 from engine.state import pack, unpack
@@ -112,6 +112,11 @@ class MeanVariance:
         follow = getattr(self._risk_model, "on_actions", None)
         if follow is not None:
             follow(actions)
+
+    def on_reference(self, reference: Reference, /) -> None:
+        learn = getattr(self._risk_model, "on_reference", None)
+        if learn is not None:
+            learn(reference)
 
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
         wanted = wanted_shares(targets, book, self._sizing.universe)

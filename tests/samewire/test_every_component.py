@@ -178,6 +178,30 @@ def ruled(folder: Path) -> dict[str, Any]:
     )
 
 
+def estimated(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
+    """Mean-variance weights by one risk model."""
+
+    def made(folder: Path) -> dict[str, Any]:
+        risk_model = {"use": use, "window": 20, "min_slices": 10, **options}
+        return a_run(optimizer={"use": "mean_variance", "risk_model": risk_model, "max_weight": 0.4})
+
+    made.__name__ = use
+    return made
+
+
+def given_factors(folder: Path) -> dict[str, Any]:
+    """Exposures that change every fifth day, beside the bars."""
+    days = sorted({row[0] for row in ROWS})
+    names = sorted({row[1] for row in ROWS})
+    rows = [
+        f"{day},{name},1,{(7 * k + 3 * j) % 5 - 2}" for k, day in enumerate(days[::5]) for j, name in enumerate(names)
+    ]
+    (folder / "exposures.csv").write_text("\n".join(["date,symbol,market,style", *rows]))
+    run = estimated("given_factors")(folder)
+    reference = {"exposures": str(folder / "exposures.csv")}
+    return run | {"feed": of_csv(folder)["feed"] | {"reference": reference}}
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -205,6 +229,13 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     *(learned, neural, featured, blended, ruled, longer),
     *(of_parquet, of_csv, of_qlib),
+    estimated("sample", lags=1),
+    estimated("ewma", half_life=5, correlation_half_life=10),
+    estimated("oas"),
+    estimated("poet", factors=1, refit_every=5),
+    estimated("pca", factors=2, refit_every=5),
+    estimated("factor_analysis", factors=1, refit_every=5),
+    given_factors,
 )
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]
