@@ -5,7 +5,7 @@ from typing import Any
 
 from samewire.diagnostics import SET, Where, shown_path
 from samewire.registry import resolve
-from samewire.run_file import Component, RunFile, nested_in
+from samewire.run_file import Component, RunFile, nested_in, unguarded
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
@@ -63,7 +63,7 @@ def _unheard(run: RunFile) -> list[Caution]:
     """Strategies that are certain to fail at their first decision: no model, or none alone, is what they ask for."""
     names = [spec.component.name for spec in run.models]
     found = []
-    for component in run.strategies:
+    for component in map(unguarded, run.strategies):
         if "signal" not in component.options:
             continue
         asked = component.options["signal"]
