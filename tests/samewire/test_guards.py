@@ -151,6 +151,18 @@ def test_a_strategy_that_reads_no_model_is_warned_of_behind_guards_too() -> None
     assert any("no model is called 'nobody'" in str(caution) for caution in cautions(made))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "warned"),
+    [("mean_variance", "weekly", True), ("mean_variance", "always", False), ("direct", "weekly", False)],
+)
+def test_a_schedule_before_an_optimizer_that_trades_anyway_is_warned_of(
+    optimizer: str, schedule: str, warned: bool
+) -> None:
+    solves = {"use": "mean_variance", "risk_model": "ledoit_wolf"} if optimizer == "mean_variance" else "direct"
+    made = load_run(plain_run(strategy={"use": "sign", "schedule": schedule}, optimizer=solves))
+    assert any(caution.path == "strategy.schedule" for caution in cautions(made)) is warned
+
+
 def test_the_json_schema_knows_guards_beside_every_strategy() -> None:
     schema = json_schema()
     kinds = {each["title"]: each for each in schema["$defs"]["strategies"]["anyOf"] if "title" in each}

@@ -126,7 +126,7 @@ def test_a_side_that_is_locked_leaves_the_other() -> None:
     assert stage.slice([11.0, 9.0]) == [0, 10]
 
 
-def test_leaving_an_index_sells_only_where_it_is_said() -> None:
+def test_rule_22_leaving_an_index_sells_only_where_a_filter_says_so() -> None:
     for exit_, said in (("hold", [10, 0]), ("sell", [0, 0])):
         filters = (Members(universe=universe(2), exit=exit_),)  # type: ignore[arg-type]
         guarded = Guarded(strategy=Scripted(shares(10, 5)), universe=universe(2), name="s", filters=filters)
