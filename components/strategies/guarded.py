@@ -90,12 +90,13 @@ class Guarded:
         self._bare = len(self.wraps) == 1
         self.lookback: int = max(getattr(part, "lookback", 0) for part in self.wraps)
         self.slow_handlers: tuple[str, ...] = tuple(getattr(strategy, "slow_handlers", ()))
-        for method in ("on_signals", *HANDLERS):
-            if any(inspect.iscoroutinefunction(handler) for handler in handlers_of(self.wraps, method)):
+        self._handlers = {method: handlers_of(self.wraps, method) for method in ("on_signals", *HANDLERS)}
+        for method, handlers in self._handlers.items():
+            if any(map(inspect.iscoroutinefunction, handlers)):
                 raise ValueError(
                     f"{method} of what stands within a guarded strategy is a coroutine; it must answer at once"
                 )
-            if method not in ("on_signals", "on_bars", "on_actions") and handlers_of(self.wraps, method):
+            if handlers and method not in ("on_signals", "on_bars", "on_actions"):
                 setattr(self, method, partial(self._tell, method))  # nothing is routed that nobody takes
         n = len(universe)
         self._bars: Bars | None = None
@@ -138,7 +139,7 @@ class Guarded:
 
     def _tell(self, method: str, event: Any) -> Out:
         said: list[Any] = []
-        for handler in handlers_of(self.wraps, method):
+        for handler in self._handlers[method]:
             out = handler(event)
             if out is not None:
                 said += out if out.__class__ is tuple else (out,)

@@ -1,5 +1,6 @@
 """Filters, rules and a schedule in a run file: read beside the options of any strategy, replayed and explained."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import yaml
 
 from components.strategies.sign import Sign
 from engine.bus import Bus
-from engine.events import DAY_NS, Bars, Fills, Note, Orders, Target
+from engine.events import DAY_NS, Bars, Book, Fills, LegAction, Note, Orders, Target
 from engine.ids import id_text
 from samewire import run
 from samewire.cautions import cautions
@@ -24,9 +25,10 @@ from samewire.reach import days
 from samewire.recorded import open_recorded
 from samewire.run_file import strategy_text
 from samewire.schema import config_hash, dump_run, load_run
+from tests.adapters.files.made import parquet
 from tests.make import day
 from tests.samewire.said import plain_run, problems
-from tests.samewire.scripted import config, feed
+from tests.samewire.scripted import config, feed, wish
 
 WEEKLY: dict[str, Any] = {
     "use": "topk_dropout",
@@ -218,6 +220,78 @@ def test_a_session_buys_on_its_day_and_what_passes_and_sells_by_its_stop(ran: Pa
     for ts, s in found:
         at = slices.index(ts)
         assert not any((later, s) in bought for later in slices[at : at + 5])
+
+
+def test_the_stop_closes_exactly_what_plain_arithmetic_on_the_books_says(ran: Path) -> None:
+    """Slice by slice, in loops: a position 4 % below its entry is stopped there, once, and wanted at 0 from then on."""
+    leaving: set[int] = set()
+    told: list[tuple[int, int]] = []
+    expected: list[tuple[int, int]] = []
+    bars, book = None, None
+    for entry in open_recorded(ran).entries():
+        event = entry.event
+        if isinstance(event, Bars):
+            bars, book = event, None
+        elif isinstance(event, Book) and book is None and bars is not None and event.ts == bars.ts:
+            book = event
+            leaving = {s for s in leaving if event.qty[s] != 0}
+            for s in range(len(event.qty)):
+                if event.qty[s] > 0 and s not in leaving and event.mark[s] <= event.entry[s] * 0.96:
+                    expected.append((event.ts, s))
+                    leaving.add(s)
+        elif isinstance(event, Target):
+            assert all(event.value[s] == 0 for s in leaving)
+        elif isinstance(event, Note) and event.kind == "rule:stop_loss":
+            told += [(event.ts, int(s)) for s in event.symbol]
+    assert told == expected
+    assert len(told) > 5
+
+
+def test_notes_come_behind_their_target_and_before_the_orders(ran: Path) -> None:
+    ts, _ = stops(ran)[0]
+    said = [(e.kind, e.origin) for e in open_recorded(ran).entries() if e.event is not None and e.event.ts == ts]
+    kinds = [kind for kind, _ in said]
+    at = kinds.index("Target")
+    assert said[at + 1][0] == "Note"
+    assert said[at + 1][1] == "strategy"
+    assert kinds.index("Orders") > at + 1
+
+
+def test_rule_46_what_works_toward_a_name_that_no_longer_passes_is_cancelled(tmp_path: Path) -> None:
+    strategy = wish(0.2, 0.2, 0.0, 0.0, 0.0, limits=[5.0, 0.0, 0.0, 0.0, 0.0]) | {"filters": ["members"]}
+    gtc = {"use": "direct", "time_in_force": "gtc"}
+    run(config(strategy=strategy, optimizer=gtc, feed=feed(outside=["S0@4"])), out=tmp_path / "run")
+    legs = [
+        (e.ts, int(a), int(s))
+        for e in events(tmp_path / "run", Orders)
+        for a, s in zip(e.action, e.symbol, strict=True)
+        if s == 0
+    ]
+    assert legs == [(day(0), LegAction.NEW, 0), (day(4), LegAction.CANCEL, 0), (day(5), LegAction.NEW, 0)]
+
+
+def test_trading_days_are_handed_to_a_schedule(tmp_path: Path) -> None:
+    """The last session of June 2018 was Friday the 29th, the week of the 4th of July has no holiday on its Friday."""
+    dates = [f"2018-06-{d}" for d in (26, 27, 28, 29)] + [f"2018-07-{d:02}" for d in (2, 3, 5, 6, 9, 10)]
+    rows = [
+        (dt.date.fromisoformat(date), symbol, 10.0, 12.0, 9.0, 10.0 + 0.1 * ((k * (s + 3)) % 7), 1e6)
+        for k, date in enumerate(dates)
+        for s, symbol in enumerate(("AAA", "BBB", "CCC"))
+    ]
+    bars = {"use": "parquet", "path": str(parquet(tmp_path / "bars.parquet", rows)), "calendar": "XNYS"}
+    asked: dict[str, list[str]] = {}
+    for schedule in ({"use": "month_end"}, {"use": "weekly", "weekday": "wed"}):
+        folder = tmp_path / str(schedule["use"])
+        run(
+            plain_run(
+                feed=bars, models=[{"use": "momentum", "window": 1}], strategy={"use": "sign", "schedule": schedule}
+            ),
+            out=folder,
+        )
+        found = [str(np.datetime64(target.ts, "ns"))[:10] for target in events(folder, Target)]
+        asked[str(schedule["use"])] = found
+    assert asked["month_end"][1:] == ["2018-06-29"]
+    assert asked["weekly"][1:] == ["2018-07-03"]  # the 4th was a holiday
 
 
 def test_it_is_decided_the_same_again(ran: Path) -> None:
