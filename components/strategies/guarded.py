@@ -13,6 +13,7 @@ from components.strategies.guards import (
     Rule,
     Schedule,
     View,
+    answer_of,
     handlers_of,
     kind_of,
     view_of,
@@ -185,7 +186,8 @@ class Guarded:
         allowed = np.ones((2, len(self._universe)), bool)
         self._now = []
         for each in self._filters:
-            passes = np.broadcast_to(each.passes(view), allowed.shape)
+            answer = answer_of(each, "passes", each.passes(view), "b", (allowed.shape[1:], allowed.shape))
+            passes = np.broadcast_to(answer, allowed.shape)
             allowed &= passes
             self._now.append(np.asarray(~passes.all(axis=0)))
             if getattr(each, "exit", "hold") == "sell":
@@ -198,7 +200,8 @@ class Guarded:
 
     def _close_by_rule(self, view: View) -> None:
         for rule in self._exits:
-            began = self._begin(view, f"rule:{kind_of(rule)}", str(getattr(rule, "text", "closed")), rule.exits(view))
+            value = answer_of(rule, "exits", rule.exits(view), "f", (view.position.shape,))
+            began = self._begin(view, f"rule:{kind_of(rule)}", str(getattr(rule, "text", "closed")), value)
             self._by_rule |= began
 
     def _begin(self, view: View, kind: str, text: str, value: Vector) -> Mask:
@@ -212,8 +215,8 @@ class Guarded:
     def _blocked(self, view: View) -> Mask:
         blocked = np.zeros(len(self._universe), bool)
         for rule in self._blocks:
-            by_this = rule.blocks(view, self._by_rule)
-            self._now.append(by_this)
+            by_this = answer_of(rule, "blocks", rule.blocks(view, self._by_rule.copy()), "b", (blocked.shape,))
+            self._now.append(by_this.copy())
             blocked |= by_this
         return blocked
 

@@ -92,6 +92,17 @@ def kind_of(piece: Any) -> str:
     return str(getattr(piece, "kind", type(piece).__name__))
 
 
+def answer_of(piece: Any, method: str, answer: Any, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """What a piece answered, seen to be an array of this kind (`b`, `f`) and of one of these shapes."""
+    array = np.asarray(answer)
+    if array.dtype.kind != kind or array.shape not in shapes:
+        wanted = " or ".join(map(str, shapes))
+        word = {"b": "true and false", "f": "floats"}[kind]
+        got = f"{array.dtype} of shape {array.shape}"
+        raise ValueError(f"{kind_of(piece)}: {method} must return an array of {word} of shape {wanted}, got {got}")
+    return array
+
+
 def handlers_of(pieces: tuple[Any, ...], name: str) -> tuple[Callable[[Any], Any], ...]:
     """The handlers of this event, in the order of the pieces."""
     return tuple(getattr(piece, name) for piece in pieces if hasattr(piece, name))

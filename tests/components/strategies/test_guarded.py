@@ -404,6 +404,32 @@ def test_a_filter_without_a_name_goes_by_its_class() -> None:
     assert stage.notes() == [("filter:Mine", [0, 1], [0.0, 0.0])]
 
 
+class Odd:
+    """A piece that answers with the same whatever it is asked."""
+
+    kind = "odd"
+
+    def __init__(self, method: str, answer: Any) -> None:
+        setattr(self, method, lambda *asked: answer)
+
+
+@pytest.mark.parametrize(
+    ("slot", "method", "answer", "got"),
+    [
+        ("filters", "passes", np.ones(3, bool), "bool of shape \\(3,\\)"),
+        ("filters", "passes", np.ones((2, 1), bool), "bool of shape \\(2, 1\\)"),
+        ("filters", "passes", np.ones(2), "float64 of shape \\(2,\\)"),
+        ("filters", "passes", True, "bool of shape \\(\\)"),
+        ("rules", "exits", np.ones(2, bool), "bool of shape \\(2,\\)"),
+        ("rules", "exits", None, "object of shape"),
+        ("rules", "blocks", np.ones((2, 2), bool), "bool of shape \\(2, 2\\)"),
+    ],
+)
+def test_a_piece_that_answers_something_else_is_named(slot: str, method: str, answer: Any, got: str) -> None:
+    with pytest.raises(ValueError, match=f"odd: {method} must return .* got {got}"):
+        Stage(Scripted(shares(1, 1)), **{slot: (Odd(method, answer),)}).slice([1.0, 1.0])
+
+
 class Waits:
     interval_ns = 0
 
