@@ -105,7 +105,11 @@ class Trainable(Protocol):
 
 
 class Strategy(Protocol):
-    """Called once a slice of its interval by the decision barrier; None means keep the last target."""
+    """Called once a slice of its interval by the decision barrier; None means keep the last target.
+
+    One with something to say of its targets defines `on_target(target)`: it is handed each of its own once that is on
+    the bus, before the optimizer sees it, and answers with notes or None.
+    """
 
     interval_ns: int  # 0 = the interval of the session
 

@@ -18,8 +18,10 @@ _DOUBLE = 8  # bytes
 
 
 def users_own(component: Any) -> bool:
-    """Whether it is of a class from outside this package."""
-    return type(component).__module__.partition(".")[0] not in _OURS
+    """Whether it is of a class from outside this package, or speaks for one: `wraps` names what stands within."""
+    if type(component).__module__.partition(".")[0] not in _OURS:
+        return True
+    return any(users_own(part) for part in getattr(component, "wraps", ()))
 
 
 def sealed(component: str, event: Any, now: int) -> Any:

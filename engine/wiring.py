@@ -237,6 +237,7 @@ class Wiring:
         ]
         lines += [
             Route(Book, optimizer, barrier.on_book, calls=barrier.waits),
+            *self._target_routes(),
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
             *self._parent_routes(),
@@ -258,6 +259,14 @@ class Wiring:
             (Actions, granted.on_actions),
         )
         return tuple(Route(kind, name, handler) for kind, handler in takes)
+
+    def _target_routes(self) -> tuple[Route, ...]:
+        """A strategy that asks for it hears of its own targets, to say in notes what made them so."""
+        return tuple(
+            Route(Target, named.name, named.component.on_target, where=("source", named.name))
+            for named in self.parts.strategies
+            if hasattr(named.component, "on_target")
+        )
 
     def _parent_routes(self) -> tuple[Route, ...]:
         """A gate that asks for them hears of the orders that an execution policy works on."""

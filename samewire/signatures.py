@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from components.features.column import Column
 from components.models.networks.network import Network
 from components.optimizers.problem import Constraint, Method, Term
+from components.strategies.guards import Filter, Rule, Schedule
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
-from engine.protocols import CostModel, Feed, Financing, RiskModel, Table, Trainable
+from engine.protocols import CostModel, Feed, Financing, RiskModel, Strategy, Table, Trainable
 from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
@@ -35,6 +36,10 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Reweighter, "reweighters", "", ""),
     (Trainable, "learners", "", ""),
     (Network, "networks", "", ""),
+    (Strategy, "strategies", "", ""),
+    (Filter, "filters", "", ""),
+    (Rule, "rules", "", ""),
+    (Schedule, "schedules", "", ""),
     (Method, "methods", "", ""),
     (Term, "terms", "", ""),
     (Constraint, "constraints", "", ""),

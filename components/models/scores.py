@@ -47,7 +47,7 @@ class Scores:
             raise ValueError(f"horizon_ns must be positive, got {horizon_ns}")
         self.lookback, self._symbols = stale + 1, universe.symbols
         self._name, self._horizon_ns, self._stale, self._n = name, horizon_ns, stale, len(universe)
-        score = _column(table, column)
+        score = column_of(table, column)
         order = np.argsort(table.ts, kind="stable")
         self._ts = table.ts[order]
         self._symbol, self._score = table.symbol[order].astype(np.intp), score[order]
@@ -90,7 +90,8 @@ class Scores:
         self._last, self._left = placed(fields["last"], before, now, np.nan), placed(fields["left"], before, now, 0)
 
 
-def _column(table: Table, column: str | None) -> Vector:
+def column_of(table: Table, column: str | None) -> Vector:
+    """The column of this name, or the only one that the table has."""
     known = ", ".join(table.columns) or "none"
     if column is None:
         if len(table.columns) == 1:
