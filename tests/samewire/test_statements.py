@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.errors import DataError
 from engine.events import DAY_NS, Bars, Signal
 from engine.universe import Universe
 from samewire import load_run, run
+from samewire.audit_check import check_audit
+from samewire.manifest import ALWAYS, RESULTS, SCHEMA, lacking
 from samewire.read_files import files_of
 from samewire.recorded import open_recorded
 from samewire.rerunning import first_change
@@ -177,6 +180,90 @@ def test_a_session_that_was_stopped_or_failed_contradicts_nothing(session: Path,
     ).identical
 
 
+def test_every_key_of_a_manifest_is_one_that_its_version_has(session: Path) -> None:
+    """A key that is new belongs to the list, or nobody would miss it."""
+    manifest = json.loads((session / "manifest.json").read_text())
+    assert manifest["schema"] == SCHEMA
+    assert not any(lacking(manifest))
+    assert set(manifest) == {"schema", *ALWAYS, "audit", "results"}
+    assert set(manifest["results"]) == RESULTS - {"calendar.parquet"}
+
+
+KEYS = (
+    *(
+        ("ended",),
+        ("folder",),
+        ("config",),
+        ("config_hash",),
+        ("seed",),
+        ("fill",),
+        ("models",),
+        ("tables",),
+        ("files",),
+    ),
+    *(("libraries",), ("python",), ("machine",), ("machine", "zones"), ("code",), ("components",), ("run_id",)),
+    *(("components", "mom", "sha256"), ("components", "mom"), ("feed",), ("feed", "hashes"), ("feed", "issues")),
+    *(("universe", "lot"), ("audit",), ("audit", "head"), ("results",), ("results", "summary.json"), ("name",)),
+    *(("results", "fills.parquet"), ("results", "trades.parquet"), ("created",)),
+)
+
+
+@pytest.mark.parametrize("path", KEYS, ids=".".join)
+def test_a_key_that_was_deleted_is_no_sign_of_an_earlier_version(
+    path: tuple[str, ...], session: Path, tmp_path: Path
+) -> None:
+    def without(manifest: Any) -> None:
+        for key in path[:-1]:
+            manifest = manifest[key]
+        del manifest[path[-1]]
+
+    folder = patched(copied(session, tmp_path / "copy"), without)
+    verdict = verified(folder)
+    assert (verdict.identical, verdict.cause) == (False, "record")
+    assert verdict.difference is not None
+    named = f"components.{path[1]}.use" if path == ("components", "mom") else ".".join(path)
+    assert verdict.difference.event == f"manifest: {named}"
+    if path != ("components", "mom"):
+        assert "damaged or altered" in verdict.difference.found
+    assert first_change(open_recorded(folder)) is not None
+
+
+@pytest.mark.parametrize("key", ["universe", "interval_ns", "digest"])
+def test_without_what_a_directory_is_opened_with_that_is_said(key: str, session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.pop(key))
+    with pytest.raises(DataError, match=f"its manifest has no '{key}'; .* damaged or altered, restore it"):
+        open_recorded(folder)
+
+
+@pytest.mark.parametrize("found", [SCHEMA + 1, 0, True, "1", None])
+def test_a_manifest_of_another_version_is_not_guessed_at(found: Any, session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(schema=found))
+    with pytest.raises(
+        DataError, match=f"its manifest is of schema {found!r}, this samewire reads those up to {SCHEMA}"
+    ):
+        open_recorded(folder)
+
+
+def test_a_mapping_of_a_manifest_is_one(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(feed=[]))
+    with pytest.raises(DataError, match="'feed' of its manifest is a list, not a mapping"):
+        open_recorded(folder)
+
+
+def test_a_digest_that_was_emptied_is_missed(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(digest=""))
+    verdict = verified(folder)
+    assert (verdict.identical, verdict.cause) == (False, "record")
+    assert verdict.difference is not None
+    assert verdict.difference.event == "manifest: digest"
+
+
+def test_the_audit_log_knows_that_a_manifest_had_a_version(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.pop("schema"))
+    checked = check_audit(folder)
+    assert (checked.line, checked.wrong) == (2, "line 2: manifest is 1, the manifest says None")
+
+
 # ---- what stands beside the journal ----------------------------------------------------------------------------------
 
 
@@ -210,7 +297,7 @@ def test_of_a_directory_of_an_earlier_version_nothing_is_asked_that_it_does_not_
     session: Path, tmp_path: Path
 ) -> None:
     def older(manifest: Any) -> None:
-        for name in ("files", "results", "components", "config_hash"):
+        for name in ("schema", "files", "results", "components", "config_hash"):
             del manifest[name]
         manifest["config"] = {}
 
