@@ -263,7 +263,10 @@ class Wiring:
             return ()
         takes: tuple[tuple[type[Any], Any], ...] = (
             (Approved, granted.on_approved),
+            (Reports, granted.on_reports),
+            (Refusals, granted.on_refusals),
             (Fills, granted.on_fills),
+            (Book, granted.on_book),
             (Actions, granted.on_actions),
         )
         return tuple(Route(kind, name, handler) for kind, handler in takes)
