@@ -103,6 +103,57 @@ def test_every_path_among_the_options_is_looked_at(tmp_path: Path, monkeypatch: 
     assert {name for name in after if after[name] != before[name]} == {"folder"}
 
 
+@pytest.mark.parametrize("name", ["weights", "weights.bin", "weights.v2.h5", "deep/weights", ".weights"])
+def test_a_text_that_names_a_file_counts_whatever_the_file_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1, 2, 3]")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\x00\x01")
+    for said in (name, str(tmp_path / name)):
+        loaded = load_run(SPEC | {"models": [MODEL | {"path": "w.json", "said": said}]})
+        assert sorted(files_of(loaded, ())) == sorted(["w.json", name])
+    before = files_of(loaded, ())
+    (tmp_path / name).write_bytes(b"\x00\x02")
+    after = files_of(loaded, ())
+    assert {each for each in after if after[each] != before[each]} == {name}
+
+
+@pytest.mark.parametrize(
+    "said", ["nothing of the kind", "folder", "a" * 300, "a" * 5000, "a\x00b", "w.json/x", ".", ""]
+)
+def test_a_text_that_names_no_file_is_a_text(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1]")
+    (tmp_path / "folder").mkdir()
+    run_file = load_run(SPEC | {"models": [MODEL | {"path": "w.json"}]})
+    (spec,) = run_file.models
+    component = dataclasses.replace(spec.component, options=spec.component.options | {"said": said})
+    loaded = dataclasses.replace(run_file, models=(dataclasses.replace(spec, component=component),))
+    assert list(files_of(loaded, ())) == ["w.json"]
+
+
+def test_a_file_by_the_name_of_a_setting_of_ours_is_none_that_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("next_open", "market", "day", "places"):
+        (tmp_path / name).write_text("1")
+    assert files_of(load_run(SPEC), ()) == {}
+
+
+def test_of_a_very_large_file_that_a_text_names_the_size_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1]")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate((2 << 30) + 5)  # a hole: it takes no room
+    loaded = load_run(SPEC | {"models": [MODEL | {"path": "w.json", "said": "large"}]})
+    assert files_of(loaded, ())["large"] == "2147483653 bytes"
+
+
 def test_a_folder_that_a_model_of_ours_keeps_work_in_has_no_hash(tmp_path: Path) -> None:
     (tmp_path / "bins").mkdir()
     (tmp_path / "bins" / "rows").write_text("[1]")
