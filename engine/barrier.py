@@ -10,7 +10,7 @@ from engine.bus import Calls
 from engine.errors import ComponentError, failure_of
 from engine.events import ActionKind, Actions, Bars, Book, Signal, Target, TargetKind, Vector
 from engine.protocols import Optimizer, Strategy
-from engine.sealing import sealed, users_own
+from engine.sealing import handed, sealed, users_own
 from engine.state import encode_hook, ext_hook, pack, unpack
 
 _VERSION = 1
@@ -64,6 +64,7 @@ class Barrier:
         self._models = models
         self._optimizer: Optimizer = optimizer.component
         self._optimizer_name, self._slow_optimizer = optimizer.name, optimizer.slow("on_targets")
+        self._own_optimizer, self._own = optimizer.own, tuple(named.own for named in strategies)
         self._slow = any(s.slow("on_signals") for s in strategies)
         self._finest, self._n = finest, n
         self._by_interval: dict[int, tuple[tuple[int, Named], ...]] = {}
@@ -180,13 +181,16 @@ class Barrier:
 
     def _ask(self, place: int, named: Named, signals: tuple[Signal, ...], book: Book) -> Target | None:
         target: Target | None
+        own = self._own[place]
         try:
+            if own:
+                signals, book = tuple(handed(signal) for signal in signals), handed(book)
             target = named.component.on_signals(signals, book)
         except (Exception, SystemExit) as error:
             raise failure_of(named.name, "Signal", self._ts, error) from error
         if target is not None:
             fits = target.__class__ is Target and target.kind.__class__ is TargetKind
-            if fits and named.own:  # it reaches the bus by the barrier, as the optimizer's
+            if fits and own:  # it reaches the bus by the barrier, as the optimizer's
                 target = sealed(named.name, target, self._ts)
             if not fits or len(target.value) != self._n:
                 kind = f" of kind {target.kind!r}" if target.__class__ is Target else ""
@@ -213,6 +217,8 @@ class Barrier:
         targets, book = tuple([target for target in self._targets if target is not None]), self._book
         if not targets or book is None:
             return None
+        if self._own_optimizer:
+            targets, book = tuple([handed(target) for target in targets]), handed(book)
         if self._slow_optimizer:
             return Calls(((self._optimizer_name, partial(self._optimizer.on_targets, targets, book)),))
         return self._optimizer.on_targets(targets, book) or None  # nothing to append, at once

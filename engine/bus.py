@@ -20,6 +20,7 @@ from engine.errors import ComponentError, ConfigError, SamewireError, failure_of
 from engine.events import EVENT_TYPES, Event
 from engine.protocols import Sink
 from engine.saying import ANYTHING, Says, refuse, taken
+from engine.sealing import handed, users_own
 
 _RUN_MAX = 100_000  # events that may follow from one input: more is a loop in the wiring
 _TURN_EVERY = 256  # inputs between two turns of the event loop when nobody is watching
@@ -64,7 +65,10 @@ class Lost(msgspec.Struct, frozen=True):
 
 
 class Tap(Generic[E_co]):
-    """A bounded view of the bus. When full it drops the oldest event, counts it, and never slows a decision."""
+    """A bounded view of the bus. When full it drops the oldest event, counts it, and never slows a decision.
+
+    Who reads it gets copies: it is nobody of ours.
+    """
 
     def __init__(self, types: tuple[type[Any], ...], size: int, gaps: bool) -> None:
         if size < 1:
@@ -96,7 +100,7 @@ class Tap(Generic[E_co]):
                 count, self._unsaid = self._unsaid, 0
                 yield Lost(count)  # type: ignore[misc]
             if self._inbox:
-                yield self._inbox.popleft()
+                yield handed(self._inbox.popleft())
             elif self._open:
                 self._news.clear()
                 await self._news.wait()
@@ -122,6 +126,7 @@ class Bus:
     ) -> None:
         self.routes, self._takes = tuple(routes), takes
         self._recorders, self._sinks = tuple(recorders), tuple(sinks)
+        self._own_sinks = tuple(map(users_own, self._sinks))
         self._taps: list[Tap[Any]] = []
         self._routes: dict[type[Any], tuple[Route, ...]] = {kind: () for kind in EVENT_TYPES}
         for route in self.routes:
@@ -289,10 +294,10 @@ class Bus:
                 raise
             except Exception as error:
                 raise _unrecorded(recorder, origins, log, error) from error
-        for sink in self._sinks:
+        for sink, own in zip(self._sinks, self._own_sinks, strict=True):
             for event in log:
                 try:
-                    await sink.write(event)
+                    await sink.write(handed(event) if own else event)
                 except Exception as error:
                     raise failure_of(sink.__class__.__name__, event.__class__.__name__, event.ts, error) from error
         if self._taps:

@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     dtypes: list[np.dtype[Any]]  # the usual ones
     optional: bool  # the last column may be None
     tail: str
+    nested: tuple[tuple[str, dict[str, str]], ...]  # structs within it: the columns with a dot by their name in there
     convert: tuple[tuple[str, Callable[[Any], Any]], ...]  # plain values that msgpack has no type for
     plain_of: Callable[[Any], Any]  # a tuple, or the only value
     columns_of: Callable[[Any], Any]
@@ -134,10 +135,20 @@ def _plan(kind: type[Any]) -> Plan:
         dtypes=[dtype for _, dtype in columns],
         optional=optional,
         tail=tail,
+        nested=_nested(names),
         convert=tuple(convert),
         plain_of=attrgetter(*plain),
         columns_of=attrgetter(*names) if names else _no_columns,
     )
+
+
+def _nested(names: Sequence[str]) -> tuple[tuple[str, dict[str, str]], ...]:
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        outer, dot, inner = name.partition(".")
+        if dot:
+            found.setdefault(outer, {})[inner] = name
+    return tuple(found.items())
 
 
 def _no_columns(event: Event) -> tuple[()]:

@@ -2,22 +2,27 @@
 
 from typing import Any
 
+import numpy as np
+
 from engine.errors import ComponentError
-from engine.events import ActionKind, Actions, Approved, Fills, LegAction
+from engine.events import ActionKind, Actions, Approved, Book, Fills, LegAction, OrderState, Refusals, Reports, Vector
+from engine.ledger import DUPLICATE
 from engine.state import pack, unpack
 
-_VERSION = 1
-_MOST = 65_536  # of the latest orders
+_VERSION = 2
+_MOST = 65_536  # orders, as far as they are over
 _SLACK = 1e-9  # of what is left: what rounding of parts may add up to
 _NEW, _REPLACE, _SPLIT = int(LegAction.NEW), int(LegAction.REPLACE), int(ActionKind.SPLIT)
+_ENDS = (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.FINISHED)
 
 
 class Granted:
     """Signed shares that each approved order may still fill.
 
-    A replace counts as soon as it was approved, where it asks for more: the broker may have agreed. Fills of orders
-    that nobody in the session sent are the broker's own, such as a liquidation, and not limited.
-    Memory: the latest 65,536 orders.
+    A replace counts as soon as it was approved, where it asks for more: the broker may have agreed. A fill of an order
+    that was not approved is an error. What a broker does on its own, such as a liquidation, is a fill of order id 0,
+    none, which reduces a position and never turns it over.
+    Memory: the open orders, and those that are over as long as there are no more than 65,536 of both; (N,) positions.
 
     >>> granted = Granted("mine")
     >>> granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
@@ -28,10 +33,15 @@ class Granted:
     def __init__(self, broker: str) -> None:
         self._broker = broker
         self._orders: dict[int, tuple[int, float]] = {}  # symbol, signed shares left
+        self._over: dict[int, None] = {}  # those that were filled whole or ended, the earliest first
+        self._held: Vector = np.zeros(0)  # (N,) of the latest book
 
     def left(self, order: int) -> float:
         """NaN for an order that was not approved here."""
         return self._orders.get(order, (0, float("nan")))[1]
+
+    def on_book(self, book: Book, /) -> None:
+        self._held = book.qty
 
     def on_approved(self, approved: Approved, /) -> None:
         orders = self._orders
@@ -41,23 +51,59 @@ class Granted:
                 orders.setdefault(own, (symbol, qty))  # sent twice is one order
             elif action == _REPLACE and ref in orders and abs(qty) > abs(orders[ref][1]):
                 orders[ref] = symbol, qty
-        while len(orders) > _MOST:
-            del orders[next(iter(orders))]
+                self._over.pop(ref, None)
+        while len(orders) > _MOST and self._over:
+            oldest = next(iter(self._over))
+            del self._over[oldest], orders[oldest]
+
+    def on_reports(self, reports: Reports, /) -> None:
+        """What ended is kept for a while: a fill may have been on its way."""
+        for order, state in zip(reports.ids.tolist(), reports.state.tolist(), strict=True):
+            if state in _ENDS and order in self._orders:
+                self._over[order] = None
+
+    def on_refusals(self, refusals: Refusals, /) -> None:
+        for order, rule in zip(refusals.ids.tolist(), refusals.rule, strict=True):
+            if rule != DUPLICATE and order in self._orders:
+                self._over[order] = None
 
     def on_fills(self, fills: Fills, /) -> None:
-        """Raises ComponentError, naming the broker, for more than is left of an order, its other side, another name."""
+        """Raises ComponentError, naming the broker, for more than is left of an order, its other side, another name,
+        an order that was not approved, and for fills of its own that do not reduce a position."""
         rows = zip(fills.order_ids.tolist(), fills.symbol.tolist(), fills.qty.tolist(), strict=True)
-        for order, of, qty in rows:
-            if order not in self._orders:
-                continue
-            symbol, left = self._orders[order]
-            if of != symbol:
-                cause = f"it filled symbol {of} of the universe for order {order:016x}, which is of symbol {symbol}"
+        held: dict[int, float] = {}
+        for order, symbol, qty in rows:
+            before = held.get(symbol, self._position(symbol))
+            cause = self._of_none(symbol, qty, before) if order == 0 else self._of_order(order, symbol, qty)
+            if cause:
                 raise ComponentError(self._broker, "Fills", fills.ts, cause)
-            if qty * left < 0 or not abs(qty) <= abs(left) + _SLACK * max(1.0, abs(left)):
-                cause = f"it filled {qty:g} of order {order:016x}, of which {left:g} were approved and not filled yet"
-                raise ComponentError(self._broker, "Fills", fills.ts, cause)
-            self._orders[order] = symbol, left - qty if abs(qty) < abs(left) else 0.0
+            held[symbol] = before + qty
+
+    def _position(self, symbol: int) -> float:
+        return float(self._held[symbol]) if 0 <= symbol < len(self._held) else 0.0
+
+    def _of_none(self, symbol: int, qty: float, held: float) -> str:
+        """What is wrong with a fill of the broker's own."""
+        if qty * held < 0 and abs(qty) <= abs(held) * (1 + _SLACK):
+            return ""
+        said = f"it filled {qty:g} of symbol {symbol} of the universe for no order (id 0) at a position of {held:g}"
+        return f"{said}; what a broker does on its own reduces a position, and never turns it over"
+
+    def _of_order(self, order: int, of: int, qty: float) -> str:
+        """What is wrong with a fill of an order; it counts where nothing is."""
+        if order not in self._orders:
+            said = f"it filled {qty:g} of order {order:016x}, which was not approved in this session"
+            return f"{said}; fill what was approved, and what the broker does on its own for order id 0"
+        symbol, left = self._orders[order]
+        if of != symbol:
+            return f"it filled symbol {of} of the universe for order {order:016x}, which is of symbol {symbol}"
+        if qty * left < 0 or not abs(qty) <= abs(left) + _SLACK * max(1.0, abs(left)):
+            return f"it filled {qty:g} of order {order:016x}, of which {left:g} were approved and not filled yet"
+        whole = abs(qty) >= abs(left)
+        self._orders[order] = symbol, 0.0 if whole else left - qty
+        if whole:
+            self._over[order] = None
+        return ""
 
     def on_actions(self, actions: Actions, /) -> None:
         """A split makes other shares of those that are left."""
@@ -69,8 +115,10 @@ class Granted:
                         self._orders[order] = symbol, left * ratio
 
     def save(self) -> bytes:
-        return pack("granted", _VERSION, orders=[(order, *of) for order, of in self._orders.items()])
+        orders = [(order, *of) for order, of in self._orders.items()]
+        return pack("granted", _VERSION, orders=orders, over=list(self._over), held=self._held)
 
     def load(self, state: bytes, /) -> None:
-        saved = unpack(state, "granted", _VERSION)["orders"]
-        self._orders = {order: (symbol, left) for order, symbol, left in saved}
+        saved = unpack(state, "granted", _VERSION)
+        self._orders = {order: (symbol, left) for order, symbol, left in saved["orders"]}
+        self._over, self._held = dict.fromkeys(saved["over"]), saved["held"]

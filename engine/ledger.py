@@ -35,7 +35,7 @@ from engine.universe import Universe
 _VERSION = 3
 _ORDERS = OpenOrders.__struct_fields__
 _PAID = Bookkeeping()
-_DUPLICATE = "duplicate"  # the rule that refuses an id whose order works already, and goes on to
+DUPLICATE = "duplicate"  # the rule that refuses an id whose order works already, and goes on to
 
 
 class Ledger:
@@ -203,7 +203,7 @@ class Ledger:
         self._orders.report(reports)
 
     def on_refusals(self, refusals: Refusals, /) -> None:
-        gone = np.array([rule != _DUPLICATE for rule in refusals.rule], bool)
+        gone = np.array([rule != DUPLICATE for rule in refusals.rule], bool)
         self._orders.remove(refusals.ids[gone])
 
     def on_reference(self, reference: Reference, /) -> None:

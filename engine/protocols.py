@@ -105,7 +105,11 @@ class Trainable(Protocol):
 
 
 class Strategy(Protocol):
-    """Called once a slice of its interval by the decision barrier; None means keep the last target."""
+    """Called once a slice of its interval by the decision barrier; None means keep the last target.
+
+    One with something to say of its targets defines `on_target(target)`: it is handed each of its own once that is on
+    the bus, before the optimizer sees it, and answers with notes or None.
+    """
 
     interval_ns: int  # 0 = the interval of the session
 
@@ -164,11 +168,18 @@ class Risk(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 class RiskModel(Protocol):
-    """Estimates the covariance slice by slice; a constructor argument of an optimizer."""
+    """Estimates the covariance slice by slice; a constructor argument of an optimizer.
+
+    It may define `on_actions` and `on_reference`, which the optimizer hands on.
+    """
 
     def on_bars(self, bars: Bars, /) -> None: ...
     def risk(self) -> Risk | None:
-        """None while there is too little history."""
+        """None while there is too little history.
+
+        Of ours it is the same object, with read-only arrays, until something changes; an array of it that did not
+        change may be the same one again.
+        """
         ...
 
 

@@ -1,8 +1,16 @@
-"""What a class of the user's own says: checked against the columns of its event, and copied to where nobody writes.
+"""What a class of the user's own says and hears.
 
-Components of this package make new arrays of the right type for each event; their conformance tests hold them to it.
+What it says is checked against the columns of its event and copied to where nobody writes; what it hears is a copy of
+its own, since an array that owns its memory can be made writeable again by whoever holds it. Components of this package
+make new arrays of the right type for each event, and write into none; their conformance tests hold them to it.
 """
 
+import inspect
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,13 +21,69 @@ from engine.event_columns import PLANS
 from engine.events import FEE_KINDS, Features, Fills, Note, Refusals
 
 _OURS = ("engine", "components", "adapters", "samewire")  # packages; that they are ours is checked at start-up
+_HOME = Path(__file__).resolve().parent.parent  # the folder that holds them
 _NUMBERS, _WHOLE = "fiu", "iu"
 _DOUBLE = 8  # bytes
 
 
 def users_own(component: Any) -> bool:
-    """Whether it is of a class from outside this package."""
-    return type(component).__module__.partition(".")[0] not in _OURS
+    """Whether it is of a class from outside this package, or speaks for one: `wraps` names what stands within."""
+    kind: Any = type(component)
+    return _from_outside(kind) or any(users_own(part) for part in getattr(component, "wraps", ()))
+
+
+@lru_cache(maxsize=1024)
+def _from_outside(kind: type[Any]) -> bool:
+    """Whether a class is not what stands under its name in a module whose file lies in one of our packages.
+
+    A class may say of itself that it is of any module.
+    """
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    try:
+        stands = attrgetter(kind.__qualname__)(module) is kind
+    except AttributeError:  # made within a function, or under another name
+        return True
+    place = Path(str(file)).resolve()
+    return not (stands and file and any(place.is_relative_to(_HOME / package) for package in _OURS))
+
+
+def handed(event: Any) -> Any:
+    """The event as a class of the user's own gets it: its arrays are copies that can never be made writeable.
+
+    What is no event is handed on as it is.
+    """
+    plan = PLANS.get(event.__class__)
+    if plan is None:
+        return event
+    # One column may be absent, and a tail follows behind the last.
+    columns: dict[str, Any] = dict(zip(plan.columns, map(_own_copy, plan.arrays(event)), strict=False))
+    for outer, names in plan.nested:
+        inner = {own: columns.pop(name) for own, name in names.items()}
+        columns[outer] = msgspec.structs.replace(getattr(event, outer), **inner)
+    if plan.tail:
+        columns[plan.tail] = tuple([_own_copy(array) for array in getattr(event, plan.tail)])
+    return msgspec.structs.replace(event, **columns) if columns else event
+
+
+def hearing(component: Any, handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The handler of a component; one of a class of the user's own gets events of its own."""
+    if not users_own(component):
+        return handler
+    if inspect.iscoroutinefunction(handler):
+
+        async def waits(event: Any) -> Any:
+            return await handler(handed(event))
+
+        return waits
+    return lambda event: handler(handed(event))
+
+
+def _own_copy(array: Any) -> Any:
+    """Of what is no array, and of an array of objects, which the bus lets nobody say, there is no copy."""
+    if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+        return array
+    return np.ndarray(array.shape, array.dtype, array.tobytes())  # `copied`, without the call: there are many
 
 
 def sealed(component: str, event: Any, now: int) -> Any:
@@ -52,8 +116,7 @@ def check_ts(component: str, event: Any, now: int) -> None:
 
 def copied(array: Any) -> Any:
     """A copy in bytes, as an array that nobody else holds: what is handed on cannot be told another type or state."""
-    copy = np.frombuffer(array.tobytes(), array.dtype)
-    return copy if array.ndim == 1 else copy.reshape(array.shape)
+    return np.ndarray(array.shape, array.dtype, array.tobytes())
 
 
 def _checked(component: str, event: Any, name: str, usual: np.dtype[Any]) -> Any:

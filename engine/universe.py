@@ -5,12 +5,14 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.events import Codes, Vector
+from engine.sealing import copied
 
 
 class Universe(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Symbols in their fixed order with currency, multiplier, lot and tick: arrays of shape (N,).
 
-    Every (N,) array of a session follows this order. Names may be appended at a restart, never moved.
+    Every (N,) array of a session follows this order. Names may be appended at a restart, never moved. All of a session
+    share the arrays, which nobody can write into.
     """
 
     symbols: tuple[str, ...]
@@ -20,6 +22,10 @@ class Universe(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     lot: Vector  # shares
     tick: Vector  # price step, 0 = any price
     extra: tuple[str, ...] = ()  # names of Bars.extra
+
+    def __post_init__(self) -> None:
+        for name in ("currency", "multiplier", "lot", "tick"):
+            msgspec.structs.force_setattr(self, name, copied(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.symbols)

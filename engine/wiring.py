@@ -39,7 +39,7 @@ from engine.held import Delayed, Lagged
 from engine.ledger import Ledger
 from engine.protocols import Artefact, Bookkeeping, Stateful
 from engine.saying import Says, says, signal_look
-from engine.sealing import users_own
+from engine.sealing import hearing, users_own
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -209,7 +209,7 @@ class Wiring:
             part = delayed.get(route.component)
             if part is not None and owner is self.held[part.name]:
                 plain = getattr(part.model, "on_features" if part.schema else "on_bars")
-                route = msgspec.structs.replace(route, handler=plain)
+                route = msgspec.structs.replace(route, handler=hearing(part.model, plain))
             warm.append(route)
         return tuple(warm)
 
@@ -237,6 +237,7 @@ class Wiring:
         ]
         lines += [
             Route(Book, optimizer, barrier.on_book, calls=barrier.waits),
+            *self._target_routes(),
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
             *self._parent_routes(),
@@ -245,7 +246,16 @@ class Wiring:
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),
         ]
         said = self.says
-        return tuple(msgspec.structs.replace(line, says=said[line.component]) for line in lines)
+        heard = [msgspec.structs.replace(line, says=said[line.component]) for line in lines]
+        return tuple(msgspec.structs.replace(line, handler=self._hearing(line)) for line in heard)
+
+    def _hearing(self, line: Route) -> Any:
+        """A class of the user's own gets events of its own; barrier and held signals see to that by themselves."""
+        owner = getattr(line.handler, "__self__", None)
+        if owner is not None and any(owner is each for each in (self, self.barrier, self.granted, *self.held.values())):
+            return line.handler
+        component = next((named.component for named in self._named() if named.name == line.component), None)
+        return hearing(component, line.handler)
 
     def _granted_routes(self) -> tuple[Route, ...]:
         """A broker of the user's own is held to what was approved before its fills are booked."""
@@ -254,10 +264,21 @@ class Wiring:
             return ()
         takes: tuple[tuple[type[Any], Any], ...] = (
             (Approved, granted.on_approved),
+            (Reports, granted.on_reports),
+            (Refusals, granted.on_refusals),
             (Fills, granted.on_fills),
+            (Book, granted.on_book),
             (Actions, granted.on_actions),
         )
         return tuple(Route(kind, name, handler) for kind, handler in takes)
+
+    def _target_routes(self) -> tuple[Route, ...]:
+        """A strategy that asks for it hears of its own targets, to say in notes what made them so."""
+        return tuple(
+            Route(Target, named.name, named.component.on_target, where=("source", named.name))
+            for named in self.parts.strategies
+            if hasattr(named.component, "on_target")
+        )
 
     def _parent_routes(self) -> tuple[Route, ...]:
         """A gate that asks for them hears of the orders that an execution policy works on."""
@@ -319,6 +340,8 @@ class Wiring:
         if model is None or artefact is None:
             what = f"model {control.component!r}" if model is None else f"artefact {control.artefact}"
             raise ConfigError(f"session: asked to swap to {what}, which this session does not have")
+        if users_own(model):
+            artefact = msgspec.structs.replace(artefact, files=dict(artefact.files))
         model.swap(artefact)
 
     def save(self) -> bytes:
@@ -343,7 +366,7 @@ class Wiring:
 
 
 def _held(part: ModelPart, timers: Timers, n: int) -> Any:
-    handler = getattr(part.model, "on_features" if part.schema else "on_bars")
+    handler = hearing(part.model, getattr(part.model, "on_features" if part.schema else "on_bars"))
     if part.lag and part.latency_ns:
         raise ConfigError(f"{part.name}: lag and latency are given; say which one its answers are held back by")
     look = signal_look(users_own(part.model))

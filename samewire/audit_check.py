@@ -1,6 +1,6 @@
 """Whether the audit log of a session directory says what its manifest and its journal say."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -10,6 +10,7 @@ from adapters.files.audit_file import (
     CLOSED,
     CUT,
     FILE,
+    FORMAT,
     HEADER,
     SESSION,
     Line,
@@ -23,6 +24,7 @@ from adapters.files.audit_log import TOLD, told
 from adapters.files.journal_file import read_blocks
 from engine.errors import DataError
 from engine.journal_reading import Reader, read_runs
+from samewire.manifest import versioned
 from samewire.recorded import Recorded, open_recorded
 
 _NOT_OF_EVENTS = (HEADER, SESSION, CUT, CLOSED)
@@ -120,7 +122,7 @@ class _Log:
         self._path, self._recorded, self._manifest = path, recorded, recorded.manifest
         self.lines = self.sessions = 0
         self.journal = ""  # the digest that its closing line states
-        self.closed = False
+        self.closed, self.closed_at = False, 0
         self.wrong: tuple[str, int] = ("", 0)  # the first that is
 
     def __iter__(self) -> Iterator[tuple[int, Line, str]]:
@@ -147,22 +149,35 @@ class _Log:
 
     def _of_session(self, line: Line) -> None:
         """A line that tells of no event, beside the manifest."""
-        facts, manifest = line.facts, self._manifest
+        manifest = self._manifest
         if line.kind == HEADER:
-            self._compare(facts, (("run_id", manifest.get("run_id")), ("started", manifest.get("created"))))
+            kept = {"run_id": manifest.get("run_id"), "started": manifest.get("created")}
+            self._compare(line, kept, {"format": FORMAT, "chained": False})
         elif line.kind == SESSION:
             self.sessions += 1
-            names = ("name", "config_hash", "seed", "models", "libraries")
-            self._compare(facts, [(name, manifest.get(name)) for name in names])
-        elif line.kind == CLOSED:
-            self.closed, self.journal = True, str(facts.get("journal", ""))
-            feed = manifest.get("feed", {}).get("hashes")
-            self._compare(facts, (("failed", manifest.get("error")), ("feed", feed)))
+            kept = {name: manifest.get(name) for name in ("name", "config_hash", "seed", "models", "libraries")}
+            self._compare(line, kept | {"manifest": manifest.get("schema")}, {})
+        elif line.kind == CUT:
+            self._compare(line, {}, {name: line.facts.get(name) for name in ("bytes", "sha256")})
+        else:
+            self.closed, self.closed_at, self.journal = True, line.ts, str(line.facts.get("journal"))
+            kept = {"failed": manifest.get("error"), "feed": manifest.get("feed", {}).get("hashes")}
+            self._compare(line, kept, {"journal": line.facts.get("journal")})
 
-    def _compare(self, facts: dict[str, Any], kept: Iterable[tuple[str, Any]]) -> None:
-        for name, its in kept:
+    def _compare(self, line: Line, kept: Mapping[str, Any], always: Mapping[str, Any]) -> None:
+        """What a line says beside what the manifest keeps, and what each of its kind says. It says nothing else."""
+        facts, kind = line.facts, line.kind
+        for name, its in kept.items():
             if facts.get(name) != its:
                 self._say(f"{name} is {facts.get(name)}, the manifest says {its}")
+        for name, its in always.items():
+            if facts.get(name) != its:
+                self._say(f"{name} is {facts.get(name)}, in each line `{kind}` it is {its}")
+        odd = [name for name in facts if name not in kept and name not in always]
+        if odd:
+            self._say(f"it says {odd[0]} {facts[odd[0]]}, of which a line `{kind}` says nothing")
+        if line.ts and kind != CLOSED:
+            self._say(f"it is of {line.ts} ns, and a line `{kind}` of no instant, 0")
 
     def beside(self, processes: int) -> tuple[str, int]:
         """What is wrong with the log as a whole, of a session that so many processes wrote the journal of."""
@@ -183,6 +198,7 @@ class _Derived:
     def __init__(self, recorded: Recorded) -> None:
         self._recorded, self.reader, self.inputs = recorded, Reader(), 0
         self.processes = 0  # that wrote the journal
+        self.slice_ts = 0  # of the latest slice
 
     def __iter__(self) -> Iterator[tuple[int, str, dict[str, Any], int]]:
         symbols = self._recorded.symbols
@@ -191,6 +207,9 @@ class _Derived:
             self.inputs += 1
             if self.reader.opening is not opening:
                 opening, self.processes = self.reader.opening, self.processes + 1
+            entered = run.records[0]
+            if entered.kind == "Bars" and entered.plain["interval_ns"] == self._recorded.interval_ns:
+                self.slice_ts = int(entered.plain["ts"])
             for record in run.records:
                 if record.kind in TOLD and (event := record.event) is not None:
                     for kind, facts in told(event, record.origin, symbols):
@@ -229,9 +248,15 @@ def _of_journal(recorded: Recorded, path: Path) -> _Beside:
         else:
             number, line, hash_ = written
             ts, kind, facts, _ = follows
+            there = ""
             if hash_of(Line(line.seq, ts, kind, facts, line.prev)) != hash_:
-                there = _named(kind, facts, ts)
-                said = f"line {number}: {_named(line.kind, line.facts, line.ts)}; the journal says {there}"
+                there = f"the journal says {_named(kind, facts, ts)}"
+            elif log.sessions != derived.processes:
+                there = (
+                    f"it stands behind {log.sessions} `session`, in the journal it is of process {derived.processes}"
+                )
+            if there:
+                said = f"line {number}: {_named(line.kind, line.facts, line.ts)}; {there}"
                 return _Beside(said, number, derived.reader.ended)
     ended = derived.reader.ended
     if lacking[0] and (ended or lacking[1] < derived.inputs):
@@ -247,8 +272,11 @@ def _of_ends(recorded: Recorded, log: _Log, derived: _Derived) -> tuple[str, int
     digest = derived.reader.digest.hex()
     if recorded.digest and recorded.digest != digest:
         return f"the journal ends in {digest}, the manifest says {recorded.digest}", 0  # told in full by the caller
-    if log.journal and log.journal != digest:
+    if log.closed and log.journal != digest:
         return f"line {log.lines}: it says that the journal ends in {log.journal}, it ends in {digest}", log.lines
+    if log.closed and versioned(recorded.manifest) and log.closed_at != derived.slice_ts:
+        said = f"it is of {log.closed_at} ns, and the last slice of the journal of {derived.slice_ts} ns"
+        return f"line {log.lines}: {said}", log.lines
     return "", 0
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from samewire.build import libraries
+from samewire.manifest import SCHEMA
 from samewire.prepare import Prepared
 from samewire.schema import config_hash
 
@@ -15,6 +16,7 @@ def begin_audit(audit: "AuditLog", prepared: Prepared, named: dict[str, Any]) ->
     run = prepared.run_file
     facts = {
         "name": run.session.name,
+        "manifest": SCHEMA,
         "config_hash": config_hash(run),
         "seed": run.session.seed,
         "models": {name: artefact.hash for name, artefact in prepared.artefacts.items()},
@@ -28,8 +30,6 @@ def end_audit(audit: "AuditLog", prepared: Prepared, *, failed: str = "") -> dic
 
     Returns what the manifest keeps: how many lines there are, and the hash of the last.
     """
-    slices = prepared.fold.rows.ts
-    ts = int(slices[-1]) if len(slices) else 0
     facts = {"journal": prepared.journal.digest, "feed": prepared.feed.hashes()}
-    audit.end(ts, facts | ({"failed": failed} if failed else {}))
+    audit.end(prepared.fold.slice_ts, facts | ({"failed": failed} if failed else {}))
     return {"audit": {"lines": audit.lines, "head": audit.head}}

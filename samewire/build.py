@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -18,6 +18,7 @@ from engine.ids import OrderIds
 from engine.protocols import CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
+from samewire.diagnostics import Problem
 from samewire.hiding import hider
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, built
@@ -25,6 +26,7 @@ from samewire.scalars import duration_text
 from samewire.secret_text import revealed
 
 _REFUSED = (ValueError, TypeError)
+_PRICED = "a broker whose class takes `costs: CostModel`, e.g. {use: bps} for a market without costs"
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,12 +98,28 @@ def _handed(name: str, hint: Any, component: Component, given: Given) -> Any:
     if hint is OrderIds:
         return OrderIds(given.session, component.name)
     if hint is CostModel:
+        if given.costs is None:
+            said = f"needs the broker's cost model for {name}, and the broker has none; {_PRICED}"
+            raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {said}")
         return given.costs
     if hint is Sessions or Sessions in get_args(hint):
         return _sessions(hint, component, given)
     if hint is np.random.Generator:
         return np.random.default_rng([given.seed, zlib.crc32(component.name.encode())])
     return _ABSENT
+
+
+def unpriced(run: RunFile) -> Iterator[Problem]:
+    """Components that are handed the broker's cost model, where the broker has none."""
+    if run.broker.options.get("costs") is not None:
+        return
+    models = [spec.component for spec in run.models]
+    execution = () if run.execution is None else (run.execution,)
+    for component in (*run.features, *models, *run.strategies, run.optimizer, run.risk, *execution):
+        hints = get_type_hints(resolve(component.group, component.use).__init__)
+        for name in [name for name, hint in hints.items() if hint is CostModel]:
+            got = f"a broker without a cost model, which {component.name} needs for {name}"
+            yield Problem("E113", run.broker.where, "broker.costs", got, _PRICED)
 
 
 def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:

@@ -6,7 +6,7 @@ from typing import Any
 
 from samewire.diagnostics import SET, Where, shown_path
 from samewire.registry import resolve
-from samewire.run_file import Component, RunFile, nested_in
+from samewire.run_file import GUARDED, Component, RunFile, nested_in
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
@@ -38,7 +38,7 @@ def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
     With `session` it is about to be one, also where it has a section `training:` and may be meant for that alone.
     """
     found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
-    others = (*_untrained(run, session), *_unheard(run))
+    others = (*_untrained(run, session), *_unheard(run), *_resolved_anyway(run))
     return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others)
 
 
@@ -89,6 +89,22 @@ def _readers(strategy: Component) -> Iterator[Component]:
         for inner in nested_in(value):
             if inner.group == "strategies":
                 yield from _readers(inner)
+
+
+def _resolved_anyway(run: RunFile) -> list[Caution]:
+    """Schedules that keep a strategy silent, before an optimizer that goes on trading by itself."""
+    if run.optimizer.use == "direct" or ":" in run.optimizer.use:
+        return []
+    found = []
+    for component in run.strategies:
+        schedule = component.options.get("schedule")
+        if component.use == GUARDED and isinstance(schedule, Component) and schedule.use != "always":
+            text = (
+                f"{schedule.use} says when the strategy is asked, but {run.optimizer.use} solves for weights in every "
+                "slice and trades in between; take optimizer: direct, or make trades dear with its costs and band"
+            )
+            found.append(Caution(schedule.where, "strategy.schedule", text))
+    return found
 
 
 def _gate(run: RunFile) -> Caution | None:

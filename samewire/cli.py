@@ -21,6 +21,11 @@ COMMANDS = (
     ("verify", "samewire.commands.verify:verify", "Whether a recorded session would be decided the same again."),
     ("rerun", "samewire.commands.rerun:rerun", "A recorded session again, once all its hashes are as they were."),
     ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),
+    (
+        "attribution",
+        "samewire.commands.attribution:attribution",
+        "What made the difference to the benchmark: sectors, factors, trading.",
+    ),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),

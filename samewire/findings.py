@@ -11,7 +11,7 @@ from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
 from samewire.read_files import files_of
 from samewire.recorded import Recorded
-from samewire.statements import Statement, of_components, of_feed, of_itself, of_results
+from samewire.statements import Statement, of_components, of_feed, of_itself, of_results, of_version
 from samewire.taught import model_of
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
@@ -43,6 +43,7 @@ def before_it_runs(recorded: Recorded) -> Iterator[Finding]:
     from samewire.schema import resolved
 
     run, manifest = recorded.run, recorded.manifest
+    yield from _untrue(of_version(recorded))
     yield from _untrue(of_itself(recorded))
     configured = list(_changes(manifest.get("config", {}), resolved(run), ""))
     yield from configured

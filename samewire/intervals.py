@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from samewire.diagnostics import Problem
-from samewire.run_file import Component, ModelSpec, RunFile
+from samewire.run_file import Component, ModelSpec, RunFile, unguarded
 from samewire.scalars import duration_ns, duration_text
 
 _DAILY = ("sample", "qlib")  # built-in feeds whose bars are daily whatever they are told
@@ -22,7 +22,7 @@ def with_intervals(run: RunFile, add: Callable[[Problem], None]) -> RunFile:
     models = tuple(_joined(spec, sets, add) for spec in run.models)
     run = replace(run, features=tuple(sets.values()), models=models)
     for strategy in run.strategies:
-        own = strategy.options.get("interval_ns")
+        own = unguarded(strategy).options.get("interval_ns")
         if own and strategy.interval_ns and own != strategy.interval_ns:
             got = f"interval {duration_text(strategy.interval_ns)} and interval_ns {duration_text(own)}"
             add(Problem("E113", strategy.where, "strategy.interval", got, "one of the two"))

@@ -6,7 +6,7 @@ from typing import Any
 from samewire.compat import PRESETS
 from samewire.reading import NAMED, PACED, ModelKeys, PaceKeys
 from samewire.registry import BUILT_IN, resolve
-from samewire.run_file import SessionSpec
+from samewire.run_file import GUARDED, GUARDS, SessionSpec
 from samewire.signatures import schema_of
 from samewire.training_spec import EXECUTORS, LEAKS, SPLITS, OnlineSpec, TrainingSpec
 
@@ -88,10 +88,13 @@ def _options(group: str, use: str, definitions: dict[str, Any], use_required: bo
         properties["name"] = {"type": "string", "description": "what it is called in this run"}
     if group in PACED:
         properties |= _lifted(PaceKeys.model_json_schema(), definitions)["properties"]
+    slots = dict(schema.slots)
+    if group == "strategies" and use != GUARDED:
+        slots |= {key: slot for key, slot in schema_of(resolve(group, GUARDED), group).slots.items() if key in GUARDS}
     if group == "models":
         properties |= _lifted(ModelKeys.model_json_schema(), definitions)["properties"]
     properties |= said.get("properties", {})
-    for key, slot in schema.slots.items():
+    for key, slot in slots.items():
         ref: dict[str, Any] = {"$ref": f"#/$defs/{slot.group}"}
         choices = [ref, _options(slot.group, slot.use, definitions, False)] if slot.use else [ref]
         if slot.lists:

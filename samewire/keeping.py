@@ -16,6 +16,7 @@ from engine.errors import SamewireError, writing
 from samewire.auditing import begin_audit, end_audit
 from samewire.hiding import hider
 from samewire.instruments import facts_of
+from samewire.manifest import SCHEMA
 from samewire.places import relative_text
 from samewire.prepare import Prepared
 from samewire.provenance import provenance, tables_of
@@ -93,7 +94,7 @@ class Keeping:
         self._folder.discard()
 
     def _write(self, prepared: Prepared, facts: dict[str, Any]) -> None:
-        manifest = self._names | facts | _manifest(prepared, self.folder) | self._provenance
+        manifest = {"schema": SCHEMA} | self._names | facts | _manifest(prepared, self.folder) | self._provenance
         manifest["tables"] = tables_of(prepared.run_file, prepared.tables)
         write_json(self.folder / "manifest.json", hider().inside(manifest))
         (self.folder / "run.yaml").write_text(dump_run(prepared.run_file, self.folder))

@@ -8,8 +8,17 @@ from samewire.diagnostics import Origin, Problem, Where
 from samewire.yaml_text import DEPTH_MAX, Entries, Items, Node, Text, compose
 
 _PART = re.compile(r"\.?([^.\[\]=]+)|\[([0-9]{1,9})\]")
-LIST_KEYS = ("costs", "financing", "parts")  # slots in which one component may be written without a list
-SLOT_KEYS = ("feed", "strategy", "optimizer", "execution", "risk", "broker", "risk_model", "of", *LIST_KEYS)
+LIST_KEYS = (
+    "costs",
+    "financing",
+    "parts",
+    "filters",
+    "rules",
+)  # slots in which one component may be written without a list
+SLOT_KEYS = (
+    *("feed", "strategy", "optimizer", "execution", "risk", "broker", "risk_model", "of", "schedule"),
+    *LIST_KEYS,
+)
 
 
 def apply(root: Entries, expression: str, problems: list[Problem]) -> Entries:

@@ -4,11 +4,12 @@ import dataclasses
 import datetime as dt
 import enum
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from samewire.reading import NAMED
-from samewire.run_file import Component, ModelSpec, Registered, RunFile, nested_in
+from samewire.run_file import GUARDED, GUARDS, Component, ModelSpec, Registered, RunFile, nested_in
 from samewire.scalars import duration_text
 from samewire.secret_text import SecretRef
 from samewire.signatures import PARTS, SLOTS
@@ -55,10 +56,22 @@ def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str,
 
 
 def component_in_words(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    inner = component.options.get("strategy")
+    if component.use == GUARDED and isinstance(inner, Component) and inner.name == component.name:
+        return _guarded(component, inner, path_text)
     said = {"name": component.name} if component.group in NAMED else {}
     options = {key: _option(value, path_text) for key, value in component.options.items()}
     paced = {"interval": duration_text(component.interval_ns)} if component.interval_ns else {}
     return said | {"use": component.use} | paced | options
+
+
+def _guarded(outer: Component, inner: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:
+    """A strategy with what stands around it as keys beside its own options, if anything does."""
+    guards = {key: _option(outer.options[key], path_text) for key in GUARDS if outer.options.get(key)}
+    if not guards or any(key in inner.options for key in GUARDS):
+        own = {key: _option(value, path_text) for key, value in outer.options.items()}
+        return {"name": outer.name, "use": GUARDED} | own
+    return component_in_words(replace(inner, interval_ns=outer.interval_ns), path_text) | guards
 
 
 def _option(value: Any, path_text: Callable[[Path], str]) -> Any:

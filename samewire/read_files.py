@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from samewire.provenance import named, tables_of
 from samewire.run_file import RunFile, nested_in
 from samewire.secret_text import SecretRef
 
-_SUFFIXES = {".csv", ".parquet", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".txt"}
+_TEXT_MAX = 4096  # characters: a longer text is no path
+_MOST = 2 << 30  # bytes of a file that a text names; of a larger one, or a closed one, the size is kept, and no hash
 
 
 def files_of(run: RunFile, tables: Iterable[Table]) -> dict[str, str]:
     """SHA-256 of each file or folder that an option names, by its path as seen from the folder of the run file.
 
-    Options typed Path, and texts that end like the name of a file of numbers, where there is such a file. Feeds of ours
-    and tables have hashes of their own, sinks write, and so does what of ours names a folder: a place to keep work in.
-    Secrets are never hashed.
+    Options typed Path, and of a class of the user's own every text that names a file, as seen from the folder of the
+    run file or else from the working directory: whatever it is called, the class may read it. Texts of ours name none.
+    Feeds of ours and tables have hashes of their own, sinks write, and so does what of ours names a folder: a place to
+    keep work in. Secrets are never hashed.
     """
     own = tables_of(run, tables)
     found: dict[str, str] = {}
@@ -30,23 +33,27 @@ def files_of(run: RunFile, tables: Iterable[Table]) -> dict[str, str]:
         if component.group == "feeds" and ours:
             continue
         for value in component.options.values():
-            for path in _paths(value, run.folder):
+            for path, said in _paths(value, run.folder):
                 text = relative_text(path, run.folder)
-                if text not in own and text not in found and (path.is_file() or (path.is_dir() and not ours)):
-                    found[text] = _hash(path)
+                if text in own or text in found or (said and ours):
+                    continue
+                if path.is_file() or (path.is_dir() and not ours):
+                    large = said and (path.stat().st_size > _MOST or not os.access(path, os.R_OK))
+                    found[text] = f"{path.stat().st_size} bytes" if large else _hash(path)
     return found
 
 
-def _paths(value: Any, folder: Path) -> Iterator[Path]:
-    """The paths that the value of an option consists of; those of components in it are their own."""
+def _paths(value: Any, folder: Path) -> Iterator[tuple[Path, bool]]:
+    """The paths that the value of an option consists of, and whether a text names it; those of components in it are
+    their own."""
     if isinstance(value, SecretRef) or nested_in(value):
         return
     if isinstance(value, Path):
-        yield joined(folder, value)
+        yield joined(folder, value), False
     elif isinstance(value, str):
-        if Path(value).suffix.lower() in _SUFFIXES:
+        if 0 < len(value) <= _TEXT_MAX:
             places = (joined(folder, Path(value)), Path.cwd() / value)
-            yield from [place for place in places if place.is_file()][:1]
+            yield from [(place, True) for place in places if _is_file(place)][:1]
     elif isinstance(value, dict):
         yield from (path for inner in value.values() for path in _paths(inner, folder))
     elif isinstance(value, list | tuple):
@@ -54,6 +61,14 @@ def _paths(value: Any, folder: Path) -> Iterator[Path]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from _paths(getattr(value, field.name), folder)
+
+
+def _is_file(place: Path) -> bool:
+    """Whether there is such a file. No name may be too long, and no folder closed, to be asked about."""
+    try:
+        return place.is_file()
+    except OSError:
+        return False
 
 
 def _hash(path: Path) -> str:

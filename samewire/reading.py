@@ -13,7 +13,7 @@ from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where
 from samewire.places import joined
 from samewire.registry import SHAPES, UseError, choices, resolve
-from samewire.run_file import Component, RetrainSpec, TrainSpec
+from samewire.run_file import GUARDED, GUARDS, Component, RetrainSpec, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.secret_text import SecretRef, holds_secret, holds_text
 from samewire.signatures import (
@@ -134,6 +134,8 @@ class Reader:
         use = self._text(node, "use", spot, spot.use)
         if use is None:
             return None
+        if spot.group == "strategies" and use != GUARDED and any(key in node.values for key in GUARDS):
+            return self._guarded(node, spot)
         name = (
             self._text(node, "name", spot, spot.name or use.partition(":")[2] or use)
             if spot.group in NAMED
@@ -142,7 +144,7 @@ class Reader:
         schema = self._schema(use, node, spot)
         if schema is None or name is None:
             return None
-        reserved = {"use", *skip, *node_keys(spot.group)}
+        reserved = {"use", *skip, *node_keys(spot.group)} - set(GUARDS if use == GUARDED else ())
         taken = [key for key in schema.keys if key in reserved]
         if taken:
             got = f"{schema.name} takes an option {taken[0]!r}"
@@ -167,6 +169,23 @@ class Reader:
         )
         self._try(made, schema, node, spot)
         return made
+
+    def _guarded(self, node: Entries, spot: Spot) -> Component | None:
+        """A strategy with filters, rules or a schedule beside its own options: `guarded` around it, of its name.
+
+        What is wrong with either is told where it stands, as if both were one.
+        """
+        before = len(self.problems)
+        guards, rest = ({k: v for k, v in node.values.items() if (k in GUARDS) is one} for one in (True, False))
+        schema = schema_of(resolve(spot.group, GUARDED), spot.group)
+        around = replace(schema, slots={key: slot for key, slot in schema.slots.items() if key in GUARDS})
+        made = self._slots(around, Entries(guards, node.keys, node.where), spot)
+        inner = self.component(Entries(rest, node.keys, node.where), spot)
+        if inner is None or len(self.problems) > before or not any(made.values()):
+            return inner
+        outer = replace(inner, use=GUARDED, options={"strategy": replace(inner, interval_ns=0), **made})
+        self._try(outer, schema, node, spot)
+        return outer
 
     def _interval(self, node: Entries, spot: Spot) -> int:
         """Of the bars that a feature set or a strategy works on; 0 where it does not say, or after a problem."""
@@ -271,6 +290,7 @@ class Reader:
 def node_keys(group: str) -> tuple[str, ...]:
     """Keys that every component of a group may have beside its own options."""
     own = ("name", "use") * (group in NAMED) + tuple(PaceKeys.model_fields) * (group in PACED)
+    own += GUARDS * (group == "strategies")
     return own + tuple(ModelKeys.model_fields) * (group == "models")
 
 

@@ -12,6 +12,7 @@ from engine.events import Event
 from engine.journal_reading import Entry, Record
 from engine.universe import Universe
 from samewire.instruments import universe_from
+from samewire.manifest import check_manifest
 from samewire.run_file import RunFile
 from samewire.walk import Found
 
@@ -114,6 +115,8 @@ def open_recorded(directory: Path, allow: tuple[str, ...] | None = None) -> Reco
     """A session directory, whose run file may name classes of these modules only. DataError where there is none."""
     try:
         manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+        if isinstance(manifest, dict):
+            check_manifest(directory, manifest)
         universe = universe_from(manifest["universe"])
         return Recorded(directory, manifest, universe, int(manifest["interval_ns"]), str(manifest["digest"]), allow)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -90,6 +90,42 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "equal_weight": "components.strategies.equal_weight:EqualWeight",
                 "blend_signals": "components.strategies.blend_signals:BlendSignals",
                 "sleeves": "components.strategies.sleeves:Sleeves",
+                "guarded": "components.strategies.guarded:Guarded",
+            }
+        ),
+        # What stands around a strategy.
+        "filters": MappingProxyType(
+            {
+                "tradable": "components.strategies.filters.tradable:Tradable",
+                "halted": "components.strategies.filters.halted:Halted",
+                "price": "components.strategies.filters.price:Price",
+                "adv": "components.strategies.filters.adv:Adv",
+                "age": "components.strategies.filters.age:Age",
+                "sector": "components.strategies.filters.sector:Sector",
+                "limit_locked": "components.strategies.filters.limit_locked:LimitLocked",
+                "restricted": "components.strategies.filters.restricted:Restricted",
+                "members": "components.strategies.filters.members:Members",
+            }
+        ),
+        "rules": MappingProxyType(
+            {
+                "stop_loss": "components.strategies.rules.stop_loss:StopLoss",
+                "trailing_stop": "components.strategies.rules.trailing_stop:TrailingStop",
+                "take_profit": "components.strategies.rules.take_profit:TakeProfit",
+                "max_holding": "components.strategies.rules.max_holding:MaxHolding",
+                "cool_down": "components.strategies.rules.cool_down:CoolDown",
+                "volatility_target": "components.strategies.rules.volatility_target:VolatilityTarget",
+                "drawdown_brake": "components.strategies.rules.drawdown_brake:DrawdownBrake",
+            }
+        ),
+        "schedules": MappingProxyType(
+            {
+                "always": "components.strategies.schedules.always:Always",
+                "every": "components.strategies.schedules.every:Every",
+                "weekly": "components.strategies.schedules.weekly:Weekly",
+                "month_end": "components.strategies.schedules.month_end:MonthEnd",
+                "month_start": "components.strategies.schedules.month_start:MonthStart",
+                "drift_band": "components.strategies.schedules.drift_band:DriftBand",
             }
         ),
         "optimizers": MappingProxyType(
@@ -101,7 +137,18 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
         "methods": MappingProxyType({}),
         "terms": MappingProxyType({}),
         "constraints": MappingProxyType({}),
-        "risk_models": MappingProxyType({"ledoit_wolf": "components.risk_models.ledoit_wolf:LedoitWolf"}),
+        "risk_models": MappingProxyType(
+            {
+                "sample": "components.risk_models.sample:Sample",
+                "ewma": "components.risk_models.ewma:Ewma",
+                "ledoit_wolf": "components.risk_models.ledoit_wolf:LedoitWolf",
+                "oas": "components.risk_models.oas:Oas",
+                "poet": "components.risk_models.poet:Poet",
+                "pca": "components.risk_models.pca:Pca",
+                "factor_analysis": "components.risk_models.factor_analysis:FactorAnalysis",
+                "given_factors": "components.risk_models.given_factors:GivenFactors",
+            }
+        ),
         "execution": MappingProxyType({}),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
         "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),
@@ -143,6 +190,9 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("networks", (("parts",), ("forward",))),
     ("models", (("on_features", "on_bars"),)),
     ("strategies", (("on_signals",),)),
+    ("filters", (("passes",),)),
+    ("rules", (("exits", "blocks", "scale"),)),
+    ("schedules", (("due",),)),
     ("optimizers", (("on_targets",),)),
     ("methods", (("weights",),)),
     ("terms", (("cost",),)),

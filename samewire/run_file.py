@@ -88,11 +88,29 @@ class Component:
     interval_ns: int = 0  # of the bars that a feature set or a strategy works on, 0 = what its class says
 
 
+GUARDS = ("filters", "rules", "schedule")  # keys of any strategy, which `GUARDED` around it takes as options
+GUARDED = "guarded"
+
+
+def unguarded(strategy: Component) -> Component:
+    """The strategy itself, without the filters, rules and schedules around it."""
+    while strategy.use == GUARDED and isinstance(inner := strategy.options.get("strategy"), Component):
+        strategy = inner
+    return strategy
+
+
 def nested_in(value: Any) -> tuple[Component, ...]:
     """The components that the value of an option consists of: one, several or none."""
     if isinstance(value, tuple) and value and all(isinstance(part, Component) for part in value):
         return value
     return (value,) if isinstance(value, Component) else ()
+
+
+def strategy_text(strategy: Component) -> str:
+    """What a strategy is, and what stands around it: topk_dropout (price, stop_loss, weekly)."""
+    guards = [part.use for key in GUARDS for part in nested_in(strategy.options.get(key))]
+    around = f" ({', '.join(guards)})" if strategy.use == GUARDED and guards else ""
+    return f"{unguarded(strategy).use}{around}"
 
 
 def built(value: Any, construct: Callable[[Component], Any]) -> Any:

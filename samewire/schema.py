@@ -8,6 +8,7 @@ from typing import Any
 
 from samewire import overrides as changes
 from samewire.artefacts import named_in, unreadable
+from samewire.build import unpriced
 from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
 from samewire.diagnostics import Origin, Problem, RunFileErrors, Where
@@ -162,7 +163,7 @@ class _Assembly:
             compat=self._compat,
             folder=self._folder,
         )
-        reader.problems += unknown_symbols(run, root)
+        reader.problems += [*unknown_symbols(run, root), *unpriced(run)]
         return with_intervals(run, reader.problems.append)
 
     def _said(self, key: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from components.features.column import Column
 from components.models.networks.network import Network
 from components.optimizers.problem import Constraint, Method, Term
+from components.strategies.guards import Filter, Rule, Schedule
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
@@ -36,6 +37,9 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
     (Trainable, "learners", "", ""),
     (Network, "networks", "", ""),
     (Strategy, "strategies", "", ""),
+    (Filter, "filters", "", ""),
+    (Rule, "rules", "", ""),
+    (Schedule, "schedules", "", ""),
     (Method, "methods", "", ""),
     (Term, "terms", "", ""),
     (Constraint, "constraints", "", ""),

@@ -77,14 +77,15 @@ def read_snapshot(path: Path) -> Snapshot:
     """Raises StateError, which names the file, when it is damaged or of another version."""
     try:
         return Snapshot(**unpack(path.read_bytes(), _KIND, _VERSION))
-    except (StateError, msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
+    except (StateError, msgspec.MsgspecError, OSError, TypeError, ValueError, LookupError) as error:
         raise StateError(f"{path}: {error}") from error
 
 
-def latest(folder: Path, until: int | None = None) -> Snapshot:
+def latest(folder: Path, until: int | None = None, passed: list[str] | None = None) -> Snapshot:
     """The last snapshot of a journal's folder, or the last no later than `until` (UTC ns).
 
-    One that is damaged is in the way of none that was asked for by an earlier instant. Raises StateError where the
+    One that is damaged is in the way of none that was asked for by an instant: what is wrong with those that were
+    passed over is added to `passed`. Raises StateError where the
     last is damaged, or no other is early enough; DataError where there is none; ConfigError where a component of the
     session could not be saved.
     """
@@ -94,6 +95,8 @@ def latest(folder: Path, until: int | None = None) -> Snapshot:
             each = read_snapshot(path)
         except StateError as error:
             damaged = damaged or error
+            if passed is not None:
+                passed.append(str(error))
             if until is None:
                 break
         else:

@@ -8,11 +8,18 @@ from typing import Any
 from adapters.files.store import sha256_of
 from engine.protocols import Feed
 from samewire.instruments import facts_of
+from samewire.manifest import DAMAGED, RESULTS, lacking, versioned
 from samewire.provenance import named
 from samewire.recorded import Recorded
 from samewire.schema import hash_of_words
 
 Statement = tuple[str, Any, Any]  # what is stated, what the manifest says, what it should say
+
+
+def of_version(recorded: Recorded) -> Iterator[Statement]:
+    """The keys that every manifest of its version has; of one without a version, of before, nothing is known."""
+    for key in lacking(recorded.manifest):
+        yield key, "missing", DAMAGED
 
 
 def of_itself(recorded: Recorded) -> Iterator[Statement]:
@@ -29,13 +36,15 @@ def of_itself(recorded: Recorded) -> Iterator[Statement]:
     yield "feed.use", manifest.get("feed", {}).get("use"), feed.get("use")
     ended, failed = manifest.get("ended", True), "error" in manifest
     yield "ended", ended, not failed and (ended is not False or bool(recorded.digest))
+    if versioned(manifest) and (ended or failed):
+        yield "digest", recorded.digest, recorded.digest or "that of a session that came to its end, or failed"
 
 
 def of_components(recorded: Recorded) -> Iterator[Statement]:
     """The components that the manifest names beside those of the run file, where that says what it said."""
     kept = {name: each.get("use") for name, each in recorded.manifest.get("components", {}).items()}
     now = {name: component.use for name, component in named(recorded.run)}
-    for name in sorted({**kept, **now}) if kept else ():
+    for name in sorted({**kept, **now}) if kept or versioned(recorded.manifest) else ():
         yield f"components.{name}.use", kept.get(name), now.get(name)
 
 
@@ -62,5 +71,6 @@ def of_results(recorded: Recorded) -> Iterator[Statement]:
     """The files of the directory that the manifest has a hash of."""
     kept: Mapping[str, str] = recorded.manifest.get("results", {})
     now = results_of(recorded.directory) if kept else {}
-    for name in sorted(kept):
-        yield name, kept[name], now.get(name)
+    ours = [name for name in now if versioned(recorded.manifest) and name in RESULTS]
+    for name in sorted({*kept, *ours}):
+        yield name, kept.get(name), now.get(name)

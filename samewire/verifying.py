@@ -28,6 +28,7 @@ from samewire.findings import (
     of_data,
     of_models,
 )
+from samewire.manifest import lacking
 from samewire.prepare import Prepared, prepare
 from samewire.recorded import Recorded
 from samewire.snapshots import Snapshot
@@ -70,7 +71,9 @@ async def verify(
     findings = [*wrong, *before_it_runs(recorded)]
     check, prepared = await _pass(recorded, artefacts, snapshot, tell)
     findings += of_data(recorded, prepared)
-    difference = check.difference or _ending(recorded, check) or _beside(check, findings)
+    damaged = any(lacking(recorded.manifest))  # what it lacks is no statement about the journal
+    ending = None if damaged else _ending(recorded, check)
+    difference = check.difference or ending or _beside(check, findings)
     cause = "" if difference is None else _cause(difference, findings, check.late)
     if difference is not None and cause not in (LATE, MODEL, JOURNAL, RECORD) and difference.component != "input":
         again, _ = await _pass(recorded, artefacts, snapshot, None)

@@ -7,14 +7,13 @@ from engine.event_columns import PLANS
 from engine.events import Bars, Event
 from engine.journal import content_of, digest_of
 from engine.journal_reading import Record
-from engine.saying import freeze
-from engine.sealing import users_own
+from engine.sealing import handed, users_own
 
 
 class Walk:
     """The events of a feed over a session, counted from 0 as they are handed out.
 
-    Those of a feed of the user's own are made read-only; ours hand out no others.
+    Those of a feed of the user's own are copied to where it cannot write; ours hand out read-only ones, and keep none.
     """
 
     def __init__(self, events: Callable[[], Iterator[Event]], feed: Any = None) -> None:
@@ -24,9 +23,9 @@ class Walk:
 
     def events(self) -> Iterator[Event]:
         for place, event in enumerate(self._events()):
+            if self._own:
+                event = handed(event)
             self._latest, self._at = event, place
-            if self._own and event.__class__ in PLANS:  # the session says what is wrong with others
-                freeze(event)
             yield event
 
     def place(self, event: Event, /) -> int:

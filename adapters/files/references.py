@@ -20,7 +20,7 @@ class Series(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Rows in time order: at `ts` (R,) row `place` (R,) of the matrix becomes `value` (R, K). Memory: the file."""
 
     name: str
-    rows: str  # what a row of the matrix is: symbol or currency
+    rows: str  # what a row of the matrix is: symbol, currency or factor
     columns: tuple[str, ...]
     ts: Stamps
     place: Codes
@@ -54,7 +54,13 @@ def read_rates(path: Path, universe: Universe, days: TradingDays) -> Series:
 
 
 def read_reference(path: Path, name: str, universe: Universe, days: TradingDays) -> Series:
-    """Rows date or ts, symbol and columns of numbers. Other symbols are left out; an empty number is NaN."""
+    """Rows date or ts, symbol and columns of numbers. Other symbols are left out; an empty number is NaN.
+
+    With a column factor in place of symbol it is a square matrix: each factor is a row and a column of that name.
+    """
+    keys_only = Sheet(path, (), ("symbol", "factor", "ts", "date"))
+    if keys_only.has("factor") and not keys_only.has("symbol"):
+        return _of_factors(keys_only, name, days)
     sheet = Sheet(path, ("symbol",), ("ts", "date"))
     place = {symbol: k for k, symbol in enumerate(universe.symbols)}
     symbols = sheet.required("symbol")
@@ -68,6 +74,23 @@ def read_reference(path: Path, name: str, universe: Universe, days: TradingDays)
     value = np.stack([sheet.numbers(column) for column in columns], axis=1)
     series = _sorted(sheet, symbols, code, value, columns, days)
     return msgspec.structs.replace(series, name=name, start=np.full((len(universe), len(columns)), np.nan))
+
+
+def _of_factors(sheet: Sheet, name: str, days: TradingDays) -> Series:
+    factors = sheet.required("factor")
+    keys = {sheet.column(field) for field in ("factor", "ts", "date") if sheet.has(field)}
+    columns = tuple(column for column in sheet.names if column not in keys)
+    place = {column: k for k, column in enumerate(columns)}
+    for row, factor in enumerate(factors):
+        if factor not in place:
+            raise DataError(
+                f"{sheet.at(row)}: factor {factor} has no column; the columns are {', '.join(columns) or 'none'}: "
+                "each factor is a row and a column"
+            )
+    value = np.stack([sheet.numbers(column) for column in columns], axis=1)
+    code = np.array([place[factor] for factor in factors], np.int32)
+    series = _sorted(sheet, factors, code, value, columns, days)
+    return msgspec.structs.replace(series, name=name, rows="factor", start=np.full((len(columns),) * 2, np.nan))
 
 
 def _sorted(

@@ -34,6 +34,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "lot": ("lot", "lot size"),
     "tick": ("tick", "tick size"),
     "sector": ("sector",),
+    "factor": ("factor",),
 }
 UNREAD = "the column is not read: nothing here goes by that name"
 _ALIKE = 0.8  # of 1: so near to a name that is read a column is taken for a slip of it

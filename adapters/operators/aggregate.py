@@ -13,6 +13,7 @@ from engine.calendar import Sessions
 from engine.errors import DataError
 from engine.events import INPUT_ORDER, Actions, Bars, Event, Reference, Status
 from engine.protocols import Feed, Issue
+from engine.sealing import handed, users_own
 from engine.universe import Universe
 
 _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
@@ -64,6 +65,8 @@ class Aggregate:
         walk = _Walk(self._grids, self.universe, self._outside, start)
         walk.first = self._first(start)
         inner = self._of.events(low, end)
+        if users_own(self._of):
+            inner = map(handed, inner)
         found = _with_longer(inner, walk, last=self._last(end), trusted=self.sessions is not None)
         return _from(found, start, self._keep, self._of.interval_ns)
 

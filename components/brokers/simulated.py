@@ -37,6 +37,7 @@ from engine.events import (
     Timer,
     Vector,
 )
+from engine.nested import costs_of, financing_of
 from engine.protocols import Bookkeeping, CostModel, Financing, Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
@@ -114,6 +115,7 @@ class Simulated:
             if said not in known:
                 raise ValueError(f"{option} must be {' or '.join(known)}, got {said!r}")
         self.bookkeeping = Bookkeeping(dividends=dividends == "paid", fractions=fractions == "cash")
+        costs, financing = costs_of(costs), tuple(map(financing_of, financing))
         self._settlement = Settlement(days=settlement_days, sessions=sessions)
         hours = Hours(sessions=sessions, when_closed=when_closed, open_cutoff=open_cutoff, close_cutoff=close_cutoff)
         depth = Depth(participation=participation, price_limit=price_limit, touch=touch)

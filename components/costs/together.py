@@ -8,6 +8,7 @@ import numpy as np
 from components.costs.rules import against, filled_of, memo_of, multipliers
 from engine.errors import StateError
 from engine.events import FEE_KINDS, Actions, Bars, Fills, Matrix, Vector
+from engine.nested import costs_of
 from engine.protocols import Conditions, CostModel, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
@@ -35,6 +36,7 @@ class Together:
     def __init__(self, *, parts: tuple[CostModel, ...], universe: Universe | None = None) -> None:
         if not parts:
             raise ValueError("parts must hold at least one cost model, got none")
+        parts = tuple(map(costs_of, parts))
         self._parts, self._multiplier = parts, multipliers(universe)
         none = np.zeros(0)
         at = Conditions(ts=0, symbol=np.zeros(0, np.int32))

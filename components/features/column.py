@@ -38,9 +38,11 @@ class Column(Protocol):
         ...
 
 
-def rows_of(block: Block, row: int, lookback: int) -> Rows:
-    """The window that ends with `row`, as read-only views."""
-    part = block[: len(COLUMNS), row + 1 - lookback : row + 1]
+def rows_of(block: Block, row: int, lookback: int, *, sealed: bool = False) -> Rows:
+    """The window that ends with `row`, as read-only views; `sealed` ones no flag makes writeable."""
+    part: Any = block[: len(COLUMNS), row + 1 - lookback : row + 1]
+    if sealed:
+        return Rows(*np.asarray(memoryview(part).toreadonly()))
     part.flags.writeable = False
     return Rows(*part)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.features.column import Column, made_of, rows_of
 from components.features.window import CLOSE, COLUMNS, Block, Vwap, Window, is_typical
 from engine.events import Actions, Bars, Features, Matrix
+from engine.sealing import users_own
 from engine.universe import Universe
 
 CODE_VERSION = 1  # part of the schema: another number whenever a value of an expression would differ
@@ -65,7 +66,7 @@ class _Numbers:
     def __init__(self, columns: Sequence[Column]) -> None:
         if not columns:
             raise ValueError("columns must name at least one feature, got none")
-        self._columns = tuple(columns)
+        self._columns, self._own = tuple(columns), tuple(map(users_own, columns))
         self.names = tuple(name for column in columns for name in column.names)
         if len(set(self.names)) < len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
@@ -81,9 +82,9 @@ class _Numbers:
 
     def into(self, block: Block, row: int, out: Matrix, /) -> None:
         begin = 0
-        for column in self._columns:
+        for column, own in zip(self._columns, self._own, strict=True):
             end = begin + len(column.names)
-            value: Any = np.asarray(column.on_rows(rows_of(block, row, column.lookback)))
+            value: Any = np.asarray(column.on_rows(rows_of(block, row, column.lookback, sealed=own)))
             if value.shape not in {(len(out), end - begin), (len(out),) * (end - begin == 1)}:
                 raise ValueError(
                     f"features: {', '.join(column.names)} came as {value.shape}; "

@@ -138,6 +138,11 @@ class SessionFold:
         for score in self.models.values():
             score.flush()
 
+    @property
+    def slice_ts(self) -> int:
+        """The ts of the latest slice, 0 = there was none."""
+        return self._ts if self._index >= 0 else 0
+
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def _on_bars(self, bars: Bars) -> None:

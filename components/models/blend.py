@@ -15,6 +15,7 @@ from components.training.telling import OnMetric, numbered
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
 from engine.protocols import Artefact, Dataset, Trainable
+from engine.sealing import hearing
 from engine.state import pack, unpack
 from engine.universe import Universe
 
@@ -144,7 +145,7 @@ class Blend:
         self._artefact, self._bundle, self._weights = artefact, bundle, weights
 
     def on_features(self, features: Features, /) -> Signal:
-        values = [model.on_features(features).value for model in self._serving]
+        values = [hearing(model, model.on_features)(features).value for model in self._serving]
         value = np.full(len(values[0]), np.nan)
         if self._bundle is not None:
             self._check_schema(features.schema)

@@ -11,11 +11,12 @@ from components.models.bundle import Frozen
 from components.models.card import Stage
 from engine.events import Mask
 from engine.learning import Processor
+from engine.sealing import copied, users_own
 
 
 def applied(processor: Processor, value: NDArray[Any], frozen: Any) -> NDArray[Any]:
     """One slice (N, F) behind a processor, float32."""
-    out = np.asarray(processor.apply(value, frozen), np.float32)
+    out = np.asarray(processor.apply(copied(value) if users_own(processor) else value, frozen), np.float32)
     if out.shape != value.shape:
         kind, _ = said_of_stage(processor)
         raise ValueError(f"processor {kind}: it made {out.shape} of {value.shape}; rows and columns keep their places")

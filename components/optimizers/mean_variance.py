@@ -10,8 +10,9 @@ from components.optimizers.latest import Latest, restored, rows_by_name, unseen
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName, unit_value
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.sizing import NO_ROWS, alpha_of, note, told_once, wanted_shares
-from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Target, Vector
+from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Reference, Target, Vector
 from engine.ids import OrderIds
+from engine.nested import risk_model_of
 from engine.protocols import CostModel, Risk, RiskModel, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
@@ -94,10 +95,10 @@ class MeanVariance:
             *(universe, ids, costs, name, reserve_bps, min_order_value, band),
             *(order, time_in_force, afford, proceeds, leverage),
         )
-        cost = costs.rate() if turnover_cost_bps is None else turnover_cost_bps * 1e-4
+        cost = self._sizing.costs.rate() if turnover_cost_bps is None else turnover_cost_bps * 1e-4
         self._wish = _Wish(risk_aversion, cost / holding_slices, max_weight, max_invest, fully_invested)
         self._ic = ic if alpha == "grinold" else None
-        self._risk_model = risk_model
+        self._risk_model = risk_model = risk_model_of(risk_model)
         self._programs: dict[tuple[int, int], Any] = {}  # by size: powers of two up to N, so a few dozen at most
         self._latest = unseen(len(universe))
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
@@ -112,6 +113,11 @@ class MeanVariance:
         follow = getattr(self._risk_model, "on_actions", None)
         if follow is not None:
             follow(actions)
+
+    def on_reference(self, reference: Reference, /) -> None:
+        learn = getattr(self._risk_model, "on_reference", None)
+        if learn is not None:
+            learn(reference)
 
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
         wanted = wanted_shares(targets, book, self._sizing.universe)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.events import Book, OrderKind, TimeInForce, Vector
 from engine.ids import OrderIds
+from engine.nested import costs_of
 from engine.protocols import Conditions, CostModel
 from engine.universe import Universe
 
@@ -59,6 +60,7 @@ class Sizing:
     leverage: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "costs", costs_of(self.costs))
         for option, value, known in (("order", self.order, KINDS), ("time_in_force", self.time_in_force, TIFS)):
             if value not in known:
                 raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")

@@ -119,6 +119,12 @@ def exposures(risk: Risk) -> Matrix:
     return R
 
 
+def volatilities(risk: Risk) -> Vector:
+    """(N,) standard deviation of each name's return over one slice."""
+    own: Vector = np.sqrt(np.einsum("ij,ij->i", risk.factors @ risk.covariance, risk.factors) + risk.specific)
+    return own
+
+
 def marginal(risk: Risk, x: Vector) -> Vector:
     """(N,) S x."""
     product: Vector = risk.factors @ (risk.covariance @ (x @ risk.factors)) + risk.specific * x

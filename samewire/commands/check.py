@@ -15,6 +15,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
     """
     from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
+    from samewire.run_file import strategy_text
     from samewire.schema import config_hash
 
     run = taken.load(run_file)
@@ -23,7 +24,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
         ("feed", run.feed.use),
         ("features", ", ".join(component.name for component in run.features) or "none"),
         ("models", ", ".join(spec.component.name for spec in run.models)),
-        ("strategy", ", ".join(component.use for component in run.strategies)),
+        ("strategy", ", ".join(map(strategy_text, run.strategies))),
         ("optimizer", run.optimizer.use),
         ("risk", run.risk.use),
         ("broker", run.broker.use),

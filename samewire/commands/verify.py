@@ -29,7 +29,8 @@ def verify(
     directory
         The session directory.
     since
-        Begin behind the last snapshot: `last`, or the last before this day or instant in UTC. All of it when left out.
+        Begin behind the last snapshot: `last`, or the last before this day or instant in UTC, of those that are not
+        damaged. All of it when left out.
     """
     from samewire.commands.tap import instant
     from samewire.event_rows import stamp
@@ -39,13 +40,15 @@ def verify(
     from samewire.verifying import verify as check
 
     recorded = open_recorded(directory, allowed(allow))
-    snapshot = None
+    snapshot, passed = None, list[str]()
     if since:
-        snapshot = latest(directory / "journal", None if since == "last" else instant(since))
+        snapshot = latest(directory / "journal", None if since == "last" else instant(since), passed)
     verdict = asyncio.run(check(recorded, snapshot=snapshot))
     if output.json:
-        say_json(as_json(verdict))
+        say_json(as_json(verdict) | {"passed_over": passed})
     else:
         for line in lines(verdict, stamp):
             say(line)
+        for each in passed:
+            say(f"  passed over: {each}")
     return IDENTICAL if verdict.identical else DIFFERENT

@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.bus import INPUT
 from samewire.event_rows import stamp
+from samewire.explain.around import guard_text
 from samewire.explain.life import Facts
 from samewire.explain.reasons import binding, rule_text
 from samewire.explain.words import number, shares, side
@@ -14,8 +15,9 @@ _FEATURES = 6  # shown in text
 
 
 def upstream_lines(doc: Facts) -> Lines:
-    """Bar, features, signals, targets and position of a document of `why` or `why-not`."""
-    return [*_bar(doc["bar"]), *_features(doc["features"]), *_signals(doc), *_targets(doc), *_position(doc)]
+    """Bar, features, signals, targets, guards and position of a document of `why` or `why-not`."""
+    guards = [("guard", guard_text(told)) for told in doc["guards"]]
+    return [*_bar(doc["bar"]), *_features(doc["features"]), *_signals(doc), *_targets(doc), *guards, *_position(doc)]
 
 
 def _bar(bar: Facts) -> Lines:

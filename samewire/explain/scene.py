@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.events import Actions, Bars, Book, Control, Event, Late, Note, Reference, Signal, Target
 from engine.journal_reading import Entry
+from samewire.explain.around import Around, of_a_guard
 from samewire.recorded import Recorded
 
 _HISTORY = (Bars, Actions, Late, Reference)
@@ -37,7 +38,11 @@ class Scene:
     notes: tuple[Note, ...] = ()  # since the bars
     control: Control | None = None  # the latest of the gate's
     histories: dict[str, "History"] = field(default_factory=dict)
+    around: Around = field(init=False)
     unbuilt: str = ""  # why the feature sets of the run file cannot be made here
+
+    def __post_init__(self) -> None:
+        self.around = Around(self.symbol)
 
     def take(self, entry: Entry) -> None:
         event: Event | None = entry.event
@@ -48,12 +53,14 @@ class Scene:
             self._begun(entry)
         elif isinstance(event, Book):
             self.book = event if self.book is None else self.book
+            self.around.book(event)
         elif isinstance(event, Signal):
             self._heard(event)
         elif isinstance(event, Target):
             self.targets[event.source] = event
         elif isinstance(event, Note):
             self.notes += (event,)
+            self.around.note(event)
         elif isinstance(event, Control) and event.action.value not in ("swap_model", "model_not_ready"):
             self.control = event
 
@@ -78,12 +85,14 @@ class Scene:
         """A copy that what follows in the journal does not change."""
         opinions = {name: replace(opinion) for name, opinion in self.opinions.items()}
         histories = {name: history.still() for name, history in self.histories.items()}
-        return replace(self, opinions=opinions, targets=dict(self.targets), histories=histories)
+        copy = replace(self, opinions=opinions, targets=dict(self.targets), histories=histories)
+        copy.around = self.around.still()
+        return copy
 
     def noted(self) -> list[dict[str, Any]]:
-        """The notes of this slice on the symbol, and those on none: source, kind, text, value."""
+        """Notes of this slice on the symbol and on none, but for those of guards: source, kind, text, value."""
         found = []
-        for note in self.notes:
+        for note in (note for note in self.notes if not of_a_guard(note.kind)):
             at = np.flatnonzero(note.symbol == self.symbol)
             if at.size or not note.symbol.size:
                 value = note.value[at[0]] if at.size else note.value[0] if note.value.size else np.nan

@@ -79,6 +79,11 @@ def targets_of(scene: Scene) -> list[Facts]:
     ]
 
 
+def guards_of(scene: Scene) -> list[Facts]:
+    """What of the filters and rules around the strategies holds of the symbol."""
+    return [dict(told) for told in scene.around.holds.values()]
+
+
 def position_of(scene: Scene) -> Facts:
     """The book before the decision."""
     book, s = scene.book, scene.symbol

@@ -6,9 +6,11 @@ import numpy as np
 
 from engine.events import Status, Vector
 from samewire.event_rows import stamp
+from samewire.explain.around import guard_text
 from samewire.explain.scene import Opinion, Scene
 from samewire.explain.steps import position_of, rank
 from samewire.explain.words import number, shares
+from samewire.run_file import unguarded
 
 Found: TypeAlias = tuple[str, str, dict[str, Any]]  # stage, text, facts
 
@@ -32,6 +34,9 @@ def before_the_optimizer(scene: Scene) -> list[Found]:
         found.append(("bar", missing, {}))
     if scene.bars is not None and not scene.bars.member[scene.symbol]:
         found.append(("member", "it is not a member of the universe at this slice", {}))
+    found += [
+        ("guard", guard_text(told), dict(told)) for told in scene.around.holds.values() if told["what"] != "factor"
+    ]
     able = not found
     found += [silence for opinion in _read(scene) if (silence := _silent(scene, opinion)) is not None]
     return found + _ranked(scene, able) + _target(scene)
@@ -40,7 +45,7 @@ def before_the_optimizer(scene: Scene) -> list[Found]:
 def _read(scene: Scene) -> list[Opinion]:
     """The opinions that the strategies read: those they name, else all."""
     run = scene.of.readable
-    named = {strategy.options.get("signal") for strategy in run.strategies} if run is not None else {None}
+    named = {unguarded(strategy).options.get("signal") for strategy in run.strategies} if run is not None else {None}
     every = None in named or not named <= set(scene.opinions)
     return [opinion for name, opinion in scene.opinions.items() if every or name in named]
 
@@ -115,14 +120,14 @@ def _beside(scene: Scene, source: str, said: str, facts: dict[str, Any], of: tup
 
 def _use(scene: Scene, source: str) -> str:
     run = scene.of.readable
-    return next((strategy.use for strategy in run.strategies if strategy.name == source), "") if run else ""
+    return next((unguarded(each).use for each in run.strategies if each.name == source), "") if run else ""
 
 
 def _options(scene: Scene, source: str) -> dict[str, Any]:
     """The options of the strategy of this name in the run file, none where it cannot be read."""
     run = scene.of.readable
     strategies = () if run is None else run.strategies
-    return next((strategy.options for strategy in strategies if strategy.name == source), {})
+    return next((unguarded(strategy).options for strategy in strategies if strategy.name == source), {})
 
 
 def _target(scene: Scene) -> list[Found]:

@@ -6,14 +6,57 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.risk_models.ewma import Ewma
+from components.risk_models.factor_analysis import FactorAnalysis
+from components.risk_models.given_factors import GivenFactors
 from components.risk_models.ledoit_wolf import LedoitWolf
-from engine.events import ActionKind, Actions
+from components.risk_models.oas import Oas
+from components.risk_models.pca import Pca
+from components.risk_models.poet import Poet
+from components.risk_models.sample import Sample
+from engine.events import ActionKind, Actions, Reference
 from engine.universe import Universe
 from tests.conformance.streams import N, arrays, grown_after, moved, refuses_moved, same, session, universe
 
+
+def given_factors(u: Universe, **options: Any) -> GivenFactors:
+    """With exposures of the symbols by name; those of one are unknown, and so are those of symbols appended."""
+    rng = np.random.default_rng(11)
+    by_name = {f"S{i}": rng.normal(size=2) for i in range(N)} | {"S3": np.full(2, np.nan)}
+    value = np.array([by_name.get(name, np.full(2, np.nan)) for name in u.symbols])
+    made = GivenFactors(universe=u, window=12, min_slices=5, **options)
+    made.on_reference(Reference(ts=0, name="exposures", rows="symbol", value=value, columns=("a", "b")))
+    return made
+
+
+FITTED = {"window": 12, "min_slices": 5, "refit_every": 4}
 CASES: dict[str, Callable[[Universe], Any]] = {
+    "sample": lambda u: Sample(universe=u, window=12, min_slices=5),
+    "sample_lags": lambda u: Sample(universe=u, window=12, min_slices=5, lags=2, demean=False),
+    "ewma": lambda u: Ewma(universe=u, window=12, min_slices=5, half_life=4),
+    "ewma_two": lambda u: Ewma(universe=u, window=12, min_slices=5, half_life=3, correlation_half_life=9, lags=1),
     "ledoit_wolf": lambda u: LedoitWolf(universe=u, window=12, min_slices=5),
     "ledoit_wolf_long": lambda u: LedoitWolf(universe=u, window=100, min_slices=3),
+    "ledoit_wolf_correlation": lambda u: LedoitWolf(universe=u, window=12, min_slices=5, target="constant_correlation"),
+    "ledoit_wolf_factor": lambda u: LedoitWolf(universe=u, window=12, min_slices=5, target="single_factor"),
+    "oas": lambda u: Oas(universe=u, window=12, min_slices=5),
+    "pca": lambda u: Pca(universe=u, factors=2, **FITTED),
+    "pca_weighed": lambda u: Pca(
+        universe=u,
+        factors=2,
+        **FITTED,
+        factor_half_life=5,
+        factor_correlation_half_life=8,
+        specific_half_life=3,
+        lags=1,
+    ),
+    "poet": lambda u: Poet(universe=u, factors=2, threshold=0.3, **FITTED),
+    "poet_alone": lambda u: Poet(universe=u, factors=0, threshold=0.2, rule="hard", **FITTED),
+    "factor_analysis": lambda u: FactorAnalysis(universe=u, factors=2, **FITTED),
+    "given_factors": given_factors,
+    "given_factors_weighed": lambda u: given_factors(
+        u, factor_half_life=5, factor_correlation_half_life=8, specific_half_life=3, lags=2
+    ),
 }
 pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 Make = Callable[[Universe], Any]
@@ -48,6 +91,10 @@ def test_the_answer_has_its_shapes_and_no_nan(make: Make) -> None:
             assert risk.specific.shape == (N,)
             assert all(np.isfinite(array).all() for array in arrays(risk))
             assert (risk.specific >= 0).all()
+            assert (risk.covariance == risk.covariance.T).all()
+            values = np.linalg.eigvalsh(risk.covariance)
+            assert values.min(initial=0.0) >= -1e-12 * values.max(initial=0.0)
+            assert not any(a.flags.writeable for a in (risk.factors, risk.covariance, risk.specific))
 
 
 def test_asking_changes_nothing(make: Make) -> None:
@@ -56,6 +103,7 @@ def test_asking_changes_nothing(make: Make) -> None:
         step(one, k, row)
         one.risk()
         assert same(one.risk(), step(two, k, row))
+        assert one.risk() is one.risk()
         assert one.save() == two.save()
 
 

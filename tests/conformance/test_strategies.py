@@ -7,11 +7,30 @@ import numpy as np
 import pytest
 
 from components.costs.by_side import BySide
+from components.risk_models.ledoit_wolf import LedoitWolf
 from components.strategies.blend_signals import BlendSignals
 from components.strategies.equal_weight import EqualWeight
+from components.strategies.filters.adv import Adv
+from components.strategies.filters.age import Age
+from components.strategies.filters.halted import Halted
+from components.strategies.filters.limit_locked import LimitLocked
+from components.strategies.filters.members import Members
+from components.strategies.filters.price import Price
+from components.strategies.filters.restricted import Restricted
+from components.strategies.filters.tradable import Tradable
 from components.strategies.fixed_weights import FixedWeights
+from components.strategies.guarded import Guarded
 from components.strategies.long_short import LongShort
 from components.strategies.qlib_topk_dropout import QlibTopkDropout
+from components.strategies.rules.cool_down import CoolDown
+from components.strategies.rules.drawdown_brake import DrawdownBrake
+from components.strategies.rules.max_holding import MaxHolding
+from components.strategies.rules.stop_loss import StopLoss
+from components.strategies.rules.take_profit import TakeProfit
+from components.strategies.rules.trailing_stop import TrailingStop
+from components.strategies.rules.volatility_target import VolatilityTarget
+from components.strategies.schedules.drift_band import DriftBand
+from components.strategies.schedules.every import Every
 from components.strategies.score_weights import ScoreWeights
 from components.strategies.sign import Sign
 from components.strategies.sleeves import Sleeves
@@ -50,12 +69,50 @@ CASES: dict[str, Callable[[Universe], Any]] = {
         shares=(2.0, 1.0),
         rebalance_every=5,
     ),
+    "guarded_by_nothing": lambda u: guarded(u, TopkDropout(topk=3, n_drop=1, universe=u, name="s")),
+    "guarded_by_filters": lambda u: guarded(
+        u,
+        TopkDropout(topk=3, n_drop=1, universe=u, name="s"),
+        filters=(Tradable(), Price(minimum=30), Adv(minimum=5e6, window=4, universe=u), Age(slices=3, universe=u)),
+    ),
+    "guarded_by_limits": lambda u: guarded(
+        u,
+        Sign(universe=u, name="s", short=True),
+        filters=(LimitLocked(universe=u, limit=0.01), Halted(), Members(universe=u)),
+    ),
+    "guarded_by_rules": lambda u: guarded(
+        u,
+        TopkDropout(topk=3, n_drop=1, universe=u, name="s"),
+        rules=(
+            *(StopLoss(loss=0.05), TakeProfit(gain=0.1), TrailingStop(drop=0.03, after=0.01), MaxHolding(slices=2)),
+            CoolDown(slices=3, universe=u, after="any"),
+            VolatilityTarget(target=0.1, risk_model=LedoitWolf(universe=u, window=8, min_slices=4)),
+            DrawdownBrake(start=0.0, full=0.5, floor=0.5),
+        ),
+    ),
+    "guarded_by_drift": lambda u: guarded(
+        u, Sign(universe=u, name="s"), schedule=DriftBand(single=0.01), rules=(CoolDown(slices=1, universe=u),)
+    ),
+    "guarded_every_other": lambda u: guarded(
+        u,
+        guarded(
+            u,
+            TopkDropout(topk=3, n_drop=1, universe=u, name="inner"),
+            filters=(Restricted(symbols=("S0",), universe=u),),
+        ),
+        schedule=Every(slices=2),
+        filters=(Tradable(),),
+    ),
 }
 
 
 def of_qlib(u: Universe, **options: Any) -> QlibTopkDropout:
     chance = np.random.default_rng(0)
     return QlibTopkDropout(topk=2, n_drop=1, universe=u, costs=BySide(), chance=chance, name="s", **options)
+
+
+def guarded(u: Universe, strategy: Any, **guards: Any) -> Guarded:
+    return Guarded(strategy=strategy, universe=u, name="s", **guards)
 
 
 pytestmark = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())

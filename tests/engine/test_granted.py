@@ -8,13 +8,13 @@ import pytest
 
 from engine.barrier import Named
 from engine.errors import ComponentError
-from engine.events import ActionKind, Approved, Bars, Book, Fills, LegAction
+from engine.events import ActionKind, Approved, Bars, Book, Fills, LegAction, OrderState, Refusals, Reports
 from engine.granted import Granted
 from engine.wiring import Wiring
 from tests.engine.parts import FillAtOpen, parts
 from tests.engine.test_ledger import action
 from tests.engine.test_wiring import ran, two_slices
-from tests.make import day, legs
+from tests.make import book, day, legs
 
 
 def order_ids(*values: int) -> Any:
@@ -79,10 +79,60 @@ def test_an_order_is_filled_in_its_own_symbol_only() -> None:
         granted.on_fills(fills(1, 1.0, 0))
 
 
-def test_orders_of_the_brokers_own_are_not_limited() -> None:
+def test_an_order_that_nobody_approved_is_not_filled() -> None:
     granted = Granted("b")
-    granted.on_fills(fills(9, 1e6))
-    assert np.isnan(granted.left(9))
+    granted.on_book(book(day(0), [1.0], qty=[-5.0]))
+    granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
+    with pytest.raises(
+        ComponentError, match=r"b: failed on Fills .* 1 of order 0{15}9, which was not approved .* id 0"
+    ):
+        granted.on_fills(fills(9, 1.0))
+
+
+class Strange(FillAtOpen):
+    """Fills whole orders, under ids of its own."""
+
+    def on_bars(self, slice_: Bars, /) -> Any:
+        *reports, done = super().on_bars(slice_)
+        return (*reports, msgspec.structs.replace(done, order_ids=done.order_ids + np.uint64(1)))
+
+
+async def test_a_broker_that_fills_under_ids_of_its_own_is_named_before_anything_is_booked() -> None:
+    with pytest.raises(
+        ComponentError, match=r"broker: failed on Fills .* of order [0-9a-f]{16}, which was not approved"
+    ):
+        await ran(Wiring(parts(broker=Named("broker", Strange()))), two_slices())
+
+
+@pytest.mark.parametrize(("held", "qty"), [(10.0, -10.0), (10.0, -3.0), (-10.0, 10.0)])
+def test_what_a_broker_does_on_its_own_reduces_a_position(held: float, qty: float) -> None:
+    granted = Granted("b")
+    granted.on_book(book(day(0), [1.0], qty=[held]))
+    granted.on_fills(fills(0, qty))
+
+
+@pytest.mark.parametrize(("held", "qty"), [(10.0, -11.0), (10.0, 1.0), (-10.0, -1.0), (0.0, 1.0), (10.0, np.nan)])
+def test_and_never_opens_adds_to_or_turns_one_over(held: float, qty: float) -> None:
+    granted = Granted("b")
+    granted.on_book(book(day(0), [1.0], qty=[held]))
+    with pytest.raises(ComponentError, match=r"b: .* for no order \(id 0\) at a position of .*; what a broker does on"):
+        granted.on_fills(fills(0, qty))
+
+
+def test_several_fills_of_one_event_count_together() -> None:
+    granted = Granted("b")
+    granted.on_book(book(day(0), [1.0], qty=[10.0]))
+    twice = fills(0, -6.0)
+    pairs = {name: np.concatenate([getattr(twice, name)] * 2) for name in ("order_ids", "symbol", "qty")}
+    with pytest.raises(ComponentError, match="at a position of 4"):
+        granted.on_fills(msgspec.structs.replace(twice, **pairs))
+
+
+def test_a_restart_knows_the_positions() -> None:
+    granted, twin = Granted("b"), Granted("b")
+    granted.on_book(book(day(0), [1.0], qty=[10.0]))
+    twin.load(granted.save())
+    twin.on_fills(fills(0, -10.0))
 
 
 def test_a_replace_that_asks_for_more_counts_and_one_for_less_does_not_yet() -> None:
@@ -112,5 +162,33 @@ def test_what_is_kept_is_bounded() -> None:
     granted = Granted("b")
     count = 65_537
     granted.on_approved(legs(Approved, symbol=[0] * count, qty=np.ones(count)))
-    assert np.isnan(granted.left(1))
-    assert granted.left(2) == 1.0
+    assert granted.left(1) == 1.0  # an open order is not forgotten
+    for order in (2, 3):
+        granted.on_fills(fills(order, 1.0))
+    granted.on_reports(ended(4))
+    granted.on_refusals(refused(5, "duplicate"))
+    granted.on_refusals(refused(6, "short"))
+    more = {"ids": order_ids(*range(count + 1, count + 6))}
+    granted.on_approved(legs(Approved, symbol=[0] * 5, qty=np.ones(5), **more))
+    assert [order for order in range(1, count + 6) if np.isnan(granted.left(order))] == [2, 3, 4, 6]
+
+
+def ended(order: int) -> Reports:
+    state, none = np.array([OrderState.CANCELLED], np.int32), np.zeros(1, np.int32)
+    return Reports(ts=day(0), ids=order_ids(order), symbol=none, state=state, left=np.zeros(1))
+
+
+def refused(order: int, rule: str) -> Refusals:
+    one, none = np.ones(1), np.zeros(1, np.int32)
+    return Refusals(
+        ts=day(0), by="b", ids=order_ids(order), symbol=none, qty=one, rule=(rule,), value=one, threshold=one
+    )
+
+
+def test_a_fill_that_was_on_its_way_when_its_order_ended_is_let_be() -> None:
+    granted = Granted("b")
+    granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
+    granted.on_reports(ended(1))
+    granted.on_fills(fills(1, 5.0))
+    with pytest.raises(ComponentError, match="of which 0 were approved"):
+        granted.on_fills(fills(1, 1.0))

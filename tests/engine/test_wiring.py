@@ -151,6 +151,33 @@ async def test_a_strategy_that_answers_none_keeps_its_last_target(kind: Any) -> 
     assert len(log.of(Target)) == 2
 
 
+class Explains:
+    """A strategy that says of each of its targets what it wants."""
+
+    interval_ns = 0
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self._name, self._within = name, kind(name)
+        self.slow_handlers = getattr(self._within, "slow_handlers", ())
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
+        answer: Target | None = self._within.on_signals(signals, book)
+        return answer
+
+    def on_target(self, target: Target, /) -> Note:
+        return Note(ts=target.ts, source=self._name, kind="why", text=target.source)
+
+
+@pytest.mark.parametrize("kind", [Proportional, SlowProportional])
+async def test_a_strategy_explains_its_own_targets_before_the_optimizer_is_asked(kind: Any) -> None:
+    strategies = (Named("x", Explains("x", kind)), Named("y", Explains("y", kind)), Named("z", kind("z")))
+    log = await ran(Wiring(parts(strategies=strategies)), two_slices()[:1])
+    rows = [(origin, type(e).__name__, getattr(e, "text", "")) for origin, e in log.rows]
+    assert [row for row in rows if row[1] == "Note"] == [("x", "Note", "x"), ("y", "Note", "y")]
+    kinds = [kind for _, kind, _ in rows if kind in ("Target", "Note", "Orders")]
+    assert kinds == ["Target", "Target", "Target", "Note", "Note", "Orders"]
+
+
 async def test_the_optimizer_is_not_asked_before_any_strategy_had_a_target() -> None:
     optimizer = Whole()
     strategies = (Named("x", Proportional("x", only=(day(5),))),)

@@ -41,14 +41,44 @@ LISTING_METHODS = ("iterdir", "glob", "rglob")
 
 MACHINE = ("os.environ", "os.getenv", "os.getpid", "os.getppid", "os.cpu_count", "os.process_cpu_count")
 MACHINE += ("os.sched_getaffinity", "os.getcwd", "os.uname", "os.getlogin", "multiprocessing.cpu_count")
+MACHINE += ("os.environb", "os.getenvb", "os.getcwdb", "os.get_exec_path", "os.getloadavg", "os.getpriority", "os.nice")
 MACHINE += (
-    "multiprocessing.current_process",
-    "threading.get_ident",
-    "threading.get_native_id",
-    "threading.current_thread",
+    "os.getpgid",
+    "os.getpgrp",
+    "os.getsid",
+    "os.getuid",
+    "os.geteuid",
+    "os.getgid",
+    "os.getegid",
+    "os.getgroups",
 )
-MACHINE += ("gc.get_count", "gc.get_stats", "gc.get_objects")
-MACHINE_MODULES = ("platform", "socket", "getpass", "locale")
+MACHINE += ("os.sysconf", "os.confstr", "os.statvfs", "os.fstatvfs", "os.get_terminal_size", "os.ctermid", "os.ttyname")
+MACHINE += ("shutil.disk_usage", "shutil.get_terminal_size", "shutil.which")
+MACHINE += ("multiprocessing.current_process", "multiprocessing.parent_process", "multiprocessing.active_children")
+MACHINE += ("threading.get_ident", "threading.get_native_id", "threading.current_thread", "threading.main_thread")
+MACHINE += ("threading.active_count", "threading.enumerate", "threading.stack_size", "_thread.get_ident")
+MACHINE += ("gc.get_count", "gc.get_stats", "gc.get_objects", "gc.get_referrers", "gc.get_referents", "gc.garbage")
+MACHINE += ("gc.collect", "gc.callbacks", "gc.freeze", "gc.get_freeze_count", "weakref.getweakrefcount")
+MACHINE += (
+    "sys.getrefcount",
+    "sys.getallocatedblocks",
+    "sys.getsizeof",
+    "sys.hash_info",
+    "sys.thread_info",
+    "sys.argv",
+)
+MACHINE_MODULES = (
+    "platform",
+    "socket",
+    "getpass",
+    "locale",
+    "tracemalloc",
+    "psutil",
+    "resource",
+    "pwd",
+    "grp",
+    "pynvml",
+)
 
 # Calls whose result does not depend on the order in which they are given their values, unless they compare by a key:
 # of values whose keys are equal, the first one wins.

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.events import DAY_NS, Bars, Book, Event, Features, Note, Signal, Target, TargetKind
+from components.strategies.guards import View
+from engine.events import DAY_NS, Bars, Book, Event, Features, Mask, Note, Signal, Target, TargetKind
 from engine.protocols import Issue, RiskModel, Table
 from engine.secret import Secret
 from engine.universe import Universe, universe_of
@@ -231,3 +232,21 @@ class Guarded:
     def on_bars(self, bars: Bars, /) -> Note:
         text = self._password.reveal() if self._fail == "note" else f"as {self._password}"
         return Note(ts=bars.ts, source="strategy", kind="login", text=text)
+
+
+class OnlyFirst:
+    """A filter: the first symbol and no other."""
+
+    def passes(self, view: View, /) -> Mask:
+        return np.arange(len(view.universe)) == 0
+
+
+class Rota:
+    """A strategy with an option whose name means something else."""
+
+    interval_ns = 0
+
+    def __init__(self, *, schedule: str = "daily") -> None: ...
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
+        return None

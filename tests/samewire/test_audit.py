@@ -235,6 +235,45 @@ def restarted(lines: list[dict[str, Any]]) -> None:
     lines.insert(9, lines[1])
 
 
+def restarted_last(lines: list[dict[str, Any]]) -> None:
+    lines.insert(-1, lines[1])
+
+
+def begun_late(lines: list[dict[str, Any]]) -> None:
+    lines.insert(9, lines.pop(1))
+
+
+def of_another_instant(lines: list[dict[str, Any]]) -> None:
+    lines[4]["ts"] = 1
+
+
+def in_another_order(lines: list[dict[str, Any]]) -> None:
+    lines[5], lines[6] = lines[6], lines[5]
+
+
+def with_a_fact_more(kind: str) -> Callable[[list[dict[str, Any]]], None]:
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[first(lines, kind)]["facts"]["note"] = "it was fine"
+
+    return change
+
+
+def of_no_journal(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["facts"]["journal"] = ""
+
+
+def without_its_journal(lines: list[dict[str, Any]]) -> None:
+    del lines[-1]["facts"]["journal"]
+
+
+def begun_at_an_instant(lines: list[dict[str, Any]]) -> None:
+    lines[1]["ts"] = 5
+
+
+def closed_at_another_instant(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["ts"] = 5
+
+
 def cut_short(lines: list[dict[str, Any]]) -> None:
     lines.insert(9, {"ts": 0, "kind": "cut", "facts": {"bytes": 3, "sha256": "ab" * 32}})
 
@@ -252,7 +291,19 @@ def closed_early(lines: list[dict[str, Any]]) -> None:
         (failed, r"line \d+: failed is the data ended, the manifest says None"),
         (of_other_files, r"line \d+: feed is .*other.parquet"),
         (without_libraries, "line 2: libraries is {}, the manifest says "),
-        (restarted, "2 lines `session`, and the journal is of 1 process"),
+        (restarted, r"line 11: .*; it stands behind 2 `session`, in the journal it is of process 1"),
+        (restarted_last, "2 lines `session`, and the journal is of 1 process"),
+        (begun_late, "line 2: .*; it stands behind 0 `session`, in the journal it is of process 1"),
+        (of_another_instant, r"line 5: approved of 1 ns .*; the journal says approved of \d\d+ ns"),
+        (in_another_order, r"line 6: approved .*; the journal says approved"),
+        (with_a_fact_more("approved"), r"line \d+: .*note it was fine.*; the journal says approved"),
+        (with_a_fact_more("session"), "line 2: it says note it was fine, of which a line `session` says nothing"),
+        (with_a_fact_more("closed"), r"line \d+: it says note it was fine, of which a line `closed` says nothing"),
+        (with_a_fact_more("header"), "line 1: it says note it was fine, of which a line `header` says nothing"),
+        (of_no_journal, r"line \d+: it says that the journal ends in , it ends in [0-9a-f]+"),
+        (without_its_journal, r"line \d+: journal is None|it says that the journal ends in None, it ends in [0-9a-f]+"),
+        (begun_at_an_instant, "line 2: it is of 5 ns, and a line `session` of no instant, 0"),
+        (closed_at_another_instant, r"line \d+: it is of 5 ns, and the last slice of the journal of \d\d+ ns"),
         (cut_short, r"line 11: it follows a line `cut`"),
         (closed_early, "line 11: it stands behind the line that closes the log"),
     ],

@@ -214,6 +214,74 @@ def allocated(folder: Path) -> dict[str, Any]:
     )
 
 
+def estimated(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
+    """Mean-variance weights by one risk model."""
+
+    def made(folder: Path) -> dict[str, Any]:
+        risk_model = {"use": use, "window": 20, "min_slices": 10, **options}
+        return a_run(optimizer={"use": "mean_variance", "risk_model": risk_model, "max_weight": 0.4})
+
+    made.__name__ = use
+    return made
+
+
+def given_factors(folder: Path) -> dict[str, Any]:
+    """Exposures that change every fifth day, beside the bars."""
+    days = sorted({row[0] for row in ROWS})
+    names = sorted({row[1] for row in ROWS})
+    rows = [
+        f"{day},{name},1,{(7 * k + 3 * j) % 5 - 2}" for k, day in enumerate(days[::5]) for j, name in enumerate(names)
+    ]
+    (folder / "exposures.csv").write_text("\n".join(["date,symbol,market,style", *rows]))
+    run = estimated("given_factors")(folder)
+    reference = {"exposures": str(folder / "exposures.csv")}
+    return run | {"feed": of_csv(folder)["feed"] | {"reference": reference}}
+
+
+def around(folder: Path) -> dict[str, Any]:
+    """Every filter, rule and schedule, each schedule around a strategy of its own."""
+    feed = SampleFeed(symbols=8, years=2)
+    slices = [event.ts for event in feed.events() if isinstance(event, Bars)][::20]
+    rows = [
+        f"{np.datetime64(ts, 'ns')}Z,{symbol},{int((ts // 10**9 // 86400 + k) % 3 > 0)}"
+        for ts in slices
+        for k, symbol in enumerate(feed.universe.symbols)
+    ]
+    (folder / "index.csv").write_text("\n".join(["ts,symbol,member", *rows]) + "\n")
+    filters: list[Any] = [
+        *("tradable", {"use": "halted", "exit": "sell"}, {"use": "price", "minimum": 2}, {"use": "age", "slices": 10}),
+        *({"use": "adv", "minimum": 1e5, "window": 10}, {"use": "sector", "deny": ["Energy"]}, "limit_locked"),
+        {"use": "restricted", "symbols": [feed.universe.symbols[1]]},
+        {"use": "members", "table": str(folder / "index.csv"), "exit": "sell"},
+    ]
+    rules: list[Any] = [
+        *(
+            {"use": "stop_loss", "loss": 0.05},
+            {"use": "trailing_stop", "drop": 0.04},
+            {"use": "take_profit", "gain": 0.1},
+        ),
+        *({"use": "max_holding", "slices": 15}, {"use": "cool_down", "slices": 3, "after": "any"}),
+        {
+            "use": "volatility_target",
+            "target": 0.1,
+            "risk_model": {"use": "ledoit_wolf", "window": 30, "min_slices": 10},
+        },
+        {"use": "drawdown_brake", "start": 0.01, "full": 0.2, "floor": 0.3},
+    ]
+    sign = {"use": "sign", "signal": "trend", "gross": 0.2}
+    return a_run(
+        strategy=[
+            {"name": "a", "use": "topk_dropout", "topk": 3, "n_drop": 1, "signal": "trend", "filters": filters},
+            sign | {"name": "b", "rules": rules, "schedule": "weekly"},
+            sign | {"name": "c", "schedule": "month_end", "filters": ["halted"]},
+            sign | {"name": "d", "schedule": {"use": "month_start", "session": 2}},
+            sign | {"name": "e", "schedule": {"use": "every", "slices": 4}, "rules": rules[:2]},
+            sign | {"name": "f", "schedule": {"use": "drift_band", "single": 0.02, "every": 9}},
+            sign | {"name": "g", "schedule": "always"},
+        ],
+    )
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -239,8 +307,15 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    *(learned, neural, featured, blended, ruled, allocated, longer),
+    *(learned, neural, featured, blended, ruled, allocated, around, longer),
     *(of_parquet, of_csv, of_qlib),
+    estimated("sample", lags=1),
+    estimated("ewma", half_life=5, correlation_half_life=10),
+    estimated("oas"),
+    estimated("poet", factors=1, refit_every=5),
+    estimated("pca", factors=2, refit_every=5),
+    estimated("factor_analysis", factors=1, refit_every=5),
+    given_factors,
 )
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]

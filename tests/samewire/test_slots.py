@@ -1,6 +1,7 @@
 """Components inside components: lists of them, feeds of feeds, and what is handed in."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.protocols import CostModel, Feed, Financing, Issue
 from engine.universe import Universe, universe_of
 from samewire.build import Given, construct, parts_of
 from samewire.json_schema import json_schema
+from samewire.prepare import prepare
 from samewire.schema import Component, RunFileErrors, config_hash, dump_run, load_run, resolved
 from samewire.signatures import schema_of
 from tests.samewire.own import Walk
@@ -301,4 +303,37 @@ def test_without_a_calendar_what_needs_one_is_told_how_to_name_it() -> None:
 def test_cost_models_are_handed_the_universe() -> None:
     run = load_run(run_of({"costs": [{"use": "square_root"}, {"use": f"{HERE}:Halved", "of": "bps"}]}))
     broker: Any = parts_of(run, Walk(symbols=3), Given(session="s", seed=0)).broker.component
-    assert len(broker.costs._parts[1].universe) == 3
+    assert len(broker.costs._parts[1]._part.inner.universe) == 3
+
+
+class Priceless:
+    """A broker that has no cost model."""
+
+    def __init__(self, *, name: str) -> None:
+        self.name = name
+
+    def on_orders(self, orders: Any, /) -> None:
+        return None
+
+    def on_bars(self, bars: Any, /) -> tuple[Any, ...]:
+        return ()
+
+
+@pytest.mark.parametrize("optimizer", ["direct", {"use": "mean_variance", "risk_model": {"use": "ledoit_wolf"}}])
+def test_an_optimizer_that_asks_what_trades_cost_needs_a_broker_that_knows(optimizer: Any) -> None:
+    """It was an AttributeError of the optimizer at the first slice."""
+    with pytest.raises(RunFileErrors, match="broker.costs") as raised:
+        load_run(run_of({"use": f"{HERE}:Priceless"}, optimizer=optimizer))
+    (problem,) = raised.value.problems
+    assert problem.code == "E113"
+    assert problem.got == "a broker without a cost model, which optimizer needs for costs"
+    assert "`costs: CostModel`" in problem.expected
+
+
+def test_a_run_that_was_put_together_elsewhere_is_told_the_same() -> None:
+    run = load_run(run_of({"costs": "bps"}))
+    run = replace(run, broker=replace(run.broker, options={"costs": None}))
+    with pytest.raises(
+        ConfigError, match=r"optimizers 'direct': needs the broker's cost model for costs, and the broker"
+    ):
+        prepare(run)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.errors import DataError
 from engine.events import DAY_NS, Bars, Signal
 from engine.universe import Universe
 from samewire import load_run, run
+from samewire.audit_check import check_audit
+from samewire.manifest import ALWAYS, RESULTS, SCHEMA, lacking
 from samewire.read_files import files_of
 from samewire.recorded import open_recorded
 from samewire.rerunning import first_change
@@ -100,6 +103,57 @@ def test_every_path_among_the_options_is_looked_at(tmp_path: Path, monkeypatch: 
     assert {name for name in after if after[name] != before[name]} == {"folder"}
 
 
+@pytest.mark.parametrize("name", ["weights", "weights.bin", "weights.v2.h5", "deep/weights", ".weights"])
+def test_a_text_that_names_a_file_counts_whatever_the_file_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1, 2, 3]")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\x00\x01")
+    for said in (name, str(tmp_path / name)):
+        loaded = load_run(SPEC | {"models": [MODEL | {"path": "w.json", "said": said}]})
+        assert sorted(files_of(loaded, ())) == sorted(["w.json", name])
+    before = files_of(loaded, ())
+    (tmp_path / name).write_bytes(b"\x00\x02")
+    after = files_of(loaded, ())
+    assert {each for each in after if after[each] != before[each]} == {name}
+
+
+@pytest.mark.parametrize(
+    "said", ["nothing of the kind", "folder", "a" * 300, "a" * 5000, "a\x00b", "w.json/x", ".", ""]
+)
+def test_a_text_that_names_no_file_is_a_text(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1]")
+    (tmp_path / "folder").mkdir()
+    run_file = load_run(SPEC | {"models": [MODEL | {"path": "w.json"}]})
+    (spec,) = run_file.models
+    component = dataclasses.replace(spec.component, options=spec.component.options | {"said": said})
+    loaded = dataclasses.replace(run_file, models=(dataclasses.replace(spec, component=component),))
+    assert list(files_of(loaded, ())) == ["w.json"]
+
+
+def test_a_file_by_the_name_of_a_setting_of_ours_is_none_that_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("next_open", "market", "day", "places"):
+        (tmp_path / name).write_text("1")
+    assert files_of(load_run(SPEC), ()) == {}
+
+
+def test_of_a_very_large_file_that_a_text_names_the_size_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text("[1]")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate((2 << 30) + 5)  # a hole: it takes no room
+    loaded = load_run(SPEC | {"models": [MODEL | {"path": "w.json", "said": "large"}]})
+    assert files_of(loaded, ())["large"] == "2147483653 bytes"
+
+
 def test_a_folder_that_a_model_of_ours_keeps_work_in_has_no_hash(tmp_path: Path) -> None:
     (tmp_path / "bins").mkdir()
     (tmp_path / "bins" / "rows").write_text("[1]")
@@ -177,6 +231,90 @@ def test_a_session_that_was_stopped_or_failed_contradicts_nothing(session: Path,
     ).identical
 
 
+def test_every_key_of_a_manifest_is_one_that_its_version_has(session: Path) -> None:
+    """A key that is new belongs to the list, or nobody would miss it."""
+    manifest = json.loads((session / "manifest.json").read_text())
+    assert manifest["schema"] == SCHEMA
+    assert not any(lacking(manifest))
+    assert set(manifest) == {"schema", *ALWAYS, "audit", "results"}
+    assert set(manifest["results"]) == RESULTS - {"calendar.parquet"}
+
+
+KEYS = (
+    *(
+        ("ended",),
+        ("folder",),
+        ("config",),
+        ("config_hash",),
+        ("seed",),
+        ("fill",),
+        ("models",),
+        ("tables",),
+        ("files",),
+    ),
+    *(("libraries",), ("python",), ("machine",), ("machine", "zones"), ("code",), ("components",), ("run_id",)),
+    *(("components", "mom", "sha256"), ("components", "mom"), ("feed",), ("feed", "hashes"), ("feed", "issues")),
+    *(("universe", "lot"), ("audit",), ("audit", "head"), ("results",), ("results", "summary.json"), ("name",)),
+    *(("results", "fills.parquet"), ("results", "trades.parquet"), ("created",)),
+)
+
+
+@pytest.mark.parametrize("path", KEYS, ids=".".join)
+def test_a_key_that_was_deleted_is_no_sign_of_an_earlier_version(
+    path: tuple[str, ...], session: Path, tmp_path: Path
+) -> None:
+    def without(manifest: Any) -> None:
+        for key in path[:-1]:
+            manifest = manifest[key]
+        del manifest[path[-1]]
+
+    folder = patched(copied(session, tmp_path / "copy"), without)
+    verdict = verified(folder)
+    assert (verdict.identical, verdict.cause) == (False, "record")
+    assert verdict.difference is not None
+    named = f"components.{path[1]}.use" if path == ("components", "mom") else ".".join(path)
+    assert verdict.difference.event == f"manifest: {named}"
+    if path != ("components", "mom"):
+        assert "damaged or altered" in verdict.difference.found
+    assert first_change(open_recorded(folder)) is not None
+
+
+@pytest.mark.parametrize("key", ["universe", "interval_ns", "digest"])
+def test_without_what_a_directory_is_opened_with_that_is_said(key: str, session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.pop(key))
+    with pytest.raises(DataError, match=f"its manifest has no '{key}'; .* damaged or altered, restore it"):
+        open_recorded(folder)
+
+
+@pytest.mark.parametrize("found", [SCHEMA + 1, 0, True, "1", None])
+def test_a_manifest_of_another_version_is_not_guessed_at(found: Any, session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(schema=found))
+    with pytest.raises(
+        DataError, match=f"its manifest is of schema {found!r}, this samewire reads those up to {SCHEMA}"
+    ):
+        open_recorded(folder)
+
+
+def test_a_mapping_of_a_manifest_is_one(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(feed=[]))
+    with pytest.raises(DataError, match="'feed' of its manifest is a list, not a mapping"):
+        open_recorded(folder)
+
+
+def test_a_digest_that_was_emptied_is_missed(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.update(digest=""))
+    verdict = verified(folder)
+    assert (verdict.identical, verdict.cause) == (False, "record")
+    assert verdict.difference is not None
+    assert verdict.difference.event == "manifest: digest"
+
+
+def test_the_audit_log_knows_that_a_manifest_had_a_version(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest.pop("schema"))
+    checked = check_audit(folder)
+    assert (checked.line, checked.wrong) == (2, "line 2: manifest is 1, the manifest says None")
+
+
 # ---- what stands beside the journal ----------------------------------------------------------------------------------
 
 
@@ -210,7 +348,7 @@ def test_of_a_directory_of_an_earlier_version_nothing_is_asked_that_it_does_not_
     session: Path, tmp_path: Path
 ) -> None:
     def older(manifest: Any) -> None:
-        for name in ("files", "results", "components", "config_hash"):
+        for name in ("schema", "files", "results", "components", "config_hash"):
             del manifest[name]
         manifest["config"] = {}
 

@@ -408,6 +408,30 @@ def test_a_damaged_snapshot_is_named_and_in_the_way_of_none_before_it(copy: Path
     assert "begin at the start" in refused.stderr
 
 
+@pytest.mark.parametrize("damage", ["a byte", "cut", "empty", "a folder"])
+def test_one_that_stands_before_the_instant_that_was_asked_for_is_passed_over_and_named(
+    damage: str, copy: Path
+) -> None:
+    *_, older, newest = sorted((copy / "out" / "journal" / "snapshots").iterdir())
+    whole = verified(copy, "--from", "2030-01-01")
+    assert (whole["since"], whole["passed_over"]) == (int(newest.stem), [])
+    content = newest.read_bytes()
+    half = len(content) // 2
+    newest.unlink()
+    if damage == "a folder":
+        newest.mkdir()
+    else:
+        flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        newest.write_bytes({"a byte": flipped, "cut": content[:half], "empty": b""}[damage])
+    found = verified(copy, "--from", "2030-01-01")
+    assert (found["identical"], found["since"]) == (True, int(older.stem))
+    assert found["digest"] == whole["digest"]
+    assert [newest.name in said for said in found["passed_over"]] == [True]
+    said = samewire(copy, "verify", "out", "--from", "2030-01-01").stdout
+    assert f"since event {int(older.stem):,}" in said
+    assert f"passed over: out/journal/snapshots/{newest.name}" in said
+
+
 def test_the_files_that_the_journal_names_are_those_of_the_manifest(copy: Path) -> None:
     manifest = json.loads((copy / "out" / "manifest.json").read_text())
     manifest["feed"]["hashes"] = {"bars.parquet": "0" * 64}

@@ -166,6 +166,19 @@ def test_a_reference_may_have_columns_of_ones_own_and_nothing_before_its_first_r
     assert not event.value.flags.writeable
 
 
+def test_a_matrix_of_factors_has_a_row_and_a_column_for_each(tmp_path: Path) -> None:
+    text = "date,factor,market,value\n2018-03-05,value,1,9\n2018-03-05,market,4,1\n2018-03-07,market,5,1\n"
+    found = feed(tmp_path, own=text)
+    assert of(found, "own") == [
+        ("2018-03-05T21:00", [[4.0, 1.0], [1.0, 9.0]]),
+        ("2018-03-07T21:00", [[5.0, 1.0], [1.0, 9.0]]),
+    ]
+    events = [e for e in found.events() if isinstance(e, Reference)]
+    assert [(e.rows, e.columns) for e in events] == [("factor", ("market", "value"))] * 2
+    with pytest.raises(DataError, match="line 2: factor size has no column; the columns are market: each factor is"):
+        feed(tmp_path, own="date,factor,market\n2018-03-05,size,1\n")
+
+
 def test_names_that_have_an_option_of_their_own_are_refused(tmp_path: Path) -> None:
     bars = parquet(tmp_path / "bars.parquet", THREE)
     with pytest.raises(ValueError, match="reference names rates, which has an option of its own"):

@@ -310,12 +310,12 @@ def test_a_cost_model_that_learns_sees_each_slice_once_after_its_fills(fill):
 
 def test_a_cost_model_that_learns_is_saved_with_its_broker():
     costs: Any = Asking()
-    one, other = broker(costs=costs, fill="same_close"), broker(costs=Asking(), fill="same_close")
+    one, other = broker(costs=Asking(), fill="same_close"), broker(costs=costs, fill="same_close")
     for k in (1, 2):
         one.on_bars(bars(day(k), ONE))
     other.load(one.save())
     other.on_bars(bars(day(3), ONE))
-    assert len(other._costs.seen) == 2
+    assert len(costs.seen) == 2
 
 
 def test_costs_without_quotes_or_estimates_are_asked_for_the_plain_thing():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
@@ -68,8 +69,7 @@ def test_a_bar_that_begins_at_the_very_instant_of_acceptance_fills():
 
 
 def test_a_multiplier_scales_fees_and_money():
-    futures = universe(1)
-    futures.multiplier[0] = 50.0
+    futures = replace(universe(1), multiplier=np.array([50.0]))
     one = broker(cash=60_000.0, qty=[0.0], costs=Bps(commission_bps=10), universe=futures)
     one.on_orders(approved([0], [20.0]))
     fill = fills(one.on_bars(bars(day(1), [100.0])))

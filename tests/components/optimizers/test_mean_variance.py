@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from components.costs.bps import Bps
 from components.optimizers.mean_variance import MeanVariance
+from components.risk_models.given_factors import GivenFactors
 from components.risk_models.ledoit_wolf import LedoitWolf
-from engine.events import ActionKind, Actions, Bars, Note, Orders, TargetKind
+from engine.events import ActionKind, Actions, Bars, Note, Orders, Reference, TargetKind
 from engine.ids import OrderIds
 from engine.protocols import Risk
 from engine.universe import universe_of
@@ -255,6 +256,16 @@ def test_it_hands_bars_and_actions_to_its_risk_model() -> None:
         for component in (alone, made):
             component.on_bars(bars(day(k), MARK * (1 + 0.01 * k)))
             component.on_actions(split)
+    assert held.save() == alone.save()
+
+
+def test_it_hands_references_to_a_risk_model_that_wants_them() -> None:
+    universe = universe_of(tuple("ABCD"))
+    alone, held = (GivenFactors(universe=universe, window=5, min_slices=2) for _ in range(2))
+    made = MeanVariance(universe=universe, ids=OrderIds("s", "o"), costs=Bps(), name="opt", risk_model=held)
+    exposures = Reference(ts=0, name="exposures", rows="symbol", value=np.ones((4, 1)), columns=("market",))
+    for component in (alone, made, optimizer()):  # the last has a risk model that wants none
+        component.on_reference(exposures)
     assert held.save() == alone.save()
 
 

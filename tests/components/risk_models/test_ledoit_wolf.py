@@ -6,34 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 
-from components.risk_models.ledoit_wolf import LedoitWolf, ledoit_wolf_shrinkage
+from components.risk_models.ledoit_wolf import LedoitWolf
+from components.risk_models.shrinkage import ledoit_wolf_shrinkage
 from engine.errors import StateError
 from engine.events import ActionKind, Actions
-from engine.protocols import Risk
-from engine.universe import universe_of
+from tests.components.risk_models.made import NAN, act, dense, fed, names
 from tests.make import bars, day, market
-
-NAN = np.nan
 
 
 def model(n: int, *, window: int = 20, min_slices: int = 5, **options: float) -> LedoitWolf:
-    universe = universe_of(tuple(f"S{i}" for i in range(n)))
-    return LedoitWolf(universe=universe, window=window, min_slices=min_slices, **options)
-
-
-def dense(risk: Risk | None) -> np.ndarray:
-    assert risk is not None
-    return risk.factors @ risk.covariance @ risk.factors.T + np.diag(risk.specific)
+    return LedoitWolf(universe=names(n), window=window, min_slices=min_slices, **options)
 
 
 def returns(closes: np.ndarray) -> np.ndarray:
     return closes[1:] / closes[:-1] - 1
-
-
-def fed(made: LedoitWolf, closes: np.ndarray) -> LedoitWolf:
-    for k, close in enumerate(closes):
-        made.on_bars(bars(day(k), close))
-    return made
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,15 +52,19 @@ def test_more_names_than_slices_still_gives_a_positive_definite_matrix() -> None
     assert np.linalg.eigvalsh(dense(fed(model(60), closes).risk())).min() > 1e-6
 
 
-def test_a_late_listing_has_no_factor_row_and_a_high_specific_variance() -> None:
+def test_a_late_listing_moves_with_the_market_and_has_a_high_specific_variance() -> None:
+    """The quantile of what the market does not explain of the others."""
     closes = np.array([row.close for row in market(6, 30, holes=0.0, late=0)])
+    closes *= np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.02, (30, 1)), axis=0))  # a common market
     closes[:27, 5] = NAN
     risk = fed(model(6, late_quantile=0.9), closes).risk()
     assert risk is not None
     others, _ = ledoit_wolf(returns(closes[-21:, :5]))
-    assert not risk.factors[5].any()
-    assert risk.specific[5] == pytest.approx(np.quantile(np.diag(others), 0.9))
     np.testing.assert_allclose(dense(risk)[:5, :5], others, rtol=1e-9)
+    np.testing.assert_allclose(risk.factors[5], risk.factors[:5].mean(axis=0), rtol=1e-12)
+    own, m = risk.factors[:5], risk.factors[:5].mean(axis=0)
+    left = [others[i, i] - (own[i] @ m) ** 2 / (m @ m) for i in range(5)]
+    assert risk.specific[5] == pytest.approx(np.quantile(left, 0.9))
 
 
 def test_rule_06_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> None:
@@ -87,18 +77,6 @@ def test_rule_06_a_missing_bar_takes_two_returns_and_keeps_the_variance() -> Non
     assert dense(fed(model(1, window=20), closes).risk())[0, 0] == pytest.approx(known.var())
 
 
-def act(kind: ActionKind, symbol: int, *, ratio: float = NAN, amount: float = NAN, successor: int = -1) -> Actions:
-    return Actions(
-        ts=day(0),
-        kind=np.array([kind], np.int32),
-        symbol=np.array([symbol], np.int32),
-        ratio=np.array([ratio]),
-        amount=np.array([amount]),
-        pay_at=np.array([0]),
-        successor=np.array([successor], np.int32),
-    )
-
-
 def walk(actions: dict[int, Actions], closes: np.ndarray) -> np.ndarray:
     """The returns that the model keeps."""
     made = model(closes.shape[1], window=len(closes), min_slices=2)
@@ -106,7 +84,7 @@ def walk(actions: dict[int, Actions], closes: np.ndarray) -> np.ndarray:
         if k in actions:
             made.on_actions(actions[k])
         made.on_bars(bars(day(k), close))
-    return made._returns[1 : len(closes)]
+    return made._history.window.rows()[1:]
 
 
 def test_rule_25_a_split_is_no_return() -> None:

@@ -1,0 +1,112 @@
+"""What made the difference to the benchmark: sectors and factors; and how much of the opinions got into the book."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.events import Codes, Matrix, Vector
+
+CASH = "cash"
+
+
+class Effects(NamedTuple):
+    """One slice by sector: (S,) shares of return of the whole portfolio."""
+
+    allocation: Vector
+    selection: Vector
+    interaction: Vector
+
+
+def brinson(weight: Vector, benchmark: Vector, growth: Vector, sector: Codes, count: int) -> Effects:
+    """Effects (count + 1,) of one slice; the last is cash, which earns nothing.
+
+        allocation = (w - b) (B_s - B)     selection = b (R_s - B_s)     interaction = (w - b) (R_s - B_s)
+
+    `weight` and `benchmark` (N,) are held over the slice, `growth` (N,) what each name returned, `sector` (N,) below
+    `count`. R_s and B_s are the returns of a sector in either, B that of the benchmark. All effects together are the
+    portfolio's return less the benchmark's. A sector that the benchmark lacks has B_s = B; one whose weights cancel has
+    no return of its own, and all of what it earned beyond w B_s is selection.
+
+    Source: Brinson and Fachler (1985), Measuring non-U.S. equity portfolio performance, J. Portfolio Management 11(3).
+    """
+    whole = count + 1
+
+    def sums(values: Vector) -> Vector:
+        return np.bincount(sector, values, whole).astype(np.float64)
+
+    w, b = sums(weight), sums(benchmark)
+    earned, base = sums(weight * growth), sums(benchmark * growth)
+    w[count], b[count] = 1.0 - weight.sum(), 1.0 - benchmark.sum()
+    total = float(base.sum())
+    B = np.divide(base, b, out=np.full(whole, total), where=np.abs(b) > 1e-12)
+    B[count] = 0.0
+    beyond = earned - w * B
+    own = (np.abs(w) > 1e-9) & (np.bincount(sector, np.abs(weight), whole) <= np.abs(w) * (1 + 1e-9))
+    spread = np.divide(beyond, w, out=np.zeros(whole), where=own)  # R_s - B_s
+    selection = np.where(own, b * spread, beyond)
+    return Effects((w - b) * (B - total), selection, np.where(own, (w - b) * spread, 0.0))
+
+
+def factor_effects(active: Vector, growth: Vector, exposures: Matrix) -> tuple[Vector, float]:
+    """(K + 1,) of one slice what each factor and, last, the market earned; and what is specific.
+
+        growth = X f + m + u by least squares over the names that have all exposures;   effect_k = (X'active)_k f_k
+
+    `active` (N,) is weight less benchmark. Names without an exposure are specific throughout. The sum of all is
+    active'growth.
+    """
+    K = exposures.shape[1]
+    known = np.isfinite(exposures).all(axis=1) & np.isfinite(growth)
+    effects = np.zeros(K + 1)
+    if known.sum() > K + 1:
+        X = np.column_stack([exposures[known], np.ones(int(known.sum()))])
+        returns, *_ = np.linalg.lstsq(X, growth[known], rcond=None)
+        effects = (active[known] @ X) * returns
+    return effects, float(active @ growth - effects.sum())
+
+
+def transfer_coefficient(active: Vector, opinion: Vector, volatility: Vector) -> float:
+    """Correlation of the active weights times volatility with the opinions, over names that have both; NaN below 3.
+
+    1 where every opinion stands in the book in proportion, less the more constraints, costs and rounding bind. Opinions
+    are scores; an expected return is divided by the volatility first.
+
+    Source: Clarke, de Silva and Thorley (2002), Portfolio constraints and the fundamental law of active management,
+    Financial Analysts Journal 58(5).
+
+    >>> round(transfer_coefficient(np.array([0.1, 0.0, -0.1]), np.array([1.0, 0.0, -1.0]), np.full(3, 0.02)), 6)
+    1.0
+    """
+    known = np.isfinite(opinion) & (volatility > 0)
+    if known.sum() < 3:
+        return float("nan")
+    x, z = (active * volatility)[known], opinion[known]
+    x, z = x - x.mean(), z - z.mean()
+    size = float(np.sqrt((x @ x) * (z @ z)))
+    return float(x @ z) / size if size > 0 else float("nan")
+
+
+def linking(returns: Sequence[float], benchmark: Sequence[float]) -> Vector:
+    """(T,) factors by which the effects of each slice are multiplied, so that they add up to the difference over all.
+
+        k_t / k,   k = (ln(1 + R) - ln(1 + B)) / (R - B), of a slice and of the whole
+
+    1 throughout where a return of -100 % or less leaves no logarithm: effects then add up slice by slice only.
+
+    Source: Carino (1999), Combining attribution effects over time, J. Performance Measurement 3(4).
+    """
+    r, b = np.asarray(returns, np.float64), np.asarray(benchmark, np.float64)
+    if (np.minimum(r, b) <= -1.0).any():
+        return np.ones(len(r))
+    whole = _slope(np.array(np.prod(1.0 + r) - 1.0), np.array(np.prod(1.0 + b) - 1.0))
+    factors: Vector = _slope(r, b) / whole
+    return factors
+
+
+def _slope(r: Vector, b: Vector) -> Vector:
+    """Of the logarithm between two returns."""
+    same = np.abs(r - b) < 1e-12
+    gap = np.where(same, 1.0, r - b)
+    slope: Vector = np.where(same, 1.0 / (1.0 + b), (np.log1p(r) - np.log1p(b)) / gap)
+    return slope

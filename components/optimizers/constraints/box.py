@@ -1,0 +1,18 @@
+"""Bounds of each name's weight."""
+
+import numpy as np
+
+from components.optimizers.problem import HARD, Box, Piece, Situation
+from components.optimizers.terms.checked import price, sides
+
+
+class WeightBox:
+    """min <= w <= max, the same for every name that may move. A name that cannot trade may stand outside."""
+
+    def __init__(self, *, min: float = -float("inf"), max: float = float("inf"), soft: float | None = None) -> None:
+        self._min, self._max = sides(min, max)
+        self.soft = price(soft)
+
+    def allows(self, at: Situation, /) -> tuple[Piece, ...]:
+        lower, upper = np.where(at.free, self._min, -np.inf), np.where(at.free, self._max, np.inf)
+        return (Box(name="box", lower=lower, upper=upper, soft=HARD if self.soft is None else self.soft),)

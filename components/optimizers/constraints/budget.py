@@ -1,0 +1,48 @@
+"""How much is invested."""
+
+import numpy as np
+
+from components.optimizers.problem import HARD, Piece, Rows, Situation
+from components.optimizers.terms.checked import above, price, sides
+
+
+class Budget:
+    """low <= sum w <= high.
+
+    Without `min` and `max` the sum is what the targets want invested, at most `most`; with `full` exactly that, else at
+    most; and never less than what cannot be sold. `min` and `max` say it outright: 1 and 1 is fully invested, 0 and 0
+    neutral in money.
+    """
+
+    def __init__(
+        self,
+        *,
+        min: float | None = None,
+        max: float | None = None,
+        most: float = 1.0,
+        full: bool = False,
+        soft: float | None = None,
+    ) -> None:
+        self._given = min is not None or max is not None
+        self._min, self._max = sides(-np.inf if min is None else min, np.inf if max is None else max)
+        self._most, self._full = above("most", most), full
+        if self._given and full:
+            raise ValueError("full belongs to a budget without min and max; say min and max alike instead")
+        self.soft = price(soft)
+
+    def allows(self, at: Situation, /) -> tuple[Piece, ...]:
+        low, high = self._min, self._max
+        if not self._given:
+            kept = float(at.w0[~at.free & ~at.leaving].sum())
+            high = max(min(at.invest, self._most), kept)
+            low = high if self._full else -np.inf
+        n = len(at.w0)
+        row = Rows(
+            name="budget",
+            A=np.ones((1, n)),
+            low=np.array([low]),
+            high=np.array([high]),
+            labels=("sum",),
+            soft=HARD if self.soft is None else self.soft,
+        )
+        return (row,)

@@ -1,0 +1,15 @@
+"""Leverage: the sum of all positions, long and short."""
+
+from components.optimizers.problem import HARD, GrossCap, Piece, Situation
+from components.optimizers.terms.checked import above, price
+
+
+class Gross:
+    """|w|_1 <= max."""
+
+    def __init__(self, *, max: float, soft: float | None = None) -> None:
+        self._max = above("max", max)
+        self.soft = price(soft)
+
+    def allows(self, at: Situation, /) -> tuple[Piece, ...]:
+        return (GrossCap(name="gross", limit=self._max, soft=HARD if self.soft is None else self.soft),)

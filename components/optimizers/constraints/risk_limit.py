@@ -1,0 +1,33 @@
+"""Limits of volatility and of tracking error."""
+
+import numpy as np
+
+from components.optimizers.problem import HARD, Piece, RiskCap, Situation
+from components.optimizers.terms.checked import above, price
+from components.optimizers.terms.variance import AboutName, centre, checked_about
+
+
+class RiskLimit:
+    """sqrt((w - b)' S (w - b)) sqrt(slices_per_year) <= max.
+
+    About `zero` that is a volatility a year, about the `benchmark` a tracking error. It is a cone, which a general
+    solver takes: some ten times as slow as variance in the objective.
+    """
+
+    needs_risk = True
+
+    def __init__(
+        self,
+        *,
+        max: float,
+        about: AboutName = "benchmark",
+        slices_per_year: float = 252.0,
+        soft: float | None = None,
+    ) -> None:
+        self._limit = above("max", max) / float(np.sqrt(above("slices_per_year", slices_per_year)))
+        self._about = checked_about(about)
+        self.soft = price(soft)
+
+    def allows(self, at: Situation, /) -> tuple[Piece, ...]:
+        soft = HARD if self.soft is None else self.soft
+        return (RiskCap(name="risk_limit", limit=self._limit, about=centre(self._about, at), soft=soft),)

@@ -1,0 +1,37 @@
+"""How much is traded in one rebalance."""
+
+from typing import Literal
+
+from components.optimizers.problem import HARD, Piece, Situation, TurnoverCap
+from components.optimizers.terms.checked import at_least, price
+
+
+class Turnover:
+    """A cap on purchases and sales together.
+
+        l1:       |w - w0|_1 <= max              purchases plus sales
+        one_way:  |w - w0|_1 / 2 <= max          half of it
+
+    Libraries call either turnover; say which. With `build_up` an account without positions may buy what it wants once.
+    Exits that the strategy asks for count and are made whatever the cap says: where they alone exceed it, it is
+    infeasible.
+    """
+
+    def __init__(
+        self,
+        *,
+        max: float,
+        count: Literal["l1", "one_way"] = "l1",
+        build_up: bool = True,
+        soft: float | None = None,
+    ) -> None:
+        if count not in ("l1", "one_way"):
+            raise ValueError(f"count must be l1 or one_way, got {count!r}")
+        self._max = at_least("max", max) * (1.0 if count == "l1" else 2.0)
+        self._build_up = build_up
+        self.soft = price(soft)
+
+    def allows(self, at: Situation, /) -> tuple[Piece, ...]:
+        if self._build_up and not at.w0.any():
+            return ()
+        return (TurnoverCap(name="turnover", limit=self._max, soft=HARD if self.soft is None else self.soft),)

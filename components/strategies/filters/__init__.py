@@ -1,0 +1,1 @@
+"""Filters: which names a strategy may buy more of."""

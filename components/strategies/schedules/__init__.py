@@ -1,0 +1,1 @@
+"""Schedules: in which slices a strategy is asked."""

@@ -1,0 +1,25 @@
+"""Once a month, near its start."""
+
+from components.strategies.guards import View
+from components.strategies.schedules.trading_dates import TradingDates, month_of
+from engine.calendar import Sessions
+
+
+class MonthStart:
+    """Due on the `session`-th trading day of each month, 1 = the first one.
+
+    Trading days are those of the feed's calendar. Without one weekdays are taken for them, and a month whose day has no
+    slice is due in the first slice after it. Of several slices of a day it is the first. A month with fewer days takes
+    its last.
+    """
+
+    def __init__(self, *, session: int = 1, sessions: Sessions | None = None) -> None:
+        if not 1 <= session <= 23:
+            raise ValueError(f"session must be between 1 and 23, counted from the start of the month, got {session}")
+        self._session, self._dates = session, TradingDates(sessions)
+
+    def due(self, view: View, /) -> bool:
+        today, session = self._dates.of(view.ts), self._session
+        months = [self._dates.between(*month_of(today, back)) for back in (1, 0)]
+        days = [month[min(session, len(month)) - 1] for month in months if month]
+        return self._dates.reached(days, today, view.decided)

@@ -1,0 +1,61 @@
+"""What of the filters and rules around a strategy concerns a symbol, as their notes told it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine.events import Book, Note
+from samewire.event_rows import stamp
+from samewire.explain.words import number
+
+_PASSING, _CLOSING, _FACTOR = ("filter", "block"), ("rule", "sell"), "factor"
+
+
+def of_a_guard(kind: str) -> bool:
+    """Whether a note of this kind is of a filter or a rule."""
+    return kind.partition(":")[0] in (*_PASSING, *_CLOSING)
+
+
+@dataclass
+class Around:
+    """Follows a journal. What holds of one symbol now, by the strategy and the kind of the note that told it."""
+
+    symbol: int
+    holds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def still(self) -> "Around":
+        return Around(self.symbol, dict(self.holds))
+
+    def note(self, note: Note) -> None:
+        at = np.flatnonzero(note.symbol == self.symbol)
+        if not of_a_guard(note.kind) or (note.symbol.size and not at.size):
+            return
+        value = float(note.value[at[0]] if at.size else note.value[0])
+        what, _, kind = note.kind.partition(":")
+        what = what if at.size else _FACTOR
+        over = value == 1.0 if what in (*_PASSING, _FACTOR) else False
+        key = (note.source, note.kind if at.size else f"{_FACTOR}:{kind}")
+        self.holds.pop(key, None)
+        if not over:
+            told = {"source": note.source, "what": what, "kind": kind, "value": value}
+            self.holds[key] = told | {"since": note.ts, "text": note.text}
+
+    def book(self, book: Book) -> None:
+        """A position that was being closed and is no more has no reason to be closed."""
+        if book.qty[self.symbol] == 0:
+            self.holds = {key: told for key, told in self.holds.items() if told["what"] not in _CLOSING}
+
+
+def guard_text(told: dict[str, Any]) -> str:
+    """What a filter or a rule does to the symbol, in words."""
+    name, since = f"{told['kind']} of {told['source']}", f"since {stamp(told['since'])}"
+    if told["what"] == "filter":
+        return f"it does not pass the filter {name}, {since}"
+    if told["what"] == "block":
+        return f"the rule {name} blocks it, {since}"
+    if told["what"] == "sell":
+        return f"it does not pass the filter {name}, which sells it, {since}"
+    if told["what"] == "rule":
+        return f"the rule {name} closes it, {since}: {told['text']} ({number(told['value'])})"
+    return f"the rule {name} multiplies all that is wanted by {number(told['value'])}, {since}"
