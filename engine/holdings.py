@@ -124,14 +124,20 @@ class Holdings:
 
     def split(self, s: int, ratio: float) -> None:
         """A split: quantity times ratio, prices over ratio; what is no whole share is paid out at the adjusted mark."""
+        self.scale(s, ratio)
+        self._pay_fraction(s)
+
+    def scale(self, s: int, ratio: float) -> None:
+        """A split that leaves fractions of shares as they are."""
         row = np.array([s], np.int32)
-        exact = self.qty[s] * ratio
-        fraction = self._fraction(float(exact), s)
         for name in ("mark", "entry", "best"):
             setattr(self, name, _put(getattr(self, name), row, getattr(self, name)[row] / ratio))
-        self.qty = _put(self.qty, row, np.array([exact]))
+        self.qty = _put(self.qty, row, self.qty[row] * ratio)
+
+    def _pay_fraction(self, s: int) -> None:
+        fraction = self._fraction(float(self.qty[s]), s)
         if fraction:
-            self._sell_off(row, fraction, self._fraction_price(s))
+            self._sell_off(np.array([s], np.int32), fraction, self._fraction_price(s))
 
     def _fraction(self, qty: float, s: int) -> float:
         return fraction_of(qty, float(self._universe.lot[s]))
@@ -165,14 +171,18 @@ class Holdings:
 
         What is no whole share is paid out at the adjusted mark, as after a split.
         """
+        held = self.qty[old]
+        self.move(old, new, ratio)
+        if held:
+            self._pay_fraction(new)
+
+    def move(self, old: int, new: int, ratio: float) -> None:
+        """A change of symbol that leaves fractions of shares as they are."""
         rows = np.array([old, new], np.int32)
         if np.isnan(self.mark[new]):
             self.mark = _put(self.mark, rows[1:], self.mark[old : old + 1] / ratio)
         if self.qty[old]:
             self._merge(rows, ratio)
-            fraction = self._fraction(float(self.qty[new]), new)
-            if fraction:
-                self._sell_off(rows[1:], fraction, self._fraction_price(new))
 
     def _merge(self, rows: Codes, ratio: float) -> None:
         """Adds the position of the first row, rescaled, to that of the second."""

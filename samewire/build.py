@@ -48,7 +48,7 @@ def construct(component: Component, given: Given) -> Any:
     arguments: dict[str, Any] = {}
     for name in inspect.signature(kind).parameters:
         value = component.options.get(name, _ABSENT)
-        value = built(value, lambda nested: construct(nested, given))
+        value = built(value, lambda nested: _paced(nested, given))
         value = revealed(value, f"{component.where}: {component.group} {component.use!r}: {name}")
         if isinstance(value, Path) and _is_table(hints.get(name)):
             value = _table(value, given)

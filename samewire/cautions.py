@@ -1,11 +1,12 @@
 """What is allowed in a run file and rarely meant: warnings, each with both values and the next step."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from samewire.diagnostics import SET, Where, shown_path
 from samewire.registry import resolve
-from samewire.run_file import GUARDED, Component, RunFile, nested_in, unguarded
+from samewire.run_file import GUARDED, Component, RunFile, nested_in
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
@@ -63,7 +64,7 @@ def _unheard(run: RunFile) -> list[Caution]:
     """Strategies that are certain to fail at their first decision: no model, or none alone, is what they ask for."""
     names = [spec.component.name for spec in run.models]
     found = []
-    for component in map(unguarded, run.strategies):
+    for component in (inner for strategy in run.strategies for inner in _readers(strategy)):
         if "signal" not in component.options:
             continue
         asked = component.options["signal"]
@@ -77,6 +78,17 @@ def _unheard(run: RunFile) -> list[Caution]:
             continue
         found.append(Caution(component.where, "strategy.signal", text))
     return found
+
+
+def _readers(strategy: Component) -> Iterator[Component]:
+    """The strategy and those inside it that are asked with the signals of models; a blend asks with its own."""
+    yield strategy
+    if strategy.use == "blend_signals":
+        return
+    for value in strategy.options.values():
+        for inner in nested_in(value):
+            if inner.group == "strategies":
+                yield from _readers(inner)
 
 
 def _resolved_anyway(run: RunFile) -> list[Caution]:

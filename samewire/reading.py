@@ -252,13 +252,13 @@ class Reader:
     def _filled(self, node: Node, slot: Slot, spot: Spot) -> Any:
         """What was written in a slot: a component, or a list of them where one may stand."""
         if not (slot.lists and isinstance(node, Items)):
-            spot = replace(spot, name=f"{spot.name}[0]") if slot.many else spot
+            spot = replace(spot, name=slot.part(spot.name, 0)) if slot.many else spot
             entries = self.entries(node, spot.path, slot.group)
             made = None if entries is None else self.component(entries, spot)
             return (made,) if slot.many and made is not None else made
         parts, name = [], spot.name if slot.many else PARTS
         for i, item in enumerate(node.items):
-            inside = replace(spot, path=f"{spot.path}[{i}]", name=f"{name}[{i}]")
+            inside = replace(spot, path=f"{spot.path}[{i}]", name=slot.part(name, i))
             entries = self.entries(item, inside.path, slot.group)
             parts.append(None if entries is None else self.component(entries, inside))
         whole = tuple(part for part in parts if part is not None)

@@ -82,6 +82,14 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             {
                 "topk_dropout": "components.strategies.topk_dropout:TopkDropout",
                 "sign": "components.strategies.sign:Sign",
+                "qlib_topk_dropout": "components.strategies.qlib_topk_dropout:QlibTopkDropout",
+                "soft_topk": "components.strategies.soft_topk:SoftTopk",
+                "long_short": "components.strategies.long_short:LongShort",
+                "score_weights": "components.strategies.score_weights:ScoreWeights",
+                "fixed_weights": "components.strategies.fixed_weights:FixedWeights",
+                "equal_weight": "components.strategies.equal_weight:EqualWeight",
+                "blend_signals": "components.strategies.blend_signals:BlendSignals",
+                "sleeves": "components.strategies.sleeves:Sleeves",
                 "guarded": "components.strategies.guarded:Guarded",
             }
         ),

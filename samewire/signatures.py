@@ -71,6 +71,10 @@ class Slot:
         """Whether a list may stand here."""
         return self.many or bool(self.joined)
 
+    def part(self, name: str, i: int) -> str:
+        """What the i-th of a list is called; those of strategies are written out, and have to be read again."""
+        return f"{name}.{i}" if self.group == "strategies" else f"{name}[{i}]"
+
 
 @dataclass(frozen=True)
 class Schema:

@@ -235,7 +235,7 @@ def _ended(book: Book | None) -> list[str]:
 def _why_not(counts: Counts) -> str:
     """What was said on the way to no fill."""
     said = f" Refused: {_listed(counts.refused_by)}." if counts.refusals else ""
-    notes = {name: count for name, count in counts.notes.items() if not name.endswith(".weights")}
+    notes = {name: count for name, count in counts.notes.items() if not name.endswith((".weights", ".sleeve"))}
     if notes:
         said += f" Notes: {_listed(notes)}; `samewire tap notes` shows of which symbols."
     return said

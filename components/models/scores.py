@@ -91,7 +91,7 @@ class Scores:
 
 
 def column_of(table: Table, column: str | None) -> Vector:
-    """The column of this name, or the only one that the table has."""
+    """The values of this column, or of the only one there is. ValueError where there is no such, or several."""
     known = ", ".join(table.columns) or "none"
     if column is None:
         if len(table.columns) == 1:

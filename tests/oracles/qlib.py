@@ -1,8 +1,8 @@
-"""Qlib's strategies as a user writes them here: top-k dropout, and equal weights by its default order generator."""
+"""Qlib's equal weights by its default order generator, as a user writes a strategy here."""
 
 import numpy as np
 
-from samewire import Bars, Book, Conditions, CostModel, Mask, Signal, Target, Universe, Vector
+from samewire import Bars, Book, Mask, Signal, Target, Universe, Vector
 from tests.oracles.parts import opinion, shares
 
 
@@ -37,57 +37,6 @@ class Tradable:
 def down(names: list[int], score: Vector) -> list[int]:
     """From the best score to the worst; without a score last."""
     return sorted(names, key=lambda s: -score[s] if np.isfinite(score[s]) else np.inf)
-
-
-class TopkDropout:
-    """Holds `topk` names and drops at most `n_drop` of them a slice for better ones; purchases share the cash.
-
-    Purchases are planned before it is seen which sales can be made, and sized at the price they trade at.
-    """
-
-    interval_ns = 0
-
-    def __init__(
-        self,
-        *,
-        universe: Universe,
-        costs: CostModel,
-        name: str,
-        topk: int,
-        n_drop: int,
-        risk_degree: float = 0.95,
-        limit: float | None = None,
-    ) -> None:
-        self._lot, self._costs, self._name = universe.lot, costs, name
-        self._topk, self._n_drop, self._risk_degree = topk, n_drop, risk_degree
-        self._tradable = Tradable(len(universe), limit)
-
-    def on_bars(self, bars: Bars, /) -> None:
-        self._tradable.on_bars(bars)
-
-    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target:
-        score, wanted, able = signals[0].value, book.qty.copy(), self._tradable.now
-        held = down(np.flatnonzero(book.qty).tolist(), score)
-        known = [s for s in down(range(len(score)), score) if np.isfinite(score[s])]
-        if not known:
-            return shares(book.ts, self._name, wanted)
-        today = [s for s in known if not book.qty[s]][: self._n_drop + self._topk - len(held)]
-        both = down([*held, *today], score)
-        last = both[-self._n_drop :] if self._n_drop else both
-        sales = [s for s in held if s in last]
-        purchases = today[: len(sales) + self._topk - len(held)]
-        sold = [s for s in sales if able[s]]
-        cash = float(book.cash[0]) + self._proceeds(np.array(sold, np.int32), book)
-        wanted[sold] = 0.0
-        for s in purchases:
-            if able[s]:
-                wanted[s] = lots(self._risk_degree * cash / len(purchases) / book.mark[s], self._lot[s])
-        return shares(book.ts, self._name, wanted, score)
-
-    def _proceeds(self, sold: Vector, book: Book) -> float:
-        qty, price = -book.qty[sold], book.mark[sold]
-        fees = self._costs.fees(qty, price, Conditions(ts=book.ts, symbol=sold))
-        return float((-qty * price - fees.sum(axis=1)).sum())
 
 
 class EqualWeight:

@@ -44,17 +44,19 @@ class Setting:
 
     def run(self, market: Market) -> dict[str, Any]:
         """What the run file says beside the preset: the session begins on the second slice of the market."""
-        kind = "EqualWeight" if self.n_drop is None else "TopkDropout"
-        drop = {} if self.n_drop is None else {"n_drop": self.n_drop}
+        options: dict[str, Any] = {"topk": self.topk, "risk_degree": self.risk_degree}
+        if self.n_drop is None:
+            strategy = {"use": f"{OWN}:EqualWeight", "limit": self.limit} | options
+        else:
+            strategy = {"use": "qlib_topk_dropout", "n_drop": self.n_drop, "price_limit": self.limit} | options
         broker: dict[str, Any] = {} if self.limit is None else {"price_limit": self.limit}
         if self.free:
             broker["costs"] = {"buy_bps": 0, "sell_bps": 0, "minimum": 0}
-        options = {"topk": self.topk, "risk_degree": self.risk_degree, "limit": self.limit} | drop
         return {
             "compat": "qlib",
             "session": {"start": str(np.datetime64(int(market.ts[1]), "ns").astype("datetime64[D]"))},
             "models": [{"use": f"{OWN}:Score", "name": "score"}],
-            "strategy": {"use": f"{OWN}:{kind}"} | options,
+            "strategy": strategy,
             "broker": broker,
         }
 

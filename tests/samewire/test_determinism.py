@@ -33,6 +33,12 @@ LATE = [
     "models=[{name: a, use: momentum, window: 9, lag: 2}, {name: b, use: momentum, window: 5, latency: 30h}]",
     "strategy.signal=a",
 ]
+SLEEVES = [
+    "models=[{name: a, use: momentum, window: 9}, {name: b, use: momentum, window: 5}]",
+    "strategy={use: sleeves, shares: [3, 1, 1], rebalance_every: 20, strategies: ["
+    "{use: topk_dropout, topk: 5, n_drop: 1, signal: a}, {use: score_weights, signal: b, vol_scaled: true},"
+    " {use: blend_signals, strategy: {use: qlib_topk_dropout, topk: 4, n_drop: 2, method_sell: random}}]}",
+]
 # One session of each kind: a run file, or a mapping, and what is changed of it.
 CASES: dict[str, tuple[Any, list[str]]] = {
     "trained, mean_variance": (trained(), []),
@@ -40,6 +46,7 @@ CASES: dict[str, tuple[Any, list[str]]] = {
     "topk": (small(), []),
     "late answers": (small(), LATE),
     "several intervals": (small(), WEEKS),
+    "sleeves": (small(), SLEEVES),
     "market": ("market.yaml", ["session.end=2019-09-30", "feed.symbols=30"]),
     "scores": ("scores.yaml", ["session.end=2021-04-30"]),
 }

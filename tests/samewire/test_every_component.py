@@ -178,6 +178,42 @@ def ruled(folder: Path) -> dict[str, Any]:
     )
 
 
+def allocated(folder: Path) -> dict[str, Any]:
+    """Strategies that think in weights, in sleeves of capital; signals blended for one of them; weights of a table."""
+    feed = SampleFeed(symbols=8, years=2)
+    slices = [event.ts for event in feed.events() if isinstance(event, Bars)][::20]
+    rows = [
+        f"{np.datetime64(ts, 'ns')}Z,{symbol},{(ts // 10**9 + k) % 3 / 8}"
+        for ts in slices
+        for k, symbol in enumerate(feed.universe.symbols[:4])
+    ]
+    (folder / "weights.csv").write_text("\n".join(["ts,symbol,weight", *rows]) + "\n")
+    parts: list[dict[str, Any]] = [
+        {"use": "soft_topk", "topk": 3, "impact_limit": 0.1, "signal": "trend"},
+        {"use": "long_short", "count": 2, "weights": "inverse_vol", "window": 8, "signal": "trend"},
+        {"use": "score_weights", "method": "zscore", "side": "neutral", "signal": "fast", "rebalance": "changes"},
+        {"use": "fixed_weights", "table": str(folder / "weights.csv"), "missing": "renormalise"},
+        {"use": "equal_weight", "scored_by": "fast", "leavers": "close"},
+        {"use": "qlib_topk_dropout", "topk": 3, "n_drop": 1, "method_sell": "random", "signal": "trend"},
+        {"use": "blend_signals", "strategy": {"use": "topk_dropout", "topk": 2, "n_drop": 1}, "weights": {"fast": 0.5}},
+    ]
+    return a_run(
+        models=[
+            {"name": "trend", "use": "momentum", "window": 5},
+            {"name": "fast", "use": "ema_cross", "fast": 2, "slow": 6},
+        ],
+        strategy={"use": "sleeves", "strategies": parts, "rebalance_every": 25},
+        broker={
+            "use": "simulated",
+            "fill": "next_open",
+            "short": True,
+            "leverage": 2,
+            "costs": {"commission_bps": 5},
+            "financing": FINANCING,
+        },
+    )
+
+
 def estimated(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
     """Mean-variance weights by one risk model."""
 
@@ -271,7 +307,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    *(learned, neural, featured, blended, ruled, around, longer),
+    *(learned, neural, featured, blended, ruled, allocated, around, longer),
     *(of_parquet, of_csv, of_qlib),
     estimated("sample", lags=1),
     estimated("ewma", half_life=5, correlation_half_life=10),

@@ -145,7 +145,7 @@ def kills(name: str, slices: int) -> list[int]:
     return [first, int(rng.integers(1, slices - first - 1))]
 
 
-SESSIONS = {"topk": 100, "late answers": 100, "trained, mean_variance": 60, "several intervals": 100}
+SESSIONS = {"topk": 100, "late answers": 100, "trained, mean_variance": 60, "several intervals": 100, "sleeves": 100}
 
 
 @pytest.mark.parametrize("name", SESSIONS)
