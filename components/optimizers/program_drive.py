@@ -129,22 +129,26 @@ class Piqp:
     def __init__(self) -> None:
         self._solver: Any = None
         self._shape: Shape | None = None
+        self._A, self._P = np.zeros(0), np.zeros(0)  # values of the matrices that the solver has
 
     def solve(self, maps: Maps, shape: Shape, raw: Raw) -> Answer:
         import piqp
 
         lower, upper = limits(maps, raw)
         given = {
-            "P": shape.P.of(raw.P),
             "c": raw.q[shape.cols],
-            "A": shape.equal.of(raw.A),
             "b": -raw.b[shape.zero],
-            "G": -shape.unequal.of(raw.A),
             "h_u": raw.b[shape.nonneg],
             "x_l": lower[shape.cols],
             "x_u": upper[shape.cols],
         }
-        if self._shape is shape:
+        known = self._shape is shape
+        if not (known and np.array_equal(self._P, raw.P)):
+            given["P"] = shape.P.of(raw.P)
+        if not (known and np.array_equal(self._A, raw.A)):
+            given["A"], given["G"] = shape.equal.of(raw.A), -shape.unequal.of(raw.A)
+        self._A, self._P = raw.A, raw.P
+        if known:
             self._solver.update(**given)
         else:
             self._solver, self._shape = piqp.SparseSolver(), shape

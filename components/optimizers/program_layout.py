@@ -75,11 +75,11 @@ class _Split:
 
 @dataclass(frozen=True, slots=True)
 class _Factors:
-    F: Matrix  # (N, K)
+    F: Matrix  # (K, N)
     covariance: Matrix  # (K, K)
     specific: Vector  # (N,)
     unit: Vector  # (K,) what the model's factors were multiplied by
-    own: bool  # whether the columns are the risk model's
+    given: Matrix  # (K, N) the model's, or none of it where the factors are not its own
 
 
 def figured(problem: Problem) -> Figures:
@@ -94,7 +94,7 @@ def figured(problem: Problem) -> Figures:
     curved = problem.aversion if risk is not None else 0.0
     layout = Layout(
         slots=n,
-        factors=0 if factors is None else size_for(factors.F.shape[1]),
+        factors=0 if factors is None else size_for(len(factors.F)),
         quadratic=bool(curved) or bool(problem.ridge[free].any()),
         dense=(len(groups[0]), len(groups[1])),
         factored=places,
@@ -130,12 +130,13 @@ def pinned(problem: Problem) -> Mask:
 
 def _factors(risk: Risk) -> _Factors:
     """The factors of the model, or fewer with the same covariance where it has more of them than names."""
-    F, covariance, own = risk.factors, risk.covariance, True
-    if F.shape[1] > len(F):
-        F, own = narrowed(exposures(risk), len(F)), False
-        covariance = np.eye(F.shape[1])
-    unit = _unit(np.abs(F).max(axis=0))
-    return _Factors(F * unit, covariance / np.outer(unit, unit), risk.specific, unit, own)
+    F, covariance = np.ascontiguousarray(risk.factors.T), risk.covariance
+    given = F
+    if len(F) > F.shape[1]:
+        F = narrowed(exposures(risk), F.shape[1]).T
+        covariance, given = np.eye(len(F)), F[:0]
+    unit = _unit(np.abs(F).max(axis=1))
+    return _Factors(F * unit[:, None], covariance / np.outer(unit, unit), risk.specific, unit, given)
 
 
 def _unit(largest: Vector) -> Vector:
@@ -152,12 +153,12 @@ def _row_groups(
     """Rows by how they are stated. One that is a factor of the risk model is a limit on v: v is not computed twice."""
     soft = np.isfinite(problem.row_soft)
     place = np.full(len(problem.low), -1, np.int32)
-    if factors is not None and factors.own and len(place):
+    if factors is not None and len(place):
         probes = np.linspace(0, len(problem) - 1, _PROBES).astype(int)
-        alike = (problem.A[:, None, probes] * factors.unit[:, None] == factors.F[probes].T[None]).all(axis=2)
-        for i, k in zip(*(found.tolist() for found in np.nonzero(alike)), strict=True):
-            if np.array_equal(problem.A[i] * factors.unit[k], factors.F[:, k]):
-                place[i] = k
+        alike = problem.A[:, probes][:, None] == factors.given[:, probes][None]
+        i, k = np.nonzero(alike.all(axis=2))
+        same = (problem.A[i] == factors.given[k]).all(axis=1)
+        place[i[same]] = k[same]
     found = [np.flatnonzero(m).astype(np.int32) for m in ((place < 0) & ~soft, (place < 0) & soft)]
     found += [np.flatnonzero(m).astype(np.int32) for m in ((place >= 0) & ~soft, (place >= 0) & soft)]
     places = (tuple(place[found[2]].tolist()), tuple(place[found[3]].tolist()))
@@ -204,11 +205,11 @@ def _linear(problem: Problem, curved: float) -> Vector:
 def _scale(problem: Problem, q: Vector, free: Codes, curved: float) -> float:
     """A power of two that brings the gradient to the order of 1: tolerances of solvers are absolute."""
     largest = max((float(np.abs(kink.up + kink.down)[free].max()) for kink in problem.kinks), default=0.0)
-    for w in (problem.w0, np.full(len(problem), 1.0 / len(free))):
-        gradient = q + problem.ridge[free] * w[free]
-        if curved and problem.risk is not None:
-            gradient = gradient + curved * marginal(problem.risk, w)[free]
-        largest = max(largest, float(np.abs(gradient).max()))
+    w = 0.5 * (problem.w0 + 1.0 / len(free))
+    gradient = q + problem.ridge[free] * w[free]
+    if curved and problem.risk is not None:
+        gradient = gradient + curved * marginal(problem.risk, w)[free]
+    largest = max(largest, float(np.abs(gradient).max()))
     largest = max([largest, *(tail.weight * float(np.abs(tail.returns).max()) for tail in problem.tails)])
     if not np.isfinite(largest) or largest <= 0:
         return 1.0
@@ -226,14 +227,14 @@ def _write_weights(figures: Figures, problem: Problem, q: Vector) -> None:
 
 def _write_factors(figures: Figures, factors: _Factors, fixed: Vector, curved: float) -> None:
     layout, free = figures.layout, figures.free
-    K = factors.F.shape[1]
+    K = len(factors.F)
     F = np.zeros((layout.slots, layout.factors), order="F")
-    F[: len(free), :K] = factors.F[free]
+    F[: len(free), :K] = factors.F[:, free].T
     Om = np.zeros((layout.factors, layout.factors), order="F")
     Om[:K, :K] = factors.covariance * (curved * figures.scale)
     figures.values["F"], figures.values["Om"] = F, Om
     figures.values["d"] = figures.values["d"] + filled(factors.specific[free] * (curved * figures.scale), layout.slots)
-    figures.values["v_fixed"] = filled(fixed @ factors.F, layout.factors)
+    figures.values["v_fixed"] = filled(factors.F @ fixed, layout.factors)
     figures.idle["v"] = np.arange(layout.factors) >= K
 
 
@@ -242,7 +243,7 @@ def _write_risk_caps(figures: Figures, problem: Problem, factors: _Factors, fixe
     layout, free = figures.layout, figures.free
     if not layout.risk_caps:
         return
-    K = factors.F.shape[1]
+    K = len(factors.F)
     values, vectors = np.linalg.eigh(factors.covariance)
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
     deviation = np.sqrt(factors.specific)
@@ -251,7 +252,7 @@ def _write_risk_caps(figures: Figures, problem: Problem, factors: _Factors, fixe
         unit = cap.limit if cap.limit > 0 else 1.0
         L = np.zeros((layout.factors, layout.factors), order="F")
         L[:K, :K] = root / unit
-        about = root @ (cap.about @ factors.F) / unit
+        about = root @ (factors.F @ cap.about) / unit
         figures.values[f"risk_root{i}"] = L
         figures.values[f"risk_about{i}"] = filled(about, layout.factors)
         figures.values[f"risk_specific{i}"] = filled(deviation[free] / unit, layout.slots)
@@ -265,15 +266,16 @@ def _write_risk_caps(figures: Figures, problem: Problem, factors: _Factors, fixe
 def _write_rows(figures: Figures, problem: Problem, factors: _Factors | None, fixed: Vector) -> None:
     """Limits of the dense groups are less by what the fixed names use; `v` has them in it already."""
     free, n = figures.free, figures.layout.slots
-    used = problem.A @ fixed
+    used = problem.A @ fixed if fixed.any() else np.zeros(len(problem.low))
     for g, (name, rows) in enumerate(zip(GROUPS, figures.rows, strict=True)):
         if not len(rows):
             continue
         dense = g < len(figures.layout.dense)
         if dense:
-            unit, less = _unit(np.abs(problem.A[rows]).max(axis=1)), used[rows]
+            given = problem.A[rows][:, free]
+            unit, less = _unit(np.abs(given).max(axis=1)), used[rows]
             A = np.zeros((len(rows), n), order="F")
-            A[:, : len(free)] = problem.A[np.ix_(rows, free)] * unit[:, None]
+            A[:, : len(free)] = given * unit[:, None]
             figures.values[f"{name}_A"] = A
         else:
             assert factors is not None
