@@ -171,7 +171,7 @@ class MeanVariance:
         return expected
 
     def _program(self, count: int, columns: int) -> Any:
-        from components.optimizers.program_layout import size_for
+        from components.optimizers.program_matrices import size_for
         from components.optimizers.quadratic import Quadratic
 
         size = (size_for(count), size_for(columns))
@@ -240,7 +240,7 @@ class _Wish:
 
     def problem(self, place: _Place, expected: Vector, R: Vector, risk: Risk) -> Any:
         """The numbers of the solve over the free names; pinned ones enter through their risk and the budget."""
-        from components.optimizers.program_layout import narrowed, size_for
+        from components.optimizers.program_matrices import narrowed, size_for
         from components.optimizers.quadratic import Problem
 
         free, gamma = place.free, self.risk_aversion

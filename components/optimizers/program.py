@@ -8,6 +8,7 @@ import numpy as np
 from components.optimizers.problem import Problem, Solution
 from components.optimizers.program_duals import balance, multipliers, unpriced, worst
 from components.optimizers.program_layout import Figures, Layout, figured, pinned
+from components.optimizers.program_matrices import Matrices
 from components.optimizers.stating import broken
 from engine.events import Vector
 
@@ -51,6 +52,7 @@ class Compiled:
         self.name: str = solver
         self.compiled = 0  # programs stated so far: more than a few in a session is a layout that changes
         self._programs: dict[tuple[Layout, str], _Program] = {}
+        self._matrices: Matrices | None = None  # of the last problem: most have the same
 
     def fits(self, problem: Problem, /) -> bool:
         """Whether the solver has every piece. HiGHS gets no quadratic program, PIQP and OSQP no cone."""
@@ -75,7 +77,8 @@ class Compiled:
             return Solution(status="infeasible", route="bounds")
         if pinned(problem).all():
             return _nothing_moves(problem)
-        figures = figured(problem)
+        figures = figured(problem, self._matrices)
+        self._matrices = figures.matrices
         if faulty := figures.faulty():
             return Solution(status=f"failed: {faulty} has an entry that is not a number", route=self.name)
         route = self._route(figures.layout)

@@ -42,6 +42,15 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
+class _Side:
+    """Bounds that are rows of the whole program."""
+
+    at: Codes  # among the columns that are left
+    rows: Codes
+    by: Vector  # sizes of their coefficients
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What is left of a program, and the masks by which it is known again."""
 
@@ -57,6 +66,7 @@ class Shape:
     equal: _Part
     unequal: _Part
     conic: _Part
+    sides: tuple[_Side, _Side]  # bounds from below, from above
 
     def holds(self, raw: Raw) -> bool:
         return (
@@ -87,7 +97,12 @@ def shaped(maps: Maps, raw: Raw) -> Shape:
     parts = [_part(maps.A, entries, rows, cols, maps.rows) for rows in (zero, nonneg, cones)]
     inside = P_there & used[maps.P.cols] & used[maps.P.rows]
     P = _part(maps.P, inside, cols, cols, len(used))
-    return Shape(A_there, P_there, raw.idle, bounded, cols, zero, nonneg, cones, P, parts[0], parts[1], parts[2])
+    sides = []
+    for side, by in ((maps.bounds.lower, maps.bounds.lower_by), (maps.bounds.upper, maps.bounds.upper_by)):
+        at = np.flatnonzero(side[cols] >= 0).astype(np.int32)
+        sides.append(_Side(at, side[cols[at]], np.abs(by[cols[at]])))
+    masks = (A_there, P_there, raw.idle, bounded)
+    return Shape(*masks, cols, zero, nonneg, cones, P, parts[0], parts[1], parts[2], (sides[0], sides[1]))
 
 
 def _part(entries: Entries, there: Mask, rows: Codes, cols: Codes, height: int) -> _Part:
@@ -109,17 +124,12 @@ def limits(maps: Maps, raw: Raw) -> tuple[Vector, Vector]:
     return lower, upper
 
 
-def _spread(maps: Maps, shape: Shape, x: Vector, z: Vector, below: Vector, above: Vector) -> tuple[Vector, Vector]:
+def _spread(shape: Shape, x: Vector, z: Vector, below: Vector, above: Vector) -> tuple[Vector, Vector]:
     """Columns and rows as they were before. `below` and `above` are multipliers of bounds, at least 0."""
     whole = np.zeros(len(shape.idle))
     whole[shape.cols] = x
-    for side, by, multiplier in (
-        (maps.bounds.lower, maps.bounds.lower_by, below),
-        (maps.bounds.upper, maps.bounds.upper_by, above),
-    ):
-        rows = side[shape.cols]
-        there = rows >= 0
-        z[rows[there]] = multiplier[there] / np.abs(by[shape.cols][there])
+    for side, multiplier in zip(shape.sides, (below, above), strict=True):
+        z[side.rows] = multiplier[side.at] / side.by
     return whole, z
 
 
@@ -164,7 +174,7 @@ class Piqp:
             return Answer(_PIQP.get(said.name, f"failed: {said.name}"), iterations=iterations)
         z = np.zeros(maps.rows)
         z[shape.zero], z[shape.nonneg] = -result.y, result.z_u
-        return Answer("optimal", *_spread(maps, shape, result.x, z, result.z_bl, result.z_bu), iterations)
+        return Answer("optimal", *_spread(shape, result.x, z, result.z_bl, result.z_bu), iterations)
 
 
 _PIQP = {
@@ -207,9 +217,7 @@ def osqp(maps: Maps, shape: Shape, raw: Raw) -> Answer:
     begin, end = len(zero), len(zero) + len(nonneg)
     z[shape.zero], z[shape.nonneg] = -result.y[:begin], np.maximum(-result.y[begin:end], 0.0)
     box = result.y[end:]
-    return Answer(
-        "optimal", *_spread(maps, shape, result.x, z, np.maximum(-box, 0.0), np.maximum(box, 0.0)), iterations
-    )
+    return Answer("optimal", *_spread(shape, result.x, z, np.maximum(-box, 0.0), np.maximum(box, 0.0)), iterations)
 
 
 _OSQP = {
@@ -244,7 +252,7 @@ def highs(maps: Maps, shape: Shape, raw: Raw) -> Answer:
         return Answer(_HIGHS.get(result.status, f"failed: {result.message}"), iterations=iterations)
     z = np.zeros(maps.rows)
     z[shape.zero], z[shape.nonneg] = result.eqlin.marginals, -result.ineqlin.marginals
-    found = _spread(maps, shape, result.x, z, result.lower.marginals, -result.upper.marginals)
+    found = _spread(shape, result.x, z, result.lower.marginals, -result.upper.marginals)
     return Answer("optimal", *found, iterations)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.problem import Problem, Tail
-from components.optimizers.program_layout import GROUPS, Figures
+from components.optimizers.program_layout import Figures
+from components.optimizers.program_matrices import GROUPS
 from components.optimizers.stating import marginal
 from engine.events import Vector
 
@@ -26,7 +27,7 @@ def multipliers(problem: Problem, figures: Figures, w: Vector, found: dict[str, 
     """`found` has, by name of constraint, the multipliers of the program in slots, at least 0."""
     scale, free = figures.scale, figures.free
     rows = np.zeros(len(problem.low))
-    for name, places in zip(GROUPS, figures.rows, strict=True):
+    for name, places in zip(GROUPS, figures.matrices.groups, strict=True):
         if len(places):
             rows[places] = (found[f"{name}_high"] - found[f"{name}_low"]) * figures.units[name] / scale
     turnover = tuple(float(found[f"turnover{i}"][0]) / scale for i in range(len(problem.turnover)))

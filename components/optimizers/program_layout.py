@@ -10,15 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.optimizers.problem import HARD, Kink, Problem
-from components.optimizers.stating import exposures, marginal
+from components.optimizers.program_matrices import GROUPS, PRICED, Matrices, matrices_of, size_for, unit_of
+from components.optimizers.stating import marginal
 from engine.events import Codes, Mask, Matrix, Vector
-from engine.protocols import Risk
-
-GROUPS = ("dense", "dense_priced", "factored", "factored_priced")  # rows by how they are stated
-PRICED = GROUPS[1::2]
-
-_LEAST = 8  # slots
-_PROBES = 3  # entries of a row that are compared with a factor's before the whole of it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +48,7 @@ class Figures:
 
     layout: Layout
     free: Codes  # (n,) the names that may move
-    rows: tuple[Codes, Codes, Codes, Codes]  # rows by group: dense, dense with a price, factored, factored with a price
+    matrices: Matrices  # a next problem with the same ones takes them from here
     scale: float  # the objective is multiplied by it
     units: dict[str, Vector]  # by group of rows, what each is multiplied by
     values: dict[str, Vector | Matrix]
@@ -62,7 +56,10 @@ class Figures:
 
     def faulty(self) -> str:
         """The first parameter that is not a number, or nothing."""
-        return next((name for name, value in self.values.items() if np.isnan(value).any()), "")
+        if self.matrices.faulty:
+            return "the matrix of factors or of rows"
+        known = ("F", *(f"{name}_A" for name in self.matrices.dense))
+        return next((name for name, value in self.values.items() if name not in known and np.isnan(value).any()), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +70,21 @@ class _Split:
     slope: Vector  # (N,) what w itself costs beside
 
 
-@dataclass(frozen=True, slots=True)
-class _Factors:
-    F: Matrix  # (K, N)
-    covariance: Matrix  # (K, K)
-    specific: Vector  # (N,)
-    unit: Vector  # (K,) what the model's factors were multiplied by
-    given: Matrix  # (K, N) the model's, or none of it where the factors are not its own
-
-
-def figured(problem: Problem) -> Figures:
-    """Layout and figures. At least one name may move."""
+def figured(problem: Problem, known: Matrices | None = None) -> Figures:
+    """Layout and figures. At least one name may move. `known` saves work and changes nothing."""
     free = np.flatnonzero(problem.lower < problem.upper).astype(np.int32)
     n = size_for(len(free))
     fixed = np.where(problem.lower < problem.upper, 0.0, problem.lower)
     risk = problem.risk
-    factors = None if risk is None else _factors(risk)
-    groups, places = _row_groups(problem, factors)
+    matrices = known if known is not None and known.hold(problem, free) else matrices_of(problem, free, n)
     splits, traded, shorted = _splits(problem)
     curved = problem.aversion if risk is not None else 0.0
     layout = Layout(
         slots=n,
-        factors=0 if factors is None else size_for(len(factors.F)),
+        factors=0 if risk is None else matrices.slotted.shape[1],
         quadratic=bool(curved) or bool(problem.ridge[free].any()),
-        dense=(len(groups[0]), len(groups[1])),
-        factored=places,
+        dense=(len(matrices.groups[0]), len(matrices.groups[1])),
+        factored=matrices.places,
         splits=tuple(split.over for split in splits),
         traded=traded,
         shorted=shorted,
@@ -109,12 +96,14 @@ def figured(problem: Problem) -> Figures:
     )
     q = _linear(problem, curved) + sum((split.slope for split in splits), np.zeros(len(problem)))
     scale = _scale(problem, q[free], free, curved)
-    figures = Figures(layout=layout, free=free, rows=groups, scale=scale, units={}, values={}, idle={})
+    figures = Figures(
+        layout=layout, free=free, matrices=matrices, scale=scale, units=dict(matrices.units), values={}, idle={}
+    )
     _write_weights(figures, problem, q)
-    if factors is not None:
-        _write_factors(figures, factors, fixed, curved)
-        _write_risk_caps(figures, problem, factors, fixed)
-    _write_rows(figures, problem, factors, fixed)
+    if risk is not None:
+        _write_factors(figures, risk.specific, fixed, curved)
+        _write_risk_caps(figures, problem, risk.specific, fixed)
+    _write_rows(figures, problem, fixed)
     _write_splits(figures, splits)
     _write_caps(figures, problem, fixed)
     if layout.impact:
@@ -126,43 +115,6 @@ def figured(problem: Problem) -> Figures:
 def pinned(problem: Problem) -> Mask:
     """(N,) names whose bounds leave no choice."""
     return np.asarray(problem.lower >= problem.upper)
-
-
-def _factors(risk: Risk) -> _Factors:
-    """The factors of the model, or fewer with the same covariance where it has more of them than names."""
-    F, covariance = np.ascontiguousarray(risk.factors.T), risk.covariance
-    given = F
-    if len(F) > F.shape[1]:
-        F = narrowed(exposures(risk), F.shape[1]).T
-        covariance, given = np.eye(len(F)), F[:0]
-    unit = _unit(np.abs(F).max(axis=1))
-    return _Factors(F * unit[:, None], covariance / np.outer(unit, unit), risk.specific, unit, given)
-
-
-def _unit(largest: Vector) -> Vector:
-    """Powers of two that bring each to the order of 1: exact, where a solver's own scaling rounds."""
-    there = np.isfinite(largest) & (largest > 0)
-    exponent: Vector = np.round(np.log2(np.where(there, largest, 1.0))).astype(np.float64)
-    unit: Vector = np.exp2(-exponent)
-    return unit
-
-
-def _row_groups(
-    problem: Problem, factors: _Factors | None
-) -> tuple[tuple[Codes, Codes, Codes, Codes], tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Rows by how they are stated. One that is a factor of the risk model is a limit on v: v is not computed twice."""
-    soft = np.isfinite(problem.row_soft)
-    place = np.full(len(problem.low), -1, np.int32)
-    if factors is not None and len(place):
-        probes = np.linspace(0, len(problem) - 1, _PROBES).astype(int)
-        alike = problem.A[:, probes][:, None] == factors.given[:, probes][None]
-        i, k = np.nonzero(alike.all(axis=2))
-        same = (problem.A[i] == factors.given[k]).all(axis=1)
-        place[i[same]] = k[same]
-    found = [np.flatnonzero(m).astype(np.int32) for m in ((place < 0) & ~soft, (place < 0) & soft)]
-    found += [np.flatnonzero(m).astype(np.int32) for m in ((place >= 0) & ~soft, (place >= 0) & soft)]
-    places = (tuple(place[found[2]].tolist()), tuple(place[found[3]].tolist()))
-    return (found[0], found[1], found[2], found[3]), places
 
 
 def _splits(problem: Problem) -> tuple[list[_Split], int, int]:
@@ -225,34 +177,33 @@ def _write_weights(figures: Figures, problem: Problem, q: Vector) -> None:
     figures.idle["w"] = np.arange(n) >= len(free)
 
 
-def _write_factors(figures: Figures, factors: _Factors, fixed: Vector, curved: float) -> None:
-    layout, free = figures.layout, figures.free
-    K = len(factors.F)
-    F = np.zeros((layout.slots, layout.factors), order="F")
-    F[: len(free), :K] = factors.F[:, free].T
+def _write_factors(figures: Figures, specific: Vector, fixed: Vector, curved: float) -> None:
+    layout, free, matrices = figures.layout, figures.free, figures.matrices
+    K, by = len(matrices.F), curved * figures.scale
     Om = np.zeros((layout.factors, layout.factors), order="F")
-    Om[:K, :K] = factors.covariance * (curved * figures.scale)
-    figures.values["F"], figures.values["Om"] = F, Om
-    figures.values["d"] = figures.values["d"] + filled(factors.specific[free] * (curved * figures.scale), layout.slots)
-    figures.values["v_fixed"] = filled(factors.F @ fixed, layout.factors)
+    Om[:K, :K] = matrices.covariance * by
+    figures.values["F"], figures.values["Om"] = matrices.slotted, Om
+    figures.values["d"] = figures.values["d"] + filled(specific[free] * by, layout.slots)
+    v_fixed = matrices.F @ fixed if fixed.any() else np.zeros(K)
+    figures.values["v_fixed"] = filled(v_fixed, layout.factors)
     figures.idle["v"] = np.arange(layout.factors) >= K
 
 
-def _write_risk_caps(figures: Figures, problem: Problem, factors: _Factors, fixed: Vector) -> None:
+def _write_risk_caps(figures: Figures, problem: Problem, specific: Vector, fixed: Vector) -> None:
     """Each cap divided by its limit: |[L'(v - v_about), d (w - about), rest]| <= 1."""
-    layout, free = figures.layout, figures.free
+    layout, free, matrices = figures.layout, figures.free, figures.matrices
     if not layout.risk_caps:
         return
-    K = len(factors.F)
-    values, vectors = np.linalg.eigh(factors.covariance)
+    K = len(matrices.F)
+    values, vectors = np.linalg.eigh(matrices.covariance)
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-    deviation = np.sqrt(factors.specific)
+    deviation = np.sqrt(specific)
     out = pinned(problem)
     for i, cap in enumerate(problem.risk_caps):
         unit = cap.limit if cap.limit > 0 else 1.0
         L = np.zeros((layout.factors, layout.factors), order="F")
         L[:K, :K] = root / unit
-        about = root @ (factors.F @ cap.about) / unit
+        about = root @ (matrices.F @ cap.about) / unit
         figures.values[f"risk_root{i}"] = L
         figures.values[f"risk_about{i}"] = filled(about, layout.factors)
         figures.values[f"risk_specific{i}"] = filled(deviation[free] / unit, layout.slots)
@@ -263,24 +214,16 @@ def _write_risk_caps(figures: Figures, problem: Problem, factors: _Factors, fixe
         figures.values[f"risk_price{i}"] = np.array([_price(cap.soft) * unit * figures.scale])
 
 
-def _write_rows(figures: Figures, problem: Problem, factors: _Factors | None, fixed: Vector) -> None:
+def _write_rows(figures: Figures, problem: Problem, fixed: Vector) -> None:
     """Limits of the dense groups are less by what the fixed names use; `v` has them in it already."""
-    free, n = figures.free, figures.layout.slots
+    matrices = figures.matrices
     used = problem.A @ fixed if fixed.any() else np.zeros(len(problem.low))
-    for g, (name, rows) in enumerate(zip(GROUPS, figures.rows, strict=True)):
+    for name, rows in zip(GROUPS, matrices.groups, strict=True):
         if not len(rows):
             continue
-        dense = g < len(figures.layout.dense)
-        if dense:
-            given = problem.A[rows][:, free]
-            unit, less = _unit(np.abs(given).max(axis=1)), used[rows]
-            A = np.zeros((len(rows), n), order="F")
-            A[:, : len(free)] = given * unit[:, None]
-            figures.values[f"{name}_A"] = A
-        else:
-            assert factors is not None
-            unit, less = factors.unit[list(figures.layout.factored[g - len(figures.layout.dense)])], np.zeros(len(rows))
-        figures.units[name] = unit
+        unit, less = matrices.units[name], np.zeros(len(rows))
+        if name in matrices.dense:
+            figures.values[f"{name}_A"], less = matrices.dense[name], used[rows]
         figures.values[f"{name}_low"] = (problem.low[rows] - less) * unit
         figures.values[f"{name}_high"] = (problem.high[rows] - less) * unit
         if name in PRICED:
@@ -328,7 +271,7 @@ def _write_tails(figures: Figures, problem: Problem, fixed: Vector) -> None:
     free, n = figures.free, figures.layout.slots
     for i, (tail, slots) in enumerate(zip(problem.tails, figures.layout.tails, strict=True)):
         T = len(tail.returns)
-        unit = _unit(np.abs(tail.returns).max(keepdims=True)[0])
+        unit = unit_of(np.abs(tail.returns).max(keepdims=True)[0])
         R = np.zeros((slots, n), order="F")
         R[:T, : len(free)] = tail.returns[:, free] * unit
         floor = np.full(slots, -np.inf)
@@ -349,19 +292,3 @@ def filled(values: Vector, slots: int) -> Vector:
 
 def _price(soft: float) -> float:
     return soft if np.isfinite(soft) else 0.0
-
-
-def size_for(count: int) -> int:
-    """Slots for this many names: the next power of two, so that few sizes are ever compiled.
-
-    >>> size_for(3), size_for(50)
-    (8, 64)
-    """
-    return max(_LEAST, 1 << (count - 1).bit_length())
-
-
-def narrowed(L: Matrix, columns: int) -> Matrix:
-    """L with at most `columns` columns and the same L L'; `columns` is at least the number of rows."""
-    if L.shape[1] <= columns:
-        return L
-    return np.asarray(np.linalg.qr(L.T, mode="r")).T

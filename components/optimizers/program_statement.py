@@ -11,7 +11,8 @@ from typing import Any
 
 import cvxpy as cp
 
-from components.optimizers.program_layout import GROUPS, PRICED, Layout
+from components.optimizers.program_layout import Layout
+from components.optimizers.program_matrices import GROUPS, PRICED
 
 
 @dataclass(frozen=True, slots=True)
