@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = (
-    *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500"),
+    *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500", "optimizer_program"),
     *("features", "gbdt", "alstm", "tracking"),
 )
 

@@ -50,6 +50,12 @@ class _Limits:
     columns: int
 
 
+def possible(problem: Problem) -> bool:
+    """Whether the hard limits of a problem can all be met, limits that count names left aside."""
+    limits = _limits(problem)
+    return _elastic(limits, range(len(limits.names)))[0] <= TOLERANCE
+
+
 def conflict(problem: Problem) -> Conflict:
     """The conflict of a problem's hard limits. Limits that count names, and those with a price, are no part of it."""
     limits = _limits(problem)

@@ -85,7 +85,7 @@ class Compiled:
         program = self._program(figures.layout, route)
         answer = _directly(program, route, figures) if program.maps is not None else _by_cvxpy(program, route, figures)
         if answer.status != "optimal" or answer.x is None or answer.z is None:
-            return Solution(status=answer.status, route=route, iterations=answer.iterations)
+            return Solution(status=_why(problem, answer.status), route=route, iterations=answer.iterations)
         return _checked(problem, figures, program, route, answer)
 
     def _route(self, layout: Layout) -> str:
@@ -111,6 +111,18 @@ class Compiled:
         if len(self._programs) > _PROGRAMS_MAX:
             del self._programs[next(iter(self._programs))]
         return program
+
+
+def _why(problem: Problem, status: str) -> str:
+    """A solver that gave up on a problem that nothing meets is said to have found it so."""
+    if status in ("infeasible", "unbounded"):
+        return status
+    from components.optimizers.elastic import possible
+
+    try:
+        return status if possible(problem) else "infeasible"
+    except ArithmeticError:
+        return status
 
 
 def _directly(program: _Program, route: str, figures: Figures) -> "Answer":

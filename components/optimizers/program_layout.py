@@ -4,6 +4,7 @@ Names whose bounds are equal are constants and leave the program, so its size is
 are powers of two: a program serves every slice of its layout, whoever came or went.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from components.optimizers.problem import HARD, Kink, Problem
 from components.optimizers.program_matrices import GROUPS, PRICED, Matrices, matrices_of, size_for, unit_of
 from components.optimizers.stating import marginal
 from engine.events import Codes, Mask, Matrix, Vector
+
+_SCALE_MAX = 30  # the objective is multiplied by at most 2 to this power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,7 @@ def _scale(problem: Problem, q: Vector, free: Codes, curved: float) -> float:
     largest = max([largest, *(tail.weight * float(np.abs(tail.returns).max()) for tail in problem.tails)])
     if not np.isfinite(largest) or largest <= 0:
         return 1.0
-    return float(2.0 ** -np.clip(np.round(np.log2(largest)), -30, 30))
+    return 2.0 ** -min(max(round(math.log2(largest)), -_SCALE_MAX), _SCALE_MAX)
 
 
 def _write_weights(figures: Figures, problem: Problem, q: Vector) -> None:
@@ -257,12 +260,12 @@ def _write_caps(figures: Figures, problem: Problem, fixed: Vector) -> None:
 
 
 def _write_impact(figures: Figures, problem: Problem) -> None:
-    """Names without impact get no cone: theirs is about 0."""
+    """Names without impact get no cone: theirs is about 0. Trades are of the order of 1 / n, in cones of that of 1."""
     free, n = figures.free, figures.layout.slots
     k = filled(problem.impact[free] * figures.scale, n)
-    figures.values["impact"] = k
-    figures.values["impact_on"] = (k > 0).astype(float)
-    figures.values["impact_at"] = np.where(k > 0, filled(problem.w0[free], n), 0.0)
+    figures.values["impact"] = k / n**1.5
+    figures.values["impact_on"] = np.where(k > 0, float(n), 0.0)
+    figures.values["impact_at"] = np.where(k > 0, filled(problem.w0[free], n) * n, 0.0)
     figures.values["impact_most"] = np.where(k > 0, np.inf, 1.0)
 
 

@@ -3,7 +3,7 @@
 The names taken from cvxpy (`param_prob` and what it has) are semi-public: where one is missing, `mapped` says None and
 the program is solved by cvxpy itself. A test compares the two ways.
 
-    minimise 1/2 x'P x + q'x    subject to    A x + b in a product of cones: zero, nonnegative, second order, power
+    minimise 1/2 x'P x + q'x    subject to    A x + b in a product of cones: zero, nonnegative, second order
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ class Cones:
     zero: int
     nonneg: int
     second: tuple[int, ...]
-    power: tuple[float, ...]  # exponents of three-dimensional power cones
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Maps:
 
     @property
     def rows(self) -> int:
-        return self.cones.zero + self.cones.nonneg + sum(self.cones.second) + 3 * len(self.cones.power)
+        return self.cones.zero + self.cones.nonneg + sum(self.cones.second)
 
     def raw(self, values: dict[str, Any], idle: dict[str, Mask]) -> Raw:
         given = np.empty(self.size)
@@ -116,13 +115,15 @@ def _taken(statement: Statement, solver: str) -> Maps:
         parts.append(compiled.reduced_P.reduced_mat)
         P = Entries(np.asarray(at, np.int32), np.repeat(np.arange(columns, dtype=np.int32), np.diff(ends)))
     dims = compiled.cone_dims
-    if dims.exp or dims.psd or dims.pnd or compiled.lb_tensor is not None or compiled.ub_tensor is not None:
+    if dims.exp or dims.psd or dims.p3d or dims.pnd or compiled.lb_tensor is not None or compiled.ub_tensor is not None:
         raise ValueError("a program of cones and bounds that are not ours")
-    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(dims.soc), tuple(dims.p3d))
+    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(dims.soc))
     A = Entries(rows[~constant], cols[~constant])
     lengths = np.cumsum([part.shape[0] for part in parts]).tolist()
+    whole = sp.csr_array(sp.vstack([sp.csr_array(part) for part in parts]))
+    places = (whole.indices.astype(np.int32), whole.indptr.astype(np.int32))  # half the memory to go through
     return Maps(
-        product=sp.csr_array(sp.vstack([sp.csr_array(part) for part in parts])),
+        product=sp.csr_array((whole.data, *places), shape=whole.shape),
         ends=(lengths[0], lengths[1], lengths[2]),
         A=A,
         P=P,
@@ -161,7 +162,7 @@ def _bounds(A: Entries, product: Any, cones: Cones, columns: int) -> Bounds:
     last = product.shape[1] - 1
     only_constant = np.diff(product.indptr) == 1
     only_constant[only_constant] = product.indices[product.indptr[:-1][only_constant]] == last
-    total = cones.zero + cones.nonneg + sum(cones.second) + 3 * len(cones.power)
+    total = cones.zero + cones.nonneg + sum(cones.second)
     alone = np.bincount(A.rows, minlength=total)[A.rows] == 1
     inequality = (A.rows >= cones.zero) & (A.rows < cones.zero + cones.nonneg)
     found = np.flatnonzero(alone & inequality & only_constant)

@@ -313,3 +313,45 @@ def test_wide_risk_models_and_large_kinks_are_kept() -> None:
     assert answer.w is not None
     assert abs(objective(made, answer.w) - plain(made)[1]) <= GAP
     assert HARD not in answer.risk_caps
+
+
+def of_any_scale(seed: int) -> Problem:
+    """Every mixture of pieces; risk, aversion, costs and specific risk over orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    kinds = [
+        kind for kind in (*PIECES, *PRICED) if rng.random() < (0.15 if "risk" in kind or kind == "impact" else 0.3)
+    ]
+    problem = random_problem(int(rng.choice([10, 20, 40, 80])), rng, ("variance", *kinds))
+    assert problem.risk is not None
+    by = 10.0 ** (rng.uniform([-6, -2, -3, -2, -2], [0, 2, 1, 2, 1.5]) * rng.integers(0, 2, 5))
+    risk = msgspec.structs.replace(
+        problem.risk,
+        specific=problem.risk.specific * by[0],
+        factors=problem.risk.factors * by[1],
+        covariance=problem.risk.covariance * by[2],
+    )
+    kinks = tuple(replace(kink, up=kink.up * by[4], down=kink.down * by[4]) for kink in problem.kinks)
+    return replace(problem, risk=risk, aversion=problem.aversion * by[3], kinks=kinks)
+
+
+def same_as_clarabel(seed: int, route: Compiled, other: Compiled) -> None:
+    problem = of_any_scale(seed)
+    answer, reference = route.solve(problem), other.solve(problem)
+    assert answer.status in ("optimal", "infeasible"), seed
+    assert answer.status == reference.status, seed
+    if answer.w is not None and reference.w is not None:
+        gap = objective(problem, answer.w) - objective(problem, reference.w)
+        assert abs(gap) <= 1e-7 + 1e-5 * abs(objective(problem, answer.w)), seed
+
+
+def test_problems_of_any_scale_are_solved() -> None:
+    route, other = Compiled(), Compiled(solver="clarabel")
+    for seed in range(30):
+        same_as_clarabel(seed, route, other)
+
+
+@pytest.mark.slow
+def test_five_hundred_problems_of_any_scale_are_solved() -> None:
+    route, other = Compiled(), Compiled(solver="clarabel")
+    for seed in range(30, 530):
+        same_as_clarabel(seed, route, other)
