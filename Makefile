@@ -18,13 +18,14 @@ WORKERS ?= auto
 PYTEST := $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
-.PHONY: help demo setup peers fuzz test test-fast lint types imports ci bench docs lock clean doctor-libgomp
+.PHONY: help demo setup peers oracles fuzz test test-fast lint types imports ci bench docs lock clean doctor-libgomp
 help:
 	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
 	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
 	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
 	@echo "                both: WORKERS=0 for one process; ARGS=--hypothesis-profile=long for more examples a property"
 	@echo "make peers      installs the engines that fills are compared with: their tests skip without them"
+	@echo "make oracles    installs the portfolio optimizers that answers are compared with: their tests skip without them"
 	@echo "make fuzz       installs what benchmarks/fuzz.py needs"
 	@echo "make setup      installs everything else; make lint types imports ci bench docs lock clean"
 
@@ -34,6 +35,8 @@ demo: .venv/base.stamp doctor-libgomp
 setup: .venv/dev.stamp
 
 peers: .venv/peers.stamp
+
+oracles: .venv/oracles.stamp
 
 fuzz: .venv/fuzz.stamp
 
@@ -71,6 +74,8 @@ lock: .venv/base.stamp
 	  -c requirements/base.txt -q --custom-compile-command "make lock" pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group peers \
 	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/peers.txt
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group oracles \
+	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/oracles.txt
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --group fuzz \
 	  -c requirements/dev.txt -q --custom-compile-command "make lock" -o requirements/fuzz.txt
 
@@ -99,6 +104,10 @@ doctor-libgomp: .venv/base.stamp
 
 .venv/peers.stamp: .venv/dev.stamp requirements/peers.txt
 	$(INSTALL) -r requirements/peers.txt
+	@touch $@
+
+.venv/oracles.stamp: .venv/dev.stamp requirements/oracles.txt
+	$(INSTALL) -r requirements/oracles.txt
 	@touch $@
 
 .venv/fuzz.stamp: .venv/dev.stamp requirements/fuzz.txt

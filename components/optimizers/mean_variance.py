@@ -177,7 +177,8 @@ class MeanVariance:
         return expected
 
     def _program(self, count: int, columns: int) -> Any:
-        from components.optimizers.quadratic import Quadratic, size_for
+        from components.optimizers.program_matrices import size_for
+        from components.optimizers.quadratic import Quadratic
 
         size = (size_for(count), size_for(columns))
         if size not in self._programs:
@@ -245,7 +246,8 @@ class _Wish:
 
     def problem(self, place: _Place, expected: Vector, R: Vector, risk: Risk) -> Any:
         """The numbers of the solve over the free names; pinned ones enter through their risk and the budget."""
-        from components.optimizers.quadratic import Problem, narrowed, size_for
+        from components.optimizers.program_matrices import narrowed, size_for
+        from components.optimizers.quadratic import Problem
 
         free, gamma = place.free, self.risk_aversion
         w0 = place.w0[free]

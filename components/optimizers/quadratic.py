@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import cvxpy as cp
 import numpy as np
 
+from components.optimizers.program_layout import filled
 from engine.events import Matrix, Vector
 
 _SCALE = 1_000.0  # daily returns are small beside a solver's tolerance; the answer does not depend on it
 _TOLERANCE = 1e-6  # of a weight, above which an answer breaks a constraint
-_LEAST = 8  # slots
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class Quadratic:
         L[:n, : problem.L.shape[1]] = problem.L
         n = self.slots
         given: tuple[tuple[cp.Parameter, Vector | Matrix], ...] = (
-            (self._a, _padded(problem.a * _SCALE, n)),
-            (self._w0, _padded(problem.w0, n)),
-            (self._ub, _padded(problem.ub, n)),
-            (self._d, _padded(problem.d, n)),
+            (self._a, filled(problem.a * _SCALE, n)),
+            (self._w0, filled(problem.w0, n)),
+            (self._ub, filled(problem.ub, n)),
+            (self._d, filled(problem.d, n)),
             (self._L, L),
             (self._c, np.asarray(problem.c * _SCALE)),
             (self._lo, np.asarray(problem.lo)),
@@ -106,32 +106,10 @@ class Quadratic:
         return Answer(np.clip(w, 0.0, problem.ub), status)
 
 
-def size_for(count: int) -> int:
-    """Slots for this many names: the next power of two, so that few sizes are ever compiled.
-
-    >>> size_for(3), size_for(50)
-    (8, 64)
-    """
-    return max(_LEAST, 1 << (count - 1).bit_length())
-
-
 def root(factors: Matrix, covariance: Matrix) -> Matrix:
     """(N, K) R with R R' = factors covariance factors'."""
     if np.array_equal(covariance, np.eye(len(covariance))):
         return factors
     values, vectors = np.linalg.eigh(covariance)
     result: Matrix = factors @ (vectors * np.sqrt(np.maximum(values, 0.0)))
-    return result
-
-
-def narrowed(L: Matrix, columns: int) -> Matrix:
-    """L with at most `columns` columns and the same L L'; `columns` is at least the number of rows."""
-    if L.shape[1] <= columns:
-        return L
-    return np.asarray(np.linalg.qr(L.T, mode="r")).T
-
-
-def _padded(values: Vector, count: int) -> Vector:
-    result = np.zeros(count)
-    result[: len(values)] = values
     return result

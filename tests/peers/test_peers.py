@@ -19,7 +19,7 @@ def peer(name: str) -> Any:
     """The peer's module; without it the test is skipped, unless SAMEWIRE_REQUIRE_PEERS says that it must be there."""
     if os.environ.get("SAMEWIRE_REQUIRE_PEERS"):
         return importlib.import_module(name)
-    return pytest.importorskip(name, reason=f"{name} is not installed: make peers")
+    return pytest.importorskip(name, reason=f"{name} is not installed: make peers oracles")
 
 
 def of_vectorbt(made: Any, wanted: Any) -> list[Trade]:

@@ -12,8 +12,8 @@ from samewire.build import libraries
 from samewire.provenance import machine, zone_rules
 from tests.samewire.test_execute import small
 
-DECIDE = ["blake3", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba", "numpy", "pandas"]
-DECIDE += ["piqp", "pyarrow", "safetensors", "samewire", "scipy", "torch", "tzdata"]
+DECIDE = ["blake3", "clarabel", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba", "numpy"]
+DECIDE += ["osqp", "pandas", "piqp", "pyarrow", "safetensors", "samewire", "scipy", "scs", "torch", "tzdata"]
 
 
 @pytest.mark.parametrize("name", DECIDE)

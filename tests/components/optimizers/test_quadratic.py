@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.optimizers.quadratic import Problem, Quadratic, narrowed, root, size_for
+from components.optimizers.program_matrices import narrowed, size_for
+from components.optimizers.quadratic import Problem, Quadratic, root
 
 PIQP = Quadratic(slots=8, columns=8)
 CLARABEL = Quadratic(slots=8, columns=8, solver="CLARABEL")
