@@ -9,7 +9,7 @@ from engine.events import Mask, Matrix, Vector
 _NEWTON, _LINE, _SEARCH, _ROUNDS = 100, 20, 80, 100
 _TIGHT = 1e-13  # error of a contribution, as a share of the risk that is shared
 _ENOUGH = 1e-10
-_HEDGED = 1e6  # volatilities; weights grow beyond it where names offset each other wholly
+_HEDGED = 1e5  # volatilities; weights grow beyond it where names offset each other wholly
 _DENSE = 150  # names up to which a dense matrix is factorised; above it conjugate gradients need products only
 
 
@@ -180,15 +180,20 @@ def _minimised(units: _Units, y: Vector, c: float) -> Vector | None:
         now = float(np.abs(slope * y).max()) / c
         if now < error:
             best, error = y, now
-        elif error <= _ENOUGH:
-            break  # rounding is reached
+        elif error <= _rounding(y, c):
+            break
         if now <= _TIGHT:
             break
         move = -units.solved(c * units.b / y**2, slope)
         y = y + _length(units, move, (y, pull), c) * move
         if not np.isfinite(y).all() or not y.min() > 0 or y.max() > _HEDGED * (1.0 + np.sqrt(c)):
             return None
-    return best if error <= _ENOUGH else None
+    return best if best is not None and error <= _rounding(best, c) else None
+
+
+def _rounding(y: Vector, c: float) -> float:
+    """The error that may be left: more than 1e-10 only where names offset each other almost wholly."""
+    return max(_ENOUGH, 1e-15 * float(y.max()) ** 2 / c)
 
 
 def _length(units: _Units, move: Vector, at: tuple[Vector, Vector], c: float) -> float:

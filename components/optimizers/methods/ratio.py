@@ -54,6 +54,8 @@ def highest(ratio: Ratio) -> Vector:
         inside = (x > 0) & (x < ratio.high)
         best = _best(ratio, x, t, slope(ratio.S, ratio.m, inside))
         middle = t * 8 if above == np.inf else float(np.sqrt(max(below, above * 1e-6) * above))
+        if abs(best - t) <= 1e-9 * t and abs(t * earned - variance) <= 1e-6 * variance:
+            break  # what is left is rounding
         t = best if below < best < above else middle
         if (above < np.inf and above - below <= 1e-14 * above) or t > 1e15 * float(ratio.S.diagonal().max()):
             break
@@ -66,4 +68,6 @@ def _best(ratio: Ratio, x: Vector, t: float, b: Vector) -> float:
     rise = float(ratio.m @ b)
     cross, bend = float(b @ (ratio.S.times(x) + ratio.q)), float(b @ ratio.S.times(b))
     below = earned * bend - rise * cross
+    if t * abs(rise) <= 1e-10 * abs(earned):  # a corner: x stays, so its own t may be the best
+        return variance / earned if earned > 0 else np.inf
     return t + (rise * variance - earned * cross) / below if below else np.inf
