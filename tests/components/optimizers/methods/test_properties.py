@@ -123,6 +123,28 @@ def test_a_box_and_a_sum_are_solved_to_the_optimality_conditions(seed: int) -> N
             assert slopes[falling].max() - slopes[rising].min() <= 1e-8
 
 
+@few
+@given(seed=SEEDS)
+def test_no_trade_between_two_names_raises_the_ratio(seed: int) -> None:
+    risk, alpha, rng = drawn(seed)
+    n, S = len(alpha), dense(risk)
+    cap = float(rng.uniform(1.5, 4)) / n
+    fixed = np.arange(n) >= max(n - 3, 1)
+    pinned = np.where(fixed, rng.uniform(0, 0.1, n), 0.0)
+    at = situation(risk, alpha=alpha, free=~fixed, w0=pinned)
+    vol = np.sqrt(np.diag(S))
+    for method, m in ((MaxSharpe(max_weight=cap, otherwise="hold"), alpha), (MaxDiversification(max_weight=cap), vol)):
+        decision = method.weights(at)
+        if decision.weights is None:
+            assert "above 0" in decision.reason
+            continue
+        w = np.where(fixed, pinned, decision.weights)
+        slopes = m / (m @ w) - S @ w / (w @ S @ w)  # of the logarithm of the ratio
+        rising, falling = ~fixed & (w < cap - 1e-9), ~fixed & (w > 1e-9)
+        if rising.any() and falling.any():
+            assert slopes[rising].max() - slopes[falling].min() <= 1e-5 * max(np.abs(m / (m @ w)).max(), 1.0)
+
+
 def test_the_inverse_of_a_curve_is_that_of_its_matrix() -> None:
     rng = np.random.default_rng(0)
     for n, K in ((40, 3), (6, 20)):
