@@ -5,15 +5,16 @@ from typing import Literal
 
 import numpy as np
 
-from components.optimizers.methods.boxed import Curve, least, unbounded
+from components.optimizers.methods.boxed import Curve, curve_of, least, unbounded
 from components.optimizers.methods.opinion import checked_alpha, expected_of
 from components.optimizers.methods.room import NO_HISTORY, Room, cannot, decided, positive, room_of, variances
 from components.optimizers.problem import Decision, Situation
 from components.optimizers.stating import exposures, marginal
-from engine.events import Matrix, Vector
+from engine.events import Vector
 from engine.protocols import Risk
 from engine.universe import Universe
 
+_CERTAIN = 1e-12  # of a variance: the noise of a certain view, since views that repeat each other have no inverse
 _NO_MARKET = "the benchmark has no weights: give `market` weights, or the portfolio a benchmark"
 
 
@@ -41,12 +42,15 @@ class BlackLitterman:
     is an absolute view too: `raw`, a return over one slice; `grinold`, ic * volatility * score; at `alpha_confidence`.
     p is what is held and cannot be traded. With `long_only: false` weights lie between -max_weight and max_weight;
     without a `max_weight` they have no bounds. `posterior_risk: false` weighs by S instead of S*. Names without a view
-    have the posterior that correlations give them. O(k^3) for k views.
+    have the posterior that correlations give them. O(N K^2 + k^3)
+    for k views that are listed; alphas as views cost no more than the risk model does.
 
     Source: Black, Litterman (1992), Global portfolio optimization, Financial Analysts J. 48(5); He, Litterman (1999),
     The intuition behind Black-Litterman model portfolios, appendix B; confidence: Walters (2014), The Black-Litterman
     model in detail, section on Idzorek's extension.
     """
+
+    needs_risk: bool = True
 
     def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
@@ -98,39 +102,39 @@ class BlackLitterman:
     def _posterior(self, at: Situation, risk: Risk, market: Vector) -> tuple[Vector, Curve]:
         """Expected returns (N,) over one slice and the covariance to weigh them against."""
         R, d = exposures(risk), risk.specific
-        pi = self._delta * marginal(risk, market)
-        P, Q, confidence = self._views(at, risk)
-        prior = Curve(R, d, np.ones(R.shape[1]))
-        if not len(Q):
-            return pi, prior.scaled(1.0 + self._tau) if self._posterior_risk else prior
-        moved = self._tau * (R @ (P @ R).T + d[:, None] * P.T)  # (N, k) tau S P'
-        own = P @ moved  # (k, k)
+        mu = self._delta * marginal(risk, market)
+        unsure = curve_of(np.sqrt(self._tau) * R, self._tau * d)  # how expected returns may differ from these
+        columns = [np.sqrt(1.0 + self._tau) * R]
+        alpha = self._opinions(at, risk)
+        if alpha is not None:
+            confidence = self._alpha_confidence
+            noise = unsure.diagonal() * max((1.0 - confidence) / confidence, _CERTAIN)
+            mu, unsure = _by_name(unsure, mu, alpha, noise)
+            columns = [R, unsure.R]
+        own = self._P @ unsure.times_all(self._P.T)  # (k, k)
         told = np.diag(own) > 0  # a view of what does not move says nothing
-        P, Q, moved, own, confidence = P[told], Q[told], moved[:, told], own[np.ix_(told, told)], confidence[told]
-        noise = np.diag(own) * (1.0 - confidence) / confidence
-        own[np.diag_indices(len(Q))] += noise + 1e-12 * np.diag(own).max(
-            initial=0.0
-        )  # certain views that repeat each other
-        mu = pi + moved @ np.linalg.solve(own, Q - P @ pi)
+        P, Q, confidence_of = self._P[told], self._Q[told], self._confidence[told]
+        known = np.zeros((len(d), 0))
+        if len(Q):
+            moved = unsure.times_all(P.T)  # (N, k)
+            own = own[np.ix_(told, told)]
+            prior = self._tau * np.einsum("kn,nk->k", P, curve_of(R, d).times_all(P.T))
+            own[np.diag_indices(len(Q))] += prior * (1.0 - confidence_of) / confidence_of + _CERTAIN * own.max()
+            mu = mu + moved @ np.linalg.solve(own, Q - P @ mu)
+            known = np.linalg.solve(np.linalg.cholesky(own), moved.T).T  # what they take from the uncertainty
         if not self._posterior_risk:
-            return mu, prior
-        known = np.linalg.solve(np.linalg.cholesky(own), moved.T).T  # (N, k) what views take from the uncertainty
-        both = np.concatenate([np.sqrt(1.0 + self._tau) * R, known], axis=1)
-        sign = np.concatenate([np.ones(R.shape[1]), -np.ones(len(Q))])
-        return mu, Curve(both, (1.0 + self._tau) * d, sign)
+            return mu, curve_of(R, d)
+        R = np.concatenate([*columns, known], axis=1)
+        sign = np.where(np.arange(R.shape[1]) < R.shape[1] - known.shape[1], 1.0, -1.0)
+        return mu, Curve(R, d + unsure.d, sign)
 
-    def _views(self, at: Situation, risk: Risk) -> tuple[Matrix, Vector, Vector]:
-        """P (k, N), Q (k,) and the confidences (k,)."""
+    def _opinions(self, at: Situation, risk: Risk) -> Vector | None:
+        """(N,) what alphas expect of each name, NaN = nothing; None where they are no views, or say nothing."""
         if not self._as_views:
-            return self._P, self._Q, self._confidence
-        rows = np.flatnonzero(np.isfinite(at.alpha))
+            return None
+        rows = np.arange(len(at.alpha))
         expected = expected_of(at, rows, variances(risk, rows), self._ic)
-        if isinstance(expected, str):
-            return self._P, self._Q, self._confidence
-        one = np.zeros((len(rows), len(at.alpha)))
-        one[np.arange(len(rows)), rows] = 1.0
-        confidence = np.concatenate([self._confidence, np.full(len(rows), self._alpha_confidence)])
-        return np.concatenate([self._P, one]), np.concatenate([self._Q, expected]), confidence
+        return None if isinstance(expected, str) else expected
 
     def _best(self, room: Room, mu: Vector, S: Curve) -> Vector:
         n = len(room.rows)
@@ -147,6 +151,30 @@ class BlackLitterman:
         bounds = (np.zeros(n) if self._long_only else -high, high)
         w = least(S, q, bounds, room.total if self._full else None)
         return w if self._full or w.sum() <= room.total else least(S, q, bounds, room.total)
+
+
+def _by_name(unsure: Curve, mu: Vector, view: Vector, noise: Vector) -> tuple[Vector, Curve]:
+    """Mean and uncertainty of expected returns after a view of each name where `view` (N,) is not NaN.
+
+    With the factors f given, names are independent, so no matrix of N x N is needed: for mu + R f + e, e of variance d,
+
+        k = d / (d + noise),  F = (I + R' (d + noise)^-1 R)^-1,  f = F R' (d + noise)^-1 (view - mu)
+        mean mu + k (view - mu) + (1 - k) R f,   covariance (1 - k) R F R' (1 - k) + diag(k noise)
+
+    k is 0 and 1 / (d + noise) left out where there is no view.
+    """
+    whole = unsure.d + noise
+    seen = np.isfinite(view) & (whole > 0)
+    weight = np.divide(1.0, whole, out=np.zeros(len(mu)), where=seen)
+    off = np.where(seen, view, mu) - mu
+    k = unsure.d * weight
+    scaled = weight[:, None] * unsure.R
+    core = unsure.R.T @ scaled
+    core[np.diag_indices(len(core))] += 1.0
+    root = np.linalg.inv(np.linalg.cholesky(core))  # F = root' root
+    left = (1.0 - k)[:, None] * unsure.R
+    mean = mu + k * off + left @ (root.T @ (root @ (scaled.T @ off)))
+    return mean, curve_of(left @ root.T, np.where(seen, k * noise, unsure.d))
 
 
 def _placed(universe: Universe, weights: dict[str, float], option: str) -> Vector:

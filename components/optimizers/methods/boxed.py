@@ -22,6 +22,10 @@ class Curve:
     def times(self, x: Vector) -> Vector:
         return np.asarray(self.R @ (self.sign * (x @ self.R)) + self.d * x)
 
+    def times_all(self, X: Matrix) -> Matrix:
+        """S X for (n, m) X."""
+        return np.asarray(self.R @ (self.sign[:, None] * (self.R.T @ X)) + self.d[:, None] * X)
+
     def diagonal(self) -> Vector:
         return np.asarray((self.R**2) @ self.sign + self.d)
 

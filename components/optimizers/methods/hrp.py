@@ -39,6 +39,8 @@ class Hrp:
     Management 42(4), snippets 1 to 4.
     """
 
+    needs_risk: bool = True
+
     def __init__(
         self,
         *,

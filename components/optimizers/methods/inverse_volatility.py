@@ -25,6 +25,8 @@ class InverseVolatility:
     J. Portfolio Management 36(4), section 2.
     """
 
+    needs_risk: bool = True
+
     def __init__(
         self,
         *,

@@ -21,6 +21,8 @@ class MaxDiversification:
     Source: Choueifaty, Coignard (2008), Toward maximum diversification, J. Portfolio Management 35(1).
     """
 
+    needs_risk: bool = True
+
     def __init__(self, *, max_weight: float = 1.0, max_invest: float = 1.0) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
         self._max_weight, self._max_invest = max_weight, max_invest

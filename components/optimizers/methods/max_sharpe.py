@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from components.optimizers.methods.boxed import curve_of, least
-from components.optimizers.methods.opinion import AlphaName, checked_alpha, expected_of
+from components.optimizers.methods.opinion import NO_OPINION, AlphaName, checked_alpha, expected_of
 from components.optimizers.methods.ratio import Ratio, highest, most_earned
 from components.optimizers.methods.room import (
     NO_HISTORY,
@@ -41,6 +41,8 @@ class MaxSharpe:
     Tutuncu (2006), Optimization methods in finance, section 8.2.
     """
 
+    needs_risk: bool = True
+
     def __init__(
         self,
         *,
@@ -60,30 +62,31 @@ class MaxSharpe:
         room = room_of(at, self._max_invest)
         if at.risk is None:
             return cannot(NO_HISTORY)
-        room, variance, remarks = moving(room, variances(at.risk, room.rows))
+        room, _, remarks = moving(room, variances(at.risk, room.rows))
         if not len(room.rows) or room.total == 0:
             return decided(at, room, np.zeros(len(room.rows)), remarks)
-        expected = expected_of(at, room.rows, variance, self._ic)
+        both = np.concatenate([room.rows, np.flatnonzero(room.pinned)])
+        expected = expected_of(at, both, variances(at.risk, both), self._ic)
         if isinstance(expected, str):
             return self._fallback(at, room, remarks, expected)
+        if not np.isfinite(expected[: len(room.rows)]).any():
+            return self._fallback(at, room, remarks, NO_OPINION)
         ratio = self._ratio(at, at.risk, room, expected)
         if most_earned(ratio.m, ratio.high, ratio.total) + ratio.m0 <= 0:
             return self._fallback(at, room, remarks, _NOTHING)
         return decided(at, room, highest(ratio), remarks)
 
     def _ratio(self, at: Situation, risk: Risk, room: Room, expected: Vector) -> Ratio:
-        largest = float(np.nanmax(np.abs(expected), initial=0.0)) or 1.0
-        known = np.isfinite(expected)
+        largest = float(np.nanmax(np.abs(expected))) or 1.0
+        n, pinned = len(room.rows), room.pinned[room.pinned != 0]
+        m, known = np.nan_to_num(expected / largest), np.isfinite(expected[:n])
         high = np.where(known, self._max_weight, np.clip(np.nan_to_num(at.w0[room.rows]), 0.0, self._max_weight))
-        m0 = 0.0
-        if self._ic is None:
-            m0 = float(np.where(np.isfinite(at.alpha), at.alpha / largest, 0.0) @ room.pinned)
         pull = marginal(risk, room.pinned)
         return Ratio(
             S=curve_of(exposures(risk)[room.rows], risk.specific[room.rows]),
-            m=np.where(known, expected, 0.0) / largest,
+            m=m[:n],
             q=pull[room.rows],
-            m0=m0,
+            m0=float(m[n:] @ pinned),
             s0=float(room.pinned @ pull),
             high=np.minimum(high, room.total),
             total=min(room.total, float(high.sum())),

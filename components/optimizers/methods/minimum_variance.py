@@ -21,6 +21,8 @@ class MinimumVariance:
     derivation of the efficient portfolio frontier, J. Financial and Quantitative Analysis 7(4).
     """
 
+    needs_risk: bool = True
+
     def __init__(self, *, long_only: bool = True, max_weight: float | None = None, max_invest: float = 1.0) -> None:
         positive({"max_invest": max_invest, "max_weight": 1.0 if max_weight is None else max_weight})
         self._long_only, self._max_weight, self._max_invest = long_only, max_weight, max_invest

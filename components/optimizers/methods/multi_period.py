@@ -36,6 +36,8 @@ class MultiPeriod:
     3(1), section 5; impact: Grinold, Kahn (2000), Active portfolio management, chapter 16.
     """
 
+    needs_risk: bool = True
+
     def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,

@@ -28,6 +28,8 @@ class RiskParity:
     J. Portfolio Management 36(4); Bruder, Roncalli (2012), Managing risk exposures using the risk budgeting approach.
     """
 
+    needs_risk: bool = True
+
     def __init__(
         self,
         *,

@@ -96,6 +96,22 @@ def test_alphas_are_absolute_views() -> None:
     np.testing.assert_allclose(solved(one, at), solved(other, at), atol=1e-12)
 
 
+@pytest.mark.parametrize("confidence", [0.3, 1.0])
+def test_alphas_beside_a_listed_view_are_as_if_all_were_listed(confidence: float) -> None:
+    """Views of names go by the structure of the factors, listed ones by a matrix of all of them."""
+    risk = factor_risk(9, 3)
+    alpha = np.where(np.arange(9) % 3 == 1, np.nan, np.linspace(-0.002, 0.003, 9))
+    at = situation(risk, alpha=alpha, benchmark=np.full(9, 1 / 9))
+    names = at.universe.symbols
+    pair = View({names[1]: 1.0, names[4]: -1.0, names[5]: 0.5}, 0.001, 0.6)
+    listed = tuple(View({names[i]: 1.0}, float(alpha[i]), confidence) for i in range(9) if np.isfinite(alpha[i]))
+    one = BlackLitterman(universe=at.universe, views=(pair,), alpha="raw", alpha_confidence=confidence, long_only=False)
+    other = BlackLitterman(universe=at.universe, views=(pair, *listed), long_only=False)
+    (mu, S), (nu, T) = (method._posterior(at, risk, at.benchmark) for method in (one, other))
+    np.testing.assert_allclose(mu, nu, atol=1e-12)
+    np.testing.assert_allclose(S.times_all(np.eye(9)), T.times_all(np.eye(9)), atol=1e-12)
+
+
 def test_the_posterior_is_that_of_the_precision_form() -> None:
     """mu = [(tau S)^-1 + P' Omega^-1 P]^-1 [(tau S)^-1 pi + P' Omega^-1 Q], by dense inverses."""
     risk = factor_risk(12, 4)
