@@ -250,6 +250,55 @@ def test_odd_inputs_give_finite_weights_or_a_reason(make: Make, odd: dict[str, A
     assert np.abs(decision.weights[free]).sum() <= 100
 
 
+def extreme(seed: int) -> dict[str, Any]:
+    """Variances over fourteen orders of magnitude, factors that repeat, alphas of any size, odd positions."""
+    rng = np.random.default_rng(seed)
+    K = int(rng.integers(1, 15))
+    F = rng.normal(size=(N, K)) * 10.0 ** rng.uniform(-3, 1) + rng.integers(0, 2)
+    F = np.tile(F[0], (N, 1)) if rng.random() < 0.2 else F
+    root = rng.normal(size=(K, K)) * 10.0 ** rng.uniform(-9, 1) * (rng.random() < 0.8)
+    specific = 10.0 ** rng.uniform(-14, 0, N) * (rng.random(N) < rng.choice([0.0, 0.7, 1.0]))
+    alpha = rng.normal(size=N) * 10.0 ** rng.uniform(-8, 3)
+    alpha[rng.random(N) < 0.2] = np.nan
+    if rng.random() < 0.2:
+        alpha[rng.integers(N)] = rng.choice([1e300, -1e300, np.inf, -np.inf])
+    free = rng.random(N) < 0.8
+    return {
+        "risk": frozen_risk(Risk(factors=F, covariance=root @ root.T, specific=specific)),
+        "alpha": alpha,
+        "free": free,
+        "leaving": ~free & (rng.random(N) < 0.4),
+        "w0": np.where(rng.random(N) < 0.5, rng.normal(0, 0.2, N), 0.0),
+        "wanted": np.where(rng.random(N) < 0.15, -0.1, 0.1),
+        "invest": float(rng.choice([0.0, 0.5, 1.0, 2.0])),
+        "benchmark": np.abs(rng.normal(size=N)),
+        "traded": 10.0 ** rng.uniform(2, 9, N),
+    }
+
+
+@every
+def test_extreme_numbers_give_weights_within_their_limits_or_a_reason(make: Make) -> None:
+    method = taught(make)
+    seeds = range(0, 40, 8) if isinstance(method, MultiPeriod) else range(24)
+    answered = 0
+    for seed in seeds:
+        at = known(**extreme(seed))
+        decision = method.weights(at)
+        for remark in decision.remarks:
+            assert remark.symbol.dtype == np.int32
+            assert len(remark.symbol) == len(remark.value)
+        if decision.weights is None:
+            assert decision.reason
+            continue
+        answered += 1
+        w = decision.weights[at.free]
+        pinned = np.where(~at.free & ~at.leaving, at.w0, 0.0).sum()
+        assert w.min() >= -1e-12
+        assert w.max() <= CAP * (1 + 1e-9)
+        assert w.sum() <= max(min(at.invest, 1.0) - pinned, 0.0) + EXACT
+    assert answered >= 0.8 * len(seeds)
+
+
 @every
 @pytest.mark.parametrize("scale", [1e-4, 252.0])
 def test_methods_of_risk_alone_do_not_see_its_scale(make: Make, scale: float) -> None:

@@ -36,15 +36,16 @@ class Curve:
         return Curve(self.R * np.sqrt(by), self.d * by, self.sign)
 
     def solved(self, extra: Vector, B: Matrix) -> Matrix:
-        """(S + diag(extra))^-1 B, B (n, m). A singular S is lifted by 1e-12 (dense) or 1e-9 of its mean variance."""
+        """(S + diag(extra))^-1 B, B (n, m). A singular S is lifted by 1e-11 (dense) or 1e-9 of each variance."""
         n, K = self.R.shape
-        level = float(self.diagonal().mean()) or 1.0
+        own = np.maximum(self.diagonal(), 0.0)
+        level = float(own.mean()) or 1.0
         D = self.d + extra
         if n <= K:
             S = (self.R * self.sign) @ self.R.T
-            S[np.diag_indices(n)] += D + 1e-12 * level
+            S[np.diag_indices(n)] += D + 1e-11 * own + 1e-14 * level
             return np.asarray(np.linalg.solve(S, B))
-        inverse = 1.0 / np.maximum(D, 1e-9 * level)
+        inverse = 1.0 / np.maximum(D, 1e-9 * own + 1e-14 * level)
         scaled = inverse[:, None] * self.R
         core = self.R.T @ scaled
         core[np.diag_indices(K)] += self.sign
@@ -83,7 +84,19 @@ def least(S: Curve, q: Vector, bounds: tuple[Vector, Vector], total: float | Non
     left = None if total is None else total - float(low[~wide].sum())
     task = _Task(inner.scaled(1.0 / scale), pull / scale, low[wide], high[wide], left)
     x[wide] = _exact(task, *_interior(task))
-    return x
+    return x if total is None else _summing(x, low, high, total)
+
+
+def _summing(x: Vector, low: Vector, high: Vector, total: float) -> Vector:
+    """x as it is where its sum is right, else moved toward its bounds: S was all but singular, or nothing is inside."""
+    short = total - float(x.sum())
+    if abs(short) <= 1e-12 * max(abs(total), 1.0):
+        return x
+    room = high - x if short > 0 else low - x
+    inside = np.where((x > low) & (x < high), room, 0.0)
+    room = inside if abs(float(inside.sum())) > abs(short) else room
+    whole = float(room.sum())
+    return np.clip(x + (short / whole) * room, low, high) if whole else x
 
 
 def unbounded(S: Curve, q: Vector, total: float | None) -> Vector:
@@ -128,7 +141,7 @@ def _interior(task: _Task) -> tuple[Vector, Vector, Vector]:
     x, nu = low + share * width, 0.0
     zl = zu = np.full(len(x), 1.0)
     for _ in range(_STEPS):
-        sl, su = x - low, high - x
+        sl, su = np.maximum(x - low, 1e-16 * width), np.maximum(high - x, 1e-16 * width)
         gap = float(sl @ zl + su @ zu) / (2 * len(x))
         off = task.S.times(x) + task.q - nu - zl + zu
         short = 0.0 if task.total is None else task.total - float(x.sum())
@@ -177,4 +190,5 @@ def _exact(task: _Task, x: Vector, zl: Vector, zu: Vector) -> Vector:
         if not (below.any() or above.any() or free_low.any() or free_high.any()):
             return y
         at_low, at_high = (at_low & ~free_low) | below, (at_high & ~free_high) | above
-    return np.clip(x, task.low, task.high)
+    y: Vector = np.clip(x, task.low, task.high)
+    return y
