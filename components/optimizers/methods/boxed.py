@@ -190,5 +190,4 @@ def _exact(task: _Task, x: Vector, zl: Vector, zu: Vector) -> Vector:
         if not (below.any() or above.any() or free_low.any() or free_high.any()):
             return y
         at_low, at_high = (at_low & ~free_low) | below, (at_high & ~free_high) | above
-    y: Vector = np.clip(x, task.low, task.high)
-    return y
+    return np.asarray(np.clip(x, task.low, task.high))

@@ -7,9 +7,7 @@ import numpy as np
 
 from engine.events import Matrix, Vector
 
-# Daily returns are small beside a solver's tolerance: the objective is multiplied, which changes no answer. A cone
-# solver that is asked for more digits than it has gives up, so it gets less.
-_SCALE, _SCALE_OF_CONES = 1_000.0, 10.0
+_SCALE = 1_000.0  # daily returns are small beside a solver's tolerance; the answer does not depend on it
 _TOLERANCE = 1e-6  # of a weight, above which an answer breaks a constraint
 
 
@@ -41,22 +39,24 @@ class Horizon:
     def __init__(self, *, slots: int, columns: int, horizon: int, impact: bool, full: bool) -> None:
         self.slots, self.columns, self.steps, self._full = slots, columns, horizon, full
         self._solver = "CLARABEL" if impact else "PIQP"
-        self._scale = scale = _SCALE_OF_CONES if impact else _SCALE
         w, v, traded = cp.Variable((horizon, slots)), cp.Variable((horizon, columns)), cp.Variable((horizon, slots))
+        own, earned = cp.Variable((horizon, slots)), cp.Variable(horizon)
         self._w = w
         self._a, self._w0 = cp.Parameter((horizon, slots)), cp.Parameter(slots)
         self._high, self._d = cp.Parameter(slots, nonneg=True), cp.Parameter(slots, nonneg=True)
         self._L, self._cost, self._total = cp.Parameter((slots, columns)), cp.Parameter(nonneg=True), cp.Parameter()
         self._impact = cp.Parameter(slots, nonneg=True)
-        gain = cp.sum(cp.multiply(self._a, w)) - scale / 2 * cp.sum_squares(v) - self._cost * cp.sum(cp.abs(traded))
+        # Parameters stand in constraints alone: in an objective cvxpy makes them dense, variables times parameters.
+        gain = cp.sum(earned) - _SCALE / 2 * (cp.sum_squares(v) + cp.sum_squares(own))
         rows = [v == w @ self._L, traded[0] == w[0] - self._w0, w >= 0]
         if horizon > 1:
             rows.append(traded[1:] == w[1:] - w[:-1])
         for h in range(horizon):
-            gain -= scale / 2 * cp.sum_squares(cp.multiply(self._d, w[h]))
+            paid = self._cost * cp.sum(cp.abs(traded[h]))
             if impact:
-                gain -= self._impact @ cp.power(cp.abs(traded[h]), 1.5)
-            rows.append(w[h] <= self._high)
+                paid += self._impact @ cp.power(cp.abs(traded[h]), 1.5)
+            rows += [earned[h] <= self._a[h] @ w[h] - paid]
+            rows += [w[h] <= self._high, own[h] == cp.multiply(self._d, w[h])]
         rows.append(cp.sum(w, axis=1) == self._total if full else cp.sum(w, axis=1) <= self._total)
         self._problem = cp.Problem(cp.Maximize(gain), rows)
 
@@ -66,7 +66,7 @@ class Horizon:
         if n > self.slots or k > self.columns:
             raise ValueError(f"horizon: {n} names, {k} factors exceed {self.slots}, {self.columns}")
         L, a = np.zeros((self.slots, self.columns)), np.zeros((self.steps, self.slots))
-        L[:n, :k], a[:, :n] = plan.L, plan.a * self._scale
+        L[:n, :k], a[:, :n] = plan.L, plan.a * _SCALE
         spare = (0, self.slots - n)
         # save_value is .value = without its checks: the shapes are ours.
         self._a.save_value(a)
@@ -74,8 +74,8 @@ class Horizon:
         self._w0.save_value(np.pad(plan.w0, spare))
         self._high.save_value(np.pad(plan.high, spare))
         self._d.save_value(np.pad(plan.d, spare))
-        self._impact.save_value(np.pad(plan.impact, spare) * self._scale)
-        self._cost.save_value(np.asarray(plan.cost * self._scale))
+        self._impact.save_value(np.pad(plan.impact, spare) * _SCALE)
+        self._cost.save_value(np.asarray(plan.cost * _SCALE))
         self._total.save_value(np.asarray(plan.total))
         try:
             self._problem.solve(solver=self._solver, warm_start=False)
