@@ -7,7 +7,9 @@ import numpy as np
 
 from engine.events import Matrix, Vector
 
-_SCALE = 1_000.0  # daily returns are small beside a solver's tolerance; the answer does not depend on it
+# Daily returns are small beside a solver's tolerance: the objective is multiplied, which changes no answer. A cone
+# solver may run out of digits on the way; it is asked once more for fewer.
+_SCALES = (1_000.0, 1.0)
 _TOLERANCE = 1e-6  # of a weight, above which an answer breaks a constraint
 
 
@@ -47,7 +49,7 @@ class Horizon:
         self._L, self._cost, self._total = cp.Parameter((slots, columns)), cp.Parameter(nonneg=True), cp.Parameter()
         self._impact = cp.Parameter(slots, nonneg=True)
         # Parameters stand in constraints alone: in an objective cvxpy makes them dense, variables times parameters.
-        gain = cp.sum(earned) - _SCALE / 2 * (cp.sum_squares(v) + cp.sum_squares(own))
+        gain = cp.sum(earned) - 0.5 * (cp.sum_squares(v) + cp.sum_squares(own))
         rows = [v == w @ self._L, traded[0] == w[0] - self._w0, w >= 0]
         if horizon > 1:
             rows.append(traded[1:] == w[1:] - w[:-1])
@@ -65,25 +67,36 @@ class Horizon:
         n, k = plan.L.shape
         if n > self.slots or k > self.columns:
             raise ValueError(f"horizon: {n} names, {k} factors exceed {self.slots}, {self.columns}")
+        status = ""
+        for scale in _SCALES:
+            status = self._tried(plan, scale)
+            if status == cp.OPTIMAL:
+                return self._checked(plan)
+        return status
+
+    def _tried(self, plan: Plan, scale: float) -> str:
+        """The status of the problem with its objective multiplied."""
+        n, k = plan.L.shape
         L, a = np.zeros((self.slots, self.columns)), np.zeros((self.steps, self.slots))
-        L[:n, :k], a[:, :n] = plan.L, plan.a * _SCALE
+        L[:n, :k], a[:, :n] = plan.L * np.sqrt(scale), plan.a * scale
         spare = (0, self.slots - n)
         # save_value is .value = without its checks: the shapes are ours.
         self._a.save_value(a)
         self._L.save_value(L)
         self._w0.save_value(np.pad(plan.w0, spare))
         self._high.save_value(np.pad(plan.high, spare))
-        self._d.save_value(np.pad(plan.d, spare))
-        self._impact.save_value(np.pad(plan.impact, spare) * _SCALE)
-        self._cost.save_value(np.asarray(plan.cost * _SCALE))
+        self._d.save_value(np.pad(plan.d, spare) * np.sqrt(scale))
+        self._impact.save_value(np.pad(plan.impact, spare) * scale)
+        self._cost.save_value(np.asarray(plan.cost * scale))
         self._total.save_value(np.asarray(plan.total))
         try:
             self._problem.solve(solver=self._solver, warm_start=False)
         except cp.error.SolverError as error:
             return f"solver failed: {str(error).splitlines()[0]}"
-        if self._problem.status != cp.OPTIMAL or self._w.value is None:
-            return str(self._problem.status)
-        w: Vector = self._w.value[0, :n]
+        return str(self._problem.status)
+
+    def _checked(self, plan: Plan) -> Vector | str:
+        w: Vector = self._w.value[0, : len(plan.w0)]
         off = max(float((-w).max()), float((w - plan.high).max()), float(w.sum()) - plan.total)
         if off > _TOLERANCE or (self._full and plan.total - w.sum() > _TOLERANCE):
             return "the solver's answer breaks a constraint"
