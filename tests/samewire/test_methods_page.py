@@ -79,4 +79,4 @@ def test_every_method_is_in_the_table_with_its_options_and_is_shown() -> None:
 def test_what_is_written_is_what_is_constructed(tmp_path: Path) -> None:
     (text,) = [block for block in BLOCKS if "black_litterman" in block]
     run = loaded(text, tmp_path)
-    assert run.optimizer.options["method"].options["views"][0].weights == {"SAM000": 1, "SAM002": -1}
+    assert run.optimizer.options["method"].options["views"][0].weights == {"CO01": 1, "FI01": -1}

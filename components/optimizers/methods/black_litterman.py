@@ -182,7 +182,7 @@ def _placed(universe: Universe, weights: dict[str, float], option: str) -> Vecto
     result = np.zeros(len(universe))
     for symbol, weight in weights.items():
         if symbol not in universe.symbols:
-            raise ValueError(f"{option} name {symbol!r}, which is no symbol of the universe; leave it out or add it")
+            raise ValueError(f"{option}: {symbol!r} is no symbol of the universe; leave it out or add it to the feed")
         if not np.isfinite(weight):
             raise ValueError(f"{option} must be finite weights, got {weight} for {symbol}")
         result[universe.symbols.index(symbol)] = weight

@@ -166,3 +166,23 @@ def test_at_equal_correlations_risk_parity_diversification_and_inverse_volatilit
     closed = 1 / vol / (1 / vol).sum()
     for method in (RiskParity(universe=at.universe), MaxDiversification(), InverseVolatility()):
         np.testing.assert_allclose(solved(method, at), closed, atol=1e-13)
+
+
+def test_views_that_make_no_sense_are_refused_by_name() -> None:
+    universe = situation(risk_of(HE_LITTERMAN), names=COUNTRIES).universe
+    for options, said in (
+        ({"market": {"ITA": 1.0}}, "market: 'ITA' is no symbol of the universe"),
+        ({"views": (View({"ITA": 1.0}, 0.01),)}, "views: 'ITA' is no symbol of the universe"),
+        ({"views": (View({"USA": 0.0}, 0.01),)}, "views must each have weights and a finite expected"),
+        ({"views": (View({"USA": 1.0}, 0.01, 0.0),)}, "views confidence must be above 0 and at most 1, got 0.0"),
+        ({"tau": 0.0}, "tau must be above 0, got 0.0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            BlackLitterman(universe=universe, **options)  # type: ignore[arg-type]
+
+
+def test_without_a_market_there_is_no_equilibrium() -> None:
+    at = situation(risk_of(HE_LITTERMAN), names=COUNTRIES)
+    decision = BlackLitterman(universe=at.universe, views=(GERMANY,)).weights(at)
+    assert decision.weights is None
+    assert decision.reason.startswith("the benchmark has no weights: give `market` weights")
