@@ -134,7 +134,20 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "mean_variance": "components.optimizers.mean_variance:MeanVariance",
             }
         ),
-        "methods": MappingProxyType({}),
+        "methods": MappingProxyType(
+            {
+                "equal_weight": "components.optimizers.methods.equal_weight:EqualWeight",
+                "inverse_volatility": "components.optimizers.methods.inverse_volatility:InverseVolatility",
+                "minimum_variance": "components.optimizers.methods.minimum_variance:MinimumVariance",
+                "max_sharpe": "components.optimizers.methods.max_sharpe:MaxSharpe",
+                "risk_parity": "components.optimizers.methods.risk_parity:RiskParity",
+                "max_diversification": "components.optimizers.methods.max_diversification:MaxDiversification",
+                "hrp": "components.optimizers.methods.hrp:Hrp",
+                "mean_cvar": "components.optimizers.methods.mean_cvar:MeanCvar",
+                "black_litterman": "components.optimizers.methods.black_litterman:BlackLitterman",
+                "multi_period": "components.optimizers.methods.multi_period:MultiPeriod",
+            }
+        ),
         "terms": MappingProxyType({}),
         "constraints": MappingProxyType({}),
         "risk_models": MappingProxyType(

@@ -5,6 +5,7 @@ is constructed only where it is handed nothing that could not be made up. Feeds,
 constructed here; of a feed from files the options are looked at, as far as no file is needed for that.
 """
 
+import dataclasses
 import inspect
 from typing import Any, get_type_hints
 
@@ -85,7 +86,17 @@ def _made(component: Component) -> Any:
 
 def _made_up(component: Component) -> Universe:
     """Two symbols, and whatever its options give by name: which symbols and currencies there are shows in a session."""
-    values = [value for value in component.options.values() if isinstance(value, dict | list | tuple)]
-    named = [key for value in values for key in value if isinstance(key, str) and key]
+    named = [name for value in component.options.values() for name in _named(value) if name]
     made = universe_of(tuple(dict.fromkeys(("AAA", "BBB", *named))))
     return msgspec.structs.replace(made, currencies=tuple(dict.fromkeys((*made.currencies, *named))))
+
+
+def _named(value: Any) -> list[str]:
+    """Texts of a list and keys of a mapping, within the records of a list too."""
+    if isinstance(value, dict):
+        return list(value)
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in ([item] if isinstance(item, str) else _named(item))]
+    if dataclasses.is_dataclass(value) and not isinstance(value, Component | type):
+        return [name for field in dataclasses.fields(value) for name in _named(getattr(value, field.name))]
+    return []

@@ -1,0 +1,51 @@
+"""The weights of the highest diversification ratio."""
+
+import numpy as np
+
+from components.optimizers.methods.boxed import curve_of
+from components.optimizers.methods.ratio import Ratio, highest
+from components.optimizers.methods.room import NO_HISTORY, cannot, decided, moving, positive, room_of, variances
+from components.optimizers.problem import Decision, Situation
+from components.optimizers.stating import exposures, marginal
+
+
+class MaxDiversification:
+    """Maximise the mean volatility of the names over the volatility of the portfolio.
+
+        maximise s'(w + p) / sqrt((w + p)' S (w + p)),  s = sqrt(diag S)
+        subject to  sum w = total,  0 <= w <= max_weight
+
+    p is what is held and cannot be traded. It is the tangency portfolio of returns that are proportional to volatility,
+    and inverse volatility where all correlations are equal. A name of no variance gets no weight (`no_variance`).
+
+    Source: Choueifaty, Coignard (2008), Toward maximum diversification, J. Portfolio Management 35(1).
+    """
+
+    needs_risk: bool = True
+
+    def __init__(self, *, max_weight: float = 1.0, max_invest: float = 1.0) -> None:
+        positive({"max_weight": max_weight, "max_invest": max_invest})
+        self._max_weight, self._max_invest = max_weight, max_invest
+
+    def weights(self, at: Situation, /) -> Decision:
+        room = room_of(at, self._max_invest)
+        if at.risk is None:
+            return cannot(NO_HISTORY)
+        risk = at.risk
+        room, variance, remarks = moving(room, variances(risk, room.rows))
+        n = len(room.rows)
+        if not n or room.total == 0:
+            return decided(at, room, np.zeros(n), remarks)
+        sigma = np.sqrt(variance)
+        held = np.flatnonzero(room.pinned)
+        pull = marginal(risk, room.pinned)
+        ratio = Ratio(
+            S=curve_of(exposures(risk)[room.rows], risk.specific[room.rows]),
+            m=sigma / sigma.max(),
+            q=pull[room.rows],
+            m0=float(np.sqrt(variances(risk, held)) @ room.pinned[held]) / float(sigma.max()),
+            s0=float(room.pinned @ pull),
+            high=np.full(n, min(self._max_weight, room.total)),
+            total=min(room.total, n * self._max_weight),
+        )
+        return decided(at, room, highest(ratio), remarks)
