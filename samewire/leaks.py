@@ -10,9 +10,10 @@ from adapters.operators.another_future import AnotherFuture
 from components.metrics.error_bars import mean_of
 from components.metrics.signal import spearman
 from components.training.asked_again import differs
-from components.training.audit import Leak, audit, said
+from components.training.audit import Leak, audit
 from engine.errors import NothingLearnedError
 from engine.events import Mask, Matrix
+from engine.instants import instant_text as said
 from engine.learning import Fold
 from engine.protocols import Dataset, Feed
 

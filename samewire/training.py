@@ -19,6 +19,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.panel_file import held
 from adapters.tracking.store import FAILED, RunStore
 from engine.clock import Clock
+from engine.instants import day_text
 from engine.learning import Executor, Job, Outcome
 from samewire.build import libraries
 from samewire.hiding import hider
@@ -28,7 +29,7 @@ from samewire.run_file import RunFile
 from samewire.schema import VERSION
 from samewire.training_job import Assignment, ended_whole
 from samewire.training_leaks import looked, verdict_words
-from samewire.training_plan import Plan, Planned, Windows, day_text, plan_of, rolled, section_of, variant_of
+from samewire.training_plan import Plan, Planned, Windows, plan_of, rolled, section_of, variant_of
 from samewire.training_results import Ready, Results, results_of
 from samewire.training_spec import PoolSpec, Training
 from samewire.universes import universe_words

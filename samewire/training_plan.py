@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
-import numpy as np
 
 from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_panel
 from components.training import plan as plans
@@ -283,12 +282,3 @@ def variant_of(run: RunFile, model: Component) -> RunFile:
     """The run file with this model as it is at its point of the grid, and without its section `training:`."""
     models = tuple(replace(spec, component=model) if spec.component.name == model.name else spec for spec in run.models)
     return replace(run, models=models, training=None)
-
-
-def day_text(ts: int) -> str:
-    """The day of an instant.
-
-    >>> day_text(1_514_926_800_000_000_000)
-    '2018-01-02'
-    """
-    return str(np.datetime64(ts, "ns").astype("datetime64[D]"))

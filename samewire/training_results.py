@@ -16,11 +16,12 @@ from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested
 from engine.events import Mask, Matrix, Stamps
+from engine.instants import day_text
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
-from samewire.training_plan import Plan, Planned, day_text
+from samewire.training_plan import Plan, Planned
 from samewire.training_trials import Trial, deflated, long_short
 
 SCORES, RESULTS, PAGES = "scores.parquet", "results.json", "pages"

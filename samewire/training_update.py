@@ -18,6 +18,7 @@ from components.training.fitting import Panel, answered
 from components.training.plan import Window, length_of, tested
 from engine.errors import ConfigError, SamewireError
 from engine.events import Mask, Matrix, Stamps, Vector
+from engine.instants import day_text
 from engine.learning import Entry
 from engine.protocols import Artefact, Feed
 from samewire.artefacts import check_features, check_horizon, learned_until, registry_at
@@ -28,7 +29,7 @@ from samewire.run_file import RunFile
 from samewire.training import How, carried_out
 from samewire.training_job import ARTEFACTS, PREDICTIONS, alone, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
-from samewire.training_plan import Planned, day_text, given_of, rolling_of, section_of
+from samewire.training_plan import Planned, given_of, rolling_of, section_of
 from samewire.training_results import Ready
 from samewire.training_spec import FixedSpec, OnlineSpec, Training
 from samewire.training_trials import long_short

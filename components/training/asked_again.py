@@ -7,6 +7,7 @@ import numpy as np
 from components.training.slices import sliced
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
+from engine.instants import day_text
 from engine.protocols import Dataset
 
 _LAST_BITS = 1e-5  # relative: float32 answers so near differ by how they were summed up, not by what they know
@@ -72,12 +73,8 @@ def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Any], where: t
     rule = "look at no slice behind the one that is answered"
     if np.isclose(value[t, i], again, rtol=_LAST_BITS, atol=0.0):
         rule = "answer slice by slice, so that the same numbers are added up in the same order whatever comes later"
-    said, seen = f"{float(value[t, i])!r} for {symbol} at {_day(shown.ts[t])}", f"{float(again)!r}"
+    said, seen = f"{float(value[t, i])!r} for {symbol} at {day_text(shown.ts[t])}", f"{float(again)!r}"
     return ConfigError(
         f"{name}.predict answers {said} when it is shown all {slices} slices, and {seen} when those behind "
-        f"{_day(shown.ts[last])} are cut off, as they are in a session; {rule}"
+        f"{day_text(shown.ts[last])} are cut off, as they are in a session; {rule}"
     )
-
-
-def _day(ts: Any) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[D]"))

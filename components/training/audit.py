@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from engine.events import Mask, Stamps
+from engine.instants import instant_text as said
 from engine.learning import Fold, Span, Task
 from engine.protocols import Dataset
 
@@ -139,12 +140,3 @@ def _twice(folds: Sequence[Fold], ts: Stamps) -> Iterator[Leak]:
                 )
                 return
             seen |= path == p
-
-
-def said(ts: int | np.int64) -> str:
-    """An instant to the second, UTC.
-
-    >>> said(1_514_926_800_000_000_000)
-    '2018-01-02T21:00:00'
-    """
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[s]"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.events import DAY_NS, Mask, Stamps
+from engine.instants import day_text as _day
 from engine.learning import Span, Task
 
 _LENGTH = re.compile(r"([0-9]+) ?(d|w|y|slices?|sessions?)?")
@@ -261,7 +262,3 @@ def tested(task: Task, ts: Stamps) -> tuple[int, int]:
 def distinct(tasks: Iterator[Task]) -> tuple[Task, ...]:
     """Each task once, in the order of their first mention: a grid of one model does not train the others again."""
     return tuple({task.key: task for task in tasks}.values())
-
-
-def _day(ts: int | np.int64) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[D]"))

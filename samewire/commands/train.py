@@ -123,7 +123,7 @@ def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[st
 
 
 def plan_text(name: str, plan: "Plan", done: int) -> str:
-    from samewire.training_plan import day_text
+    from engine.instants import day_text
 
     folds: dict[tuple[str, str], int] = {}
     for planned in plan.tasks:
@@ -140,7 +140,7 @@ def plan_text(name: str, plan: "Plan", done: int) -> str:
 
 
 def _spans(task: "Task") -> tuple[str, str]:
-    from samewire.training_plan import day_text
+    from engine.instants import day_text
 
     first, last = day_text(task.train.since), day_text(task.train.until - 1)
     test = task.test
