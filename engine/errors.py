@@ -23,6 +23,10 @@ class NothingLearnedError(ConfigError):
     """A training came to its end, and what it left has one answer for all."""
 
 
+class LookAheadError(ConfigError):
+    """An answer changes with what came after it: whatever it is judged by is worth nothing."""
+
+
 class DataError(SamewireError):
     """Market data or a user's own file cannot be used as it is."""
 

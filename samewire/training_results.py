@@ -1,7 +1,7 @@
 """What trainings came to: figures of each, one table of scores, and a page of each column."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ class Ready(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     verdict: Leaks | None
     errors: dict[str, str]  # of those that failed, by run
     reused: frozenset[str]  # runs that had ended before
+    refused: Mapping[
+        str, tuple[str, str]
+    ] = {}  # columns of which an answer saw later slices: until when it learned, how
     facts: dict[str, Any]  # that all of them have in common
 
 
@@ -138,9 +141,9 @@ def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
 
 def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]:
     result = _task_result(planned, planned.run in ready.reused)
-    row = None if planned.run in ready.errors else ended_whole(ready.runs, planned.run)
+    row = None if _refused(planned, ready) else ended_whole(ready.runs, planned.run)
     if row is None:
-        error = ready.errors.get(planned.run, "its files are not in the store; run the training again")
+        error = _refused(planned, ready) or "its files are not in the store; run the training again"
         label = _tested_label(planned, ready.plan.panels[planned.panel])
         return msgspec.structs.replace(result, error=error, uncovered=int(_judgeable(label).sum())), None
     found = _scored(planned, ready.plan.panels[planned.panel], ready.runs, row)
@@ -155,6 +158,14 @@ def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]
         uncovered=int((_judgeable(found.label) & ~np.isfinite(found.rank_ic)).sum()),
     )
     return told, found
+
+
+def _refused(planned: Planned, ready: Ready) -> str:
+    """Why nothing is said of this training; empty = it may be. One look ahead tells that its model does not ask what
+    came when, so no other part of the column is trusted either."""
+    seen = ready.refused.get(planned.column)
+    other = "" if seen is None else f"the training until {seen[0]} sees later slices, so no part of the column counts"
+    return ready.errors.get(planned.run, other)
 
 
 def _task_result(planned: Planned, reused: bool) -> TaskResult:

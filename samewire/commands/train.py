@@ -161,7 +161,7 @@ def plan_words(plan: "Plan", done: int) -> dict[str, object]:
 
 
 def as_text(results: "Results") -> str:
-    reused = sum(task.reused for task in results.tasks)
+    reused = sum(task.reused and task.status == "end" for task in results.tasks)
     trained = len(results.tasks) - reused - len(results.failed)
     counts = [f"{trained} trained", *([f"{reused} done before"] if reused else [])]
     counts += [f"{len(results.failed)} failed"] if results.failed else []
