@@ -82,11 +82,9 @@ def leaks(
     how = how or Checks()
     was = made(feed)
     found: list[Leak] = list(audit(folds, was, how.lookback))
-    looked: list[str] = []
-    left: list[str] = []
+    looked, left = list[str](), list[str]()
     ts: list[float] = []
-    if folds:
-        looked.append(_counted(len(folds), "fold"))
+    looked += [_counted(len(folds), "fold")] if folds else []
     cuts = _cuts(was, how)
     if how.cuts and not cuts:
         left.append(f"another future, since {len(was.ts)} slices are too few to cut")

@@ -193,7 +193,7 @@ class Wary:
 
 
 class Backfills:
-    """Learns, and answers a slice of one day in a hundred, by the calendar, by the features of the slice that follows."""
+    """Learns, and answers the slice of one day in a hundred by the features of the slice that follows."""
 
     slow_handlers = ()
     lookback = 1
