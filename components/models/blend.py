@@ -132,7 +132,7 @@ class Blend:
             found = f"{bundle.card.kind} v{bundle.card.version}"
             raise StateError(f"{self._name}: the artefact is of {found}, this model reads {_KIND} v{_VERSION}")
         self._check_horizon(bundle.card.horizon_ns, f"the labels of artefact {artefact.hash[:12]}")
-        weights, parts = _parts(bundle, self._name)
+        weights, parts = parts_of(bundle, self._name)
         if len(parts) != len(self._models):
             raise ConfigError(
                 f"{self._name}: it has {len(self._models)} models, and the artefact {len(parts)}; name those it learned"
@@ -202,7 +202,7 @@ def _composed(card: Card, dataset: Dataset, arrays: dict[str, Any]) -> Artefact:
     return composed(Bundle(card=card, schema=schema, weights=weights, rows=rows, answers=np.zeros(0)))
 
 
-def _parts(bundle: Bundle, whose: str) -> tuple[Vector, list[Artefact]]:
+def parts_of(bundle: Bundle, whose: str) -> tuple[Vector, list[Artefact]]:
     """The weights and the artefact of each model, seen to be those that the card names."""
     if set(bundle.weights) != {_WEIGHTS}:
         raise StateError(f"{whose}: an artefact of {sorted(bundle.weights)} is no blend; name another one")

@@ -113,10 +113,11 @@ def _trained(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, d
 
 
 def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[str, Any]]:
-    from samewire import training_update as updating
+    from samewire import update_words
+    from samewire.training_update import update
 
-    updates = updating.update(run, how, actor=mode.actor)
-    return updates.ok, updating.as_text(updates), updating.as_words(updates)
+    updates = update(run, how, actor=mode.actor)
+    return updates.ok, update_words.as_text(updates), update_words.as_words(updates)
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
