@@ -136,7 +136,7 @@ def _dataset(panel: Panel, horizon: int, feed: Feed) -> Dataset:
 
 def _folds(tasks: list[Task], panel: Panel) -> list[Fold]:
     """One for each window: seeds, grids and models share them."""
-    windows = {(task.train, task.test): task for task in tasks}
+    windows = {(task.train, task.test, task.left_out, task.blocks): task for task in tasks}
     return [fold_of(task, panel.ts, panel.labels[task.horizon].until) for task in windows.values()]
 
 

@@ -20,7 +20,7 @@ from engine.errors import ConfigError, SamewireError
 from engine.events import Mask, Matrix, Stamps, Vector
 from engine.instants import day_text
 from engine.learning import Entry
-from engine.protocols import Artefact, Feed
+from engine.protocols import Artefact
 from samewire.answering_again import history_ended, model_of, tasks_of
 from samewire.artefacts import check_features, check_horizon, learned_until, registry_at
 from samewire.hiding import hider
@@ -29,9 +29,9 @@ from samewire.run_file import RunFile
 from samewire.training import How, carried_out
 from samewire.training_job import ARTEFACTS, PREDICTIONS, alone, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
-from samewire.training_plan import Planned, given_of, rolling_of, section_of
+from samewire.training_plan import Asked, Planned, given_of, rolling_of, section_of
 from samewire.training_results import Ready
-from samewire.training_spec import FixedSpec, OnlineSpec, Training
+from samewire.training_spec import FixedSpec, OnlineSpec, Training, WalkForwardSpec
 from samewire.training_trials import long_short
 
 ACTOR = "samewire train"
@@ -75,7 +75,7 @@ class Updates(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.verdict and self.verdict.found) and all(each.outcome != FAILED for each in self.decisions)
 
 
-def newest(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[Window, ...]:
+def newest(training: Training, asked: Asked) -> tuple[Window, ...]:
     """The one window of an update."""
     online = online_of(training)
     split = training.split
@@ -83,8 +83,13 @@ def newest(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[
         raise ConfigError(
             "training.split: fixed names the days to learn from, and --update moves on with history; use walk_forward"
         )
-    until = panel.labels[horizon].until
-    return (plans.newest(panel.ts, until, rolling_of(split), length_of(online.judge)),)
+    if not isinstance(split, WalkForwardSpec):
+        raise ConfigError(
+            f"training.split: {split.use} learns from what came after a test too, and --update moves on with history; "
+            "use walk_forward"
+        )
+    until = asked.panel.labels[asked.horizon].until
+    return (plans.newest(asked.panel.ts, until, rolling_of(split), length_of(online.judge)),)
 
 
 def online_of(training: Training) -> OnlineSpec:
