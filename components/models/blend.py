@@ -1,6 +1,7 @@
 """Several models that answer as one."""
 
 import copy
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from components.models.artefact import artefact_of
 from components.models.blend_weights import by_ic, combined, stacked, unseen
 from components.models.bundle import Bundle, composed, dataset_digest, opened, tensors_in, tensors_of
 from components.models.card import Card, Schema
-from components.training.fitting import fitted
+from components.training.fitting import fitted, folder_in
 from components.training.telling import OnMetric, numbered
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
@@ -71,11 +72,19 @@ class Blend:
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, /, *, on_metric: OnMetric | None = None) -> Artefact:
-        """Trains each of its models on all of the dataset. It answers with the result only once `swap` is called."""
+    def fit(
+        self, dataset: Dataset, /, *, on_metric: OnMetric | None = None, checkpoint: Path | None = None
+    ) -> Artefact:
+        """Trains each of its models on all of the dataset. It answers with the result only once `swap` is called.
+
+        `checkpoint` is a folder of this training alone; each training of a model that takes one has its own in it.
+        """
         self._check_horizon(dataset.horizon_ns, "the labels to learn")
-        parts = [fitted(model, dataset, numbered(on_metric, k)) for k, model in enumerate(copy.deepcopy(self._models))]
-        weights, metrics = self._weighed(dataset)
+        parts = [
+            fitted(model, dataset, numbered(on_metric, k), folder_in(checkpoint, f"{k}"))
+            for k, model in enumerate(copy.deepcopy(self._models))
+        ]
+        weights, metrics = self._weighed(dataset, checkpoint)
         cards = [msgspec.json.decode(part.files["model.json"], type=Card) for part in parts]
         arrays: dict[str, Any] = {"weights": weights}
         for k, part in enumerate(parts):
@@ -106,11 +115,11 @@ class Blend:
         )
         return _composed(card, dataset, arrays)
 
-    def _weighed(self, dataset: Dataset) -> tuple[Vector, dict[str, float | None]]:
+    def _weighed(self, dataset: Dataset, checkpoint: Path | None) -> tuple[Vector, dict[str, float | None]]:
         """Weights of the models, and the mean rank correlations that speak for them."""
         if self._weigh == "equal":
             return np.full(len(self._models), 1.0 / len(self._models)), {}
-        values, label = unseen(self._models, dataset, self._folds, self._name)
+        values, label = unseen(self._models, dataset, self._folds, self._name, checkpoint)
         weights, mean = by_ic(values, label, self._ic_slices)
         if self._weigh == "stacked":
             weights = stacked(values, label)

@@ -14,7 +14,7 @@ from components.training.panel import Labels
 from components.training.plan import learned, purged, tested_parts, within
 from components.training.slices import taught
 from components.training.telling import OnMetric
-from engine.errors import ConfigError
+from engine.errors import ConfigError, writing
 from engine.events import Matrix, Stamps
 from engine.learning import Task
 from engine.protocols import Artefact, Dataset
@@ -74,6 +74,16 @@ def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None, chec
     offered = {"on_metric": on_metric, "checkpoint": checkpoint}
     artefact: Artefact = model.fit(dataset, **{k: offered[k] for k in taken(model) if offered[k] is not None})
     return artefact
+
+
+def folder_in(checkpoint: Path | None, name: str) -> Path | None:
+    """The folder of one of several trainings that make up a model; StateError where it cannot be made."""
+    if checkpoint is None:
+        return None
+    place = checkpoint / name
+    with writing(place):
+        place.mkdir(exist_ok=True)
+    return place
 
 
 def taken(model: Any) -> tuple[str, ...]:
