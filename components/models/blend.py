@@ -236,7 +236,8 @@ def _importance(cards: list[Card], weights: Vector) -> dict[str, float]:
     """Of each feature, its share of the importance within each model, weighed."""
     out: dict[str, float] = {}
     for card, weight in zip(cards, weights.tolist(), strict=True):
-        total = sum(card.importance.values()) or 1.0
-        for name, value in card.importance.items():
+        counted = {name: max(value, 0.0) for name, value in card.importance.items()}  # below 0 is chance
+        total = sum(counted.values()) or 1.0
+        for name, value in counted.items():
             out[name] = out.get(name, 0.0) + weight * value / total
     return out
