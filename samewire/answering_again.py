@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from adapters.tracking.store import RunStore
 from components.models.blend import parts_of
 from components.models.bundle import opened
@@ -11,23 +13,32 @@ from samewire.build import Given, construct
 from samewire.plain import run_in_words
 from samewire.run_file import Component, RunFile
 from samewire.schema import load_run
-from samewire.training_plan import variant_of
+from samewire.training_plan import Planned, variant_of
 
 _ALONE = ("lightgbm", "double_ensemble", "linear")  # their artefacts say all that answering takes
 
 
 def model_of(
-    run: RunFile, today: Component, artefact: Artefact, made: Given, runs: RunStore, allow: tuple[str, ...] | None
+    run: RunFile, today: Planned, artefact: Artefact, made: Given, runs: RunStore, allow: tuple[str, ...] | None
 ) -> Any:
     """The model that left the artefact, with the artefact in use.
 
-    An artefact of ours says of which kind it is, with which options it answers and behind which processors; for one of
-    a class of the user's own the run that left it does, else it is taken for one of today's class.
+    An artefact of ours says of which kind it is, with which options it answers and behind which processors; where a
+    class of the user's own has a part in that, the run that left it says so, else it is taken for one of today's class.
+    The first of these that takes the artefact answers; what the first has against it is raised where none does.
     """
-    words = words_of(artefact) or _recorded(run, today, artefact, runs)
-    model = construct(today if words is None else _component(run, today, words, allow), made)
-    model.swap(artefact)
-    return model
+    ways = [words_of(artefact), _recorded(today, artefact, runs)]
+    refused: list[Exception] = []
+    for words in [each for each in ways if each is not None] + [None]:
+        try:
+            component = today.model if words is None else _component(run, today.model, words, allow)
+            model = construct(component, made)
+            model.swap(artefact)
+        except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
+            refused.append(error)
+        else:
+            return model
+    raise refused[0]
 
 
 def words_of(artefact: Artefact) -> dict[str, Any] | None:
@@ -51,10 +62,11 @@ def words_of(artefact: Artefact) -> dict[str, Any] | None:
     return said if card.kind in _ALONE else None
 
 
-def _recorded(run: RunFile, today: Component, artefact: Artefact, runs: RunStore) -> dict[str, Any] | None:
+def _recorded(today: Planned, artefact: Artefact, runs: RunStore) -> dict[str, Any] | None:
     """How the latest run that left it says that its model was written; None where that is how it is written today."""
     tasks = tasks_of(artefact, runs)
-    if not tasks or tasks[-1]["use"] == today.use:
+    now = msgspec.to_builtins(today.task)
+    if not tasks or all(tasks[-1][key] == now[key] for key in ("use", "options")):
         return None
     return {"use": tasks[-1]["use"], **tasks[-1]["options"]}
 

@@ -220,7 +220,7 @@ class _Update:
         check_features(planned.task.model, artefact, panel)
         check_horizon(planned.task.model, artefact, planned.task.horizon * panel.interval_ns)
         given = given_of(self._run, planned.model, planned.task.seed, feed.universe, lambda: feed)
-        model = model_of(self._run, planned.model, artefact, given, self._ready.runs, self._allow)
+        model = model_of(self._run, planned, artefact, given, self._ready.runs, self._allow)
         return answered(model, panel, *part, planned.task.horizon)
 
     def _candidate(self, row: RunRow) -> Artefact:

@@ -216,3 +216,21 @@ class Backfills:
 
     def on_features(self, features: Features, /) -> Signal:
         return self._inner.on_features(features)
+
+
+class Narrow:
+    """A network of a user's own: one hidden layer over the whole window."""
+
+    kind = "narrow"
+
+    def __init__(self, *, hidden: int = 4) -> None:
+        self.options = {"hidden": hidden}
+        self._hidden = hidden
+
+    def parts(self, width: int, steps: int, /) -> Any:
+        from torch import nn
+
+        return nn.ModuleDict({"in": nn.Linear(width * steps, self._hidden), "out": nn.Linear(self._hidden, 1)})
+
+    def forward(self, parts: Any, x: Any, /) -> Any:
+        return parts["out"](parts["in"](x.flatten(1)).tanh())[:, 0]

@@ -269,6 +269,24 @@ def test_a_network_of_other_options_is_judged_with_its_own(tmp_path: Path) -> No
     assert (found.outcome, found.serving, found.slices) == ("promoted", first.candidate, 20)
 
 
+def test_a_network_of_the_users_own_is_judged_as_the_run_that_left_it_says(tmp_path: Path) -> None:
+    own = ours("network", net={"use": "tests.samewire.learners:Narrow", "hidden": 3}, steps=2, epochs=1, valid_share=0)
+    first = updated(kept_up(tmp_path) | {"models": own})
+    found = updated(kept_up(tmp_path, LATER) | {"models": KINDS["linear"]})
+    assert (found.outcome, found.serving, found.slices) == ("promoted", first.candidate, 20), found.reason
+
+
+def test_one_that_nobody_can_open_is_told_with_what_stands_against_it(tmp_path: Path) -> None:
+    first = updated(kept_up(tmp_path) | {"models": KINDS["linear"]})
+    broken = read_artefact(tmp_path / "store" / "artefacts" / first.candidate).files
+    strange = artefact_of(broken | {"weights.safetensors": b"no weights"})
+    the_registry(tmp_path).register("linear", strange)
+    the_registry(tmp_path).promote("linear", strange.hash, "production", actor="ann", reason="by hand")
+    found = updated(kept_up(tmp_path, LATER) | {"models": KINDS["linear"]})
+    assert (found.outcome, found.serving) == ("kept", strange.hash)
+    assert "serves and cannot be judged beside it: linear" in found.reason
+
+
 # ---- what is reported ------------------------------------------------------------------------------------------------
 
 
