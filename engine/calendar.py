@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from engine.events import DAY_NS, Stamps
+from engine.instants import day_text, instant_text
 
 
 class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
@@ -48,7 +49,7 @@ class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         wrong |= (self.label % DAY_NS != 0) | (broken & ~ordered) | (~broken & (self.break_to != 0))
         if wrong.any():
             raise ConfigError(
-                f"calendar {self.name}: {_date(int(self.label[np.argmax(wrong)]))} must be labelled by a midnight UTC, "
+                f"calendar {self.name}: {day_text(self.label[np.argmax(wrong)])} must be labelled by a midnight UTC, "
                 "open before it closes, at or after the close of the day before, with its break within"
             )
 
@@ -107,7 +108,9 @@ class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         self._row(first, low)
         self._row(last - 1, high)
         if last <= first:
-            raise ConfigError(f"calendar {self.name}: no trading day lies between {_instant(low)} and {_instant(high)}")
+            raise ConfigError(
+                f"calendar {self.name}: no trading day lies between {instant_text(low)} and {instant_text(high)}"
+            )
         part = slice(first, last)
         return Sessions(
             name=self.name,
@@ -124,16 +127,8 @@ class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         if 0 <= row < len(self.label):
             return row
         said = (
-            f"it begins with {_date(int(self.label[0]))}, and {_instant(ts)} asks for an earlier day"
+            f"it begins with {day_text(self.label[0])}, and {instant_text(ts)} asks for an earlier day"
             if row < 0
-            else f"it ends with {_date(int(self.label[-1]))}, and {_instant(ts)} asks for a later day"
+            else f"it ends with {day_text(self.label[-1])}, and {instant_text(ts)} asks for a later day"
         )
         raise ConfigError(f"calendar {self.name}: {said}; compile it further, or end the run earlier")
-
-
-def _date(label: int) -> str:
-    return str(np.datetime64(label // DAY_NS, "D"))
-
-
-def _instant(ts: int) -> str:
-    return f"{np.datetime_as_string(np.datetime64(ts, 'ns'), unit='s')}Z"

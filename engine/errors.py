@@ -3,7 +3,8 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+
+from engine.instants import instant_text
 
 
 class SamewireError(Exception):
@@ -20,6 +21,10 @@ class ConfigError(SamewireError):
 
 class NothingLearnedError(ConfigError):
     """A training came to its end, and what it left has one answer for all."""
+
+
+class LookAheadError(ConfigError):
+    """An answer changes with what came after it: whatever it is judged by is worth nothing."""
 
 
 class DataError(SamewireError):
@@ -44,7 +49,7 @@ class ComponentError(SamewireError):
     """A component raised, or broke its contract, while the bus ran an input to completion."""
 
     def __init__(self, component: str, event: str, ts: int, cause: str) -> None:
-        at = datetime.fromtimestamp(ts // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = instant_text(ts)
         super().__init__(f"{component}: failed on {event} of {at} ({ts} ns): {cause}")
         self.component, self.event, self.ts, self.cause = component, event, ts, cause
 

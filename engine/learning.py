@@ -45,11 +45,19 @@ class Span(msgspec.Struct, frozen=True):
     until: int
 
 
+class Block(msgspec.Struct, frozen=True):
+    """A stretch of what a task is judged by, and the backtest path that its predictions belong to."""
+
+    span: Span
+    path: int = 0
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One training as data. The same task gives the same artefact wherever and whenever it runs.
 
     Labels of `train` end by its `until`; of those, slices from `valid_from` on decide when to stop. `test` is what the
-    artefact is judged by, and may be None.
+    artefact is judged by, and may be None. Where what is learned from lies on both sides of it, `left_out` are the
+    parts of `train` that are not learned from, and `blocks` the parts of `test` that are tested: none = all of it.
     """
 
     model: str  # its name in the run file
@@ -62,6 +70,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     train: Span
     valid_from: int | None = None
     test: Span | None = None
+    left_out: tuple[Span, ...] = ()
+    blocks: tuple[Block, ...] = ()
     seed: int = 0
     fold: int = 0
 

@@ -14,6 +14,7 @@ from components.metrics.error_bars import Figure
 from components.metrics.evaluation import evaluation
 from components.metrics.signal import spearman
 from engine.events import Matrix, Stamps, Vector
+from engine.instants import day_text
 from samewire.leaks import Leaks
 
 _SURE = 2.0  # standard errors
@@ -203,4 +204,4 @@ def _summed(x: Vector) -> Vector:
 
 
 def _day(ts: Stamps, place: int) -> str:
-    return str(np.datetime64(int(ts[place]), "ns").astype("datetime64[D]")) if len(ts) else "–"
+    return day_text(ts[place]) if len(ts) else "–"

@@ -10,14 +10,19 @@ from adapters.operators.another_future import AnotherFuture
 from components.metrics.error_bars import mean_of
 from components.metrics.signal import spearman
 from components.training.asked_again import differs
-from components.training.audit import Leak, audit, said
+from components.training.audit import Leak, audit
 from engine.errors import NothingLearnedError
 from engine.events import Mask, Matrix
+from engine.instants import instant_text as said
 from engine.learning import Fold
 from engine.protocols import Dataset, Feed
 
 Made = Callable[[Feed], Dataset]  # walks a feed through a fresh feature set and labels its slices
 Learned = Callable[[Dataset, Fold], Matrix]  # trains on the fold's train slices; (T, N) scores, NaN but in its test
+
+# What a call leaves out that is not told otherwise, and what does it.
+NO_PERMUTATIONS = "permuted labels (Checks(permutations=20))"
+NO_MODEL = "predictions over another future (give it `learned`)"
 
 _BEYOND = 2.0  # a t-statistic that luck gives once in twenty times
 _LUCK = 0.0455  # exactly: 2 (1 - Phi(2))
@@ -42,7 +47,7 @@ class Leaks(msgspec.Struct, frozen=True, kw_only=True):
 
     found: tuple[Leak, ...]
     looked_at: tuple[str, ...]
-    left_out: tuple[str, ...] = ()  # what was asked for and could not be said
+    left_out: tuple[str, ...] = ()  # what was not asked for, and what could not be said
     t: tuple[float, ...] = ()  # of the rank IC of each permutation
 
     @property
@@ -77,11 +82,9 @@ def leaks(
     how = how or Checks()
     was = made(feed)
     found: list[Leak] = list(audit(folds, was, how.lookback))
-    looked: list[str] = []
-    left: list[str] = []
+    looked, left = list[str](), list[str]()
     ts: list[float] = []
-    if folds:
-        looked.append(_counted(len(folds), "fold"))
+    looked += [_counted(len(folds), "fold")] if folds else []
     cuts = _cuts(was, how)
     if how.cuts and not cuts:
         left.append(f"another future, since {len(was.ts)} slices are too few to cut")
@@ -94,7 +97,11 @@ def leaks(
         found += [leak for leak in moved if (leak.kind, leak.where) not in seen]
     if cuts:
         looked.append(_counted(len(cuts), "other future"))
-    if how.permutations:
+    if learned is None:
+        left.append(NO_MODEL)
+    if not how.permutations:
+        left.append(NO_PERMUTATIONS)
+    else:
         usable = [fold for fold in folds if np.count_nonzero(fold.test) >= _SLICES_MIN]
         if learned is None or not usable:
             left.append(f"permuted labels, which need a model and a fold that tests at least {_SLICES_MIN} slices")

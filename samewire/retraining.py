@@ -4,7 +4,7 @@ The trainings look at history alone, so they are done before the first slice and
 bars of its slice. Nothing runs live yet: there they are to run beside the session and to enter at the very same slices.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,9 +15,9 @@ from components.training.plan import length_of
 from components.training.slices import sliced
 from engine.errors import DataError, SamewireError
 from engine.events import Bars, Event
-from engine.protocols import Dataset, Feed
+from engine.protocols import Dataset
 from samewire.run_file import RetrainSpec
-from samewire.taught import Lesson, Made, of_interval
+from samewire.taught import History, Lesson, Made, Walked, of_interval
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Turn(msgspec.Struct, frozen=True):
     known: int
 
 
-def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
+def turns(slices: Sequence[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
     """The turns of a session whose first slice is the first at or after `begin`.
 
     A model takes over at the session's first slice and every `every` slices after it. It learned from what was known
@@ -47,25 +47,32 @@ def turns(slices: list[int], begin: int, spec: RetrainSpec) -> tuple[Turn, ...]:
     return tuple(found)
 
 
-def retrained(made: Made, feed: Feed, feature_set: Any, begin: int, end: int | None) -> Iterator[Lesson]:
-    """One lesson for each turn before `end`: an artefact, or why there is none.
+def retrained(made: Made, history: History, feature_set: Any, begin: int) -> Iterator[Lesson]:
+    """One lesson for each turn before the end of the session: an artefact, or why there is none.
 
     DataError where there is none at all, and no artefact that the run file names to stay.
 
-    The features of the whole history are reckoned once; each turn learns from those slices whose labels were known.
+    The features of the whole history are reckoned once, for all models that read them and label alike; each turn learns
+    from those slices whose labels were known.
     """
     from components.training.panel import walk
 
     spec = made.spec.retrain
     if spec is None:
         return
-    slices: list[int] = []
-    events = _noted(of_interval(feed.events(None, end), made.interval_ns), slices)
-    whole = walk(events, feature_set, spec.horizon, NEVER if end is None else end)
+    end, horizon = history.end, spec.horizon
+
+    def walked() -> Walked:
+        slices: list[int] = []
+        events = _noted(of_interval(history.feed.events(None, end), made.interval_ns), slices)
+        whole = walk(events, feature_set, horizon, NEVER if end is None else end)
+        return Walked(whole, tuple(slices))
+
+    found = history.once((made.spec.features, made.interval_ns, horizon, end), walked)
     taught, why = 0, "the session has no slice"
     only = None if made.spec.turn is None else (Turn(begin, made.spec.turn - 1),)
-    for turn in only or turns(slices, begin, spec):
-        lesson = _taught(made, spec, known(whole, turn.known, spec), turn)
+    for turn in only or turns(found.slices, begin, spec):
+        lesson = _taught(made, spec, known(found.dataset, turn.known, spec), turn)
         taught, why = taught + (lesson.artefact is not None), lesson.reason
         yield lesson
     if not taught and made.spec.artefact is None:

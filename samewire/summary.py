@@ -16,6 +16,7 @@ from components.metrics.signal import coefficient
 from components.metrics.trades import trade_figures
 from engine.calendar import Sessions
 from engine.events import DAY_NS, Book, Mode, Vector
+from engine.instants import day_text
 from engine.protocols import Issue
 from samewire.trade_tables import Traded
 
@@ -264,7 +265,7 @@ def _mean(values: Vector) -> float:
 
 
 def _date(ts: Any, place: int) -> str | None:
-    return str(ts[place].astype("datetime64[ns]").astype("datetime64[D]")) if len(ts) else None
+    return day_text(ts[place].astype("datetime64[ns]").astype(np.int64)) if len(ts) else None
 
 
 def plain(value: Any) -> Any:

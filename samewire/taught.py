@@ -1,6 +1,7 @@
 """What the models of a run know: read, learned before the session, or learned again while it goes on."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 
 from engine.errors import ConfigError, DataError
 from engine.events import Bars, Control, ControlAction, Event
-from engine.protocols import Artefact, Feed
+from engine.protocols import Artefact, Dataset, Feed
 from engine.wiring import ModelPart, Parts
 from samewire.artefacts import artefact_at, check_features, seen_before
 from samewire.build import Given, construct, feature_sets
@@ -56,18 +57,51 @@ def learned(run: RunFile, feed: Feed, parts: Parts, given: Given, end: int | Non
 
     A model trained until a day answers from the first slice after it: its control enters once the day is over.
     """
-    found = Learned({})
+    found, history = Learned({}), History(run, feed, given, end)
     for spec, part in zip(run.models, parts.models, strict=True):
-        lessons, said = _lessons(run, spec, part, feed, given, end)
+        lessons, said = _lessons(run, spec, part, history)
         found = _with(found, part.name, lessons, given.directory)
         found = msgspec.structs.replace(found, warnings=(*found.warnings, *said))
     in_order = sorted(found.controls, key=lambda control: control.ts)
     return msgspec.structs.replace(found, controls=tuple(in_order))
 
 
-def _lessons(
-    run: RunFile, spec: ModelSpec, part: ModelPart, feed: Feed, given: Given, end: int | None
-) -> tuple[list[Lesson], list[str]]:
+class Walked(msgspec.Struct, frozen=True, eq=False):
+    """A history with its labels, and the instants of all of its slices, of which the last have no label yet."""
+
+    dataset: Dataset
+    slices: tuple[int, ...] = ()
+
+
+class History:
+    """What all models of a run learn from: walked once for all that read one feature set and label alike.
+
+    Memory: what one model alone learns from is not kept.
+    """
+
+    def __init__(self, run: RunFile, feed: Feed, given: Given, end: int | None) -> None:
+        self.feed, self.given, self.end = feed, given, end
+        self._readers = Counter(
+            spec.features for spec in run.models if spec.train is not None or spec.retrain is not None
+        )
+        self._walked: dict[Any, Walked] = {}
+
+    def once(self, key: tuple[Any, ...], walked: Callable[[], Walked]) -> Walked:
+        """What `walked` gave when it was first asked for by this key, which begins with the name of the feature set.
+        Nobody may write into it: others read it too.
+        """
+        if key in self._walked:
+            return self._walked[key]
+        found = walked()
+        for array in (found.dataset.features, found.dataset.label):
+            array.flags.writeable = False
+        if self._readers[key[0]] > 1:
+            self._walked[key] = found
+        return found
+
+
+def _lessons(run: RunFile, spec: ModelSpec, part: ModelPart, history: History) -> tuple[list[Lesson], list[str]]:
+    feed, given = history.feed, history.given
     begin = days(feed, run.session.start, None)[0] or 0
     lessons: list[Lesson] = []
     said: list[str] = []
@@ -78,12 +112,12 @@ def _lessons(
         said += seen_before(part.name, artefact, begin)
         lessons.append(Lesson(begin, artefact, str(spec.artefact) if isinstance(spec.artefact, Registered) else ""))
     if spec.train is not None:
-        lessons.append(_fit(spec, part, feed, _feature_set(run, spec, given), begin))
+        lessons.append(_fit(spec, part, history, _feature_set(run, spec, given), begin))
     if spec.retrain is not None:
         from samewire.retraining import retrained
 
         made = Made(spec, part.interval_ns or feed.interval_ns, given)
-        lessons += retrained(made, feed, _feature_set(run, spec, given), begin, end)
+        lessons += retrained(made, history, _feature_set(run, spec, given), begin)
     if spec.train is not None or spec.retrain is not None:
         unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
         if unused:
@@ -134,18 +168,23 @@ def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
     return made[spec.features]
 
 
-def _fit(spec: ModelSpec, part: ModelPart, feed: Feed, feature_set: Any, begin: int) -> Lesson:
+def _fit(spec: ModelSpec, part: ModelPart, history: History, feature_set: Any, begin: int) -> Lesson:
     """Fits on history up to the last bar of `until`, walked through the very feature set of the wiring."""
     from components.training.panel import walk
 
-    train, where, model = spec.train, spec.component.where, part.model
+    train, where, model, feed = spec.train, spec.component.where, part.model, history.feed
     if train is None or not hasattr(model, "fit"):
         raise ConfigError(f"{where}: model {spec.component.use!r} has nothing to train; leave `train:` out")
     since, until = days(feed, train.since, train.until)
     if until is None:
         raise ConfigError(f"{where}: train.until is missing; name the last day to learn from")
-    events = of_interval(feed.events(None, until), part.interval_ns or feed.interval_ns)
-    dataset = walk(events, feature_set, train.horizon, until, since)
+    interval_ns, horizon = part.interval_ns or feed.interval_ns, train.horizon
+
+    def walked() -> Walked:
+        events = of_interval(feed.events(None, until), interval_ns)
+        return Walked(walk(events, feature_set, horizon, until, since))
+
+    dataset = history.once((spec.features, interval_ns, horizon, since, until), walked).dataset
     if not len(dataset.ts):
         raise DataError(f"{where}: no labelled slice up to {train.until}; the feed begins later or is too short")
     if len(dataset.ts) < train.least:

@@ -19,6 +19,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.panel_file import held
 from adapters.tracking.store import FAILED, RunStore
 from engine.clock import Clock
+from engine.instants import day_text
 from engine.learning import Executor, Job, Outcome
 from samewire.build import libraries
 from samewire.hiding import hider
@@ -26,9 +27,9 @@ from samewire.plain import run_in_words
 from samewire.provenance import machine
 from samewire.run_file import RunFile
 from samewire.schema import VERSION
-from samewire.training_job import Assignment, ended_whole
-from samewire.training_leaks import looked, verdict_words
-from samewire.training_plan import Plan, Planned, Windows, day_text, plan_of, rolled, section_of, variant_of
+from samewire.training_job import Assignment, Came, ended_whole
+from samewire.training_leaks import looked, verdict_words, with_answers
+from samewire.training_plan import Plan, Planned, Windows, plan_of, rolled, section_of, variant_of
 from samewire.training_results import Ready, Results, results_of
 from samewire.training_spec import PoolSpec, Training
 from samewire.universes import universe_words
@@ -79,7 +80,8 @@ def carried_out(
         verdict = looked(run, training, plan, how.permutations)
         facts = _facts(run, plan) | {"leaks": verdict_words(verdict)} | dict(more or {})
         ready = Ready(plan=plan, runs=runs, verdict=verdict, errors={}, reused=done, facts=facts)
-        yield msgspec.structs.replace(ready, errors=_carry_out(run, training, ready, how))
+        errors, seen = _carry_out(run, training, ready, how)
+        yield msgspec.structs.replace(ready, errors=errors, refused=seen, verdict=with_answers(verdict, seen))
 
 
 def planned_only(run: RunFile, store: Path | None = None, windows: Windows = rolled) -> tuple[Plan, int]:
@@ -97,22 +99,29 @@ def planned_only(run: RunFile, store: Path | None = None, windows: Windows = rol
             return plan, sum(ended_whole(runs, planned.run) is not None for planned in plan.tasks)
 
 
-def _carry_out(run: RunFile, training: Training, ready: Ready, how: How) -> dict[str, str]:
-    """Runs what has not ended yet; the errors of those that failed, by run."""
+def _carry_out(
+    run: RunFile, training: Training, ready: Ready, how: How
+) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Runs what has not ended yet: the errors of those that failed, by run; and by column what it was that saw later
+    slices, and how."""
     waiting = {planned.run: planned for planned in ready.plan.tasks if planned.run not in ready.reused}
     jobs = [_job(run, planned, ready, how.allow) for planned in waiting.values()]
     errors: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     with _closing(executor_of(training).run(jobs)) as outcomes:
         for outcome in outcomes:
             planned = waiting[outcome.key]
-            if outcome.value is None:
-                errors[outcome.key] = hider()(outcome.error)
+            came = Came() if outcome.value is None else msgspec.json.decode(outcome.value, type=Came)
+            if came.look_ahead:
+                seen.setdefault(planned.column, (day_text(planned.task.train.until - 1), came.look_ahead))
+            if not came.artefact:
+                errors[outcome.key] = came.look_ahead or hider()(outcome.error)
                 ready.runs.begin(planned.task.key, _facts_of(planned, ready.facts))
                 told = {"error": errors[outcome.key], "attempts": outcome.attempts}
-                ready.runs.end(outcome.key, FAILED, told)
+                ready.runs.end(outcome.key, FAILED, told | ({"leak": "prediction"} if came.look_ahead else {}))
             if how.watcher is not None:
                 how.watcher.ended(planned, errors.get(outcome.key, ""))
-    return errors
+    return errors, seen
 
 
 @contextmanager

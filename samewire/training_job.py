@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adapters.scaleout.calls import one_line
 from adapters.tracking.panel_file import read_panel
 from adapters.tracking.store import RunRow, RunStore
 from components.models.artefact import read_artefact, write_artefact
 from components.training.fitting import Trained, train_task
-from engine.errors import StateError
+from engine.errors import LookAheadError, StateError
 from engine.learning import Task
 from samewire.build import construct
 from samewire.hiding import hider, hiding
@@ -41,21 +42,30 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] | None = None
 
 
+class Came(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a training that was carried out: the artefact's hash, or how its model saw later slices."""
+
+    artefact: str = ""
+    look_ahead: str = ""
+
+
 def carry_out(argument: bytes) -> bytes:
-    """Trains as assigned; returns the artefact's hash. What another process has done meanwhile is not done again."""
+    """Trains as assigned; returns a `Came`. What another process has done meanwhile is not done again."""
     with hiding():
         try:
-            return _carried_out(msgspec.json.decode(argument, type=Assignment))
+            return msgspec.json.encode(_carried_out(msgspec.json.decode(argument, type=Assignment)))
+        except LookAheadError as error:
+            return msgspec.json.encode(Came(look_ahead=hider()(one_line(error))))
         except Exception as error:  # noqa: BLE001 - raised again without secrets
             raise_scrubbed(error, hider())
 
 
-def _carried_out(told: Assignment) -> bytes:
+def _carried_out(told: Assignment) -> Came:
     store_folder = Path(told.store)
     with closing(RunStore(store_folder)) as store, alone(store_folder / "work", told.run_id) as checkpoint:
         ended = ended_whole(store, told.run_id)
         if ended is not None:
-            return str(ended.outcome["artefact"]).encode()
+            return Came(artefact=str(ended.outcome["artefact"]))
         run = store.begin(told.task.key, told.facts)
         panel = panel_of(read_panel(Path(told.panel)))
         trained = train_task(
@@ -65,7 +75,7 @@ def _carried_out(told: Assignment) -> bytes:
         write_artefact(trained.artefact, store_folder / ARTEFACTS / trained.artefact.hash)
         store.keep(run, PREDICTIONS, predictions(trained, panel.symbols))
         store.end(run, "end", {"artefact": trained.artefact.hash, "slices": len(trained.ts)})
-        return trained.artefact.hash.encode()
+        return Came(artefact=trained.artefact.hash)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Does a plan of trainings know what it must not? Looked at before the first of them begins."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from engine.learning import Fold, Task
 from engine.protocols import Dataset, Feed
 from samewire.build import construct
 from samewire.hiding import hider
-from samewire.leaks import Checks, Leaks, Learned, leaks
+from samewire.leaks import NO_MODEL, NO_PERMUTATIONS, Checks, Leaks, Learned, leaks
 from samewire.run_file import ModelSpec, RunFile
 from samewire.training_plan import Plan, Planned, given_of, panel_at, panel_of
 from samewire.training_spec import PERMUTATIONS_MAX, NoLeaksSpec, Training
 
 _BEHIND = 64  # slices behind a cut that are walked: features are made of as many at once
+_UNASKED = "permuted labels and predictions over another future (--permutations 20)"
 OFF = "NOT LOOKED FOR: training.leaks is off"
 
 
@@ -135,7 +136,7 @@ def _dataset(panel: Panel, horizon: int, feed: Feed) -> Dataset:
 
 def _folds(tasks: list[Task], panel: Panel) -> list[Fold]:
     """One for each window: seeds, grids and models share them."""
-    windows = {(task.train, task.test): task for task in tasks}
+    windows = {(task.train, task.test, task.left_out, task.blocks): task for task in tasks}
     return [fold_of(task, panel.ts, panel.labels[task.horizon].until) for task in windows.values()]
 
 
@@ -151,9 +152,25 @@ def _together(verdicts: list[Leaks]) -> Leaks:
     return Leaks(
         found=tuple(found.values()),
         looked_at=tuple(dict.fromkeys(what for verdict in verdicts for what in verdict.looked_at)),
-        left_out=tuple(dict.fromkeys(what for verdict in verdicts for what in verdict.left_out)),
+        left_out=tuple(dict.fromkeys(_in_words(what) for verdict in verdicts for what in verdict.left_out)),
         t=tuple(t for verdict in verdicts for t in verdict.t),
     )
+
+
+def _in_words(left_out: str) -> str:
+    """What was not asked for, by the option that asks for it: one does both."""
+    return _UNASKED if left_out in (NO_MODEL, NO_PERMUTATIONS) else left_out
+
+
+def with_answers(verdict: Leaks | None, seen: Mapping[str, tuple[str, str]]) -> Leaks | None:
+    """The verdict with what training itself found: columns of which an answer changes with what came after it."""
+    if verdict is None or not seen:
+        return verdict
+    found = (
+        Leak(kind="prediction", where=column, sentence=f"{column}, that learned until {until}: {said}")
+        for column, (until, said) in seen.items()
+    )
+    return msgspec.structs.replace(verdict, found=(*verdict.found, *found))
 
 
 def sentence_of(verdict: Leaks | None) -> str:
@@ -164,5 +181,6 @@ def sentence_of(verdict: Leaks | None) -> str:
 def verdict_words(verdict: Leaks | None) -> dict[str, Any]:
     """The verdict as JSON values."""
     if verdict is None:
-        return {"looked": False, "found": [], "sentence": OFF}
-    return {"looked": True, "found": msgspec.to_builtins(verdict.found), "sentence": verdict.sentence}
+        return {"looked": False, "found": [], "not_looked_at": [], "sentence": OFF}
+    found, left = msgspec.to_builtins(verdict.found), list(verdict.left_out)
+    return {"looked": True, "found": found, "not_looked_at": left, "sentence": verdict.sentence}

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
-import numpy as np
 
 from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_panel
 from components.training import plan as plans
 from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
 from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
+from components.training.splitters import Combinatorial, PurgedKFold
 from engine.calendar import Sessions
 from engine.errors import ConfigError
 from engine.events import Event, Stamps
-from engine.learning import Task
+from engine.learning import Splitter, Task
 from engine.protocols import Feed, Table
 from engine.universe import Universe
 from samewire.build import Given, construct, feature_sets, libraries
@@ -31,7 +31,7 @@ from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile
 from samewire.taught import of_interval
 from samewire.training_section import trains
-from samewire.training_spec import FixedSpec, Training, Variant, WalkForwardSpec
+from samewire.training_spec import CpcvSpec, FixedSpec, PurgedSpec, Training, Variant, WalkForwardSpec
 
 
 class Planned(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -63,12 +63,31 @@ def section_of(run: RunFile) -> Training:
     return run.training
 
 
-Windows = Callable[[Training, Panel, Feed, int], tuple[Window, ...]]  # of a panel, for labels of a horizon
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """What windows are planned for: labels of a horizon of a panel, and a model that looks back so far."""
+
+    panel: Panel
+    feed: Feed
+    horizon: int
+    lookback: int  # slices of bars that an answer depends on
 
 
-def rolled(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[Window, ...]:
-    """The windows that the section's split says, the same for every horizon."""
-    return windows_of(training, panel.ts, feed)
+Windows = Callable[[Training, Asked], tuple[Window, ...]]
+
+
+def rolled(training: Training, asked: Asked) -> tuple[Window, ...]:
+    """The windows that the section's split says. Those that move on are the same for every horizon and model."""
+    split, panel = training.split, asked.panel
+    if isinstance(split, PurgedSpec | CpcvSpec):
+        labels = panel.labels[asked.horizon]
+        return plans.folded(panel.ts, labels.since, labels.until, splitter_of(split, asked))
+    return windows_of(split, panel.ts, asked.feed)
+
+
+def splitter_of(split: PurgedSpec | CpcvSpec, asked: Asked) -> Splitter:
+    if isinstance(split, PurgedSpec):
+        return PurgedKFold(folds=split.folds, lookback=asked.lookback, embargo=split.embargo)
+    return Combinatorial(groups=split.groups, tested=split.tested, lookback=asked.lookback, embargo=split.embargo)
 
 
 def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
@@ -91,7 +110,7 @@ def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
         place = of_set[name]
         planner = _Planner(run, training=training, panel=panels[place], feed=feed, windows=windows)
         for task, before in planner.tasks(model, spec):
-            part = (place, task.horizon, task.train, task.test, before)
+            part = (place, task.horizon, task.train, task.test, task.blocks, before)
             if part not in known:
                 known[part] = inputs_of(task, panels[place], before)
             task = msgspec.structs.replace(task, inputs=known[part])
@@ -131,11 +150,12 @@ class _Planner:
             return relative_text(path, run.folder)
 
         words = {k: v for k, v in component_in_words(model, placed).items() if k not in ("name", "use")}
+        of_bars = self._lookback(str(spec.features))
         for horizon in dict.fromkeys(self._training.plan.horizons):
-            windows = self._windows(self._training, panel, self._feed, horizon)
             for k in range(self._training.plan.seeds):
                 seed = run.session.seed + k
                 before = lookback_of(model, run, seed, self._feed) - 1
+                windows = self._windows(self._training, Asked(panel, self._feed, horizon, of_bars + before))
                 for fold, window in enumerate(windows):
                     task = Task(
                         model=model.name,
@@ -148,11 +168,17 @@ class _Planner:
                         train=window.train,
                         valid_from=window.valid_from,
                         test=window.test,
+                        left_out=window.left_out,
+                        blocks=window.blocks,
                         seed=seed,
                         fold=fold,
                     )
                     check_known(task, panel.ts, panel.labels[horizon].until)
                     yield task, before
+
+    def _lookback(self, name: str) -> int:
+        """Slices that the features look back."""
+        return max(1, int(getattr(feature_sets(self._run, feature_given(self._run, self._feed))[name], "lookback", 1)))
 
 
 def lookback_of(model: Component, run: RunFile, seed: int, feed: Feed) -> int:
@@ -178,9 +204,8 @@ def given_of(run: RunFile, model: Component, seed: int, universe: Universe, feed
     return msgspec.structs.replace(given, sessions=sessions, table=table)
 
 
-def windows_of(training: Training, ts: Stamps, feed: Feed) -> tuple[Window, ...]:
-    """The windows of the section's split over slices at these instants."""
-    split = training.split
+def windows_of(split: WalkForwardSpec | FixedSpec, ts: Stamps, feed: Feed) -> tuple[Window, ...]:
+    """The windows of a split that moves on with time, over slices at these instants."""
     if isinstance(split, FixedSpec):
         first = {name: days(feed, getattr(split, name), None)[0] for name in ("valid_from", "test_from")}
         until, test_until = (days(feed, None, day)[1] for day in (split.until, split.test_until))
@@ -207,13 +232,7 @@ def panel_at(
     `seen` is what of the events is walked, all of them unless said.
     """
     training = section_of(run)
-    given = Given(
-        session=run.session.name,
-        seed=run.session.seed,
-        universe=feed.universe,
-        sessions=getattr(feed, "sessions", None),
-    )
-    feature_set = feature_sets(run, given)[str(spec.features)]
+    feature_set = feature_sets(run, feature_given(run, feed))[str(spec.features)]
     since, until = days(feed, training.plan.since, training.plan.until or run.session.end)
     horizons = tuple(dict.fromkeys(training.plan.horizons))
     writer = PanelWriter(folder)
@@ -233,6 +252,16 @@ def panel_at(
         return writer.end(card, walked.ts, labels)
     finally:
         writer.discard()
+
+
+def feature_given(run: RunFile, feed: Feed) -> Given:
+    """What feature sets are handed."""
+    return Given(
+        session=run.session.name,
+        seed=run.session.seed,
+        universe=feed.universe,
+        sessions=getattr(feed, "sessions", None),
+    )
 
 
 def panel_of(file: PanelFile) -> Panel:
@@ -283,12 +312,3 @@ def variant_of(run: RunFile, model: Component) -> RunFile:
     """The run file with this model as it is at its point of the grid, and without its section `training:`."""
     models = tuple(replace(spec, component=model) if spec.component.name == model.name else spec for spec in run.models)
     return replace(run, models=models, training=None)
-
-
-def day_text(ts: int) -> str:
-    """The day of an instant.
-
-    >>> day_text(1_514_926_800_000_000_000)
-    '2018-01-02'
-    """
-    return str(np.datetime64(ts, "ns").astype("datetime64[D]"))

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from samewire.training_plan import Plan, Planned, day_text
+from engine.instants import day_text
+from samewire.training_plan import Plan, Planned
 
 
 class Counter:

@@ -1,7 +1,7 @@
 """What trainings came to: figures of each, one table of scores, and a page of each column."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from components.metrics.error_bars import mean_of
 from components.metrics.evaluation import evaluation
 from components.metrics.signal import both
 from components.training.fitting import Panel
-from components.training.plan import tested
+from components.training.plan import tested_parts, tested_rows
 from engine.events import Mask, Matrix, Stamps
+from engine.instants import day_text
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
-from samewire.training_plan import Plan, Planned, day_text
+from samewire.training_plan import Plan, Planned, section_of
+from samewire.training_spec import split_text
 from samewire.training_trials import Trial, deflated, long_short
 
 SCORES, RESULTS, PAGES = "scores.parquet", "results.json", "pages"
@@ -38,6 +40,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     fold: int
     train: tuple[str, str]  # first and last day
     test: tuple[str, str] | None
+    blocks: tuple[tuple[str, str], ...]  # the parts of `test` that are predicted
     status: str  # end or failed
     reused: bool  # it had ended before this call
     artefact: str = ""
@@ -76,6 +79,9 @@ class Ready(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     verdict: Leaks | None
     errors: dict[str, str]  # of those that failed, by run
     reused: frozenset[str]  # runs that had ended before
+    refused: Mapping[
+        str, tuple[str, str]
+    ] = {}  # columns of which an answer saw later slices: until when it learned, how
     facts: dict[str, Any]  # that all of them have in common
 
 
@@ -87,6 +93,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     store: Path
     tasks: tuple[TaskResult, ...]
     columns: tuple[Summary, ...]
+    split: str  # what is to be known of scores that came out of no walk through time
     trials: int  # recorded under this name
     verdict: Leaks | None  # None = nothing was looked for
 
@@ -99,10 +106,18 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(task for task in self.tasks if task.status != END)
 
 
+class _Gap(msgspec.Struct, frozen=True):
+    """What the figures of a column leave out."""
+
+    uncovered: int = 0
+    failed: int = 0
+
+
 class _Scored(msgspec.Struct, frozen=True, eq=False):
-    """The scores of a task with the coefficients of its slices."""
+    """The scores of a task, or of those of its blocks that belong to one path, with the coefficients of its slices."""
 
     planned: Planned
+    column: str
     ts: Stamps  # (S,)
     scores: Matrix  # (S, N)
     label: Matrix  # (S, N)
@@ -114,17 +129,25 @@ def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
     """Judges what is in the store by what is known of it today, and writes it into the folder."""
     tasks: list[TaskResult] = []
     scored: list[_Scored] = []
+    gaps: dict[str, _Gap] = {}
+    several = any(block.path for planned in ready.plan.tasks for block in planned.task.blocks)
     for planned in ready.plan.tasks:
         result, found = _judged(planned, ready)
         tasks.append(result)
-        scored += [found] if found is not None else []
-    count, columns = _columns(run.session.name, ready.runs, scored, tasks)
+        for column, judgeable, part in _by_path(planned, ready.plan.panels[planned.panel], found, several):
+            scored += [part] if part is not None else []
+            covered = 0 if part is None else int(np.isfinite(part.rank_ic).sum())
+            gap = gaps.get(column, _Gap())
+            gaps[column] = _Gap(gap.uncovered + judgeable - covered, gap.failed + (result.status != END))
+    scored.sort(key=lambda part: int(part.ts[0]) if len(part.ts) else 0)
+    count, columns = _columns(run.session.name, ready.runs, scored, gaps)
     results = Results(
         name=run.session.name,
         folder=folder,
         store=ready.runs.folder,
         tasks=tuple(tasks),
         columns=columns,
+        split=split_text(section_of(run).split),
         trials=count,
         verdict=ready.verdict,
     )
@@ -137,9 +160,9 @@ def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
 
 def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]:
     result = _task_result(planned, planned.run in ready.reused)
-    row = None if planned.run in ready.errors else ended_whole(ready.runs, planned.run)
+    row = None if _refused(planned, ready) else ended_whole(ready.runs, planned.run)
     if row is None:
-        error = ready.errors.get(planned.run, "its files are not in the store; run the training again")
+        error = _refused(planned, ready) or "its files are not in the store; run the training again"
         label = _tested_label(planned, ready.plan.panels[planned.panel])
         return msgspec.structs.replace(result, error=error, uncovered=int(_judgeable(label).sum())), None
     found = _scored(planned, ready.plan.panels[planned.panel], ready.runs, row)
@@ -156,6 +179,14 @@ def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]
     return told, found
 
 
+def _refused(planned: Planned, ready: Ready) -> str:
+    """Why nothing is said of this training; empty = it may be. One look ahead tells that its model does not ask what
+    came when, so no other part of the column is trusted either."""
+    seen = ready.refused.get(planned.column)
+    other = "" if seen is None else f"the training until {seen[0]} sees later slices, so no part of the column counts"
+    return ready.errors.get(planned.run, other)
+
+
 def _task_result(planned: Planned, reused: bool) -> TaskResult:
     """What is known of a task before its outcome: it counts as failed until there is one."""
     task = planned.task
@@ -168,6 +199,7 @@ def _task_result(planned: Planned, reused: bool) -> TaskResult:
         fold=task.fold,
         train=(day_text(task.train.since), day_text(task.train.until - 1)),
         test=None if task.test is None else (day_text(task.test.since), day_text(task.test.until - 1)),
+        blocks=tuple((day_text(each.span.since), day_text(each.span.until - 1)) for each in task.blocks),
         status=FAILED,
         reused=reused,
     )
@@ -175,17 +207,41 @@ def _task_result(planned: Planned, reused: bool) -> TaskResult:
 
 def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> _Scored:
     """The scores of a run and how well they ordered what followed, by what is known of it today."""
-    low, high = tested(planned.task, panel.ts)
+    at, _ = tested_rows(planned.task, panel.ts)
     kept = next(file for file in row.files if file.name == PREDICTIONS)
-    scores = scores_of(runs.read(kept), panel.ts[low:high], panel.symbols)
+    scores = scores_of(runs.read(kept), panel.ts[at], panel.symbols)
     label = _tested_label(planned, panel)
     ic, rank_ic, _ = both(scores, label)
-    return _Scored(planned, panel.ts[low:high], scores, label, ic, rank_ic)
+    return _Scored(planned, planned.column, panel.ts[at], scores, label, ic, rank_ic)
+
+
+def _by_path(
+    planned: Planned, panel: Panel, found: _Scored | None, several: bool
+) -> list[tuple[str, int, _Scored | None]]:
+    """What a task says on each backtest path: its column, slices by which it could be judged, and its scores.
+
+    Where there are several paths each is a column of its own: `NAME-p0` is the first. A stretch of each block is kept
+    for itself, so that those of a path can be put in order of time.
+    """
+    judgeable = _judgeable(_tested_label(planned, panel))
+    paths = [block.path for block in planned.task.blocks] or [0]
+    parts: list[tuple[str, int, _Scored | None]] = []
+    begin = 0
+    for (low, high), path in zip(tested_parts(planned.task, panel.ts) or ((0, 0),), paths, strict=True):
+        at = slice(begin, begin + high - low)
+        begin = at.stop
+        column, part = f"{planned.column}-p{path}" if several else planned.column, None
+        if found is not None:
+            arrays = {name: getattr(found, name)[at] for name in ("ts", "scores", "label", "ic", "rank_ic")}
+            part = msgspec.structs.replace(found, column=column, **arrays)
+        parts.append((column, int(judgeable[at].sum()), part))
+    return parts
 
 
 def _tested_label(planned: Planned, panel: Panel) -> Matrix:
-    low, high = tested(planned.task, panel.ts)
-    return panel.labels[planned.task.horizon].value[low:high]
+    at, _ = tested_rows(planned.task, panel.ts)
+    label: Matrix = panel.labels[planned.task.horizon].value[at]
+    return label
 
 
 def _judgeable(label: Matrix) -> Mask:
@@ -197,33 +253,33 @@ def _judgeable(label: Matrix) -> Mask:
 def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
     found: dict[str, list[_Scored]] = {}
     for each in scored:
-        found.setdefault(each.planned.column, []).append(each)
+        found.setdefault(each.column, []).append(each)
     return found
 
 
 def _columns(
-    name: str, runs: RunStore, scored: Sequence[_Scored], tasks: Sequence[TaskResult]
+    name: str, runs: RunStore, scored: Sequence[_Scored], gaps: Mapping[str, _Gap]
 ) -> tuple[int, tuple[Summary, ...]]:
     """How many trials there are, and the columns."""
     groups = _by_column(scored)
     wholes = {column: _whole(group) for column, group in groups.items()}
     trials = [
-        Trial(run=group[-1].planned.run, returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
+        Trial(run=_told_of(group[-1]), returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
         for column, group in groups.items()
     ]
     count, sharpes = deflated(runs, name, trials)
     found = zip(groups.items(), sharpes, strict=True)
     summaries = (_summary(column, group, wholes[column], sharpe) for (column, group), sharpe in found)
-    return count, tuple(_with_gaps(each, [task for task in tasks if task.column == each.column]) for each in summaries)
-
-
-def _with_gaps(summary: Summary, tasks: Sequence[TaskResult]) -> Summary:
-    """What the figures leave out is said beside them: they are means over the other slices."""
-    return msgspec.structs.replace(
-        summary,
-        uncovered=sum(task.uncovered for task in tasks),
-        failed=sum(task.status != END for task in tasks),
+    return count, tuple(
+        # What the figures leave out is said beside them: they are means over the other slices.
+        msgspec.structs.replace(each, uncovered=gaps[each.column].uncovered, failed=gaps[each.column].failed)
+        for each in summaries
     )
+
+
+def _told_of(last: _Scored) -> str:
+    """The run with which the ratio of a column is kept: of several paths that of the first alone."""
+    return last.planned.run if last.column in (last.planned.column, f"{last.planned.column}-p0") else ""
 
 
 def _whole(group: Sequence[_Scored]) -> tuple[Matrix, Matrix]:
@@ -262,7 +318,11 @@ def _pages(run: RunFile, ready: Ready, scored: Sequence[_Scored], folder: Path) 
         ts = np.concatenate([each.ts for each in group])
         rows = np.searchsorted(panel.ts, ts)
         labels = {horizon: each.value[rows] for horizon, each in panel.labels.items()}
-        facts = (("Model", f"{task.model} ({task.use})"), ("Trainings", str(len(group))), *planned.changes.items())
+        trainings = len({each.planned.run for each in group})
+        facts = [("Model", f"{task.model} ({task.use})"), ("Trainings", str(trainings)), *planned.changes.items()]
+        split = split_text(section_of(run).split)
+        facts += [("Split", split)] if split else []
+        facts += [("Path", column.rpartition("-p")[2])] if column != planned.column else []
         page = Scored(
             title=f"{run.session.name}: {column}",
             ts=ts,
@@ -270,7 +330,7 @@ def _pages(run: RunFile, ready: Ready, scored: Sequence[_Scored], folder: Path) 
             label=labels.pop(task.horizon),
             horizon=task.horizon,
             decay=labels,
-            facts=facts,
+            facts=tuple(facts),
             verdict=ready.verdict,
         )
         render_evaluation(page, folder / f"{_plain(column)}.html")
@@ -327,6 +387,7 @@ def as_words(results: Results) -> dict[str, Any]:
         "scores": str(results.folder / SCORES) if results.columns else None,
         "tasks": msgspec.to_builtins(results.tasks),
         "columns": msgspec.to_builtins(results.columns),
+        "split": results.split,
         "trials": results.trials,
         "leaks": verdict_words(results.verdict),
     }

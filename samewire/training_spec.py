@@ -44,6 +44,47 @@ class FixedSpec(BaseModel):
     test_until: Day | None = Field(default=None, description="last day predicted, none = to the end")
 
 
+class PurgedSpec(BaseModel):
+    """Tests each block of history once, by what was learned from all others, later ones too: no walk through time."""
+
+    model_config = _CONFIG
+
+    use: Literal["purged"] = Field(default="purged", description="purged k-fold")
+    folds: int = Field(default=5, ge=2, le=1000, description="blocks of history")
+    embargo: int | None = Field(
+        default=None, ge=0, description="slices left out behind a tested block, none = as many as features look back"
+    )
+
+
+class CpcvSpec(BaseModel):
+    """Tests each choice of some blocks of history by what was learned from all others: several whole backtests."""
+
+    model_config = _CONFIG
+
+    use: Literal["cpcv"] = Field(default="cpcv", description="combinatorial purged cross-validation")
+    groups: int = Field(default=6, ge=2, le=100, description="blocks of history")
+    tested: int = Field(default=2, ge=1, le=99, description="blocks that each training is tested on")
+    embargo: int | None = Field(
+        default=None, ge=0, description="slices left out behind a tested block, none = as many as features look back"
+    )
+
+
+def split_text(split: BaseModel) -> str:
+    """What is to be known of scores that came out of no walk through time; empty for those that did.
+
+    >>> split_text(PurgedSpec(folds=4, embargo=3))
+    'purged: 4 blocks, each predicted from all others, later ones too, behind an embargo of 3 slices'
+    """
+    if isinstance(split, PurgedSpec):
+        what = f"purged: {split.folds} blocks, each predicted from all others, later ones too"
+    elif isinstance(split, CpcvSpec):
+        what = f"cpcv: {split.tested} of {split.groups} blocks at a time, predicted from all others, later ones too"
+    else:
+        return ""
+    embargo = "as long as features look back" if split.embargo is None else f"of {split.embargo} slices"
+    return f"{what}, behind an embargo {embargo}"
+
+
 class SerialSpec(BaseModel):
     """One training after the other, in this process."""
 
@@ -115,7 +156,12 @@ class TrainingSpec(BaseModel):
     store: Path = Field(default=Path("runs/store"), description="folder in which trainings are recorded")
 
 
-SPLITS: dict[str, type[BaseModel]] = {"walk_forward": WalkForwardSpec, "fixed": FixedSpec}
+SPLITS: dict[str, type[BaseModel]] = {
+    "walk_forward": WalkForwardSpec,
+    "fixed": FixedSpec,
+    "purged": PurgedSpec,
+    "cpcv": CpcvSpec,
+}
 EXECUTORS: dict[str, type[BaseModel]] = {"serial": SerialSpec, "pool": PoolSpec}
 LEAKS: dict[str, type[BaseModel]] = {"on": LeaksSpec, "off": NoLeaksSpec}
 PARTS = ("split", "executor", "grid", "leaks", "online")  # keys of the section that are read by a type of their own
@@ -134,7 +180,7 @@ class Training:
     """The section, checked and complete."""
 
     plan: TrainingSpec
-    split: WalkForwardSpec | FixedSpec
+    split: WalkForwardSpec | FixedSpec | PurgedSpec | CpcvSpec
     executor: SerialSpec | PoolSpec
     leaks: LeaksSpec | NoLeaksSpec = LeaksSpec()
     online: OnlineSpec | None = None

@@ -14,14 +14,15 @@ from engine.events import Matrix, Vector
 from engine.learning import Metric
 
 SHARPE = "long_short_sharpe"  # metric of the run of a last window: of all of its column, a slice
-_WINDOW = {"inputs", "train", "valid_from", "test", "fold"}  # what tells windows of one trial apart
+# What tells windows of one trial apart.
+_WINDOW = {"inputs", "train", "valid_from", "test", "left_out", "blocks", "fold"}
 _BUCKETS = 5
 
 
 class Trial(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A column of scores as somebody who searches sees it."""
 
-    run: str  # of its last window
+    run: str  # of its last window; empty = its ratio is no trial's of its own, such as that of another path
     returns: Vector  # (S,) of being long the top and short the bottom bucket
     horizon: int  # slices that each of them spans
 
@@ -43,7 +44,8 @@ def deflated(runs: RunStore, name: str, trials: Sequence[Trial]) -> tuple[int, l
     """
     tracks = [track_of(trial.returns[:: trial.horizon]) for trial in trials]
     for trial, track in zip(trials, tracks, strict=True):
-        runs.log(trial.run, [Metric(SHARPE, 0, track.sharpe / math.sqrt(trial.horizon))])
+        if trial.run:
+            runs.log(trial.run, [Metric(SHARPE, 0, track.sharpe / math.sqrt(trial.horizon))])
     groups = _recorded(runs.runs(name))
     known = [value for group in groups if (value := _ratio(runs, group)) is not None]
     count = max(len(groups), 1)

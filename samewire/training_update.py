@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from adapters.registry.folder import FolderRegistry
+from adapters.registry.folder import CANDIDATE, FolderRegistry, check_said
 from adapters.tracking.store import END, FAILED, RunRow, run_id
 from components.metrics.error_bars import Figure, mean_of
 from components.metrics.signal import pearson, spearman
@@ -18,25 +18,26 @@ from components.training.fitting import Panel, answered
 from components.training.plan import Window, length_of, tested
 from engine.errors import ConfigError, SamewireError
 from engine.events import Mask, Matrix, Stamps, Vector
+from engine.instants import day_text
 from engine.learning import Entry
-from engine.protocols import Artefact, Feed
+from engine.protocols import Artefact
+from samewire.answering_again import history_ended, model_of, tasks_of
 from samewire.artefacts import check_features, check_horizon, learned_until, registry_at
-from samewire.build import construct
 from samewire.hiding import hider
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training import How, carried_out
 from samewire.training_job import ARTEFACTS, PREDICTIONS, alone, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
-from samewire.training_plan import Planned, day_text, given_of, rolling_of, section_of
+from samewire.training_plan import Asked, Planned, given_of, rolling_of, section_of
 from samewire.training_results import Ready
-from samewire.training_spec import FixedSpec, OnlineSpec, Training
+from samewire.training_spec import FixedSpec, OnlineSpec, Training, WalkForwardSpec
 from samewire.training_trials import long_short
 
 ACTOR = "samewire train"
 PROMOTED, KEPT = "promoted", "kept"
 _NAMES = {"rank_ic": "rank IC", "ic": "IC", "long_short": "long-short"}
-_SHORT = 12  # digits of a hash that are shown
+SHORT = 12  # digits of a hash that are shown
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""  # of the training
     candidate: str = ""  # hash of the artefact
     serving: str = ""  # hash of what served when it was decided; empty = nothing
+    now: str = ""  # hash of what serves now; empty = nothing
     slices: int = 0  # that both could be judged by
     judged: tuple[str, str] | None = None  # the first and the last of them
     figure: float | None = None  # of the candidate
@@ -73,7 +75,7 @@ class Updates(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.verdict and self.verdict.found) and all(each.outcome != FAILED for each in self.decisions)
 
 
-def newest(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[Window, ...]:
+def newest(training: Training, asked: Asked) -> tuple[Window, ...]:
     """The one window of an update."""
     online = online_of(training)
     split = training.split
@@ -81,8 +83,13 @@ def newest(training: Training, panel: Panel, feed: Feed, horizon: int) -> tuple[
         raise ConfigError(
             "training.split: fixed names the days to learn from, and --update moves on with history; use walk_forward"
         )
-    until = panel.labels[horizon].until
-    return (plans.newest(panel.ts, until, rolling_of(split), length_of(online.judge)),)
+    if not isinstance(split, WalkForwardSpec):
+        raise ConfigError(
+            f"training.split: {split.use} learns from what came after a test too, and --update moves on with history; "
+            "use walk_forward"
+        )
+    until = asked.panel.labels[asked.horizon].until
+    return (plans.newest(asked.panel.ts, until, rolling_of(split), length_of(online.judge)),)
 
 
 def online_of(training: Training) -> OnlineSpec:
@@ -112,9 +119,10 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
     """
     training = section_of(run)
     online = online_of(training)
+    check_said("actor", actor)
     registry = registry_at(online.registry, actor=actor, clock=how.clock)
     with carried_out(run, how, newest, {"update": True}) as ready:
-        update_ = _Update(run, online=online, registry=registry, actor=actor, ready=ready)
+        update_ = _Update(run, online=online, registry=registry, ready=ready, allow=how.allow)
         decisions = tuple(update_.decided(planned) for planned in ready.plan.tasks)
         reused = len(ready.reused)
         trained = len(ready.plan.tasks) - reused - len(ready.errors)
@@ -131,8 +139,18 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
 class _Update:
     """One call: decides on each model in turn."""
 
-    def __init__(self, run: RunFile, *, online: OnlineSpec, registry: FolderRegistry, actor: str, ready: Ready) -> None:
-        self._run, self._online, self._registry, self._actor, self._ready = run, online, registry, actor, ready
+    def __init__(
+        self,
+        run: RunFile,
+        *,
+        online: OnlineSpec,
+        registry: FolderRegistry,
+        ready: Ready,
+        allow: tuple[str, ...] | None,
+    ) -> None:
+        self._run, self._online, self._registry, self._ready = run, online, registry, ready
+        self._actor, self._allow = registry.actor, allow
+        self._said = f"update of {run.session.name}: "  # how each reason of ours begins in the registry
 
     def decided(self, planned: Planned) -> Decision:
         """Registers what was trained and decides, unless that was done before."""
@@ -141,19 +159,33 @@ class _Update:
         if row is None:
             error = errors.get(planned.run, "its files are not in the store; run the update again")
             return Decision(model=name, outcome="failed", reason=error, run=planned.run)
-        candidate = read_artefact(runs.folder / ARTEFACTS / str(row.outcome["artefact"]))
+        candidate = self._candidate(row)
         key = self._key(planned)
         with alone(runs.folder / "work", key):
-            known = any(entry.artefact == candidate.hash for entry in self._registry.history(name))
+            lines = [entry for entry in self._registry.history(name) if entry.artefact == candidate.hash]
             self._registry.register(name, candidate)
             earlier = runs.ended(run_id(key, planned.code))
-            if earlier is not None and known:
-                return msgspec.convert(earlier.outcome | {"before": True}, Decision)
             entry = self._registry.serving(name, self._online.stage)
+            if earlier is not None and lines:
+                now = "" if entry is None else entry.artefact
+                return msgspec.convert(earlier.outcome | {"before": True, "now": now}, Decision)
             if entry is not None and entry.artefact == candidate.hash:
-                decision = self._plain(planned, row, PROMOTED, entry.reason, "")
-                return self._recorded(key, planned, msgspec.structs.replace(decision, before=True))
+                return self._recorded(key, planned, self._there(planned, row, entry))
+            if lines and lines[-1].stage not in (CANDIDATE, self._online.stage):
+                return self._recorded(key, planned, self._moved(planned, row, lines[-1], entry))
             return self._recorded(key, planned, self._judged(planned, row, entry), promote=True)
+
+    def _there(self, planned: Planned, row: RunRow, entry: Entry) -> Decision:
+        """It serves already: an earlier call was killed between promoting and recording it, or somebody was faster."""
+        if entry.reason.startswith(self._said):
+            reason = entry.reason.removeprefix(self._said)
+            return msgspec.structs.replace(self._plain(planned, row, PROMOTED, reason, ""), before=True)
+        reason = f"it serves already: promoted by {entry.actor} ({entry.reason})"
+        return self._plain(planned, row, KEPT, reason, entry.artefact)
+
+    def _moved(self, planned: Planned, row: RunRow, line: Entry, entry: Entry | None) -> Decision:
+        reason = f"{line.actor} moved it to {line.stage} ({line.reason}); whoever knows better promotes it by hand"
+        return self._plain(planned, row, KEPT, reason, "" if entry is None else entry.artefact)
 
     # ---- the judgement -----------------------------------------------------------------------------------------------
 
@@ -171,10 +203,13 @@ class _Update:
         try:
             artefact = self._registry.artefact(serving)
             until = self._learned_until(artefact)
+            older = self._older(self._candidate(row), artefact)
+            if older:
+                return self._plain(planned, row, KEPT, older, serving)
             theirs = self._series(self._answers(planned, artefact, panel, (low, high)), label)
         except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
             said = str(error) if isinstance(error, SamewireError | ValueError) else f"{type(error).__name__}: {error}"
-            reason = f"{serving[:_SHORT]} serves and cannot be judged beside it: {hider()(said)}"
+            reason = f"{serving[:SHORT]} serves and cannot be judged beside it: {hider()(said)}"
             return self._plain(planned, row, KEPT, reason, serving)
         usable = panel.ts[low:high] > until
         return self._beside(planned, row, serving, (panel.ts[low:high], usable, mine, theirs))
@@ -185,20 +220,30 @@ class _Update:
         check_features(planned.task.model, artefact, panel)
         check_horizon(planned.task.model, artefact, planned.task.horizon * panel.interval_ns)
         given = given_of(self._run, planned.model, planned.task.seed, feed.universe, lambda: feed)
-        model = construct(planned.model, given)
-        model.swap(artefact)
+        model = model_of(self._run, planned, artefact, given, self._ready.runs, self._allow)
         return answered(model, panel, *part, planned.task.horizon)
+
+    def _candidate(self, row: RunRow) -> Artefact:
+        return read_artefact(self._ready.runs.folder / ARTEFACTS / str(row.outcome["artefact"]))
+
+    def _older(self, candidate: Artefact, serving: Artefact) -> str:
+        """Why the candidate is not compared with what serves: it knows nothing newer. Empty where it does."""
+        mine, theirs = (history_ended(each, self._ready.runs) for each in (candidate, serving))
+        if mine is None or theirs is None:
+            mine, theirs = self._learned_until(candidate), self._learned_until(serving)
+        if mine > theirs:
+            return ""
+        return (
+            f"{serving.hash[:SHORT]} serves and came out of history up to {day_text(theirs - 1)}, this one out of "
+            f"history up to {day_text(mine - 1)}, which is no newer; look at the feed, or promote it by hand"
+        )
 
     def _learned_until(self, artefact: Artefact) -> int:
         """Until when it has seen labels, by its own words or by the run that left it."""
         said = learned_until(artefact)
         if said is not None:
             return said
-        found = [
-            int(row.facts["task"]["train"]["until"])
-            for row in self._ready.runs.runs()
-            if row.outcome.get("artefact") == artefact.hash and "task" in row.facts
-        ]
+        found = [int(task["train"]["until"]) for task in tasks_of(artefact, self._ready.runs)]
         if not found:
             raise ConfigError("neither it nor the store says until when it learned")
         return max(found)
@@ -212,7 +257,8 @@ class _Update:
         figure, online = mean_of(mine, overlap=planned.task.horizon), self._online
         days = _days(ts, np.isfinite(mine))
         over = _over(figure.slices, days)
-        said = f"nothing is at {online.stage} yet; {self._figure(figure.value)} {over}"
+        held = any(entry.stage == online.stage for entry in self._registry.history(planned.task.model))
+        said = f"nothing is at {online.stage} {'any more' if held else 'yet'}; {self._figure(figure.value)} {over}"
         enough = figure.slices >= online.least
         better = enough and figure.value > online.margin
         tail = self._rule(better) if enough else f", fewer than {online.least}: no judgement"
@@ -227,7 +273,7 @@ class _Update:
         count, overlap, online = int(both.sum()), planned.task.horizon, self._online
         if count < online.least:
             reason = (
-                f"no comparison: {serving[:_SHORT]} serves and has not learned from {_counted(count)} of "
+                f"no comparison: {serving[:SHORT]} serves and has not learned from {_counted(count)} of "
                 f"{len(ts)}, fewer than {online.least}"
             )
             return self._plain(planned, row, KEPT, reason, serving)
@@ -236,7 +282,7 @@ class _Update:
         sure = online.least_t is None or gap.t >= online.least_t
         better = gap.value > online.margin and sure
         days = _days(ts, both)
-        over = f"of {serving[:_SHORT]} {_over(count, days)}"
+        over = f"of {serving[:SHORT]} {_over(count, days)}"
         said = f"{self._figure(one.value)} against {other.value:.4f} {over}, difference {_with_error(gap)}"
         decision = self._plain(planned, row, PROMOTED if better else KEPT, said + self._rule(better), serving)
         return msgspec.structs.replace(
@@ -283,6 +329,8 @@ class _Update:
     def _recorded(self, key: str, planned: Planned, decision: Decision, *, promote: bool = False) -> Decision:
         """Begins its record, promotes, and ends the record: what was killed in between is seen by the next call."""
         runs, stage = self._ready.runs, self._online.stage
+        now = decision.candidate if decision.outcome == PROMOTED else decision.serving
+        decision = msgspec.structs.replace(decision, now=now)
         facts = {
             "name": self._run.session.name,
             "code": planned.code,
@@ -295,7 +343,7 @@ class _Update:
         }
         run = runs.begin(key, hider().inside(facts))
         if promote and decision.outcome == PROMOTED:
-            said = {"actor": self._actor, "reason": f"update of {self._run.session.name}: {decision.reason}"}
+            said = {"actor": self._actor, "reason": f"{self._said}{decision.reason}"}
             self._registry.promote(decision.model, decision.candidate, stage, **said)
         leaked = self._ready.verdict is not None and self._ready.verdict.found
         runs.end(run, FAILED if leaked else END, msgspec.to_builtins(decision) | {"before": False})
@@ -322,33 +370,3 @@ def _with_error(figure: Figure) -> str:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def as_words(updates: Updates) -> dict[str, Any]:
-    """The decisions as JSON values."""
-    said: dict[str, Any] = msgspec.to_builtins(updates.decisions)
-    return {
-        "ok": updates.ok,
-        "name": updates.name,
-        "stage": updates.stage,
-        "trained": updates.trained,
-        "decisions": said,
-        "leaks": verdict_words(updates.verdict),
-    }
-
-
-def as_text(updates: Updates) -> str:
-    from samewire.training_leaks import sentence_of
-
-    reused = f", {updates.reused} done before" if updates.reused else ""
-    found = updates.verdict is not None and updates.verdict.found
-    lines = [
-        f"{updates.name}: {updates.trained} trained{reused}",
-        f"  {'LEAK' if found else 'leaks'}   {sentence_of(updates.verdict)}",
-    ]
-    for each in updates.decisions:
-        kept = f"{each.serving[:_SHORT]} stays at {updates.stage}" if each.serving else f"{updates.stage} stays empty"
-        what = {PROMOTED: f"promoted to {updates.stage}", KEPT: kept, "failed": "failed"}[each.outcome]
-        again = ", decided before" if each.before else ""
-        lines += ["", f"  {each.model}  {each.candidate[:_SHORT]}  {what}{again}", f"    {each.reason}"]
-    return "\n".join(lines)

@@ -163,6 +163,13 @@ def test_the_project_speaks_of_itself_only() -> None:
     assert found == []
 
 
+def test_instants_are_written_out_in_one_place() -> None:
+    """So that a day and an instant read alike in every message; what is no UTC instant to the second is not meant."""
+    written = re.compile(r"str\(.*datetime64\[[sD]\]|%H:%M:%S[} ]*Z")
+    found = [name for name, _, text in modules() if written.search(text)]
+    assert found == ["engine/instants.py"]
+
+
 def test_nothing_is_left_unfinished() -> None:
     unfinished = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b|NotImplemented" + r"Error")
     found = [

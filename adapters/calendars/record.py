@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.calendar import Sessions
 from engine.events import DAY_NS, Stamps
+from engine.instants import day_text
 
 _COLUMNS = ("label", "opens", "closes", "break_from", "break_to")
 
@@ -23,7 +24,7 @@ def facts(sessions: Sessions) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name in _COLUMNS:
         digest.update(getattr(sessions, name).astype("<i8").tobytes())
-    first, last = (str(np.datetime64(int(sessions.label[k]) // DAY_NS, "D")) for k in (0, -1))
+    first, last = (day_text(sessions.label[k]) for k in (0, -1))
     return {
         "name": sessions.name,
         "source": sessions.source,

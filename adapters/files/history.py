@@ -24,7 +24,6 @@ from adapters.files.when import (
     LocalTime,
     Stamped,
     Timing,
-    instant_text,
     interval_text,
     parse_clock,
     parse_close,
@@ -32,6 +31,7 @@ from adapters.files.when import (
 )
 from engine.errors import ConfigError, DataError
 from engine.events import DAY_NS, HOUR_NS, Bars, Event, Reference, Timer
+from engine.instants import instant_text
 from engine.protocols import Issue
 from engine.universe import Universe, universe_of
 

@@ -14,8 +14,8 @@ from adapters.files.references import read_rates, read_reference, references
 from adapters.files.slices import frozen
 from adapters.files.store import sha256_of
 from adapters.files.trading_days import TradingDays
-from adapters.files.when import instant_text
 from engine.events import INPUT_ORDER, ActionKind, Actions, Bars, Event, Mask, Status
+from engine.instants import instant_text
 from engine.protocols import Issue
 from engine.universe import Universe
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from adapters.files.sheet import NEVER, Sheet
 from adapters.files.trading_days import TradingDays
-from adapters.files.when import instant_text
 from engine.errors import DataError
 from engine.events import Codes, Matrix, Reference, Stamps
+from engine.instants import instant_text
 from engine.protocols import Issue
 from engine.universe import Universe
 

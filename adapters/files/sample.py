@@ -11,9 +11,10 @@ import numpy as np
 from adapters.files.history import sectors_reference
 from adapters.files.market import WINDOW, Action, Law, feature_moments, generate
 from adapters.files.slices import Block, bars_of
-from adapters.files.when import Timing, instant_text, parse_close
+from adapters.files.when import Timing, parse_close
 from engine.errors import DataError
 from engine.events import DAY_NS, ActionKind, Actions, Event, Matrix, Status
+from engine.instants import instant_text
 from engine.protocols import Issue
 from engine.universe import universe_of
 

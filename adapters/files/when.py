@@ -14,6 +14,7 @@ from adapters.files.by_calendar import Outside
 from engine.calendar import Sessions
 from engine.errors import DataError
 from engine.events import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Mask, Stamps
+from engine.instants import instant_text
 
 Stamped = Literal["open", "close"]
 _EPOCH = dt.date(1970, 1, 1).toordinal()
@@ -267,8 +268,3 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _span(self) -> int:
         return max(1, self.interval_ns // DAY_NS)
-
-
-def instant_text(ts: int) -> str:
-    """UTC ns to the second, e.g. 2018-01-02T21:00:00Z."""
-    return dt.datetime.fromtimestamp(ts // SECOND_NS, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from adapters.files.when import instant_text, parse_close
+from adapters.files.when import parse_close
 from adapters.operators.buckets import Bucket, Grid, grids_for, longer_text, parse_longer
 from adapters.operators.longer_bars import Rule, adjusted, combined, rule_for
 from engine.actions import check_actions
 from engine.calendar import Sessions
 from engine.errors import DataError
 from engine.events import INPUT_ORDER, Actions, Bars, Event, Reference, Status
+from engine.instants import instant_text
 from engine.protocols import Feed, Issue
 from engine.sealing import handed, users_own
 from engine.universe import Universe

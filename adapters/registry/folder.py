@@ -40,6 +40,12 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[str, ...]  # what nothing refers to: half-written by a kill, or written and not yet registered
 
 
+def check_said(what: str, text: str) -> None:
+    """Raises ConfigError for an actor or a reason that says nothing, or a whole book."""
+    if not text.strip() or len(text) > _TEXT_MAX:
+        raise ConfigError(f"registry: the {what} of a promotion has 1 to {_TEXT_MAX} characters, got {text[:40]!r}")
+
+
 class FolderRegistry:
     """Which artefact of a name serves at which stage, in a folder that several processes may use at once.
 
@@ -56,7 +62,7 @@ class FolderRegistry:
         read: Callable[[Path], Artefact],
         actor: str = "registry",
     ) -> None:
-        self.folder, self._clock, self._write, self._read, self._actor = folder, clock, write, read, actor
+        self.folder, self.actor, self._clock, self._write, self._read = folder, actor, clock, write, read
         self._history, self._artefacts = folder / "history.jsonl", folder / "artefacts"
 
     # ---- writing -----------------------------------------------------------------------------------------------------
@@ -69,7 +75,7 @@ class FolderRegistry:
                 shutil.rmtree(left, ignore_errors=True)
             self._write(artefact, self._place(artefact.hash))
             if not any(entry.artefact == artefact.hash for entry in self.history(name)):
-                self._append(_REGISTER, name, artefact.hash, CANDIDATE, (self._actor, "registered"))
+                self._append(_REGISTER, name, artefact.hash, CANDIDATE, (self.actor, "registered"))
 
     def promote(self, name: str, artefact: str, stage: str, /, *, actor: str, reason: str) -> Entry:
         """Puts a registered artefact, named by its hash, at a stage; it leaves the one where it was.
@@ -77,11 +83,8 @@ class FolderRegistry:
         ConfigError without actor and reason; StateError for one that is not registered under the name, or damaged.
         """
         self._check(name, stage)
-        for what, text in (("actor", actor), ("reason", reason)):
-            if not text.strip() or len(text) > _TEXT_MAX:
-                raise ConfigError(
-                    f"registry: the {what} of a promotion has 1 to {_TEXT_MAX} characters, got {text[:40]!r}"
-                )
+        check_said("actor", actor)
+        check_said("reason", reason)
         with locked(self.folder / "lock"):
             self.artefact(self.registered(name, artefact))
             return self._append(_PROMOTE, name, artefact, stage, (actor, reason))

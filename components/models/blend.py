@@ -1,6 +1,7 @@
 """Several models that answer as one."""
 
 import copy
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from components.models.artefact import artefact_of
 from components.models.blend_weights import by_ic, combined, stacked, unseen
 from components.models.bundle import Bundle, composed, dataset_digest, opened, tensors_in, tensors_of
 from components.models.card import Card, Schema
-from components.training.fitting import fitted
+from components.training.fitting import fitted, folder_in
 from components.training.telling import OnMetric, numbered
 from engine.errors import ConfigError, StateError
 from engine.events import Features, Matrix, Signal, Vector
@@ -72,11 +73,19 @@ class Blend:
 
     # ---- learning ----------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, /, *, on_metric: OnMetric | None = None) -> Artefact:
-        """Trains each of its models on all of the dataset. It answers with the result only once `swap` is called."""
+    def fit(
+        self, dataset: Dataset, /, *, on_metric: OnMetric | None = None, checkpoint: Path | None = None
+    ) -> Artefact:
+        """Trains each of its models on all of the dataset. It answers with the result only once `swap` is called.
+
+        `checkpoint` is a folder of this training alone; each training of a model that takes one has its own in it.
+        """
         self._check_horizon(dataset.horizon_ns, "the labels to learn")
-        parts = [fitted(model, dataset, numbered(on_metric, k)) for k, model in enumerate(copy.deepcopy(self._models))]
-        weights, metrics = self._weighed(dataset)
+        parts = [
+            fitted(model, dataset, numbered(on_metric, k), folder_in(checkpoint, f"{k}"))
+            for k, model in enumerate(copy.deepcopy(self._models))
+        ]
+        weights, metrics = self._weighed(dataset, checkpoint)
         cards = [msgspec.json.decode(part.files["model.json"], type=Card) for part in parts]
         arrays: dict[str, Any] = {"weights": weights}
         for k, part in enumerate(parts):
@@ -107,11 +116,11 @@ class Blend:
         )
         return _composed(card, dataset, arrays)
 
-    def _weighed(self, dataset: Dataset) -> tuple[Vector, dict[str, float | None]]:
+    def _weighed(self, dataset: Dataset, checkpoint: Path | None) -> tuple[Vector, dict[str, float | None]]:
         """Weights of the models, and the mean rank correlations that speak for them."""
         if self._weigh == "equal":
             return np.full(len(self._models), 1.0 / len(self._models)), {}
-        values, label = unseen(self._models, dataset, self._folds, self._name)
+        values, label = unseen(self._models, dataset, self._folds, self._name, checkpoint)
         weights, mean = by_ic(values, label, self._ic_slices)
         if self._weigh == "stacked":
             weights = stacked(values, label)
@@ -133,7 +142,7 @@ class Blend:
             found = f"{bundle.card.kind} v{bundle.card.version}"
             raise StateError(f"{self._name}: the artefact is of {found}, this model reads {_KIND} v{_VERSION}")
         self._check_horizon(bundle.card.horizon_ns, f"the labels of artefact {artefact.hash[:12]}")
-        weights, parts = _parts(bundle, self._name)
+        weights, parts = parts_of(bundle, self._name)
         if len(parts) != len(self._models):
             raise ConfigError(
                 f"{self._name}: it has {len(self._models)} models, and the artefact {len(parts)}; name those it learned"
@@ -203,7 +212,7 @@ def _composed(card: Card, dataset: Dataset, arrays: dict[str, Any]) -> Artefact:
     return composed(Bundle(card=card, schema=schema, weights=weights, rows=rows, answers=np.zeros(0)))
 
 
-def _parts(bundle: Bundle, whose: str) -> tuple[Vector, list[Artefact]]:
+def parts_of(bundle: Bundle, whose: str) -> tuple[Vector, list[Artefact]]:
     """The weights and the artefact of each model, seen to be those that the card names."""
     if set(bundle.weights) != {_WEIGHTS}:
         raise StateError(f"{whose}: an artefact of {sorted(bundle.weights)} is no blend; name another one")
@@ -228,7 +237,8 @@ def _importance(cards: list[Card], weights: Vector) -> dict[str, float]:
     """Of each feature, its share of the importance within each model, weighed."""
     out: dict[str, float] = {}
     for card, weight in zip(cards, weights.tolist(), strict=True):
-        total = sum(card.importance.values()) or 1.0
-        for name, value in card.importance.items():
+        counted = {name: max(value, 0.0) for name, value in card.importance.items()}  # below 0 is chance
+        total = sum(counted.values()) or 1.0
+        for name, value in counted.items():
             out[name] = out.get(name, 0.0) + weight * value / total
     return out

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 
 from components.metrics.signal import spearman
 from components.models.labels import standardised
+from components.training.fitting import fitted, folder_in
 from components.training.parts import parted
 from components.training.slices import check_neighbours, sliced
 from engine.errors import ConfigError, NothingLearnedError
@@ -33,13 +35,15 @@ def combined(values: Sequence[Matrix], weights: Vector) -> Matrix:
     return np.where(counted > 0, total / np.where(counted > 0, counted, 1.0), np.nan)
 
 
-def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> tuple[list[Matrix], Matrix]:
+def unseen(
+    models: Sequence[Any], dataset: Dataset, folds: int, whose: str, checkpoint: Path | None = None
+) -> tuple[list[Matrix], Matrix]:
     """Answers of each model to slices after those that it learned from, (T, N) each, NaN elsewhere; and the labels.
 
     The part to learn from, of slices with a row that counts, is cut into folds + 1 spans. Each but the first is
     answered by models that learned from all spans before it, purged by the intervals of labels. Where a model remembers
     slices, those between that have no such row stay in place: they teach nothing, and are no gap. A model that a span's
-    history teaches nothing has no answers (NaN) to it.
+    history teaches nothing has no answers (NaN) to it. Each of these trainings has a folder of its own in `checkpoint`.
     """
     rows = np.isfinite(dataset.label) & np.isfinite(dataset.features).any(axis=-1)
     if dataset.weight is not None:
@@ -58,12 +62,12 @@ def unseen(models: Sequence[Any], dataset: Dataset, folds: int, whose: str) -> t
             "train on longer history, or set weigh to equal"
         )
     values = [np.full(learned.label.shape, np.nan) for _ in models]
-    for past, at in _spans(learned, folds):
+    for span, (past, at) in enumerate(_spans(learned, folds)):
         check_neighbours(past, remembered, whose, "set weigh to equal")
-        for value, model in zip(values, models, strict=True):
-            trial = copy.deepcopy(model)
+        for k, (value, model) in enumerate(zip(values, models, strict=True)):
+            trial, folder = copy.deepcopy(model), folder_in(checkpoint, f"{k}-until-span-{span}")
             try:
-                trial.swap(trial.fit(sliced(learned, past)))
+                trial.swap(fitted(trial, sliced(learned, past), None, folder))
             except NothingLearnedError:
                 continue  # no answer to this span: what it is worth is told by the others
             value[at] = trial.predict(sliced(learned, slice(0, at.stop)))[at]

@@ -1,10 +1,11 @@
 """What a trained model says of itself, for programs and for people."""
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from engine.instants import instant_text
 
 _SHOWN = 20  # features listed by importance
 
@@ -94,7 +95,7 @@ def _text(value: Any) -> str:
 
 
 def _instant(ns: int) -> str:
-    return dt.datetime.fromtimestamp(ns // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return instant_text(ns).replace("T", " ")
 
 
 def _span(ns: int) -> str:

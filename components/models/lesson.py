@@ -15,6 +15,7 @@ from components.training.contract import check_dataset
 from components.training.parts import Parts, Rows, judging, learnable, parted, rows_of, weighed
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix
+from engine.instants import day_text
 from engine.learning import Reweighter
 from engine.protocols import Dataset
 
@@ -64,7 +65,9 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
 
     Rows that have no opinion teach nothing either, nor do those of which processors leave nothing. Processors are
     fitted on the rows to learn from, and on none that is held out; with `frozen` they apply what they froze before.
-    Nothing is learned either from features that are the same in all rows, or from labels that are.
+    Nothing is learned either from features that are the same in all rows, or from labels that are; nor, where labels
+    compare the names of a slice, from features that are the same for all names of each. A model that does not go on
+    from another (`frozen`) needs two slices.
     """
     check_dataset(dataset, how.whose)
     serving.check_horizon(dataset.horizon_ns, "the labels to learn")
@@ -72,6 +75,7 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     weight = weighed(dataset, how.reweighter, how.whose)
     usable, parts = serving.known(dataset), parted(dataset, how.valid_share)
     train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
+    fresh = frozen is None
     if frozen is None:
         features, frozen = serving.fitted(dataset, train.at)
     else:
@@ -79,7 +83,13 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     if features is not dataset.features:
         usable &= left(features, serving.steps)
         train = learnable(rows_of(label, usable, weight, parts.train), dataset, parts, weight, how.whose)
-    _check_varied(features, train, how)
+    if fresh and len(train.counts) < 2:
+        day = day_text(dataset.ts[np.argmax(train.at.any(axis=1))])
+        raise ConfigError(
+            f"{how.whose}: the slice of {day} is the only one with rows to learn from, so what it "
+            "learned would be the chance of one day; train on longer history"
+        )
+    _check_varied(features, (train, np.where(train.at, label, np.nan)), how, serving.steps)
     valid = judging(rows_of(label, usable, weight, parts.valid), dataset, how.valid_share, weight, how.whose)
     return Lesson(
         features=features,
@@ -91,8 +101,12 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     )
 
 
-def _check_varied(features: NDArray[Any], train: Rows, how: How) -> None:
-    """Raises ConfigError where no row differs from another: whatever is learned then has one answer for all names."""
+def _check_varied(features: NDArray[Any], of: tuple[Rows, Matrix], how: How, steps: int) -> None:
+    """Raises ConfigError where no row differs from another: whatever is learned then has one answer for all names.
+
+    `of` are the rows and their labels (T, N), NaN elsewhere.
+    """
+    train, label = of
     if not (train.label != train.label[0]).any():
         more = {"raw": "longer history"}.get(how.label, "more symbols, or learn from one with `label: raw`")
         raise ConfigError(
@@ -104,6 +118,12 @@ def _check_varied(features: NDArray[Any], train: Rows, how: How) -> None:
             f"{how.whose}: each of the {features.shape[2]} features is the same in all {len(train.label)} rows to "
             "learn from, which tells no name from another; look at the feature set and at `processors`"
         )
+    if how.label != "raw" and not _varied_within(features, label, steps):
+        raise ConfigError(
+            f"{how.whose}: in each slice all names have the same features, or the same label, and `{how.label}` labels "
+            "compare the names of one slice; give features that differ between names, or learn "
+            "when to hold them all with `label: raw`"
+        )
 
 
 def _varied(features: NDArray[Any], at: Mask) -> bool:
@@ -113,6 +133,17 @@ def _varied(features: NDArray[Any], at: Mask) -> bool:
         rows = features[t, at[t]]
         first = rows[0] if first is None else first
         if ((rows != first) & ~(np.isnan(rows) & np.isnan(first))).any():
+            return True
+    return False
+
+
+def _varied_within(features: NDArray[Any], label: Matrix, steps: int) -> bool:
+    """Whether in any slice two names differ in both label and what a row looks at, the last `steps` slices."""
+    for t in np.flatnonzero(np.isfinite(label).any(axis=1)):
+        rows = np.isfinite(label[t])
+        window = features[max(0, t + 1 - steps) : t + 1, rows]
+        same = (window == window[:, :1]) | (np.isnan(window) & np.isnan(window[:, :1]))
+        if not same.all() and (label[t, rows] != label[t, rows][0]).any():
             return True
     return False
 

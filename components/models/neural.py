@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 from components.models.bundle import Bundle, dataset_digest
 from components.models.lesson import LABELS, How, Label, Lesson, lesson, mean_ic, said_of
 from components.models.networks.network import Network, at_least, torch_here
-from components.models.networks.serving import WEIGHTS, Net, answering, narrow_here, opened, weights_of
+from components.models.networks.serving import (
+    WEIGHTS,
+    Net,
+    answering,
+    narrow_here,
+    opened,
+    tensors_of_weights,
+    weights_of,
+)
 from components.models.serving import Answer, Kind, Learnt, Serving
 from components.models.stages import said_of_stage
-from components.training.epochs import Learned, Loop, Part, learned
+from components.training.epochs import Begin, Learned, Loop, Part, learned
+from components.training.importance import permuted
 from components.training.parts import Rows
 from components.training.telling import OnMetric
 from components.training.windows import Windows
@@ -45,6 +54,9 @@ class Neural:
     computed on a CPU, with one thread. On a CPU the same dataset and options give the same bytes, and a training that
     was killed goes on to them (`checkpoint`).
 
+    `importance` is how often the history of each feature changes hands between names, to measure in the card what the
+    rank IC loses by it; it takes as many more answers as there are features, times that.
+
     `predict` over history equals `on_features` bit for bit. Memory: one artefact, two windows of (steps, N, F).
     """
 
@@ -73,9 +85,13 @@ class Neural:
         horizon_ns: int | None = None,
         processors: tuple[Processor, ...] = (),
         reweighter: Reweighter | None = None,
+        finetune_epochs: int = 5,
+        importance: int = 0,
     ) -> None:
-        for option, value in {"steps": steps, "epochs": epochs, "batch": batch, "patience": patience}.items():
+        counts = {"steps": steps, "epochs": epochs, "batch": batch, "patience": patience}
+        for option, value in (counts | {"finetune_epochs": finetune_epochs}).items():
             at_least(option, value, 1)
+        at_least("importance", importance, 0)
         for option, size in {"lr": lr, "clip": clip}.items():
             if not 0 < size < float("inf"):
                 raise ValueError(f"{option} must be above 0, got {size}")
@@ -83,7 +99,7 @@ class Neural:
             raise ValueError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
         self._how = How(whose=name, label=label, valid_share=valid_share, reweighter=reweighter)
         self._name, self._net, self._precision, self._device = name, net, precision, device
-        self._processors = processors
+        self._processors, self._more, self._repeats = processors, finetune_epochs, importance
         self._shape: dict[str, Any] = {"steps": steps, "flat": flat, "fill": missing == "fill"}
         seed = int(rng.integers(2**31 - 1))
         self._loop = Loop(epochs=epochs, lr=lr, batch=batch, patience=patience, clip=clip, seed=seed, compiled=compiled)
@@ -105,12 +121,60 @@ class Neural:
         """
         self._check_width(dataset)
         taught = lesson(self._serving, dataset, self._how)
-        loop = self._loop_here()
+        return self._learned(dataset, taught, self._loop_here(), (on_metric, checkpoint))
+
+    def finetune(
+        self,
+        dataset: Dataset,
+        artefact: Artefact,
+        /,
+        *,
+        on_metric: OnMetric | None = None,
+        checkpoint: Path | None = None,
+    ) -> Artefact:
+        """Goes on from the weights of an artefact of the same network, label and horizon, `finetune_epochs` at most.
+
+        Processors apply what they froze in the first training. Where something is held out and no epoch is better on it
+        than those weights were, they are what comes out (`best_epoch` of the card is -1). ConfigError for an artefact
+        that learned something else.
+        """
+        self._check_width(dataset)
+        bundle, _ = self._serving.judged(artefact)
+        self._check_learned(bundle, dataset.horizon_ns)
+        self._serving.check_schema(bundle, dataset.schema)
+        taught = lesson(self._serving, dataset, self._how, bundle.frozen)
+        loop = msgspec.structs.replace(self._loop_here(), epochs=self._more)
+        return self._learned(dataset, taught, loop, (on_metric, checkpoint), (artefact.hash, bundle))
+
+    def _check_learned(self, bundle: Bundle, horizon_ns: int) -> None:
+        """Weights of another label or horizon answer in other units."""
+        said = {"label": bundle.card.label, "horizon_ns": bundle.card.horizon_ns}
+        for option, value in {"label": self._how.label, "horizon_ns": horizon_ns}.items():
+            if said[option] != value:
+                raise ConfigError(
+                    f"{self._name}: its {option} is {value}, and the artefact to go on from learned with "
+                    f"{said[option]}; set the option to what it learned with, or train from the start"
+                )
+
+    def _learned(
+        self,
+        dataset: Dataset,
+        taught: Lesson,
+        loop: Loop,
+        told: tuple[OnMetric | None, Path | None],
+        before: tuple[str, Bundle] | None = None,
+    ) -> Artefact:
+        """`told` is whom to tell and where to keep what is done; `before` the artefact to go on from, and its hash."""
+        on_metric, checkpoint = told
         windows = Windows(taught.features, **self._shape, device=loop.device)
         parts = [_part(windows, rows) for rows in (taught.train, taught.valid)]
-        at = None if checkpoint is None else (checkpoint, self._key(dataset, taught, loop))
-        found = learned(self._net, windows, parts, loop, on_metric=on_metric, checkpoint=at)
-        return self._composed(dataset, taught, found, loop)
+        weights = None if before is None else tensors_of_weights(before[1])
+        at = None
+        if checkpoint is not None:
+            at = (checkpoint, self._key(dataset, taught, loop, "" if before is None else before[0]))
+        begin = Begin(checkpoint=at, weights=weights)
+        found = learned(self._net, windows, parts, loop, on_metric=on_metric, begin=begin)
+        return self._composed(dataset, taught, found, loop, before)
 
     def _loop_here(self) -> Loop:
         """The loop with device and precision as this machine has them."""
@@ -122,12 +186,12 @@ class Neural:
         narrow = self._precision == "bf16" or (self._precision == "auto" and narrow_here(device))
         return msgspec.structs.replace(self._loop, device=device, narrow=narrow)
 
-    def _key(self, dataset: Dataset, taught: Lesson, loop: Loop) -> str:
+    def _key(self, dataset: Dataset, taught: Lesson, loop: Loop, start: str) -> str:
         """Of all that a training depends on: options, libraries, and the very numbers it learns from."""
         from blake3 import blake3
 
         said = [self._params(loop), msgspec.to_builtins(loop), [said_of_stage(each) for each in self._processors]]
-        said += [_versions(self._name), dataset_digest(dataset)]
+        said += [_versions(self._name), dataset_digest(dataset), start]
         whole = blake3(msgspec.json.encode(said, order="sorted"))
         parts = [each for rows in (taught.train, taught.valid) for each in (rows.at, rows.label, rows.weight)]
         for array in [None if taught.features is dataset.features else taught.features, *parts]:
@@ -143,7 +207,9 @@ class Neural:
             said["reweighter"] = said_of(self._how.reweighter)
         return said | {"trained": "bf16" if loop.narrow else "float32"}
 
-    def _composed(self, dataset: Dataset, taught: Lesson, found: Learned, loop: Loop) -> Artefact:
+    def _composed(
+        self, dataset: Dataset, taught: Lesson, found: Learned, loop: Loop, before: tuple[str, Bundle] | None
+    ) -> Artefact:
         net = msgspec.structs.replace(self._shaped(dataset.features.shape[2]), weights=found.weights)
         wide, (part, judged) = answering(net, narrow=False), _judged(taught)
         answers = _answers(wide, taught, judged, self.lookback)
@@ -157,7 +223,9 @@ class Neural:
             narrow = alike >= _ALIKE
         learnt = Learnt(
             weights={WEIGHTS: weights_of(found.weights)},
-            params=self._params(loop) | {"answers": "bf16" if narrow else "float32"},
+            params=self._params(loop)
+            | {"answers": "bf16" if narrow else "float32"}
+            | ({} if before is None else {"went_on_from": before[0]}),
             seed=loop.seed,
             label=self._how.label,
             libraries=_versions(self._name),
@@ -169,8 +237,22 @@ class Neural:
                 "best_epoch": found.epoch,
             },
             metrics=metrics,
+            importance=self._importance(dataset, taught, answering(net, narrow=narrow), loop.seed),
         )
-        return self._serving.composed(dataset, learnt, taught.frozen)
+        return self._serving.composed(dataset, learnt, taught.frozen, None if before is None else before[1])
+
+    def _importance(self, dataset: Dataset, taught: Lesson, answer: Answer, seed: int) -> dict[str, float]:
+        """By name of a feature, on the rows that the network is judged by; empty where it is not asked for."""
+        if not self._repeats:
+            return {}
+        _, judged = _judged(taught)
+        label = np.where(judged.at, taught.label, np.nan)
+
+        def answers(features: NDArray[Any]) -> Matrix:
+            return _answers(answer, msgspec.structs.replace(taught, features=features), judged, self.lookback)
+
+        found = permuted(answers, taught.features, label, repeats=self._repeats, seed=seed)
+        return dict(zip(dataset.names, found, strict=True))
 
     def _shaped(self, columns: int) -> Net:
         """The network over rows of so many columns, still without weights."""

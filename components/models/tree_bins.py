@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from components.models import gbdt_trees as trees
+from engine.errors import StateError, writing
 
 # Parameters that bins, or what the library keeps beside them, depend on.
 _OF_BINS = frozenset(
@@ -35,7 +36,7 @@ def binned(lgb: Any, part: "trees.Part", params: dict[str, Any], ranking: bool, 
         found = lgb.Dataset(part.features, label=part.rows.label, params=params, free_raw_data=True)
         found.construct()
         if path is not None:
-            _keep(found, path)
+            _keep(lgb, found, path, params)
     found.set_label(part.rows.label)
     found.set_weight(part.rows.weight)
     if ranking:
@@ -62,21 +63,37 @@ def _read(lgb: Any, path: Path, params: dict[str, Any], shape: tuple[int, ...]) 
     return found if (found.num_data(), found.num_feature()) == shape else None
 
 
-def _keep(found: Any, path: Path) -> None:
+def _keep(lgb: Any, found: Any, path: Path, params: dict[str, Any]) -> None:
     """Whole or not at all, and beside other trainings that may keep the same.
 
-    The hash is written last: rows without theirs are made again.
+    The hash is written last: rows without theirs are made again. StateError where they cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(f".{os.getpid()}.making")
-    try:
-        found.save_binary(str(making))
-        said = _hash_of(making)
-        making.replace(path)
-        making.write_text(said)
-        making.replace(path.with_suffix(".blake3"))
-    finally:
-        making.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                found.save_binary(str(making))
+                _check_whole(lgb, found, making, params)
+            except lgb.basic.LightGBMError as error:
+                said = str(error).partition(str(making))[0].strip()
+                raise StateError(
+                    f"{path}: rows in bins cannot be kept there ({said}); free some space or look at who may write "
+                    "there, name another folder with `bins`, or leave it out"
+                ) from error
+            said = _hash_of(making)
+            making.replace(path)
+            making.write_text(said)
+            making.replace(path.with_suffix(".blake3"))
+        finally:
+            making.unlink(missing_ok=True)
+
+
+def _check_whole(lgb: Any, found: Any, making: Path, params: dict[str, Any]) -> None:
+    """Raises the library's error where a file is cut off, as its last part may be without a word on a full disk."""
+    there = lgb.Dataset(str(making), params=params).construct()
+    if (there.num_data(), there.num_feature()) != (found.num_data(), found.num_feature()):
+        raise lgb.basic.LightGBMError("what was written is not whole")
 
 
 def _said_of(path: Path) -> str:

@@ -1,15 +1,19 @@
 """Does an answer know what came after it? The model is asked again, with all that came after cut off."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from components.training.slices import sliced
-from engine.errors import ConfigError
+from engine.errors import ConfigError, LookAheadError
 from engine.events import Mask, Matrix
+from engine.instants import day_text
 from engine.protocols import Dataset
 
 _LAST_BITS = 1e-5  # relative: float32 answers so near differ by how they were summed up, not by what they know
+_WIDER = 4  # times as much of the past is shown to a model that remembers more than it declares
+_PATIENCE = 64  # times the slices of a part that are shown to ask for each of its slices again
+_CUTS = 16  # slices that are asked for after that
 
 
 class Predicting(Protocol):
@@ -17,19 +21,33 @@ class Predicting(Protocol):
 
 
 def check_blind(model: Predicting, shown: Dataset, value: Matrix, first: int) -> None:
-    """Asks for the slices from `first` on again, up to three of them, each without the slices behind it.
+    """Asks for each slice from `first` on again, without the slices behind it.
 
-    `value` (T, N) is what it answered to all of `shown`. ConfigError where an answer is another one by a single bit: in
-    a session there are no later slices, so it would be judged by answers that it cannot give. The last slice had none
-    behind it and needs no asking. Costs three quarters of the first time.
+    `value` (T, N) is what it answered to all of `shown`. Where an answer is another one by a single bit it knew what
+    came later: in a session there are no later slices, so it would be judged by answers that it cannot give. The last
+    slice had none behind it and needs no asking. A model is shown as many slices as it declares by `lookback`, so the
+    asking costs about as much as the answers did; one that turns out to remember more is shown more, and all that
+    there is before it is accused. After 64 times the slices of the part it is asked for 16 of those that are left.
+
+    LookAheadError for an answer that depends on later slices; ConfigError for one that depends on chance, or on how
+    many slices are summed up at once.
     """
-    for last in _cuts(first, len(shown.ts)):
-        part = slice(first, last + 1)
-        again = asked(model, sliced(shown, slice(0, last + 1)))[part]
-        moved = differs(value[part], again)
-        if moved.any():
-            t, i = (int(x) for x in np.argwhere(moved)[0])
-            raise _told(model, shown, (value, again[t, i]), (first + t, i, last))
+    count, width = len(shown.ts), max(1, int(getattr(model, "lookback", 1)))
+    left, t = _PATIENCE * count, first
+    while t < count - 1 and left > 0:
+        begin = max(0, t + 1 - width)
+        again = asked(model, sliced(shown, slice(begin, t + 1)))[-1:]
+        left -= t + 1 - begin
+        if not differs(value[t : t + 1], again).any():
+            t += 1
+        elif begin:
+            width *= _WIDER
+        else:
+            raise _told(model, shown, (value, again), t)
+    for last in _cuts(t, count):
+        again = asked(model, sliced(shown, slice(0, last + 1)))
+        if differs(value[: last + 1], again).any():
+            raise _told(model, shown, (value, again), last)
 
 
 def asked(model: Predicting, shown: Dataset) -> Matrix:
@@ -51,17 +69,20 @@ def differs(one: Matrix, other: Matrix) -> Mask:
 
 
 def _cuts(first: int, count: int) -> list[int]:
-    """The slices after which is cut: the first, and those at a quarter and at half; the last never.
+    """Slices after which is cut, spread evenly from the first on; the last never.
 
-    >>> _cuts(2, 102), _cuts(0, 2), _cuts(0, 1)
-    ([2, 26, 51], [0], [])
+    >>> _cuts(2, 5), len(_cuts(0, 1000)), _cuts(4, 5)
+    ([2, 3], 16, [])
     """
-    steps = count - first - 1
-    return sorted({first + steps * quarter // 4 for quarter in (0, 1, 2)}) if steps > 0 else []
+    return sorted({first + (count - 1 - first) * k // _CUTS for k in range(_CUTS)}) if count - 1 > first else []
 
 
-def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Any], where: tuple[int, int, int]) -> ConfigError:
-    (value, again), (t, i, last) = found, where
+def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Matrix], last: int) -> ConfigError:
+    """What is wrong with answers to slices up to `last`, of which the newest were given again."""
+    value, again = found
+    begin = last + 1 - len(again)
+    t, i = (int(x) for x in np.argwhere(differs(value[begin : last + 1], again))[0])
+    t, one, other = begin + t, float(value[begin + t, i]), float(again[t, i])
     name, slices = type(model).__name__, len(shown.ts)
     symbol = shown.symbols[i] if shown.symbols else f"name {i}"
     if differs(value, asked(model, shown)).any():
@@ -69,15 +90,11 @@ def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Any], where: t
             f"{name}.predict answers the same question differently each time; draw random numbers in `fit`, or from a "
             "generator that begins anew with every call"
         )
-    rule = "look at no slice behind the one that is answered"
-    if np.isclose(value[t, i], again, rtol=_LAST_BITS, atol=0.0):
-        rule = "answer slice by slice, so that the same numbers are added up in the same order whatever comes later"
-    said, seen = f"{float(value[t, i])!r} for {symbol} at {_day(shown.ts[t])}", f"{float(again)!r}"
-    return ConfigError(
-        f"{name}.predict answers {said} when it is shown all {slices} slices, and {seen} when those behind "
-        f"{_day(shown.ts[last])} are cut off, as they are in a session; {rule}"
+    said = (
+        f"{name}.predict answers {one!r} for {symbol} at {day_text(shown.ts[t])} when it is shown all {slices} slices, "
+        f"and {other!r} when those behind {day_text(shown.ts[last])} are cut off, as they are in a session; "
     )
-
-
-def _day(ts: Any) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[D]"))
+    if np.isclose(one, other, rtol=_LAST_BITS, atol=0.0):
+        rule = "answer slice by slice, so that the same numbers are added up in the same order whatever comes later"
+        return ConfigError(said + rule)
+    return LookAheadError(said + "look at no slice behind the one that is answered")

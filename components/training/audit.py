@@ -6,8 +6,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from components.training.plan import tested_rows, within
 from engine.events import Mask, Stamps
-from engine.learning import Fold, Span, Task
+from engine.instants import instant_text as said
+from engine.learning import Fold, Task
 from engine.protocols import Dataset
 
 LeakKind = Literal[
@@ -56,6 +58,7 @@ def audit(folds: Sequence[Fold], dataset: Dataset, lookback: int = 0) -> tuple[L
 def fold_of(task: Task, ts: Stamps, label_to: Stamps) -> Fold:
     """What a task learns from, its validation part included, and what it is tested on, among T slices of its history.
 
+    >>> from engine.learning import Span
     >>> ts = np.array([10, 20, 30, 40])
     >>> task = Task(
     ...     model="m", use="gbdt", options={}, features="f", schema="", inputs="", horizon=1,
@@ -66,8 +69,10 @@ def fold_of(task: Task, ts: Stamps, label_to: Stamps) -> Fold:
     (array([ True, False, False, False]), array([False, False, False,  True]))
     """
     train = (ts >= task.train.since) & (ts < task.train.until) & (label_to <= task.train.until)
-    span = task.test or Span(0, 0)
-    return Fold(train=train, test=(ts >= span.since) & (ts < span.until))
+    rows, paths = tested_rows(task, ts)
+    test, path = np.zeros(len(ts), bool), np.full(len(ts), -1, np.int32)
+    test[rows], path[rows] = True, paths
+    return Fold(train=train & ~within(ts, task.left_out), test=test, path=path if task.blocks else None)
 
 
 def _labels(dataset: Dataset) -> Iterator[Leak]:
@@ -139,12 +144,3 @@ def _twice(folds: Sequence[Fold], ts: Stamps) -> Iterator[Leak]:
                 )
                 return
             seen |= path == p
-
-
-def said(ts: int | np.int64) -> str:
-    """An instant to the second, UTC.
-
-    >>> said(1_514_926_800_000_000_000)
-    '2018-01-02T21:00:00'
-    """
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[s]"))

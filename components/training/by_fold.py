@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.training.slices import check_neighbours, runs, sliced
+from components.training.slices import runs, sliced, taught
 from engine.events import Matrix
 from engine.learning import Fold
 from engine.protocols import Dataset
@@ -17,15 +17,13 @@ def learned(make: Callable[[], Any], dataset: Dataset, fold: Fold) -> Matrix:
 
     `make` gives a model that has `fit`, `swap` and `predict`, with the same random numbers each time. It sees no label
     of a slice that it is asked about. One that remembers slices is shown as many before a tested one as it declares by
-    `lookback`. ConfigError for such a model where the train slices have gaps, since it would take slices for neighbours
-    that are none.
+    `lookback`; it finds gaps of the train slices in their place, without a label.
 
     Memory: a copy of the train slices where they have gaps, a view otherwise.
     """
     model = make()
     remembered = max(1, int(getattr(model, "lookback", 1)))
-    check_neighbours(fold.train, remembered, "training", "use a walk forward")
-    model.swap(model.fit(sliced(dataset, fold.train)))
+    model.swap(model.fit(taught(dataset, fold.train, remembered)))
     out = np.full(dataset.label.shape, np.nan)
     for low, high in runs(fold.test):
         begin = max(0, low - remembered + 1)

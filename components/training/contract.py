@@ -4,6 +4,7 @@ import numpy as np
 
 from components.training.intervals import NEVER
 from engine.errors import ConfigError
+from engine.instants import instant_text
 from engine.protocols import Dataset
 
 
@@ -16,8 +17,10 @@ def check_dataset(dataset: Dataset, whose: str) -> None:
     back = np.flatnonzero(np.diff(ts) <= 0)
     if len(back):
         k = int(back[0]) + 1
-        said = "stands twice" if ts[k] == ts[k - 1] else f"comes after that of {_instant(ts[k - 1])}"
-        raise ConfigError(f"{whose}: the slice of {_instant(ts[k])} {said}; give each instant once, in order of time")
+        said = "stands twice" if ts[k] == ts[k - 1] else f"comes after that of {instant_text(ts[k - 1])}"
+        raise ConfigError(
+            f"{whose}: the slice of {instant_text(ts[k])} {said}; give each instant once, in order of time"
+        )
     for wrong, rule in (
         (ends == NEVER, "is not known yet, for it ends never; leave such slices out until it is"),
         (begins < ts, "begins before that, so features have seen part of it; a label looks at later prices only"),
@@ -25,7 +28,7 @@ def check_dataset(dataset: Dataset, whose: str) -> None:
     ):
         if wrong.any():
             k = int(np.argmax(wrong))
-            raise ConfigError(f"{whose}: the label of slice {k}, decided at {_instant(ts[k])}, {rule}")
+            raise ConfigError(f"{whose}: the label of slice {k}, decided at {instant_text(ts[k])}, {rule}")
 
 
 def _check_shapes(dataset: Dataset, whose: str) -> None:
@@ -45,7 +48,3 @@ def _check_shapes(dataset: Dataset, whose: str) -> None:
             raise ConfigError(
                 f"{whose}: {name} has {len(listed)} entries beside features of {count}; give one for each"
             )
-
-
-def _instant(ts: int | np.int64) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[s]"))

@@ -45,6 +45,21 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     weight: NDArray[Any]
 
 
+class Begin(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Where a training begins.
+
+    `checkpoint` is a folder of this training alone, and a key of all that it depends on: whatever was begun there goes
+    on where it was, to the last bit on a CPU. `weights` are those to go on from, else they are drawn: where no epoch is
+    better than they were on the part to stop by, they are what comes out, of epoch -1.
+    """
+
+    checkpoint: tuple[Path, str] | None = None
+    weights: "dict[str, Any] | None" = None
+
+
+FRESH = Begin()
+
+
 class Learned(msgspec.Struct, frozen=True, eq=False):
     """The weights of the best epoch, and what was measured."""
 
@@ -61,7 +76,7 @@ def learned(
     loop: Loop,
     *,
     on_metric: OnMetric | None = None,
-    checkpoint: tuple[Path, str] | None = None,
+    begin: Begin = FRESH,
 ) -> Learned:
     """Trains on the first part, stops by the second (which may be empty), and gives the weights of the best epoch.
 
@@ -69,13 +84,15 @@ def learned(
     steps along slopes that are clipped to +-clip one by one. After `patience` epochs that did not improve the loss of
     the second part it ends; with an empty one it runs all epochs and gives the last weights.
 
-    `checkpoint` is a folder of this training alone, and a key of all that it depends on: whatever was begun there goes
-    on where it was, to the last bit on a CPU. StateError for a file of another key.
+    `begin` says where from. StateError for a checkpoint of another key.
     """
     torch = torch_here("training")
     devices = [torch.cuda.current_device()] if loop.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         training = _Training(network, windows, parts, loop)
+        if begin.weights is not None:
+            training.begin_with(begin.weights)
+        checkpoint = begin.checkpoint
         if checkpoint is not None:
             training.resume(*checkpoint)
         while not training.done:
@@ -108,6 +125,13 @@ class _Training:
         self._epoch, self._waited, self._best_epoch, self._losses = 0, 0, -1, {"train": np.nan, "valid": np.nan}
         self._best = self._copies()
 
+    def begin_with(self, weights: "dict[str, Tensor]") -> None:
+        """Goes on from these weights in place of those that were drawn."""
+        self._parts.load_state_dict(weights)
+        self._best = self._copies()
+        if len(self._valid[0]):
+            self._losses = {"train": self._loss(self._sample), "valid": self._loss(self._valid)}
+
     def _on_device(self, part: Part) -> tuple["Tensor", ...]:
         torch, device = self._torch, self._loop.device
         where = torch.from_numpy(part.where.astype(np.int64)).to(device)
@@ -130,7 +154,8 @@ class _Training:
         if held_out:
             found["valid"] = self._loss(self._valid)
         self._refuse_nonsense(found)
-        if not held_out or self._best_epoch < 0 or found["valid"] < self._losses["valid"]:
+        # Before the first epoch the loss is not known (NaN), unless it goes on from weights that were measured.
+        if not held_out or not found["valid"] >= self._losses["valid"]:
             self._best, self._best_epoch, self._losses, self._waited = self._copies(), self._epoch, found, 0
         else:
             self._waited += 1

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from components.training.asked_again import asked, check_blind
 from components.training.panel import Labels
-from components.training.plan import learned, purged, tested
+from components.training.plan import learned, purged, tested_parts, within
+from components.training.slices import taught
 from components.training.telling import OnMetric
-from engine.errors import ConfigError
+from engine.errors import ConfigError, writing
 from engine.events import Matrix, Stamps
 from engine.learning import Task
 from engine.protocols import Artefact, Dataset
@@ -60,10 +61,12 @@ def train_task(
 
     Nothing is drawn or read here, so the same task on the same panel gives the same bytes wherever it runs.
     """
-    artefact = fitted(model, dataset_of(task, panel), on_metric, checkpoint)
+    artefact = fitted(model, dataset_of(task, panel, max(1, int(getattr(model, "lookback", 1)))), on_metric, checkpoint)
     model.swap(artefact)
-    low, high = tested(task, panel.ts)
-    return Trained(artefact, panel.ts[low:high], answered(model, panel, low, high, task.horizon))
+    parts = tested_parts(task, panel.ts) or ((0, 0),)
+    scores = [answered(model, panel, low, high, task.horizon) for low, high in parts]
+    ts = np.concatenate([panel.ts[low:high] for low, high in parts])
+    return Trained(artefact, ts, np.concatenate(scores))
 
 
 def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None, checkpoint: Path | None = None) -> Artefact:
@@ -71,6 +74,16 @@ def fitted(model: Any, dataset: Dataset, on_metric: OnMetric | None = None, chec
     offered = {"on_metric": on_metric, "checkpoint": checkpoint}
     artefact: Artefact = model.fit(dataset, **{k: offered[k] for k in taken(model) if offered[k] is not None})
     return artefact
+
+
+def folder_in(checkpoint: Path | None, name: str) -> Path | None:
+    """The folder of one of several trainings that make up a model; StateError where it cannot be made."""
+    if checkpoint is None:
+        return None
+    place = checkpoint / name
+    with writing(place):
+        place.mkdir(exist_ok=True)
+    return place
 
 
 def taken(model: Any) -> tuple[str, ...]:
@@ -86,16 +99,17 @@ def taken(model: Any) -> tuple[str, ...]:
     return tuple(name for name in ("on_metric", "checkpoint") if name in parameters)
 
 
-def dataset_of(task: Task, panel: Panel) -> Dataset:
-    """The slices that the task learns from, a view of the panel's features.
+def dataset_of(task: Task, panel: Panel, remembered: int = 1) -> Dataset:
+    """The slices that the task learns from, a view of the panel's features where they are in a row.
 
-    Those whose label looks into the validation part stay in place without their label, so nothing learns from them.
+    Those whose label looks into the validation part stay in place without their label, so nothing learns from them; so
+    do gaps for a model that remembers slices: see `taught`.
     """
     labels = labels_of(panel, task.horizon)
     low, high = learned(task, panel.ts, labels.until)
     part = slice(low, high)
     gone = purged(task, panel.ts[part], labels.until[part])
-    return Dataset(
+    whole = Dataset(
         names=panel.names,
         schema=panel.schema,
         symbols=panel.symbols,
@@ -107,6 +121,7 @@ def dataset_of(task: Task, panel: Panel) -> Dataset:
         horizon_ns=task.horizon * panel.interval_ns,
         valid_from=task.valid_from,
     )
+    return taught(whole, ~within(whole.ts, task.left_out), remembered) if task.left_out else whole
 
 
 def answered(model: Any, panel: Panel, low: int, high: int, horizon: int) -> Matrix:
@@ -147,9 +162,9 @@ def inputs_of(task: Task, panel: Panel, before: int) -> str:
     """
     labels = labels_of(panel, task.horizon)
     low, high = learned(task, panel.ts, labels.until)
-    first, last = tested(task, panel.ts)
     whole = hashlib.sha256(repr((panel.names, panel.schema, panel.symbols, panel.interval_ns)).encode())
-    for part in (slice(low, high), slice(max(0, first - before), last)):
+    asked_for = tested_parts(task, panel.ts) or ((0, 0),)
+    for part in (slice(low, high), *(slice(max(0, first - before), last) for first, last in asked_for)):
         whole.update(np.ascontiguousarray(panel.digests[part]).tobytes())
         whole.update(b"|")
     for array in (labels.value, labels.since, labels.until):

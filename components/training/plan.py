@@ -1,14 +1,16 @@
 """Which slices a training learns from, stops by and is judged by: windows as data, planned from instants alone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 
+from components.training.slices import runs
 from engine.errors import DataError
-from engine.events import DAY_NS, Mask, Stamps
-from engine.learning import Span, Task
+from engine.events import DAY_NS, Codes, Mask, Stamps
+from engine.instants import day_text as _day
+from engine.learning import Block, Fold, Span, Splitter, Task
 
 _LENGTH = re.compile(r"([0-9]+) ?(d|w|y|slices?|sessions?)?")
 
@@ -59,6 +61,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     train: Span
     valid_from: int | None
     test: Span | None
+    left_out: tuple[Span, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 class Rolling(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +201,43 @@ def once(ts: Stamps, plan: Once) -> tuple[Window, ...]:
     return (Window(train=Span(int(ts[0]), int(ts[end - 1]) + 1), valid_from=plan.valid_from, test=test),)
 
 
+def folded(ts: Stamps, label_from: Stamps, label_to: Stamps, splitter: Splitter) -> tuple[Window, ...]:
+    """The folds of a splitter as windows, by instants: what is learned from may lie on both sides of what is tested.
+
+    >>> from components.training.splitters import PurgedKFold
+    >>> when = np.arange(6) * 10
+    >>> _, window, _ = folded(when, when + 5, when + 15, PurgedKFold(folds=3, lookback=0))
+    >>> (window.train.since, window.train.until), [(gap.since, gap.until) for gap in window.left_out]
+    ((0, 51), [(10, 50)])
+    >>> [(block.span.since, block.span.until, block.path) for block in window.blocks]
+    [(20, 31, 0)]
+    """
+    check_ordered(ts)
+    return tuple(_fold_window(ts, fold) for fold in splitter.folds(ts, label_from, label_to))
+
+
+def _fold_window(ts: Stamps, fold: Fold) -> Window:
+    path = np.where(fold.test, 0, -1) if fold.path is None else fold.path
+    blocks = tuple(
+        Block(Span(int(ts[low]), int(ts[high - 1]) + 1), p)
+        for p in np.unique(path[path >= 0]).tolist()
+        for low, high in runs(path == p)
+    )
+    blocks = tuple(sorted(blocks, key=lambda block: block.span.since))
+    learns, later = np.flatnonzero(fold.train), np.flatnonzero(fold.test)
+    behind = later[later > learns[-1]]
+    # What is learned from ends where the next test begins: the labels of its last slices were known by then.
+    until = int(ts[behind[0]]) if len(behind) else int(ts[-1]) + 1
+    gaps = ~fold.train & (ts >= ts[learns[0]]) & (ts < until)
+    return Window(
+        train=Span(int(ts[learns[0]]), until),
+        valid_from=None,
+        test=Span(blocks[0].span.since, blocks[-1].span.until),
+        left_out=tuple(Span(int(ts[low]), int(ts[high]) if high < len(ts) else until) for low, high in runs(gaps)),
+        blocks=blocks,
+    )
+
+
 def check_ordered(ts: Stamps) -> None:
     """Raises DataError for slices that are none, or of which two have one instant or stand in the wrong order."""
     if not len(ts):
@@ -236,7 +277,7 @@ def check_known(task: Task, ts: Stamps, label_to: Stamps) -> None:
     """Raises DataError where a task has nothing to learn from once what was not known by then is left out."""
     low, high = learned(task, ts, label_to)
     part = slice(low, high)
-    left = ~purged(task, ts[part], label_to[part])
+    left = ~purged(task, ts[part], label_to[part]) & ~within(ts[part], task.left_out)
     valid = ts[part] >= (task.valid_from or 2**63 - 1)
     if not (left & ~valid).any():
         raise DataError(
@@ -258,10 +299,33 @@ def tested(task: Task, ts: Stamps) -> tuple[int, int]:
     return int(np.searchsorted(ts, task.test.since)), int(np.searchsorted(ts, task.test.until))
 
 
+def tested_parts(task: Task, ts: Stamps) -> tuple[tuple[int, int], ...]:
+    """The ranges [low, high) of slices that the task is judged by, in order of time; none without a test part."""
+    if not task.blocks:
+        low, high = tested(task, ts)
+        return ((low, high),) if high > low else ()
+    edges = ((block.span.since, block.span.until) for block in task.blocks)
+    return tuple((int(np.searchsorted(ts, since)), int(np.searchsorted(ts, until))) for since, until in edges)
+
+
+def tested_rows(task: Task, ts: Stamps) -> tuple[Codes, Codes]:
+    """(S,) the places of the slices that the task is judged by, and the backtest path of each."""
+    parts = tested_parts(task, ts)
+    paths = [block.path for block in task.blocks] or [0]
+    rows = [np.arange(low, high, dtype=np.int32) for low, high in parts]
+    each = [np.full(high - low, path, np.int32) for (low, high), path in zip(parts, paths, strict=bool(parts))]
+    none = np.zeros(0, np.int32)
+    return np.concatenate([none, *rows]), np.concatenate([none, *each])
+
+
+def within(ts: Stamps, spans: Sequence[Span]) -> Mask:
+    """(T,) the instants that lie in any of the spans."""
+    found = np.zeros(len(ts), bool)
+    for span in spans:
+        found |= (ts >= span.since) & (ts < span.until)
+    return found
+
+
 def distinct(tasks: Iterator[Task]) -> tuple[Task, ...]:
     """Each task once, in the order of their first mention: a grid of one model does not train the others again."""
     return tuple({task.key: task for task in tasks}.values())
-
-
-def _day(ts: int | np.int64) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[D]"))

@@ -30,6 +30,19 @@ def runs(where: Mask) -> list[tuple[int, int]]:
     return [(int(low), int(high)) for low, high in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def taught(dataset: Dataset, where: Mask, remembered: int) -> Dataset:
+    """The slices to learn from. Where they have gaps, a model that remembers slices finds those between in their place
+    without their label: it learns nothing from them, and takes no slices for neighbours that are none. Any other is
+    shown none of them.
+    """
+    if remembered <= 1 or len(runs(where)) <= 1:
+        return sliced(dataset, where)
+    places = np.flatnonzero(where)
+    whole = slice(int(places[0]), int(places[-1]) + 1)
+    part = sliced(dataset, whole)
+    return msgspec.structs.replace(part, label=np.where(where[whole, None], part.label, np.nan))
+
+
 def check_neighbours(where: Mask, remembered: int, whose: str, instead: str) -> None:
     """Raises ConfigError where a model that remembers slices would take some for neighbours that are none."""
     if remembered > 1 and len(runs(where)) > 1:

@@ -1,7 +1,6 @@
 """`samewire models`: which trained model of a registry serves at which stage, since when and why."""
 
 import contextlib
-import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from engine.instants import instant_text
 from samewire.commands.common import NO_OUTPUT, Output, say, say_json
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def promote(
     if output.json:
         say_json({"ok": True, **_as_json(entry)})
     else:
-        say(f"{name}: artefact {entry.artefact} is at stage {stage} since {_instant(entry.at)}")
+        say(f"{name}: artefact {entry.artefact} is at stage {stage} since {instant_text(entry.at)}")
     return 0
 
 
@@ -194,14 +194,14 @@ def _there(folder: Path) -> "FolderRegistry":
 
 
 def _told(entry: "Entry") -> tuple[str, str, str, str, str]:
-    return entry.stage, entry.artefact[:_SHORT], _instant(entry.at), entry.actor, entry.reason
+    return entry.stage, entry.artefact[:_SHORT], instant_text(entry.at), entry.actor, entry.reason
 
 
 def _as_json(entry: "Entry") -> dict[str, Any]:
     import msgspec
 
     said: dict[str, Any] = msgspec.to_builtins(entry)
-    return said | {"time": _instant(entry.at)}
+    return said | {"time": instant_text(entry.at)}
 
 
 def _decoded(content: bytes) -> Any:
@@ -211,10 +211,6 @@ def _decoded(content: bytes) -> Any:
         return msgspec.json.decode(content)
     except msgspec.MsgspecError:
         return None
-
-
-def _instant(ns: int) -> str:
-    return dt.datetime.fromtimestamp(ns // 10**9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _say_rows(rows: Sequence[Sequence[str]]) -> None:

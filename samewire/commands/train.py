@@ -113,17 +113,18 @@ def _trained(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, d
 
 
 def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[str, Any]]:
-    from samewire import training_update as updating
+    from samewire import update_words
+    from samewire.training_update import update
 
-    updates = updating.update(run, how, actor=mode.actor)
-    return updates.ok, updating.as_text(updates), updating.as_words(updates)
+    updates = update(run, how, actor=mode.actor)
+    return updates.ok, update_words.as_text(updates), update_words.as_words(updates)
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
 
 def plan_text(name: str, plan: "Plan", done: int) -> str:
-    from samewire.training_plan import day_text
+    from engine.instants import day_text
 
     folds: dict[tuple[str, str], int] = {}
     for planned in plan.tasks:
@@ -140,11 +141,13 @@ def plan_text(name: str, plan: "Plan", done: int) -> str:
 
 
 def _spans(task: "Task") -> tuple[str, str]:
-    from samewire.training_plan import day_text
+    from engine.instants import day_text
 
     first, last = day_text(task.train.since), day_text(task.train.until - 1)
     test = task.test
-    return f"{first} to {last}", "-" if test is None else f"{day_text(test.since)} to {day_text(test.until - 1)}"
+    spans = [block.span for block in task.blocks] or ([] if test is None else [test])
+    predicts = ", ".join(f"{day_text(span.since)} to {day_text(span.until - 1)}" for span in spans) or "-"
+    return ("all but what touches it" if task.left_out else f"{first} to {last}"), predicts
 
 
 def plan_words(plan: "Plan", done: int) -> dict[str, object]:
@@ -161,11 +164,12 @@ def plan_words(plan: "Plan", done: int) -> dict[str, object]:
 
 
 def as_text(results: "Results") -> str:
-    reused = sum(task.reused for task in results.tasks)
+    reused = sum(task.reused and task.status == "end" for task in results.tasks)
     trained = len(results.tasks) - reused - len(results.failed)
     counts = [f"{trained} trained", *([f"{reused} done before"] if reused else [])]
     counts += [f"{len(results.failed)} failed"] if results.failed else []
     lines = [f"{results.name}: {', '.join(counts)}", _leaks(results.verdict)]
+    lines += [f"  split   {results.split}"] if results.split else []
     width = max(10, *(len(task.column) for task in results.tasks))
     if results.columns:
         lines += ["", f"  {'trained as':<{width}}  {'predicts':<24}  slices       IC  rank IC  artefact"]
@@ -189,7 +193,8 @@ def _leaks(verdict: "Leaks | None") -> str:
 
 
 def _task_line(task: "TaskResult", width: int) -> str:
-    test = "-" if task.test is None else " to ".join(task.test)
+    blocks = task.blocks or (() if task.test is None else (task.test,))
+    test = ", ".join(" to ".join(block) for block in blocks) or "-"
     figures = f"{task.slices:>6}  {_figure(task.ic):>7}  {_figure(task.rank_ic):>7}"
     gap = f"  {task.uncovered:,} slices not predicted" if task.uncovered else ""
     return f"  {task.column:<{width}}  {test:<24}  {figures}  {task.artefact[:12]}{gap}"

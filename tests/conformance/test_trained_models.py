@@ -1,5 +1,6 @@
 """What every model that learns rows keeps, whatever it learns: one list, one battery, and inputs that break models."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from components.models.linear import Linear
 from components.models.networks.gru import Gru
 from components.models.networks.mlp import Mlp
 from components.models.neural import Neural
-from engine.errors import ConfigError, StateError
+from engine.errors import ConfigError, NothingLearnedError, StateError
 from engine.events import DAY_NS, Features
 from engine.protocols import Artefact, Dataset, Trainable
 from engine.universe import universe_of
@@ -182,6 +183,23 @@ def test_features_that_never_move_are_one_clear_error(make: Make) -> None:
         data.features[:] = value
         with pytest.raises(ConfigError, match=r"m.*: each of the 6 features is the same in all \d+ rows to learn from"):
             make(N).fit(data)
+
+
+def test_features_that_tell_slices_apart_and_no_names_are_one_clear_error(make: Make) -> None:
+    """The index's return, the day of the week: every name of a slice has the same, and labels compare names."""
+    data = panel(holes=0.0)
+    data.features[:] = data.features[:, :1]
+    with pytest.raises(ConfigError, match="m.*: in each slice all names have the same features.*`label: raw`"):
+        make(N).fit(data)
+    data.features[2, 0, 2] += 1  # one name of one slice is enough to learn from, however little
+    with contextlib.suppress(NothingLearnedError):
+        make(N).fit(data)
+
+
+def test_one_slice_is_no_history(make: Make) -> None:
+    data = panel(n=12, slices=1, holes=0.0)
+    with pytest.raises(ConfigError, match="longer history"):
+        make(12).fit(data)
 
 
 def test_labels_that_are_all_the_same_are_one_clear_error(make: Make) -> None:

@@ -190,3 +190,47 @@ class Wary:
         if np.isnan(bars.close).any():
             raise ValueError(f"{int(np.isnan(bars.close).sum())} of {self._n} names are missing")
         return Features(ts=bars.ts, schema=self.schema, value=bars.close[:, None])
+
+
+class Backfills:
+    """Learns, and answers the slice of one day in a hundred by the features of the slice that follows."""
+
+    slow_handlers = ()
+    lookback = 1
+
+    def __init__(self, *, universe: Universe, name: str, nth: int = 64) -> None:
+        self._inner = Linear(universe=universe, name=name, rng=np.random.default_rng(0))
+        self._nth = nth
+
+    def fit(self, dataset: Dataset, /) -> Artefact:
+        return self._inner.fit(dataset)
+
+    def swap(self, artefact: Artefact, /) -> None:
+        self._inner.swap(artefact)
+
+    def predict(self, dataset: Dataset, /) -> Any:
+        said = self._inner.predict(dataset)
+        holes = np.flatnonzero((dataset.ts[:-1] // DAY_NS) % 100 == self._nth)
+        said[holes] = said[holes + 1]
+        return said
+
+    def on_features(self, features: Features, /) -> Signal:
+        return self._inner.on_features(features)
+
+
+class Narrow:
+    """A network of a user's own: one hidden layer over the whole window."""
+
+    kind = "narrow"
+
+    def __init__(self, *, hidden: int = 4) -> None:
+        self.options = {"hidden": hidden}
+        self._hidden = hidden
+
+    def parts(self, width: int, steps: int, /) -> Any:
+        from torch import nn
+
+        return nn.ModuleDict({"in": nn.Linear(width * steps, self._hidden), "out": nn.Linear(self._hidden, 1)})
+
+    def forward(self, parts: Any, x: Any, /) -> Any:
+        return parts["out"](parts["in"](x.flatten(1)).tanh())[:, 0]

@@ -48,7 +48,10 @@ def kinds(verdict):
 def test_an_honest_training_passes_and_the_verdict_says_what_was_looked_at():
     verdict = leaks(FEED, honest, FOLDS)
     assert verdict.found == ()
-    assert verdict.sentence == "no leak found in 3 folds, 1 other future"
+    left = ("predictions over another future (give it `learned`)", "permuted labels (Checks(permutations=20))")
+    assert verdict.left_out == left
+    said = "no leak found in 3 folds, 1 other future; not looked at: {}; not looked at: {}"
+    assert verdict.sentence == said.format(*left)
 
 
 def test_an_honest_training_passes_every_check_for_any_seed():

@@ -11,14 +11,19 @@ import pytest
 from adapters.files.journal_file import read_journal
 from components.models.artefact import read_artefact
 from components.models.gbdt import Gbdt
+from components.training import panel
 from engine.errors import DataError, SamewireError
 from engine.events import Bars, Control, ControlAction, Signal
 from engine.protocols import Dataset
 from samewire import cli, retraining, run
+from samewire.build import Given, parts_of
 from samewire.lookahead import look_ahead
+from samewire.prepare import feed_of
+from samewire.reach import days
 from samewire.recorded import open_recorded
 from samewire.run_file import RetrainSpec
 from samewire.schema import RunFileErrors, dump_run, load_run
+from samewire.taught import learned
 from samewire.verifying import verify
 
 SPEC = {"every": "40 sessions", "window": "1y", "least": 100}
@@ -45,8 +50,6 @@ def said(start: str | None = None, **retrain: Any) -> dict[str, Any]:
 def first_bar() -> str:
     """The day with which the generated market begins."""
     found = load_run(said())
-    from samewire.prepare import feed_of
-
     span = feed_of(found).span
     assert span is not None
     return str(np.datetime64(span[0], "ns").astype("datetime64[D]"))
@@ -54,6 +57,15 @@ def first_bar() -> str:
 
 def inputs(folder: Path) -> list[Any]:
     return [entry.event for entry in open_recorded(folder).entries() if entry.input]
+
+
+def swaps(run_file: dict[str, Any]) -> list[Control]:
+    """What puts the models of a session to use, without the session."""
+    whole = load_run(run_file)
+    feed = feed_of(whole)
+    end = days(feed, whole.session.start, whole.session.end)[1]
+    given = Given(session="again", seed=0, universe=feed.universe, sessions=getattr(feed, "sessions", None))
+    return list(learned(whole, feed, parts_of(whole, feed, given), given, end).controls)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +222,32 @@ def test_a_window_that_reaches_into_the_future_is_found_by_the_turn(
     found_in = {finding.component for finding in verdict.findings}
     assert "gbdt" in found_in
     assert len(found_in) == 3, "the first turn, the last, and one between"
+
+
+def test_models_that_read_the_same_features_walk_history_once_and_learn_what_each_learns_alone(
+    first_bar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = str(np.datetime64(first_bar) + 300)
+    walks, real = [], panel.walk
+
+    def counted(events: Any, feature_set: Any, horizon: int, *rest: Any) -> Dataset:
+        walks.append(horizon)
+        return real(events, feature_set, horizon, *rest)
+
+    def hashes(models: list[dict[str, Any]]) -> dict[str, list[str]]:
+        controls = [event for event in swaps(said(start) | {"models": models})]
+        return {
+            each["name"]: [event.artefact for event in controls if event.component == each["name"]] for each in models
+        }
+
+    (gbdt,) = said(start)["models"]
+    plane = {"name": "plane", "use": "linear", "features": "rolling", "retrain": SPEC}
+    later = plane | {"name": "later", "retrain": SPEC | {"horizon": 3}}
+    once = {"name": "once", "use": "linear", "features": "rolling", "train": {"until": str(np.datetime64(start) - 1)}}
+    alone = {model["name"]: hashes([model])[model["name"]] for model in (gbdt, plane, later, once)}
+    monkeypatch.setattr(panel, "walk", counted)
+    assert hashes([gbdt, plane, later, once, once | {"name": "again"}]) == alone | {"again": alone["once"]}
+    assert walks == [1, 3, 1]  # one for both that retrain on labels of a slice, and one for both that learn once
 
 
 def test_it_is_written_back_as_it_was_read(tmp_path: Path) -> None:

@@ -176,7 +176,12 @@ def test_the_json_schema_knows_the_section(tmp_path: Path) -> None:
     known = json_schema()["properties"]["training"]["anyOf"][0]["properties"]
     run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}, "online": {}}))
     assert set(resolved(run)["training"]) == set(known)
-    assert [each.get("title") for each in known["split"]["anyOf"][1:]] == ["WalkForwardSpec", "FixedSpec"]
+    assert [each.get("title") for each in known["split"]["anyOf"][1:]] == [
+        "WalkForwardSpec",
+        "FixedSpec",
+        "PurgedSpec",
+        "CpcvSpec",
+    ]
 
 
 # ---- what is done again ----------------------------------------------------------------------------------------------

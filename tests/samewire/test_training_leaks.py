@@ -35,9 +35,11 @@ def permuted(run: dict[str, Any], count: int) -> Results:
 def test_an_honest_training_is_told_to_be_one_and_what_was_looked_at(tmp_path: Path) -> None:
     results = trained(a_run(tmp_path, {"horizons": [1, 3], "seeds": 2}))
     assert results.ok
-    assert "\n  leaks   no leak found in 3 folds, 1 other future\n" in as_text(results)
+    left = "permuted labels and predictions over another future (--permutations 20)"
+    sentence = f"no leak found in 3 folds, 1 other future; not looked at: {left}"
+    assert f"\n  leaks   {sentence}\n" in as_text(results)
     said = json.loads((results.folder / "results.json").read_text())
-    assert said["leaks"] == {"looked": True, "found": [], "sentence": "no leak found in 3 folds, 1 other future"}
+    assert said["leaks"] == {"looked": True, "found": [], "not_looked_at": [left], "sentence": sentence}
     assert "no leak found in 3 folds" in (results.folder / "pages" / "linear-h1-s3.html").read_text()
     with closing(RunStore(results.store)) as store:
         assert [row.facts["leaks"] for row in store.runs()] == [said["leaks"]] * 12
@@ -67,7 +69,12 @@ def test_not_to_look_is_possible_and_said_loudly(tmp_path: Path) -> None:
     assert results.verdict is None
     assert "\n  leaks   NOT LOOKED FOR: training.leaks is off\n" in as_text(results)
     said = json.loads((results.folder / "results.json").read_text())
-    assert said["leaks"] == {"looked": False, "found": [], "sentence": "NOT LOOKED FOR: training.leaks is off"}
+    assert said["leaks"] == {
+        "looked": False,
+        "found": [],
+        "not_looked_at": [],
+        "sentence": "NOT LOOKED FOR: training.leaks is off",
+    }
 
 
 def test_another_feature_set_is_walked_for_itself(tmp_path: Path) -> None:
@@ -85,6 +92,7 @@ def test_labels_are_permuted_where_that_is_asked_for(tmp_path: Path) -> None:
     assert results.verdict is not None
     assert results.verdict.sentence.endswith("1 other future, 5 permutations of labels")
     assert len(results.verdict.t) == 5
+    assert results.verdict.left_out == ()
     again = permuted(a_run(tmp_path, split), 2)
     assert again.verdict is not None
     assert len(again.verdict.t) == 2
@@ -106,3 +114,38 @@ def test_features_that_fail_over_another_future_are_told_and_keep_nothing_from_b
     assert results.verdict.looked_at == ("3 folds", "2 permutations of labels")[: 1 + bool(count)]
     told = "; not looked at: another future, over which the features fail (ValueError:"
     assert told in results.verdict.sentence
+
+
+def backfills(**more: Any) -> list[dict[str, Any]]:
+    return [{"name": "m", "use": "tests.samewire.learners:Backfills", "features": "rolling", **more}]
+
+
+@pytest.mark.parametrize("executor", ["serial", "pool"])
+def test_one_answer_that_knows_the_next_slice_refuses_its_column_and_stands_in_the_verdict(
+    executor: str, tmp_path: Path
+) -> None:
+    """It does so at a single slice of all that are predicted, in the second of three windows."""
+    run = a_run(tmp_path, {"executor": executor}, models=[*model(), *backfills(nth=9)])
+    results = trained(run)
+    assert not results.ok
+    assert results.verdict is not None
+    (leak,) = results.verdict.found
+    assert (leak.kind, leak.where) == ("prediction", "m")
+    assert "m, that learned until 2018-03-02: Backfills.predict answers" in leak.sentence
+    assert "look at no slice behind the one that is answered" in leak.sentence
+    assert [column.column for column in results.columns] == ["linear"]
+    told = {task.fold: task.error for task in results.tasks if task.column == "m"}
+    assert "look at no slice" in told[1]
+    assert told[0] == told[2] == "the training until 2018-03-02 sees later slices, so no part of the column counts"
+    text = as_text(results)
+    assert "walks: 3 trained, 3 failed\n  LEAK   1 leak found in 3 folds" in text
+    again = trained(run)
+    assert again.verdict == results.verdict
+    assert "walks: 0 trained, 3 done before, 3 failed" in as_text(again)
+    with closing(RunStore(results.store)) as store:
+        (row,) = [store.run(task.run) for task in results.tasks if task.column == "m" and task.fold == 1]
+    assert (row.status, row.outcome["leak"]) == ("failed", "prediction")
+
+
+def test_the_same_model_whose_holes_lie_elsewhere_passes(tmp_path: Path) -> None:
+    assert trained(a_run(tmp_path, models=backfills(nth=45))).ok  # in the part that is learned from, and never asked

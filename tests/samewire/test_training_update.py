@@ -96,7 +96,9 @@ def test_it_learns_from_what_was_known_before_the_slices_that_judge_it(tmp_path:
     with closing(RunStore(tmp_path / "store")) as store:
         facts = store.run(found.run).facts
     assert (facts["train"], facts["test"]) == (["2018-01-02", "2018-03-20"], ["2018-03-21", "2018-04-09"])
-    assert facts["leaks"]["sentence"] == "no leak found in 1 fold, 1 other future"
+    assert facts["leaks"]["sentence"].startswith(
+        "no leak found in 1 fold, 1 other future; not looked at: permuted labels and"
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,149 @@ def test_a_leak_promotes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "  LEAK   1 leak found in 1 fold, 1 other future: look ahead: block" in said
         assert "a leak was found, so nothing is promoted" in said
     assert [stage for stage, _ in stages(tmp_path)] == ["candidate"]
+
+
+# ---- what is newer, and what served as what --------------------------------------------------------------------------
+
+
+def test_a_candidate_of_an_older_history_is_not_promoted_whatever_its_figures(tmp_path: Path) -> None:
+    """The feed went stale: it ends six slices before the history that what serves came out of."""
+    first = updated(opposed(kept_up(tmp_path, LATER)))
+    found = updated(kept_up(tmp_path, "2018-04-25"))
+    assert (found.outcome, found.serving) == ("kept", first.candidate)
+    assert f"{first.candidate[:12]} serves and came out of history up to 2018-04-29, this one" in found.reason
+    assert "history up to 2018-04-23, which is no newer; look at the feed" in found.reason
+    assert serving(tmp_path) == first.candidate
+
+
+def test_nor_is_one_of_the_very_same_history(tmp_path: Path) -> None:
+    first = updated(kept_up(tmp_path))
+    found = updated(opposed(kept_up(tmp_path)))
+    assert found.candidate != first.candidate
+    assert (found.outcome, serving(tmp_path)) == ("kept", first.candidate)
+    assert "which is no newer" in found.reason
+
+
+def ours(use: str, **options: Any) -> list[dict[str, Any]]:
+    return [{"name": "linear", "use": use, "features": "rolling", **options}]
+
+
+TREES = {"num_boost_round": 5, "min_data_in_leaf": 5, "valid_share": 0}
+KINDS = {
+    "lightgbm": ours("lightgbm", **TREES),
+    "linear": ours("linear", processors=["cs_rank", {"use": "clip", "low": -0.4, "high": 0.4}]),
+    "double_ensemble": ours("double_ensemble", num_models=2, num_boost_round=5, min_data_in_leaf=5, valid_share=0),
+    "network": ours("network", net={"use": "gru", "hidden": 4, "layers": 1}, steps=3, epochs=1, valid_share=0),
+    "blend": ours("blend", models=[{"use": "lightgbm", **TREES}, {"use": "linear", "processors": ["cs_rank"]}]),
+    "own": model(),
+}
+
+
+@pytest.mark.parametrize("before", KINDS)
+def test_what_serves_answers_as_the_class_that_it_was_trained_with(before: str, tmp_path: Path) -> None:
+    """Today's class or options are others: it is compared all the same, and no change of kind locks anybody out."""
+    after = KINDS["lightgbm" if before == "own" else "own"]
+    first = updated(kept_up(tmp_path) | {"models": KINDS[before]})
+    assert first.outcome == "promoted"
+    found = updated(kept_up(tmp_path, LATER) | {"models": after})
+    assert (found.outcome, found.serving, found.slices) == ("promoted", first.candidate, 20), found.reason
+    theirs = samewire.run(
+        {
+            **{k: v for k, v in a_run(tmp_path, feed=FEED).items() if k != "training"},
+            "models": [KINDS[before][0] | {"artefact": str(tmp_path / "store" / "artefacts" / first.candidate)}],
+        }
+    )
+    said = theirs.table("signals").to_pandas().pivot_table(index="ts", columns="symbol", values="value", observed=True)
+    feed = Walk(symbols=5, slices=140)
+    data = walk(feed.events(), Rolling(universe=feed.universe, windows=(3,)), 1, 2**62)
+    label = pd.DataFrame(data.label, index=pd.to_datetime(data.ts, utc=True), columns=said.columns)
+    judged = label.loc[found.judged[0] : found.judged[1]].index if found.judged else []
+    figures = [said.loc[t].corr(label.loc[t], method="spearman") for t in judged]
+    assert found.figure_serving == pytest.approx(np.mean(figures), abs=1e-12)
+
+
+def test_a_network_of_other_options_is_judged_with_its_own(tmp_path: Path) -> None:
+    first = updated(kept_up(tmp_path) | {"models": KINDS["network"]})
+    wider = ours("network", net={"use": "mlp", "hidden": [4]}, steps=2, epochs=1, valid_share=0)
+    found = updated(kept_up(tmp_path, LATER) | {"models": wider})
+    assert (found.outcome, found.serving, found.slices) == ("promoted", first.candidate, 20)
+
+
+def test_a_network_of_the_users_own_is_judged_as_the_run_that_left_it_says(tmp_path: Path) -> None:
+    own = ours("network", net={"use": "tests.samewire.learners:Narrow", "hidden": 3}, steps=2, epochs=1, valid_share=0)
+    first = updated(kept_up(tmp_path) | {"models": own})
+    found = updated(kept_up(tmp_path, LATER) | {"models": KINDS["linear"]})
+    assert (found.outcome, found.serving, found.slices) == ("promoted", first.candidate, 20), found.reason
+
+
+def test_one_that_nobody_can_open_is_told_with_what_stands_against_it(tmp_path: Path) -> None:
+    first = updated(kept_up(tmp_path) | {"models": KINDS["linear"]})
+    broken = read_artefact(tmp_path / "store" / "artefacts" / first.candidate).files
+    strange = artefact_of(broken | {"weights.safetensors": b"no weights"})
+    the_registry(tmp_path).register("linear", strange)
+    the_registry(tmp_path).promote("linear", strange.hash, "production", actor="ann", reason="by hand")
+    found = updated(kept_up(tmp_path, LATER) | {"models": KINDS["linear"]})
+    assert (found.outcome, found.serving) == ("kept", strange.hash)
+    assert "serves and cannot be judged beside it: linear" in found.reason
+
+
+# ---- what is reported ------------------------------------------------------------------------------------------------
+
+
+def test_an_actor_without_a_name_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for actor in ("", "  "):
+        words = command(tmp_path, kept_up(tmp_path), "--update", "--actor", actor)[3:]
+        assert main(words) == 2
+        assert "the actor of a promotion has 1 to 2000 characters" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def told(folder: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    (folder / "run.yaml").write_text(json.dumps(run))
+    assert main(["train", str(folder / "run.yaml"), "--update", "--quiet"]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_decision_of_before_is_told_with_what_serves_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = kept_up(tmp_path)
+    first = updated(run)
+    assert "promoted to production, decided before" in told(tmp_path, run, capsys)
+    the_registry(tmp_path).promote("linear", first.candidate, "retired", actor="ann", reason="it was a mistake")
+    assert f"{first.candidate[:12]}  promoted to production before; nothing is there now" in told(tmp_path, run, capsys)
+    later = kept_up(tmp_path, LATER)
+    second = updated(later)
+    assert second.reason.startswith("nothing is at production any more; rank IC")
+    again = updated(run)
+    assert (again.before, again.outcome, again.now) == (True, "promoted", second.candidate)
+    assert f"promoted to production before; {second.candidate[:12]} is there now" in told(tmp_path, run, capsys)
+
+
+def test_a_decision_to_keep_is_told_with_what_serves_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = updated(kept_up(tmp_path))
+    run = kept_up(tmp_path, LATER, margin=1)
+    assert f"{first.candidate[:12]} stays at production\n" in told(tmp_path, run, capsys)
+    assert f"{first.candidate[:12]} stays at production, decided before" in told(tmp_path, run, capsys)
+    the_registry(tmp_path).promote("linear", first.candidate, "retired", actor="ann", reason="old")
+    assert "not promoted to production before; nothing is there now" in told(tmp_path, run, capsys)
+
+
+def test_one_that_somebody_retired_comes_back_by_no_rule(tmp_path: Path) -> None:
+    first = updated(kept_up(tmp_path))
+    the_registry(tmp_path).promote("linear", first.candidate, "retired", actor="ann", reason="it lost money")
+    found = updated(kept_up(tmp_path, margin=-2))
+    assert (found.outcome, found.serving, found.candidate) == ("kept", "", first.candidate)
+    assert found.reason == "ann moved it to retired (it lost money); whoever knows better promotes it by hand"
+
+
+def test_one_that_serves_already_by_hand_is_not_said_to_be_promoted(tmp_path: Path) -> None:
+    found = updated(kept_up(tmp_path, margin=1))
+    the_registry(tmp_path).promote("linear", found.candidate, "production", actor="ann", reason="I like it")
+    again = updated(kept_up(tmp_path, margin=2))
+    assert (again.outcome, again.serving, again.before) == ("kept", found.candidate, False)
+    assert again.reason == "it serves already: promoted by ann (I like it)"
+    assert len(stages(tmp_path)) == 2
 
 
 # ---- again, and after accidents --------------------------------------------------------------------------------------

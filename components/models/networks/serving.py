@@ -62,6 +62,15 @@ def weights_of(weights: "dict[str, Tensor]") -> bytes:
     return content
 
 
+def tensors_of_weights(bundle: Bundle) -> "dict[str, Tensor]":
+    """The weights of an artefact that was seen to be right."""
+    torch_here("a network")
+    from safetensors.torch import load
+
+    found: dict[str, Tensor] = load(bundle.weights[WEIGHTS])
+    return found
+
+
 def opened(net: Net, bundle: Bundle, *, narrow: bool) -> Answer:
     """The function of a network with the weights of an artefact. StateError where they do not fit it."""
     if set(bundle.weights) != {WEIGHTS}:

@@ -270,3 +270,30 @@ def test_history_too_short_to_weigh_by_says_so():
     with pytest.raises(ConfigError, match="m: 9 slices are too few to weigh models by 4 spans"):
         blend(N, weigh="ic", folds=4).fit(panel(slices=9))
     assert T == 60
+
+
+class StoppedError(Exception):
+    """The power went out."""
+
+
+@pytest.mark.parametrize("weigh", ["equal", "ic"])
+def test_a_blend_that_was_killed_goes_on_where_its_networks_were(tmp_path, weigh):
+    def made():
+        return blend(N, models=(neural(N, epochs=6), linear(N)), weigh=weigh, folds=2)
+
+    def kill(metric):
+        if metric.name.startswith("l2_train_0") and metric.step == 3:
+            raise StoppedError
+
+    seen = []
+    whole = made().fit(panel())
+    with pytest.raises(StoppedError):
+        made().fit(panel(), on_metric=kill, checkpoint=tmp_path)
+    gone_on = made().fit(panel(), on_metric=lambda metric: seen.append((metric.name, metric.step)), checkpoint=tmp_path)
+    assert gone_on.hash == whole.hash
+    assert min(step for name, step in seen if name == "l2_train_0") == 3  # epochs 0 to 2 were not run again
+    assert (tmp_path / "0" / "epoch.safetensors").is_file()
+    assert (tmp_path / "0-until-span-1").is_dir() == (weigh == "ic")
+    again = []
+    assert made().fit(panel(), on_metric=again.append, checkpoint=tmp_path).hash == whole.hash
+    assert not [metric for metric in again if metric.name.startswith("l2_train_0")]

@@ -14,6 +14,7 @@ from components.training.reweighting import Decay, EvenSlices
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 from tests.components.models.test_gbdt import F, N, T, card, cut, features, gbdt, panel, trained
+from tests.room import room_for
 
 QUICK = {"num_boost_round": 8, "min_data_in_leaf": 10, "num_leaves": 5}
 
@@ -180,6 +181,27 @@ def test_bins_whose_hash_is_missing_or_another_are_made_again(tmp_path):
         kept.write_bytes(b"no bins at all")
         assert gbdt(bins=tmp_path, **QUICK).fit(panel()).hash == fresh
         assert beside.read_text() == said
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 22_639])
+def test_bins_that_find_no_room_are_one_clear_error_and_leave_nothing(tmp_path, size):
+    folder = tmp_path / "bins"
+    with (
+        room_for(size),
+        pytest.raises(StateError, match="bins cannot be kept there .*another folder with `bins`"),
+    ):
+        gbdt(bins=folder, **QUICK).fit(panel())
+    assert list(folder.iterdir()) == []
+    whole = gbdt(bins=folder, **QUICK).fit(panel())
+    assert whole.hash == gbdt(**QUICK).fit(panel()).hash
+    (kept,) = folder.glob("*.bin")
+    assert kept.stat().st_size > size
+
+
+def test_a_folder_for_bins_that_is_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "bins").write_text("")
+    with pytest.raises(StateError, match="bins/.*it cannot be written"):
+        gbdt(bins=tmp_path / "bins", **QUICK).fit(panel())
 
 
 # ---- going on --------------------------------------------------------------------------------------------------------

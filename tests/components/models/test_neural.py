@@ -18,6 +18,7 @@ from components.models.networks.transformer import Transformer
 from components.models.neural import Neural
 from components.processors.clip import Clip
 from components.processors.robust_zscore import RobustZscore
+from components.training.importance import importance_of
 from components.training.reweighting import Decay
 from engine.errors import ConfigError, StateError
 from engine.events import Features
@@ -336,6 +337,103 @@ def test_a_checkpoint_behind_other_processors_weights_or_libraries_is_refused(tm
 def stop(found, step):
     if found.step == step:
         raise KeyboardInterrupt
+
+
+# ---- going on from an artefact, and what matters ---------------------------------------------------------------------
+
+
+def test_finetuning_begins_with_the_weights_of_the_artefact_and_says_so():
+    first, later = neural(epochs=8).fit(panel()), panel(seed=1)
+    told: list = []
+    more = neural(finetune_epochs=2).finetune(later, first, on_metric=told.append)
+    said = card(more)
+    assert said["params"]["went_on_from"] == first.hash
+    assert (said["params"]["epochs"], said["size"]["epochs"]) == (2, 2)
+    assert {each.step for each in told} == {0, 1}
+    cold: list = []
+    neural(epochs=2).fit(later, on_metric=cold.append)
+    assert told[0].value < cold[0].value  # after one epoch it knows what the artefact knew
+    assert neural(finetune_epochs=2).finetune(later, first).hash == more.hash
+    model = neural()
+    model.swap(more)
+    assert ic(model.predict(later), later.label) > 0.2
+
+
+def test_finetuning_that_makes_it_worse_leaves_the_weights_as_they_were():
+    data = panel()
+    first = neural(epochs=25, patience=5).fit(data)
+    noise = msgspec.structs.replace(
+        data, label=np.where(np.arange(len(data.ts))[:, None] < 48, -data.label, data.label)
+    )
+    told = card(neural(finetune_epochs=3, lr=0.5).finetune(noise, first))
+    assert told["size"]["best_epoch"] == -1
+    model = neural()
+    model.swap(neural(finetune_epochs=3, lr=0.5).finetune(noise, first))
+    before = neural()
+    before.swap(first)
+    np.testing.assert_array_equal(model.predict(data), before.predict(data))
+
+
+def test_a_finetuned_network_says_what_both_trainings_learned_from_and_keeps_its_processors():
+    early, late = cut(panel(), slice(0, 30)), cut(panel(), slice(25, 60))
+    first = neural(processors=(RobustZscore(),)).fit(early)
+    more = neural(processors=(RobustZscore(),), finetune_epochs=1, valid_share=0.0).finetune(late, first)
+    assert (card(more)["since_ns"], card(more)["until_ns"]) == (card(first)["since_ns"], int(late.label_to.max()))
+    assert more.files["weights.safetensors"] != first.files["weights.safetensors"]
+    frozen = [name for name in more.files if "processor" in name or "frozen" in name]
+    assert frozen
+    assert all(more.files[name] == first.files[name] for name in frozen)
+
+
+def test_finetuning_from_something_else_is_refused():
+    first = neural().fit(panel())
+    with pytest.raises(ConfigError, match="its label is raw, and the artefact to go on from learned with rank"):
+        neural(label="raw").finetune(panel(), first)
+    with pytest.raises(ConfigError, match="its horizon_ns is 5, and the artefact to go on from learned with"):
+        neural().finetune(panel(horizon_ns=5), first)
+    with pytest.raises(ConfigError, match="trained on features of schema s1 and is given s2"):
+        neural().finetune(panel(schema="s2"), first)
+    with pytest.raises(ConfigError, match="its net is mlp, and the artefact learned with gru"):
+        neural(net=SMALL["mlp"]).finetune(panel(), first)
+
+
+def test_a_finetuning_that_was_killed_goes_on_and_no_other_checkpoint_is_taken_for_its_own(tmp_path):
+    first, other = neural().fit(panel()), neural(seed=2).fit(panel())
+    whole = neural(finetune_epochs=6).finetune(panel(seed=1), first)
+    with pytest.raises(KeyboardInterrupt):
+        neural(finetune_epochs=6).finetune(
+            panel(seed=1), first, on_metric=lambda found: stop(found, 3), checkpoint=tmp_path
+        )
+    with pytest.raises(StateError, match="of another training"):
+        neural(finetune_epochs=6).finetune(panel(seed=1), other, checkpoint=tmp_path)
+    assert neural(finetune_epochs=6).finetune(panel(seed=1), first, checkpoint=tmp_path).hash == whole.hash
+
+
+def test_importance_names_what_the_labels_were_made_of_and_is_the_same_each_time():
+    data = panel(slices=120)
+    one, other = (neural(epochs=25, patience=6, importance=3).fit(data) for _ in range(2))
+    assert one.hash == other.hash
+    found = card(one)["importance"]
+    assert list(found) == list(data.names)
+    first, second = sorted(found, key=lambda name: -found[name])[:2]
+    assert (first, second) == (data.names[0], data.names[1])  # labels follow these two, the first twice as much
+    assert found[first] > 0.1
+    assert all(abs(found[name]) < found[second] / 2 for name in data.names[2:])
+    assert card(neural().fit(panel()))["importance"] == {}
+
+
+def test_importance_of_any_model_is_measured_on_any_history_with_its_answers():
+    data = panel(slices=120)
+    model = trained(cut(data, slice(0, 90)), epochs=25, patience=6)
+    unseen = cut(data, slice(90, 120))
+    found = importance_of(model, unseen, repeats=3)
+    assert found == importance_of(model, unseen, repeats=3)
+    assert found != importance_of(model, unseen, repeats=3, seed=1)
+    assert max(found, key=lambda name: found[name]) == data.names[0]
+    with pytest.raises(ConfigError, match="6 features and 0 names"):
+        importance_of(model, msgspec.structs.replace(unseen, names=()))
+    with pytest.raises(ConfigError, match="no slice has labels"):
+        importance_of(model, msgspec.structs.replace(unseen, label=np.zeros_like(unseen.label)))
 
 
 # ---- what is wrong ---------------------------------------------------------------------------------------------------

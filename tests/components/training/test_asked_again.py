@@ -4,11 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from components.training.asked_again import asked, check_blind
-from engine.errors import ConfigError
+from engine.errors import ConfigError, LookAheadError
+from engine.instants import day_text
 from engine.protocols import Dataset
 from tests.make import day
 
@@ -66,12 +68,26 @@ def looking_back(x: Any) -> Any:
     "say", [lambda x: x, lambda x: np.full_like(x, np.nan), looking_back, partial(np.cumsum, axis=0)]
 )
 def test_answers_of_what_is_known_pass(say: Callable[[Any], Any]) -> None:
-    assert checked(say).asked == [
-        40,
-        5,
-        13,
-        22,
-    ]  # all, then up to the first, a quarter and half of the slices from 4 on
+    checked(say)
+
+
+def test_each_slice_is_asked_for_alone_and_more_is_shown_only_to_one_that_remembers_more() -> None:
+    assert checked(lambda x: x).asked == [T] + [1] * (T - 5)
+    assert checked(looking_back).asked == [T, 1] + [4] * (T - 5)
+    assert checked(partial(np.cumsum, axis=0)).asked[:4] == [T, 1, 4, 5]
+
+
+def test_what_one_that_remembers_all_is_shown_is_bounded() -> None:
+    long = msgspec.structs.replace(shown(), **{k: np.tile(getattr(shown(), k), (50, 1)) for k in ("label", "weight")})
+    stamps = np.array([day(k) for k in range(50 * T)], np.int64)
+    features = np.tile(X, (50, 1, 1))
+    long = msgspec.structs.replace(long, ts=stamps, features=features, label_from=stamps + 1, label_to=stamps + 2)
+    model = Saying(partial(np.cumsum, axis=0))
+    check_blind(model, long, asked(model, long), 0)
+    assert sum(model.asked) < (64 + 16 + 4) * 50 * T
+    ahead_of_all = Saying(lambda x: np.cumsum(x, axis=0) + np.nanmean(x))
+    with pytest.raises(LookAheadError):
+        check_blind(ahead_of_all, long, asked(ahead_of_all, long), 0)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -112,3 +128,24 @@ def test_few_slices_are_asked_again_as_far_as_there_are_later_ones(first: int, s
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Saying.predict answered \(40,\) for 40 slices of 3 symbols"):
         checked(lambda x: x[:, 0])
+
+
+class Rare:
+    """Answers by the features, but at one slice, where a hole would be, by those of the next."""
+
+    def __init__(self, at: int, lookback: int = 1) -> None:
+        self._at, self.lookback = day(at), lookback
+
+    def predict(self, dataset: Dataset, /) -> Any:
+        x = dataset.features[:, :, 0].astype(float)
+        there = np.flatnonzero(dataset.ts[:-1] == self._at)
+        x[there] = x[there + 1]
+        return x
+
+
+@pytest.mark.parametrize("at", range(4, T - 1))
+@pytest.mark.parametrize("lookback", [1, 5])
+def test_a_look_ahead_at_one_slice_alone_is_found_wherever_it_is(at: int, lookback: int) -> None:
+    model = Rare(at, lookback)
+    with pytest.raises(LookAheadError, match=f"at {day_text(day(at))} when"):
+        check_blind(model, shown(), asked(model, shown()), 4)

@@ -40,7 +40,7 @@ def test_an_unpurged_fold_is_named_with_its_first_slice():
     assert (leak.kind, leak.where) == ("split", "fold 1")
     # two slices before the test, whose labels end in it or with its beginning, and two behind it
     assert "learns from 4 slices" in leak.sentence
-    assert "that of 1970-01-29T06:00:00 ends at 1970-02-01T00:00:00" in leak.sentence
+    assert "that of 1970-01-29T06:00:00Z ends at 1970-02-01T00:00:00Z" in leak.sentence
 
 
 def test_one_shared_instant_is_enough():

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pytest
 
 from adapters.files.sample import SampleFeed
 from components.features.rolling import Rolling
@@ -12,7 +11,6 @@ from components.models.linear import Linear
 from components.training.by_fold import learned
 from components.training.panel import walk
 from components.training.splitters import PurgedKFold, WalkForward
-from engine.errors import ConfigError
 from engine.learning import Fold
 from engine.protocols import Artefact, Dataset
 from samewire.leaks import Checks, leaks
@@ -82,13 +80,14 @@ def test_a_model_that_remembers_is_shown_the_slices_before_a_tested_one():
     assert out[12:16, 0].tolist() == [10 + 11 + 12, 11 + 12 + 13, 12 + 13 + 14, 13 + 14 + 15]
 
 
-def test_a_model_that_remembers_refuses_train_slices_with_gaps():
-    fold = Fold(train=between((0, 10), (20, 30)), test=between((12, 16)))
-    with pytest.raises(
-        ConfigError,
-        match="remembers 2 slices cannot learn from slices with gaps.*slice 10 to slice 19 are left out; use a walk",
-    ):
-        learned(lambda: Recording(2), numbered(), fold)
+def test_a_model_that_remembers_finds_gaps_of_the_train_slices_in_their_place_without_a_label():
+    fold = Fold(train=between((2, 10), (20, 28)), test=between((12, 16)))
+    model = Recording(2)
+    learned(lambda: model, numbered(), fold)
+    fitted = model.shown[0]
+    assert fitted.features[:, 0, 0].tolist() == list(range(2, 28))
+    taught = np.flatnonzero(np.isfinite(fitted.label).all(axis=1)) + 2
+    assert taught.tolist() == [*range(2, 10), *range(20, 28)]
 
 
 def test_trees_that_are_trained_by_folds_leak_nothing():

@@ -11,7 +11,7 @@ import pytest
 
 from components.models.networks.mlp import Mlp
 from components.training import checkpoints
-from components.training.epochs import Loop, Part, learned
+from components.training.epochs import Begin, Loop, Part, learned
 from components.training.windows import Windows, cleaned, shaped
 from engine.errors import ConfigError, StateError
 
@@ -100,7 +100,7 @@ def parts(windows, train=150, valid=45, weight=None):
 def train(network=None, made=None, **options):
     windows = Windows(array(), steps=STEPS)
     told = []
-    extra = {"on_metric": told.append} | {k: options.pop(k) for k in ("checkpoint",) if k in options}
+    extra = {"on_metric": told.append} | {k: options.pop(k) for k in ("begin",) if k in options}
     found = learned(network or Mlp(hidden=(8,)), windows, made or parts(windows), loop(**options), **extra)
     return found, told
 
@@ -208,6 +208,7 @@ _PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 import components.training.epochs as epochs_module
+from components.training.epochs import Begin
 from tests.components.training.test_epochs import said
 folder, kill = Path(sys.argv[1]), int(sys.argv[2])
 written, real = [], epochs_module.write_checkpoint
@@ -218,7 +219,7 @@ def write(*given):
     written.append(1)
     real(*given)
 epochs_module.write_checkpoint = write
-print(json.dumps(said(checkpoint=(folder, "k"))))
+print(json.dumps(said(begin=Begin(checkpoint=(folder, "k")))))
 """
 
 
@@ -248,24 +249,24 @@ def test_a_training_killed_while_it_saves_goes_on_to_the_same_bits_in_another_pr
 
 
 def test_more_epochs_go_on_where_fewer_ended_and_a_training_that_ended_is_not_run_again(tmp_path):
-    _, told = train(epochs=4, checkpoint=(tmp_path, "k"))
-    more, rest = train(epochs=9, checkpoint=(tmp_path, "k"))
+    _, told = train(epochs=4, begin=Begin(checkpoint=(tmp_path, "k")))
+    more, rest = train(epochs=9, begin=Begin(checkpoint=(tmp_path, "k")))
     whole, all_told = train(epochs=9)
     assert told + rest == all_told
     assert same_weights(more, whole)
-    again, nothing = train(epochs=9, checkpoint=(tmp_path, "k"))
+    again, nothing = train(epochs=9, begin=Begin(checkpoint=(tmp_path, "k")))
     assert nothing == []
     assert same_weights(again, whole)
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
-    train(epochs=1, checkpoint=(tmp_path, "k"))
+    train(epochs=1, begin=Begin(checkpoint=(tmp_path, "k")))
     with pytest.raises(StateError, match=r"of another training \(key k, this one is other\)"):
-        train(epochs=1, checkpoint=(tmp_path, "other"))
+        train(epochs=1, begin=Begin(checkpoint=(tmp_path, "other")))
 
 
 def test_any_flipped_byte_of_a_checkpoint_is_found(tmp_path):
-    train(epochs=1, checkpoint=(tmp_path, "k"))
+    train(epochs=1, begin=Begin(checkpoint=(tmp_path, "k")))
     path = tmp_path / "epoch.safetensors"
     content = path.read_bytes()
     for at in [*range(0, 64, 8), *np.linspace(64, len(content) - 1, 60).astype(int).tolist()]:
