@@ -69,7 +69,7 @@ def _curvature(problem: Problem) -> Vector:
     d = problem.ridge
     if problem.risk is not None and problem.aversion:
         risk = problem.risk
-        d = d + problem.aversion * (risk.factors**2 @ risk.covariance.diagonal() + risk.specific)
+        d = d + problem.aversion * (np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific)
     typical = float(np.median(d)) or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
     least: Vector = np.maximum(d, _LEAST * typical)
     return least
@@ -135,8 +135,8 @@ def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, 
 
 def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
     """Longest step that the multiplier of a row or cap still wants to make, as a distance in weights."""
-    scale = np.maximum(limits.columns**2 @ (1.0 / d), 1e-300)
-    length = np.sqrt(np.maximum((limits.columns**2).sum(axis=1), 1.0))
+    square = np.einsum("ij,ij->i", limits.columns, limits.columns)
+    scale, length = np.maximum(square * (1.0 / d).mean(), 1e-300), np.sqrt(np.maximum(square, 1.0))
     most = limits.price * scale
     above, below = np.maximum(z, 0.0) * scale, np.maximum(-z, 0.0) * scale
     up = above - np.minimum(np.maximum(above - (limits.high - limits.value), 0.0), most)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers.kernel_loops import Costs, Limits, excess, movable, settled
 from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_risk import Shape
-from components.optimizers.kernel_rows import Limits, settled
-from components.optimizers.kernel_search import Point, Stage, direction, impossible, point, stepped
+from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import Problem, Solution
 from engine.events import Vector
 
@@ -106,7 +106,12 @@ class _Setting:
         limits = Limits(low, high, price, least, most)
         length = np.sqrt(np.einsum("ij,ij->i", problem.A, problem.A))
         norm = np.concatenate((length, np.full(len(none), np.sqrt(len(problem)))))
-        return Stage(names, self.form, base, problem.A, limits, np.where(norm > 0, norm, 1.0))
+        k = np.zeros(0) if names.k is None else names.k
+        costs = Costs(
+            *(names.slopes, names.places, names.sides, names.inverse, k, names.side),
+            *(names.w0, names.lower, names.upper, caps.at),
+        )
+        return Stage(names, costs, self.form, base, problem.A, limits, np.where(norm > 0, norm, 1.0))
 
 
 def _stiffness(problem: Problem) -> Vector:
@@ -126,11 +131,8 @@ def _price(problem: Problem) -> float:
 
 def _fault(problem: Problem) -> str:
     """Why a problem need not be tried, or nothing."""
-    risk = problem.risk
-    figures = {"q": problem.q, "ridge": problem.ridge, "rest": problem.rest, "impact": problem.impact, "A": problem.A}
+    figures = {"q": problem.q, "ridge": problem.ridge, "rest": problem.rest, "impact": problem.impact}
     figures |= {"w0": problem.w0, "about": problem.about, "aversion": np.array(problem.aversion)}
-    if risk is not None:
-        figures |= {"factors": risk.factors, "covariance": risk.covariance, "specific": risk.specific}
     for kink in problem.kinks:
         figures |= {f"{kink.name} up": kink.up, f"{kink.name} down": kink.down, f"{kink.name} at": kink.at}
     for name, figure in figures.items():
@@ -189,14 +191,14 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
         stale = 0 if error < 0.5 * best else stale + 1
         best = min(best, error)
         state, to = _step(stage, at, used, e, damp * min(100.0 * error, 1.0))
-        along = direction(stage, at, state, to)
-        at, length, rising = stepped(stage, at, along)
+        before = at
+        at, length, rising = stepped(stage, at, state, to)
         fresh = False
         damp = min(30.0 * damp, 1.0) if length < 0.2 else 0.1 * damp if length >= 1.0 else damp
         size = _size(stage, at.z)
         if rising or size > 8.0 * largest:
             largest = max(size, largest)
-            if impossible(stage, along.z) or impossible(stage, at.z):
+            if impossible(stage, at.z - before.z) or impossible(stage, at.z):
                 return _Found("infeasible", stage, at, steps + 1)
         if length == 0.0:
             at, fresh, stale = point(stage, at.state, at.z), True, max(stale, _STALE)
@@ -216,7 +218,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
     if len(caps.limit):
         used = np.concatenate((used, caps.used(at.w)))
     e = stage.form.state(at.w) - at.state
-    error = float((np.abs(stage.limits.excess(used, at.z)) / stage.norm).max(initial=0.0))
+    error = float((np.abs(excess(stage.limits, used, at.z)) / stage.norm).max(initial=0.0))
     if error <= _CLOSE and e.size:
         error = max(error, float((np.abs(stage.form.difference(e)) * stage.names.inverse).max(initial=0.0)))
     return used, e, error
@@ -225,8 +227,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
 def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tuple[Vector, Vector]:
     """A Newton step of the state, and the multipliers of rows that it leads to."""
     names = stage.names
-    free = np.flatnonzero(names.free(at.w))
-    give = names.give(at.w, free)
+    free, give = movable(stage.costs, at.w)
     A = stage.A[:, free]
     if len(names.caps.limit):
         A = np.concatenate((A, np.sign(at.w[free] - names.caps.at[:, free])))
@@ -235,7 +236,7 @@ def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tupl
         return stage.form.completed(step, used), at.z
     S = step.S
     S.flat[:: len(S) + 1] += stage.norm**2 * (float(names.inverse.mean()) * max(damp, 1e-14))
-    to = settled(S, step.v, at.z, stage.limits, 1e-3 * _EXACT)
+    to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * _EXACT)
     return stage.form.completed(step, to - at.z), to
 
 

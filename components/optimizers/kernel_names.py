@@ -41,7 +41,7 @@ class Names:
     upper: Vector
     places: Matrix  # (J, N)
     slopes: Matrix  # (J + 1, N) of the costs between places, ascending
-    sides: tuple[Matrix, ...]  # of each cap (J + 1, N): -1 left of where it acts, +1 right of it
+    sides: Matrix  # of each cap (c, J + 1, N): -1 left of where it acts, +1 right of it
     caps: Caps
     inverse: Vector  # (N,) 1 / d
 
@@ -71,22 +71,6 @@ class Names:
         root = 2.0 * rest / np.maximum(half + np.sqrt(half * half + 4.0 * self.d * rest), 1e-300)
         wanted: Matrix = self.w0 + self.side * np.where(none, -np.inf, root * root)
         return wanted
-
-    def free(self, w: Vector) -> Mask:
-        """(N,) whether a weight moves with its price: between bounds and at no place."""
-        inside = (w > self.lower) & (w < self.upper)
-        for place in self.places:
-            inside &= w != place
-        return inside
-
-    def give(self, w: Vector, free: Vector) -> Vector:
-        """(F,) dw/du of the free names given by position."""
-        if self.k is None:
-            given: Vector = self.inverse[free]
-            return given
-        bend = 0.75 * self.k[free] / np.sqrt(np.abs(w[free] - self.w0[free]))
-        given = 1.0 / (self.d[free] + bend)
-        return given
 
     def box(self, w: Vector, u: Vector, prices: Vector) -> Vector:
         """(N,) multipliers of the bounds: what is left of u - d w beyond all costs, 0 between the bounds."""
@@ -132,7 +116,7 @@ def names_of(problem: Problem, d: Vector, lower: Vector, upper: Vector) -> Names
     k = problem.impact if problem.impact.any() else None
     places, jumps, first = _places(problem, caps, k is not None)
     slopes = first + np.concatenate((np.zeros((1, len(problem))), np.cumsum(jumps, axis=0)))
-    sides = tuple(_side(places, at) for at in caps.at)
+    sides = np.array([_side(places, at) for at in caps.at]).reshape(len(caps.at), *slopes.shape)
     side = slopes if k is None else _side(places, problem.w0)
     return Names(d, k, side, problem.w0, lower, upper, places, slopes, sides, caps, 1.0 / d)
 

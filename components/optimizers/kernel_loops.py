@@ -1,0 +1,309 @@
+"""The compiled loops of the structured kernel, over names and over rows: compiled at the first call and kept by numba.
+
+What they say is said in arrays by `kernel_names` and at the head of `kernel_rows`; here it is said name by name.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from engine.events import Matrix, Vector
+
+_ENOUGH, _TURNED = 0.5, 0.1  # of the slope at the start: a full step that leaves less is taken; what a search ends at
+_TRIES, _FARTHER = 40, 4.0
+_ROUNDS, _SWEEPS = 15, 60
+
+
+class Costs(NamedTuple):
+    """What names cost on their own: `kernel_names.Names` as arrays. J places, c caps."""
+
+    slopes: Matrix  # (J + 1, N)
+    places: Matrix  # (J, N)
+    sides: Matrix  # (c, J + 1, N)
+    inverse: Vector  # (N,) 1 / d
+    k: Vector  # (N,), empty = no impact
+    side: Matrix  # (J + 1, N)
+    w0: Vector
+    lower: Vector
+    upper: Vector
+    at: Matrix  # (c, N) where caps act
+
+
+class Limits(NamedTuple):
+    """Of rows and caps together, (r,) each; multipliers are between `least` and `most`.
+
+    Those are -price and price, inf = hard, and 0 on a side that has no limit.
+    """
+
+    low: Vector
+    high: Vector
+    price: Vector
+    least: Vector
+    most: Vector
+
+
+class Move(NamedTuple):
+    """A direction: u changes by t `pull`, multipliers z by t `dz`; what prices cost has slope first + t second."""
+
+    u: Vector  # (N,)
+    pull: Vector  # (N,)
+    z: Vector  # (r,)
+    to: Vector  # (r,) at t = 1
+    rows: int  # how many of them are rows; the rest are caps
+    first: float
+    second: float
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def pushed(pull, d, k, w0, side):  # type: ignore[no-untyped-def]
+    """What a piece on this side of w0 wants against impact k; -inf or inf where that lies on the other side."""
+    half, beyond = 1.5 * k, (pull - d * w0) * side
+    if beyond <= 0:
+        return -side * np.inf
+    root = 2.0 * beyond / (half + np.sqrt(half * half + 4.0 * d * beyond))
+    return w0 + side * root * root
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def respond(costs, u, prices, w):  # type: ignore[no-untyped-def]
+    """Writes w(u) (N,)."""
+    slopes, places, sides, inverse, k, side = costs.slopes, costs.places, costs.sides, costs.inverse, costs.k, costs.side
+    w0, lower, upper = costs.w0, costs.lower, costs.upper
+    J, caps, impact = len(places), len(prices), len(k) > 0
+    for i in range(len(u)):
+        last = -np.inf
+        for j in range(J + 1):
+            slope = slopes[j, i]
+            for c in range(caps):
+                slope += prices[c] * sides[c, j, i]
+            want = (u[i] - slope) * inverse[i]
+            if impact:
+                want = pushed(u[i] - slope, 1.0 / inverse[i], k[i], w0[i], side[j, i])
+            if j == J or want <= places[j, i]:
+                w[i] = min(max(max(want, last), lower[i]), upper[i])
+                break
+            last = places[j, i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def movable(costs, w):  # type: ignore[no-untyped-def]
+    """Positions of the names whose weight moves with its price, and dw/du of each."""
+    places, inverse, k, w0, lower, upper = costs.places, costs.inverse, costs.k, costs.w0, costs.lower, costs.upper
+    free, give, count = np.empty(len(w), np.int64), np.empty(len(w)), 0
+    for i in range(len(w)):
+        stays = not lower[i] < w[i] < upper[i]
+        for j in range(len(places)):
+            stays = stays or w[i] == places[j, i]
+        if stays:
+            continue
+        free[count], give[count] = i, inverse[i]
+        if len(k):
+            give[count] = 1.0 / (1.0 / inverse[i] + 0.75 * k[i] / np.sqrt(abs(w[i] - w0[i])))
+        count += 1
+    return free[:count], give[:count]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def slope_at(costs, limits, move, t, w):  # type: ignore[no-untyped-def]
+    """The derivative of the dual at t, and the weights there into w (N,). It falls as t grows."""
+    m, pull, start, to, at = move.rows, move.pull, move.z, move.to, costs.at
+    respond(costs, move.u + t * pull, (start + t * (to - start))[m:], w)
+    total = -move.first - t * move.second - np.dot(w, pull)
+    for r in range(len(start)):
+        z, dz = start[r], to[r] - start[r]
+        if dz == 0:
+            continue
+        upward = (dz if z == 0 else z) > 0
+        crosses = 1.0 if to[r] == 0 else (-z / dz if z * dz < 0 else np.inf)
+        total -= dz * (limits.high[r] if upward != (t > crosses) else limits.low[r])
+        if r >= m:
+            for i in range(len(w)):
+                total += dz * abs(w[i] - at[r - m, i])
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def farthest(limits, move):  # type: ignore[no-untyped-def]
+    """The t at which the first moving multiplier comes to 0 or to its price."""
+    t = np.inf
+    for r in range(len(move.z)):
+        z, dz = move.z[r], move.to[r] - move.z[r]
+        if dz == 0:
+            continue
+        bound = limits.most[r] if dz > 0 else limits.least[r]
+        if z * dz < 0 and limits.low[r] < limits.high[r]:
+            bound = 0.0
+        t = min(t, (bound - z) / dz)
+    return t
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def searched(costs, limits, move):  # type: ignore[no-untyped-def]
+    """How far to go: (t, weights there, whether the dual still rises as steeply as at the start). t = 0: nowhere."""
+    w = np.empty(len(move.u))
+    start = slope_at(costs, limits, move, 0.0, w)
+    t, found = 1.0, slope_at(costs, limits, move, 1.0, w)
+    if not start > 0:
+        return (1.0 if abs(found) <= abs(start) else 0.0), w, False
+    left, before = 0.0, start
+    if found > _ENOUGH * start:
+        most = max(farthest(limits, move), 1.0)
+        tries = 0
+        while found > _ENOUGH * start and t < most and tries < _TRIES:
+            left, before = t, found
+            t, tries = min(t * _FARTHER, most), tries + 1
+            found = slope_at(costs, limits, move, t, w)
+    right, after, near = t, found, _TURNED * start
+    if found < -_ENOUGH * start:
+        for _ in range(_TRIES):  # false position, halved where one end stays (Illinois)
+            t = left + (right - left) * before / (before - after)
+            if not left < t < right:
+                t = 0.5 * (left + right)
+            found = slope_at(costs, limits, move, t, w)
+            if abs(found) <= near:
+                break
+            if found > 0:
+                left, before, after = t, found, 0.5 * after
+            else:
+                right, after, before = t, found, 0.5 * before
+    return t, w, t > 1.0 and found > _ENOUGH * start
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def excess(limits, v, z):  # type: ignore[no-untyped-def]
+    """(r,) gradient of the dual: how far each row is from where its multiplier wants it, 0 at rest."""
+    out = np.zeros(len(v))
+    for r in range(len(v)):
+        over, under = v[r] - limits.high[r], v[r] - limits.low[r]
+        if z[r] > 0:
+            gap = over
+        elif z[r] < 0:
+            gap = under
+        else:
+            gap = max(over, 0.0) + min(under, 0.0)
+        stuck = (z[r] >= limits.most[r] and gap > 0) or (z[r] <= limits.least[r] and gap < 0)
+        out[r] = 0.0 if stuck else gap
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def eliminated(S, active, right):  # type: ignore[no-untyped-def]
+    """Solves S[active, active] x = right in place, by Cholesky: S positive definite."""
+    n = len(active)
+    L = np.empty((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            total = S[active[i], active[j]]
+            for h in range(j):
+                total -= L[i, h] * L[j, h]
+            L[i, j] = np.sqrt(max(total, 1e-300)) if i == j else total / L[j, j]
+    for i in range(n):
+        for h in range(i):
+            right[i] -= L[i, h] * right[h]
+        right[i] /= L[i, i]
+    for i in range(n - 1, -1, -1):
+        for h in range(i + 1, n):
+            right[i] -= L[h, i] * right[h]
+        right[i] /= L[i, i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def settled(S, v, z0, limits, slack):  # type: ignore[no-untyped-def]
+    """(r,) multipliers that solve the local model; S (r, r) positive definite. `slack` = violation that is none."""
+    side, pinned = opened(v, z0, limits)
+    for _ in range(_ROUNDS):
+        z, now = placed(S, v, z0, limits, side, pinned)
+        if not switched(z, now, limits, slack, side, pinned):
+            return z
+    return swept(S, v, z0, limits)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def opened(v, z0, limits):  # type: ignore[no-untyped-def]
+    """On which side each row is (-1, 0, 1), and whether it is held at its price, as far as the start knows."""
+    side, pinned = np.zeros(len(v), np.int64), np.zeros(len(v), np.bool_)
+    for r in range(len(v)):
+        if z0[r] != 0:
+            side[r] = 1 if z0[r] > 0 else -1
+        else:
+            side[r] = int(v[r] > limits.high[r]) - int(v[r] < limits.low[r])
+        beyond = v[r] - limits.high[r] if side[r] > 0 else limits.low[r] - v[r]
+        pinned[r] = abs(z0[r]) >= limits.price[r] and beyond > 0
+    return side, pinned
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def placed(S, v, z0, limits, side, pinned):  # type: ignore[no-untyped-def]
+    """Multipliers where the active rows stand at their limits, and the values of all rows there."""
+    n = len(v)
+    z, now, active, count = np.zeros(n), v.copy(), np.empty(n, np.int64), 0
+    for r in range(n):
+        if pinned[r]:
+            z[r] = side[r] * limits.price[r]
+        elif side[r] != 0 or limits.low[r] == limits.high[r]:
+            z[r] = z0[r]
+            active[count] = r
+            count += 1
+    active = active[:count]
+    shifted(S, z0, z, now)
+    right = np.empty(count)
+    for a in range(count):
+        r = active[a]
+        right[a] = now[r] - (limits.high[r] if side[r] >= 0 else limits.low[r])
+    eliminated(S, active, right)
+    for a in range(count):
+        z[active[a]] += right[a]
+    now[:] = v
+    shifted(S, z0, z, now)
+    return z, now
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def shifted(S, z0, z, now):  # type: ignore[no-untyped-def]
+    """now -= S (z - z0)."""
+    for r in range(len(z)):
+        dz = z[r] - z0[r]
+        if dz != 0:
+            for q in range(len(z)):
+                now[q] -= S[r, q] * dz
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def switched(z, now, limits, slack, side, pinned):  # type: ignore[no-untyped-def]
+    """Moves rows to the side where they belong; whether any was elsewhere."""
+    moved = False
+    for r in range(len(z)):
+        equal = limits.low[r] == limits.high[r]
+        above, below = now[r] - limits.high[r] > slack, limits.low[r] - now[r] > slack
+        if pinned[r]:
+            back = limits.high[r] - now[r] > slack if side[r] > 0 else now[r] - limits.low[r] > slack
+            pinned[r], moved = not back, moved or back
+        elif side[r] != 0 and not equal and z[r] * side[r] < 0:
+            side[r], moved = 0, True
+        elif abs(z[r]) > limits.price[r]:
+            side[r], pinned[r], moved = (1 if z[r] > 0 else -1), True, True
+        elif side[r] == 0 and not equal and (above or below):
+            side[r], moved = (1 if above else -1), True
+    return moved
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def swept(S, v, z0, limits):  # type: ignore[no-untyped-def]
+    """The same by one multiplier after another (Gauss-Seidel): slow, but each step only gains."""
+    z, now = z0.copy(), v.copy()
+    for _ in range(_SWEEPS):
+        largest, change = 0.0, 0.0
+        for r in range(len(z)):
+            up, down = z[r] + (now[r] - limits.high[r]) / S[r, r], z[r] + (now[r] - limits.low[r]) / S[r, r]
+            new = up if up > 0 else min(down, 0.0)
+            new = min(max(new, limits.least[r]), limits.most[r])
+            dz = new - z[r]
+            if dz != 0:
+                for q in range(len(z)):
+                    now[q] -= S[r, q] * dz
+                z[r] = new
+            largest, change = max(largest, abs(new)), max(change, abs(dz))
+        if change <= 1e-13 * largest:
+            break
+    return z
