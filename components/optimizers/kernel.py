@@ -106,12 +106,14 @@ class _Setting:
         limits = Limits(low, high, price, least, most)
         length = np.sqrt(np.einsum("ij,ij->i", problem.A, problem.A))
         norm = np.concatenate((length, np.full(len(none), np.sqrt(len(problem)))))
+        norm = np.where(norm > 0, norm, 1.0)
+        whole = norm**2 * float(names.inverse.mean())
         k = np.zeros(0) if names.k is None else names.k
         costs = Costs(
             *(names.slopes, names.places, names.sides, names.inverse, k, names.side),
             *(names.w0, names.lower, names.upper, caps.at),
         )
-        return Stage(names, costs, self.form, base, problem.A, limits, np.where(norm > 0, norm, 1.0))
+        return Stage(names, costs, self.form, base, problem.A, limits, norm, whole)
 
 
 def _stiffness(problem: Problem) -> Vector:
@@ -194,7 +196,7 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
         before = at
         at, length, rising = stepped(stage, at, state, to)
         fresh = False
-        damp = min(30.0 * damp, 1.0) if length < 0.2 else 0.1 * damp if length >= 1.0 else damp
+        damp = min(10.0 * damp, 1.0) if length < 0.2 else 0.003 * damp if length >= 1.0 else damp
         size = _size(stage, at.z)
         if rising or size > 8.0 * largest:
             largest = max(size, largest)
@@ -235,7 +237,7 @@ def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tupl
     if not len(used):
         return stage.form.completed(step, used), at.z
     S = step.S
-    S.flat[:: len(S) + 1] += stage.norm**2 * (float(names.inverse.mean()) * max(damp, 1e-14))
+    S.flat[:: len(S) + 1] += stage.whole * max(damp, 1e-14)
     to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * _EXACT)
     return stage.form.completed(step, to - at.z), to
 

@@ -10,7 +10,7 @@ from numba import njit
 
 from engine.events import Matrix, Vector
 
-_ENOUGH, _TURNED = 0.5, 0.1  # of the slope at the start: a full step that leaves less is taken; what a search ends at
+_ENOUGH, _TURNED = 0.5, 0.02  # of the slope at the start: what a longer step is tried above, what a search ends at
 _TRIES, _FARTHER = 40, 4.0
 _ROUNDS, _SWEEPS = 15, 60
 
@@ -155,7 +155,7 @@ def searched(costs, limits, move):  # type: ignore[no-untyped-def]
             t, tries = min(t * _FARTHER, most), tries + 1
             found = slope_at(costs, limits, move, t, w)
     right, after, near = t, found, _TURNED * start
-    if found < -_ENOUGH * start:
+    if found < -near:
         for _ in range(_TRIES):  # false position, halved where one end stays (Illinois)
             t = left + (right - left) * before / (before - after)
             if not left < t < right:

@@ -21,6 +21,7 @@ class Stage:
     A: Matrix
     limits: Limits
     norm: Vector  # (r,) length of the rows, the root of N for caps: violation / norm is a distance in weights
+    whole: Vector  # (r,) curvature of the dual in each multiplier, were all names free and without covariance
 
 
 @dataclass(frozen=True, slots=True)
