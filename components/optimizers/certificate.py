@@ -5,11 +5,11 @@ the longest such step that is left.
 
 - A weight stays where it is when what it costs on its own (kinks, impact, caps at their multipliers, its bounds) is
   minimised together with its price and with d/2 (w - now)^2, d its second derivative in the variance and the ridge.
-- A multiplier stays where it is when it moves by its limit's slack times a scale s, and is put back to between 0 and its
-  price. What is left is divided by the length of the row, so that a violation is a distance in weights.
+- A multiplier stays where it is when it moves by its limit's slack times a scale, and is put back to between 0 and
+  its price. What is left is divided by the length of the row, so that a violation is a distance in weights.
 
 So the residual is 0 at an optimum, grows in proportion to errors of weights and multipliers, and counts a violated
-limit, a multiplier of the wrong sign or above its price, a limit with slack that has a multiplier, a gap between prices.
+limit, a multiplier of the wrong sign or above its price, a limit with slack that has a multiplier, prices that differ.
 
 Source: Pang (1997), Error bounds in mathematical programming, Math. Programming 79, on natural residuals.
 """
@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.optimizers.kernel_names import names_of
-from components.optimizers.problem import Problem, Solution
+from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, TurnoverCap
 from components.optimizers.stating import marginal
-from engine.events import Matrix, Vector
+from engine.events import Mask, Matrix, Vector
 
 _NEAR = 1e-6  # of a weight: where recovered multipliers may be other than 0
 _LEAST = 1e-2  # of the median second derivative: what a name has at least, or its error in weights would say nothing
@@ -69,7 +69,9 @@ def _curvature(problem: Problem) -> Vector:
     d = problem.ridge
     if problem.risk is not None and problem.aversion:
         risk = problem.risk
-        d = d + problem.aversion * (np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific)
+        d = d + problem.aversion * (
+            np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific
+        )
     typical = float(np.median(d)) or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
     least: Vector = np.maximum(d, _LEAST * typical)
     return least
@@ -77,9 +79,9 @@ def _curvature(problem: Problem) -> Vector:
 
 def _limits(problem: Problem, w: Vector) -> _Limits:
     """What the weights make of each limit."""
-    two = (*problem.turnover, *problem.gross)
+    caps: list[TurnoverCap | GrossCap | RiskCap] = [*problem.turnover, *problem.gross, *problem.risk_caps]
     value, columns = [problem.A @ w], [problem.A]
-    for cap, at in zip(two, (problem.w0,) * len(problem.turnover) + (0.0,) * len(problem.gross), strict=True):
+    for at in (problem.w0,) * len(problem.turnover) + (np.zeros(len(w)),) * len(problem.gross):
         value.append(np.array([np.abs(w - at).sum()]))
         columns.append(np.sign(w - at)[None])
     for risk_cap in problem.risk_caps:
@@ -88,11 +90,10 @@ def _limits(problem: Problem, w: Vector) -> _Limits:
         used = max(float(x @ pull), 0.0) ** 0.5
         value.append(np.array([used]))
         columns.append(pull[None] / max(used, 1e-300))
-    caps = (*two, *problem.risk_caps)
     low = np.concatenate((problem.low, np.full(len(caps), -np.inf)))
     high = np.concatenate((problem.high, [cap.limit for cap in caps]))
     price = np.concatenate((problem.row_soft, [cap.soft for cap in caps]))
-    return _Limits(np.concatenate(value), low, high, price, np.concatenate(columns), len(two))
+    return _Limits(np.concatenate(value), low, high, price, np.concatenate(columns), len(caps) - len(problem.risk_caps))
 
 
 def _known(problem: Problem, solution: Solution) -> Vector:
@@ -130,7 +131,8 @@ def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, 
         outside = max(outside, float(np.minimum(over, np.maximum(upper - w, 0.0)).max(initial=0.0)))
         outside = max(outside, float(np.minimum(under, np.maximum(w - lower, 0.0)).max(initial=0.0)))
     moved = names.respond(d * w - price - box, np.maximum(z[m : m + limits.count], 0.0)) - w
-    return max(outside, float(np.abs(moved).max(initial=0.0)))
+    rounding = 4e-16 * (np.abs(price) + np.abs(box)) / d  # a return of 1e20 at a bound leaves no digits of the rest
+    return max(outside, float((np.abs(moved) - rounding).max(initial=0.0)))
 
 
 def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
@@ -147,9 +149,8 @@ def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
 def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector) -> Vector:
     """(r,) multipliers with those that are NaN fitted to the names that are free to move; 0 of limits with slack."""
     length = np.sqrt(np.maximum((limits.columns**2).sum(axis=1), 1.0))
-    tight = np.minimum(np.abs(limits.high - limits.value), np.abs(limits.value - limits.low)) <= _NEAR * length
-    beyond = (limits.value > limits.high) | (limits.value < limits.low)
-    unknown = np.flatnonzero(np.isnan(z) & (tight | beyond))
+    up, down = limits.value > limits.high - _NEAR * length, limits.value < limits.low + _NEAR * length
+    unknown = np.flatnonzero(np.isnan(z) & (up | down) & (limits.price > 0))
     z = np.where(np.isnan(z), 0.0, z)
     names = names_of(problem, d, problem.lower, problem.upper)
     free = (w > problem.lower + _NEAR) & (w < problem.upper - _NEAR)
@@ -158,7 +159,17 @@ def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vecto
     if unknown.size and free.any():
         m = len(problem.low)
         price = _priced(problem, limits, w, z) + names.derivative(w, z[m : m + limits.count])
-        z[unknown] = np.linalg.lstsq(limits.columns[np.ix_(unknown, np.flatnonzero(free))].T, -price[free], rcond=None)[
-            0
-        ]
+        columns = limits.columns[np.ix_(unknown, np.flatnonzero(free))].T
+        z[unknown] = _fitted(columns, -price[free], limits.price[unknown], (up[unknown], down[unknown]))
     return z
+
+
+def _fitted(columns: Matrix, wanted: Vector, price: Vector, may: tuple[Mask, Mask]) -> Vector:
+    """Least squares with multipliers between 0 and their price on the sides where their limit is."""
+    from scipy.optimize import lsq_linear
+
+    up, down = may
+    scale = max(float(np.abs(wanted).max()), 1e-300)
+    bounds = np.where(down, -price / scale, -1e-12), np.where(up, price / scale, 1e-12)
+    found: Vector = lsq_linear(columns, wanted / scale, bounds, method="bvls", tol=1e-14).x * scale
+    return found

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.kernel_loops import Costs, Limits, excess, movable, settled
+from components.optimizers.kernel_loops import Limits, excess, movable, settled
 from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_risk import Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
-from components.optimizers.problem import Problem, Solution
-from engine.events import Vector
+from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
+from engine.events import Mask, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
 _STEPS, _OUTER = 150, 60
@@ -18,7 +18,8 @@ _EXACT, _CLOSE = 1e-12, 1e-9  # of a weight: what is aimed at, and what passes w
 _STALE = 4  # steps without progress
 _LARGE = 1e100  # a figure that cannot be squared twice
 _FLAT = 1e-7  # of the typical second derivative: below it a name is kept near where it was, again and again
-_AWAY = 1e7  # a weight nobody holds
+_AWAY = 1e4  # a weight nobody holds: where nothing curves the cost, coming there counts as unbounded
+_EASY, _SOFTER, _STIFFER = 15, 0.2, 10.0  # Newton steps after which the proximal term is made smaller, else larger
 
 
 class Kernel:
@@ -31,7 +32,7 @@ class Kernel:
     many unknowns as factors and rows. It is concave with a continuous gradient, piecewise quadratic without impact. A
     Newton step uses the names that are free to move, settles the signs of the rows' multipliers within its own model,
     and is cut where the slope of the dual has turned. Without second derivative in some name (no specific variance, no
-    ridge, no impact) a proximal term is added to it and moved along until it no longer matters.
+    ridge) a proximal term is added to it and moved along until it no longer matters.
 
     The answer is unique wherever the problem's is, to 1e-11 of a weight. `start` makes it quicker but can show in the
     last bits: whoever must repeat a decision bit by bit keeps `memory` in its state. Limits are counts of steps.
@@ -61,11 +62,11 @@ class Kernel:
 
     def _solved(self, problem: Problem, memory: dict[str, Any]) -> Solution:
         form = self._shape.form(problem.risk, problem.aversion, problem.about)
+        if self._shape.fault:
+            return Solution(status=self._shape.fault, route=self.name)
         stiff = _stiffness(problem)
         typical = float(np.median(stiff + problem.aversion * self._shape.diagonal)) if len(stiff) else 1.0
         flat = stiff <= _FLAT * typical
-        if problem.impact.any():
-            flat &= problem.impact <= 0
         movable = flat & (problem.lower < problem.upper)
         stage = _Setting(problem, stiff, form)
         if not movable.any():
@@ -107,13 +108,8 @@ class _Setting:
         length = np.sqrt(np.einsum("ij,ij->i", problem.A, problem.A))
         norm = np.concatenate((length, np.full(len(none), np.sqrt(len(problem)))))
         norm = np.where(norm > 0, norm, 1.0)
-        whole = norm**2 * float(names.inverse.mean())
-        k = np.zeros(0) if names.k is None else names.k
-        costs = Costs(
-            *(names.slopes, names.places, names.sides, names.inverse, k, names.side),
-            *(names.w0, names.lower, names.upper, caps.at),
-        )
-        return Stage(names, costs, self.form, base, problem.A, limits, norm, whole)
+        whole = norm**2 * float(names.inverse.sum() / max(len(problem), 1))
+        return Stage(names, names.costs(), self.form, base, problem.A, limits, norm, whole)
 
 
 def _stiffness(problem: Problem) -> Vector:
@@ -141,7 +137,7 @@ def _fault(problem: Problem) -> str:
         if not float(np.abs(figure).max(initial=0.0)) <= _LARGE:
             return f"not finite: {name}"
     bounds = {"lower": problem.lower, "upper": problem.upper, "low": problem.low, "high": problem.high}
-    bounds |= {cap.name: np.array(cap.limit) for cap in (*problem.turnover, *problem.gross)}
+    bounds |= {cap.name: np.array(cap.limit) for cap in _caps(problem)}
     for name, bound in bounds.items():
         if np.isnan(bound).any():
             return f"not finite: {name}"
@@ -158,7 +154,11 @@ def _crossed(problem: Problem) -> bool:
     hard = np.isinf(problem.row_soft)
     if ((problem.low > problem.high) | (problem.low == np.inf) | (problem.high == -np.inf))[hard].any():
         return True
-    return any(cap.limit < 0 and np.isinf(cap.soft) for cap in (*problem.turnover, *problem.gross))
+    return any(cap.limit < 0 and np.isinf(cap.soft) for cap in _caps(problem))
+
+
+def _caps(problem: Problem) -> list[TurnoverCap | GrossCap]:
+    return [*problem.turnover, *problem.gross]
 
 
 def _cold(problem: Problem) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
         before = at
         at, length, rising = stepped(stage, at, state, to)
         fresh = False
-        damp = min(10.0 * damp, 1.0) if length < 0.2 else 0.003 * damp if length >= 1.0 else damp
+        damp = min(3.0 * damp, 1.0) if length < 0.2 else 0.003 * damp if length >= 1.0 else damp
         size = _size(stage, at.z)
         if rising or size > 8.0 * largest:
             largest = max(size, largest)
@@ -222,7 +222,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
     e = stage.form.state(at.w) - at.state
     error = float((np.abs(excess(stage.limits, used, at.z)) / stage.norm).max(initial=0.0))
     if error <= _CLOSE and e.size:
-        error = max(error, float((np.abs(stage.form.difference(e)) * stage.names.inverse).max(initial=0.0)))
+        error = max(error, float((np.abs(stage.form.repriced(e)) * stage.names.inverse).max(initial=0.0)))
     return used, e, error
 
 
@@ -242,29 +242,30 @@ def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tupl
     return stage.form.completed(step, to - at.z), to
 
 
-def _proximal(setting: _Setting, flat: Vector, curvature: float, memory: dict[str, Any]) -> _Found:
+def _proximal(setting: _Setting, flat: Mask, curvature: float, memory: dict[str, Any]) -> _Found:
     """The optimum where some names have no second derivative: each round adds one about the last round's answer.
 
     It always starts from w0, so that where many weights are optimal the answer does not depend on what was before.
     """
     center, extra, steps = memory["w"], curvature, 0
-    found = _Found("no progress", setting.stage(np.where(flat, extra, 0.0), center), None, 0)  # type: ignore[arg-type]
+    stage = setting.stage(np.where(flat, extra, 0.0), center)
+    far = _AWAY * (1.0 + float(np.abs(setting.problem.w0).max()))
     for _ in range(_OUTER):
-        stage = setting.stage(np.where(flat, extra, 0.0), center)
         found = _newton(stage, memory)
         steps += found.steps
-        if found.status != "optimal":
-            break
-        w = found.at.w
-        moved = float(np.abs(w - center)[flat].max(initial=0.0))
-        if moved <= _EXACT:
-            return _Found("optimal", stage, found.at, steps)
-        if float(np.abs(w).max()) > _AWAY * (1.0 + float(np.abs(setting.problem.w0).max())):
-            return _Found("unbounded", stage, found.at, steps)
-        memory, center = {"w": w, "z": found.at.z}, w
-        extra = max(0.1 * extra, 1e-8 * curvature)
-    status = "no progress" if found.status == "optimal" else found.status
-    return _Found(status, found.stage, found.at, steps)
+        if found.status == "infeasible":
+            return _Found("infeasible", stage, found.at, steps)
+        if found.status == "optimal":
+            w = found.at.w
+            moved = float(np.abs(w - center)[flat].max(initial=0.0))
+            if moved * min(extra / curvature, 1.0) <= _EXACT:
+                return _Found("optimal", stage, found.at, steps)
+            if float(np.abs(w).max()) > far:
+                return _Found("unbounded", stage, found.at, steps)
+            memory, center = {"w": w, "z": found.at.z}, w
+        extra *= _SOFTER if found.steps <= _EASY else _STIFFER
+        stage = setting.stage(np.where(flat, extra, 0.0), center)
+    return _Found("no progress", stage, found.at, steps)
 
 
 def _answer(problem: Problem, found: _Found, route: str) -> Solution:
@@ -273,7 +274,7 @@ def _answer(problem: Problem, found: _Found, route: str) -> Solution:
         return Solution(status=found.status, route=route, iterations=found.steps)
     m, t = len(problem.low), len(problem.turnover)
     at, names = found.at, found.stage.names
-    u = at.u - found.stage.form.difference(found.stage.form.state(at.w) - at.state)
+    u = at.u - found.stage.form.repriced(found.stage.form.state(at.w) - at.state)
     z = at.z
     return Solution(
         status="optimal",

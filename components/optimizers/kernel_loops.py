@@ -12,7 +12,7 @@ from engine.events import Matrix, Vector
 
 _ENOUGH, _TURNED = 0.5, 0.02  # of the slope at the start: what a longer step is tried above, what a search ends at
 _TRIES, _FARTHER = 40, 4.0
-_ROUNDS, _SWEEPS = 15, 60
+_ROUNDS, _CLIMBS = 15, 5
 
 
 class Costs(NamedTuple):
@@ -68,7 +68,14 @@ def pushed(pull, d, k, w0, side):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def respond(costs, u, prices, w):  # type: ignore[no-untyped-def]
     """Writes w(u) (N,)."""
-    slopes, places, sides, inverse, k, side = costs.slopes, costs.places, costs.sides, costs.inverse, costs.k, costs.side
+    slopes, places, sides, inverse, k, side = (
+        costs.slopes,
+        costs.places,
+        costs.sides,
+        costs.inverse,
+        costs.k,
+        costs.side,
+    )
     w0, lower, upper = costs.w0, costs.lower, costs.upper
     J, caps, impact = len(places), len(prices), len(k) > 0
     for i in range(len(u)):
@@ -216,7 +223,7 @@ def settled(S, v, z0, limits, slack):  # type: ignore[no-untyped-def]
         z, now = placed(S, v, z0, limits, side, pinned)
         if not switched(z, now, limits, slack, side, pinned):
             return z
-    return swept(S, v, z0, limits)
+    return climbed(S, v, z0, limits, slack)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -289,21 +296,56 @@ def switched(z, now, limits, slack, side, pinned):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def swept(S, v, z0, limits):  # type: ignore[no-untyped-def]
-    """The same by one multiplier after another (Gauss-Seidel): slow, but each step only gains."""
-    z, now = z0.copy(), v.copy()
-    for _ in range(_SWEEPS):
-        largest, change = 0.0, 0.0
-        for r in range(len(z)):
-            up, down = z[r] + (now[r] - limits.high[r]) / S[r, r], z[r] + (now[r] - limits.low[r]) / S[r, r]
-            new = up if up > 0 else min(down, 0.0)
-            new = min(max(new, limits.least[r]), limits.most[r])
-            dz = new - z[r]
-            if dz != 0:
-                for q in range(len(z)):
-                    now[q] -= S[r, q] * dz
-                z[r] = new
-            largest, change = max(largest, abs(new)), max(change, abs(dz))
-        if change <= 1e-13 * largest:
+def climbed(S, v, z0, limits, slack):  # type: ignore[no-untyped-def]
+    """The same by one row after another (primal active set): slower, but each step only gains, and it ends."""
+    n = len(v)
+    z, now, side, pinned = z0.copy(), v.copy(), np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    for r in range(n):
+        side[r] = int(z[r] > 0) - int(z[r] < 0) if z[r] != 0 else int(limits.low[r] == limits.high[r])
+        pinned[r] = z[r] != 0 and abs(z[r]) >= limits.price[r]
+    for _ in range(_CLIMBS * n):
+        active = np.flatnonzero((side != 0) & ~pinned)
+        step = np.empty(len(active))
+        for a in range(len(active)):
+            r = active[a]
+            step[a] = now[r] - (limits.high[r] if side[r] > 0 else limits.low[r])
+        eliminated(S, active, step)
+        t, stop = 1.0, -1
+        for a in range(len(active)):
+            r = active[a]
+            bound = limits.most[r] if step[a] > 0 else limits.least[r]
+            if limits.low[r] < limits.high[r] and side[r] * step[a] < 0:
+                bound = 0.0
+            if abs(bound - z[r]) < t * abs(step[a]):
+                t, stop = (bound - z[r]) / step[a], a
+        for a in range(len(active)):
+            r = active[a]
+            now -= S[r] * (t * step[a])
+            z[r] += t * step[a]
+        if stop >= 0:
+            r = active[stop]
+            pinned[r] = limits.low[r] == limits.high[r] or side[r] * step[stop] > 0
+            z[r] = (limits.most[r] if step[stop] > 0 else limits.least[r]) if pinned[r] else 0.0
+            side[r] = side[r] if pinned[r] and z[r] * side[r] > 0 else (-side[r] if pinned[r] else 0)
+        elif not joined(S, now, limits, slack, side, pinned):
             break
     return z
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def joined(S, now, limits, slack, side, pinned):  # type: ignore[no-untyped-def]
+    """Lets the row move that gains most by it; whether there is one."""
+    most, best, way = 0.0, -1, 0
+    for r in range(len(now)):
+        above, below = now[r] - limits.high[r], limits.low[r] - now[r]
+        if pinned[r]:
+            gap, to = (-above if side[r] > 0 else -below), side[r]
+        elif side[r] == 0:
+            gap, to = max(above, below), (1 if above > below else -1)
+        else:
+            continue
+        if gap > slack and gap * gap / S[r, r] > most:
+            most, best, way = gap * gap / S[r, r], r, to
+    if best >= 0:
+        side[best], pinned[best] = way, False
+    return best >= 0

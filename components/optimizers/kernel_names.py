@@ -8,11 +8,15 @@ derivative is d w + slope, so that w is the median of what the pieces want (opti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.optimizers.problem import Kink, Problem
-from engine.events import Mask, Matrix, Vector
+from components.optimizers.problem import GrossCap, Kink, Problem, TurnoverCap
+from engine.events import Matrix, Vector
+
+if TYPE_CHECKING:
+    from components.optimizers.kernel_loops import Costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,15 @@ class Names:
         wanted: Matrix = self.w0 + self.side * np.where(none, -np.inf, root * root)
         return wanted
 
+    def costs(self) -> "Costs":
+        """The same for the compiled loops."""
+        from components.optimizers.kernel_loops import Costs
+
+        k = np.zeros(0) if self.k is None else self.k
+        made = (self.slopes, self.places, self.sides, self.inverse)
+        # Copies of what was given: for arrays that are read-only or strided the loops would be compiled once more.
+        return Costs(*made, np.array(k), self.side, *map(np.array, (self.w0, self.lower, self.upper)), self.caps.at)
+
     def box(self, w: Vector, u: Vector, prices: Vector) -> Vector:
         """(N,) multipliers of the bounds: what is left of u - d w beyond all costs, 0 between the bounds."""
         left, right = self._slopes_at(w, prices)
@@ -104,7 +117,7 @@ def caps_of(problem: Problem) -> Caps:
     """The caps of a problem, those on turnover first."""
     n = len(problem)
     at = [problem.w0] * len(problem.turnover) + [np.zeros(n)] * len(problem.gross)
-    both = (*problem.turnover, *problem.gross)
+    both: list[TurnoverCap | GrossCap] = [*problem.turnover, *problem.gross]
     limits = np.array([cap.limit for cap in both], np.float64)
     prices = np.array([cap.soft for cap in both], np.float64)
     return Caps(np.array(at).reshape(len(at), n), limits, prices)

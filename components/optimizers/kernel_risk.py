@@ -1,21 +1,24 @@
 """The covariance as the dual of a problem sees it: in few factors, or dense. Both give the same answers.
 
-With S = R R' the term g/2 (w - about)' S (w - about) is the largest of prices' (w - about) less what those prices cost,
-prices = R y (`Factors`, state y) or prices = g S (x - about) (`Dense`, state x). At the optimum y = g R' (w - about) and
-x = w. Which is cheaper is a matter of K and of how many names are free.
+With C = R R' the term g/2 (w - about)' C (w - about) is the largest of prices' (w - about) less what those prices cost:
+prices = R y (`Factors`, state y) or prices = g C (x - about) (`Dense`, state x). At the optimum y = g R' (w - about)
+and x = w. Which is cheaper is a matter of K and of how many names are free.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.optimizers.stating import exposures
-from engine.events import Codes, Matrix, Vector
+from engine.events import Matrix, Vector
 from engine.protocols import Risk
 
 _DENSE_FROM = 0.8  # of N: with more factors than that the product R R' is cheaper than R
 _TINY = 1e-300
+
+Places: TypeAlias = NDArray[np.intp]  # positions of names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Form(Protocol):
 
     def state(self, w: Vector, /) -> Vector: ...
     def prices(self, state: Vector, /) -> Vector: ...
-    def difference(self, step: Vector, /) -> Vector:
+    def repriced(self, step: Vector, /) -> Vector:
         """(N,) prices of a change of state."""
         ...
 
@@ -40,7 +43,7 @@ class Form(Protocol):
         """Derivative at t = 0 and second derivative of what prices cost along state + t step, `cost` its prices."""
         ...
 
-    def reduced(self, free: Codes, give: Vector, A: Matrix, e: Vector, used: Vector, /) -> Step:
+    def reduced(self, free: Places, give: Vector, A: Matrix, e: Vector, used: Vector, /) -> Step:
         """The step over free names (F,) with rows A (r, F) of values `used`; e = the state wanted less the state."""
         ...
 
@@ -78,12 +81,12 @@ class Factors:
         p: Vector = self.R @ state
         return p
 
-    difference = prices
+    repriced = prices
 
     def bend(self, state: Vector, step: Vector, cost: Vector) -> tuple[float, float]:
         return float(step @ state) / self.g + float(cost @ self.about), float(step @ step) / self.g
 
-    def reduced(self, free: Codes, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
+    def reduced(self, free: Places, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
         R, r = self.R[free], len(A)
         if len(free) < 0.7 * R.shape[1]:
             return _over_names((R @ R.T) * self.g, give, A, (R @ e, used, R, e))
@@ -104,8 +107,8 @@ class Factors:
             y: Vector = x[:, -1] - x[:, :-1] @ change
             return y
         _, x, R, e = step.made
-        y = e - self.g * ((x[:, -1] + x[:, :-1] @ change) @ R)
-        return y
+        back: Vector = e - self.g * ((x[:, -1] + x[:, :-1] @ change) @ R)
+        return back
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,9 @@ class Dense:
         return w
 
     def prices(self, state: Vector) -> Vector:
-        return self.difference(state - self.about)
+        return self.repriced(state - self.about)
 
-    def difference(self, step: Vector) -> Vector:
+    def repriced(self, step: Vector) -> Vector:
         moved = np.flatnonzero(step)
         if 3 * len(moved) > len(step):
             full: Vector = self.g * (self.C @ step)
@@ -134,8 +137,8 @@ class Dense:
     def bend(self, state: Vector, step: Vector, cost: Vector) -> tuple[float, float]:
         return float(cost @ state), float(cost @ step)
 
-    def reduced(self, free: Codes, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
-        pull = self.difference(e)[free]
+    def reduced(self, free: Places, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
+        pull = self.repriced(e)[free]
         return _over_names(self.C[np.ix_(free, free)] * self.g, give, A, (pull, used, free, e))
 
     def completed(self, step: Step, change: Vector) -> Vector:
@@ -172,7 +175,7 @@ class Kept:
         self._at[self._names] = -1
         self._names = self._names[:0]
 
-    def product(self, C: Matrix, step: Vector, moved: Codes) -> Vector:
+    def product(self, C: Matrix, step: Vector, moved: Places) -> Vector:
         """C step, where C is symmetric and only `moved` entries of the step are not 0."""
         new = moved[self._at[moved] < 0]
         if len(new):
@@ -181,7 +184,7 @@ class Kept:
         found: Vector = step[self._names] @ self._rows[:count]
         return found
 
-    def _grow(self, C: Matrix, new: Codes) -> None:
+    def _grow(self, C: Matrix, new: Places) -> None:
         count, n = len(self._names), len(C)
         if count + len(new) > len(self._rows):
             rows = np.empty((min(max(2 * (count + len(new)), 64), n), n))
@@ -190,6 +193,14 @@ class Kept:
         self._rows[count : count + len(new)] = C[new]
         self._at[new] = np.arange(count, count + len(new))
         self._names = np.concatenate((self._names, new))
+
+
+def _fault(risk: Risk) -> str:
+    figures = {"factors": risk.factors, "covariance": risk.covariance, "specific": risk.specific}
+    for name, figure in figures.items():
+        if not np.isfinite(figure).all():
+            return f"not finite: {name} of the risk"
+    return "not convex: specific of the risk" if (risk.specific < 0).any() else ""
 
 
 class Shape:
@@ -201,15 +212,17 @@ class Shape:
         self._C: Matrix | None = None
         self._kept = Kept(0)
         self.diagonal: Vector = np.zeros(0)  # (N,) of R R'
+        self.fault = ""  # of the last risk: what of it no problem can be solved with, or nothing
 
     def form(self, risk: Risk | None, aversion: float, about: Vector) -> Form:
         n = len(about)
         if risk is None or not aversion:
             self.diagonal = np.zeros(n)
-            self._of = None
+            self._of, self.fault = None, ""
             return Factors(np.zeros((n, 0)), 1.0, about)
         if risk is not self._of:
-            self._of, self._R = risk, exposures(risk)
+            self._of, self.fault = risk, _fault(risk)
+            self._R = exposures(risk) if not self.fault else np.zeros((n, 0))
             self.diagonal = np.einsum("ij,ij->i", self._R, self._R)
             self._C = self._R @ self._R.T if self._R.shape[1] > _DENSE_FROM * n else None
             self._kept = Kept(n)

@@ -9,6 +9,8 @@ from components.optimizers.kernel_names import Names
 from components.optimizers.kernel_risk import Form
 from engine.events import Matrix, Vector
 
+_SMALL = 1e-5  # of the largest multiplier: what is noise in a proof
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -51,7 +53,7 @@ def stepped(stage: Stage, at: Point, state: Vector, to: Vector) -> tuple[Point, 
     """
     m, limits = len(stage.A), stage.limits
     change = to - at.z
-    cost = stage.form.difference(state)
+    cost = stage.form.repriced(state)
     moving = np.flatnonzero(change[:m])
     pull = -(cost + change[moving] @ stage.A[moving]) if moving.size else -cost
     first, second = stage.form.bend(at.state, state, cost)
@@ -67,13 +69,35 @@ def impossible(stage: Stage, z: Vector) -> bool:
 
     Within the bounds the rows of any w are together worth at least as much as the limits allow: then none is allowed.
     """
-    limits, names, m = stage.limits, stage.names, len(stage.A)
+    limits, m = stage.limits, len(stage.A)
     z = np.where(np.isinf(limits.price), z, 0.0)
     size = float((np.abs(z) * stage.norm).max(initial=0.0))
     if not size > 0:
         return False
     z = z / size
+    large = np.where(np.abs(z) * stage.norm > _SMALL, z, 0.0)
+    return _proves(stage, z, z[:m] @ stage.A) or _proves(stage, *_balanced(stage, large))
+
+
+def _balanced(stage: Stage, z: Vector) -> tuple[Vector, Vector]:
+    """The multipliers nearest to z that leave no price on names without a bound, and the prices (N,) they make."""
+    m = len(stage.A)
+    endless = np.isinf(stage.names.lower) | np.isinf(stage.names.upper)
+    rows = np.flatnonzero(z[:m])
     slope = z[:m] @ stage.A
+    if rows.size and endless.any() and not len(z[m:].nonzero()[0]):
+        fix = np.linalg.lstsq(stage.A[np.ix_(rows, np.flatnonzero(endless))].T, slope[endless], rcond=None)[0]
+        z = z.copy()
+        z[rows] -= fix
+        slope = z[:m] @ stage.A
+    return z, slope
+
+
+def _proves(stage: Stage, z: Vector, slope: Vector) -> bool:
+    """Whether prices `slope` of weights, and z of limits, are worth more at any w within the bounds than is allowed."""
+    limits, names, m = stage.limits, stage.names, len(stage.A)
+    if ((z > 0) & np.isinf(limits.high)).any() or ((z < 0) & np.isinf(limits.low)).any():
+        return False
     slope = np.where(np.abs(slope) <= 1e-13, 0.0, slope)
     prices = z[m:]
     total = float(prices.sum())
