@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.kernel_loops import Limits, excess, movable, settled
+from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled
 from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_risk import Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
@@ -210,7 +210,8 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
 
 
 def _size(stage: Stage, z: Vector) -> float:
-    return float((np.abs(z) * stage.norm).max(initial=0.0))
+    size: float = largest(z, stage.norm, True)
+    return size
 
 
 def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
@@ -220,7 +221,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
     if len(caps.limit):
         used = np.concatenate((used, caps.used(at.w)))
     e = stage.form.state(at.w) - at.state
-    error = float((np.abs(excess(stage.limits, used, at.z)) / stage.norm).max(initial=0.0))
+    error: float = largest(excess(stage.limits, used, at.z), stage.norm, False)
     if error <= _CLOSE and e.size:
         error = max(error, float((np.abs(stage.form.repriced(e)) * stage.names.inverse).max(initial=0.0)))
     return used, e, error

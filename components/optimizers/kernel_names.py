@@ -81,9 +81,10 @@ class Names:
         from components.optimizers.kernel_loops import Costs
 
         k = np.zeros(0) if self.k is None else self.k
-        made = (self.slopes, self.places, self.sides, self.inverse)
         # Copies of what was given: for arrays that are read-only or strided the loops would be compiled once more.
-        return Costs(*made, np.array(k), self.side, *map(np.array, (self.w0, self.lower, self.upper)), self.caps.at)
+        w0, lower, upper, k = np.array(self.w0), np.array(self.lower), np.array(self.upper), np.array(k)
+        made = (self.slopes, self.places, self.sides, self.inverse, k, self.side, w0, lower, upper, self.caps.at)
+        return Costs._make(made)
 
     def box(self, w: Vector, u: Vector, prices: Vector) -> Vector:
         """(N,) multipliers of the bounds: what is left of u - d w beyond all costs, 0 between the bounds."""

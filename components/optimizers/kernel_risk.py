@@ -53,12 +53,12 @@ class Form(Protocol):
 
 
 def solved(B: Matrix, right: Matrix) -> Matrix:
-    """B^-1 right for a symmetric positive definite B, which is overwritten."""
+    """B^-1 right for a symmetric positive definite B; `right` is overwritten."""
     if not len(B):
         return right
     from scipy.linalg.lapack import dposv
 
-    _, x, failed = dposv(B.T, right, lower=1, overwrite_a=1)
+    _, x, failed = dposv(B.T, right, lower=1, overwrite_b=1)
     if failed:
         return np.asarray(np.linalg.lstsq(B, right, rcond=None)[0])
     found: Matrix = x
@@ -93,13 +93,12 @@ class Factors:
         scaled = R.T * give
         B = scaled @ R
         B.flat[:: len(B) + 1] += 1.0 / self.g
-        cross = scaled @ A.T
-        right = np.empty((len(B), r + 1))
-        right[:, :r] = cross
-        right[:, r] = e / self.g
-        x = solved(B, right)
-        S = (A * give) @ A.T - cross.T @ x[:, :r]
-        return Step(S, used - cross.T @ x[:, r], ("factors", x))
+        right = np.empty((r + 1, len(B)))
+        right[:r] = cross = A @ scaled.T
+        right[r] = e / self.g
+        x = solved(B, right.T)
+        S = (A * give) @ A.T - cross @ x[:, :r]
+        return Step(S, used - cross @ x[:, r], ("factors", x))
 
     def completed(self, step: Step, change: Vector) -> Vector:
         if step.made[0] == "factors":
@@ -153,10 +152,10 @@ def _over_names(B: Matrix, give: Vector, A: Matrix, made: tuple[Vector, Vector, 
     pull, used, what, e = made
     r = len(A)
     B.flat[:: len(B) + 1] += 1.0 / np.maximum(give, _TINY)
-    right = np.empty((len(B), r + 1))
-    right[:, :r] = A.T
-    right[:, r] = pull
-    x = solved(B, right)
+    right = np.empty((r + 1, len(B)))
+    right[:r] = A
+    right[r] = pull
+    x = solved(B, right.T)
     return Step(A @ x[:, :r], used - A @ x[:, r], ("names", x, what, e))
 
 
