@@ -16,7 +16,7 @@ _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
 _STEPS, _OUTER = 150, 60
 _EXACT, _CLOSE = 1e-12, 1e-9  # of a weight: what is aimed at, and what passes when rounding ends progress
 _STALE = 4  # steps without progress
-_LARGE = 1e100  # a figure that cannot be squared twice
+_LARGE = 1e200  # a sum of squares whose square is no number
 _FLAT = 1e-7  # of the typical second derivative: below it a name is kept near where it was, again and again
 _AWAY = 1e4  # a weight nobody holds: where nothing curves the cost, coming there counts as unbounded
 _EASY, _SOFTER, _STIFFER = 15, 0.2, 10.0  # Newton steps after which the proximal term is made smaller, else larger
@@ -36,6 +36,8 @@ class Kernel:
 
     The answer is unique wherever the problem's is, to 1e-11 of a weight. `start` makes it quicker but can show in the
     last bits: whoever must repeat a decision bit by bit keeps `memory` in its state. Limits are counts of steps.
+
+    Memory: the last risk it met and, where that has nearly as many factors as names, its product (N, N).
 
     Statuses: optimal; infeasible, with a proof found; unbounded; not finite: NAME; not convex: NAME; no progress.
 
@@ -65,7 +67,10 @@ class Kernel:
         if self._shape.fault:
             return Solution(status=self._shape.fault, route=self.name)
         stiff = _stiffness(problem)
-        typical = float(np.median(stiff + problem.aversion * self._shape.diagonal)) if len(stiff) else 1.0
+        whole = stiff + problem.aversion * self._shape.diagonal
+        typical = float(whole.max(initial=0.0))
+        if not stiff.min(initial=np.inf) > _FLAT * typical:
+            typical = float(np.median(whole))
         flat = stiff <= _FLAT * typical
         movable = flat & (problem.lower < problem.upper)
         stage = _Setting(problem, stiff, form)
@@ -129,21 +134,23 @@ def _price(problem: Problem) -> float:
 
 def _fault(problem: Problem) -> str:
     """Why a problem need not be tried, or nothing."""
-    figures = {"q": problem.q, "ridge": problem.ridge, "rest": problem.rest, "impact": problem.impact}
+    figures = {"q": problem.q, "ridge": problem.ridge, "rest": problem.rest, "impact": problem.impact, "A": problem.A}
     figures |= {"w0": problem.w0, "about": problem.about, "aversion": np.array(problem.aversion)}
     for kink in problem.kinks:
         figures |= {f"{kink.name} up": kink.up, f"{kink.name} down": kink.down, f"{kink.name} at": kink.at}
     for name, figure in figures.items():
-        if not float(np.abs(figure).max(initial=0.0)) <= _LARGE:
+        if not np.vdot(figure, figure) <= _LARGE:
             return f"not finite: {name}"
     bounds = {"lower": problem.lower, "upper": problem.upper, "low": problem.low, "high": problem.high}
+    bounds["price of rows"] = problem.row_soft
     bounds |= {cap.name: np.array(cap.limit) for cap in _caps(problem)}
     for name, bound in bounds.items():
         if np.isnan(bound).any():
             return f"not finite: {name}"
     bent = bent_inward(problem.kinks)
-    if bent or problem.aversion < 0 or (problem.ridge < 0).any() or (problem.impact < 0).any():
-        return f"not convex: {bent or 'aversion, ridge or impact below 0'}"
+    signed = (problem.ridge, problem.impact, problem.row_soft, *(np.array([cap.soft]) for cap in _caps(problem)))
+    if bent or problem.aversion < 0 or any(float(x.min(initial=0.0)) < 0 for x in signed):
+        return f"not convex: {bent or 'aversion, ridge, impact or a price below 0'}"
     return "infeasible" if _crossed(problem) else ""
 
 

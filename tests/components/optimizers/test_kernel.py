@@ -388,6 +388,15 @@ def test_what_is_not_finite_is_named(value: float) -> None:
     assert Kernel().solve(replace(p, risk=risk)).status == "not finite: specific of the risk"
 
 
+def test_rows_that_are_not_finite_and_prices_below_0_are_named() -> None:
+    p = long_only(20)
+    A = p.A.copy()
+    A[0, 3] = np.nan
+    assert Kernel().solve(replace(p, A=A)).status == "not finite: A"
+    assert Kernel().solve(replace(p, low=np.array([np.nan]))).status == "not finite: low"
+    assert Kernel().solve(replace(p, row_soft=np.array([-1.0]))).status.startswith("not convex")
+
+
 def test_a_return_beyond_all_measure_is_a_weight_at_its_bound() -> None:
     for value in (1e6, 1e20, 1e90):
         p = long_only(20)
