@@ -48,6 +48,7 @@ KERNELS = {
     "components/features/alpha_kernel.py",
     "components/models/networks/gru_kernel.py",
     "components/models/tree_walker_kernel.py",
+    "components/optimizers/kernel_loops.py",
 }
 
 

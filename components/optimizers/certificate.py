@@ -1,0 +1,175 @@
+"""How far any route's answer is from the optimality conditions of its problem, computed outside of the route.
+
+One scale: weights. Each condition says that something is a fixed point of a small step of known size; the residual is
+the longest such step that is left.
+
+- A weight stays where it is when what it costs on its own (kinks, impact, caps at their multipliers, its bounds) is
+  minimised together with its price and with d/2 (w - now)^2, d its second derivative in the variance and the ridge.
+- A multiplier stays where it is when it moves by its limit's slack times a scale, and is put back to between 0 and
+  its price. What is left is divided by the length of the row, so that a violation is a distance in weights.
+
+So the residual is 0 at an optimum, grows in proportion to errors of weights and multipliers, and counts a violated
+limit, a multiplier of the wrong sign or above its price, a limit with slack that has a multiplier, prices that differ.
+
+Source: Pang (1997), Error bounds in mathematical programming, Math. Programming 79, on natural residuals.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from components.optimizers.kernel_names import names_of
+from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, TurnoverCap
+from components.optimizers.stating import marginal
+from engine.events import Mask, Matrix, Vector
+
+_NEAR = 1e-6  # of a weight: where recovered multipliers may be other than 0
+_LEAST = 1e-2  # of the median second derivative: what a name has at least, or its error in weights would say nothing
+
+
+def certified(problem: Problem, solution: Solution) -> Solution:
+    """The same solution with its residual."""
+    return replace(solution, residual=residual(problem, solution))
+
+
+def residual(problem: Problem, solution: Solution) -> float:
+    """Largest distance from the optimality conditions, as the head of this module says; in weights, O(N K + N m).
+
+    Multipliers that the solution lacks (None, or an empty tuple beside caps) are recovered by least squares from the
+    names that are free to move. inf: no weights, figures that are not finite, or tails and counted names, whose
+    conditions need more than a Solution has.
+    """
+    w = solution.w
+    if w is None or problem.tails or problem.counted or not np.isfinite(w).all():
+        return float("inf")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        d = _curvature(problem)
+        limits = _limits(problem, w)
+        z = _known(problem, solution)
+        if np.isnan(z).any():
+            z = _recovered(problem, limits, w, z, d)
+        found = max(_of_names(problem, limits, solution, z, d), _of_limits(limits, z, d))
+    return found if found == found else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Rows, caps on turnover, gross and risk in this order: values, limits, prices (r,) and gradients (r, N)."""
+
+    value: Vector
+    low: Vector
+    high: Vector
+    price: Vector
+    columns: Matrix
+    count: int  # of those whose gradient is no part of what names cost: all but turnover and gross
+
+
+def _curvature(problem: Problem) -> Vector:
+    """(N,) second derivative in each weight, factors taken as uncorrelated, at least a share of the typical one."""
+    d = problem.ridge
+    if problem.risk is not None and problem.aversion:
+        risk = problem.risk
+        d = d + problem.aversion * (
+            np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific
+        )
+    typical = float(np.median(d)) or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
+    least: Vector = np.maximum(d, _LEAST * typical)
+    return least
+
+
+def _limits(problem: Problem, w: Vector) -> _Limits:
+    """What the weights make of each limit."""
+    caps: list[TurnoverCap | GrossCap | RiskCap] = [*problem.turnover, *problem.gross, *problem.risk_caps]
+    value, columns = [problem.A @ w], [problem.A]
+    for at in (problem.w0,) * len(problem.turnover) + (np.zeros(len(w)),) * len(problem.gross):
+        value.append(np.array([np.abs(w - at).sum()]))
+        columns.append(np.sign(w - at)[None])
+    for risk_cap in problem.risk_caps:
+        x = w - risk_cap.about
+        pull = marginal(problem.risk, x) if problem.risk is not None else np.zeros(len(w))
+        used = max(float(x @ pull), 0.0) ** 0.5
+        value.append(np.array([used]))
+        columns.append(pull[None] / max(used, 1e-300))
+    low = np.concatenate((problem.low, np.full(len(caps), -np.inf)))
+    high = np.concatenate((problem.high, [cap.limit for cap in caps]))
+    price = np.concatenate((problem.row_soft, [cap.soft for cap in caps]))
+    return _Limits(np.concatenate(value), low, high, price, np.concatenate(columns), len(caps) - len(problem.risk_caps))
+
+
+def _known(problem: Problem, solution: Solution) -> Vector:
+    """(r,) multipliers as the solution has them, NaN = it has none."""
+    m = len(problem.low)
+    found = [np.full(m, np.nan) if solution.rows is None else np.asarray(solution.rows, np.float64)]
+    pairs = ((solution.turnover, problem.turnover), (solution.gross, problem.gross))
+    for given, caps in (*pairs, (solution.risk_caps, problem.risk_caps)):
+        found.append(np.array(given, np.float64) if len(given) == len(caps) else np.full(len(caps), np.nan))
+    return np.concatenate(found)
+
+
+def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector) -> Vector:
+    """(N,) derivative of all that is smooth: returns, variance, ridge, rows and caps on risk at their multipliers."""
+    gradient = problem.q + problem.ridge * (w - problem.rest)
+    if problem.risk is not None and problem.aversion:
+        gradient = gradient + problem.aversion * marginal(problem.risk, w - problem.about)
+    m = len(problem.low)
+    smooth = np.concatenate((z[:m], np.zeros(limits.count), z[m + limits.count :]))
+    return gradient + smooth @ limits.columns
+
+
+def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, d: Vector) -> float:
+    """Longest step that a weight, or the multiplier of its bound, still wants to make."""
+    w, m, box = solution.w, len(problem.low), solution.box
+    assert w is not None
+    n, lower, upper = len(w), problem.lower, problem.upper
+    price = _priced(problem, limits, w, z)
+    outside = float(np.maximum(lower - w, w - upper).max(initial=0.0))
+    if box is None:
+        names, box = names_of(problem, d, lower, upper), np.zeros(n)
+    else:
+        names = names_of(problem, d, np.full(n, -np.inf), np.full(n, np.inf))
+        over, under = np.maximum(box, 0.0) / d, np.maximum(-box, 0.0) / d
+        outside = max(outside, float(np.minimum(over, np.maximum(upper - w, 0.0)).max(initial=0.0)))
+        outside = max(outside, float(np.minimum(under, np.maximum(w - lower, 0.0)).max(initial=0.0)))
+    moved = names.respond(d * w - price - box, np.maximum(z[m : m + limits.count], 0.0)) - w
+    rounding = 4e-16 * (np.abs(price) + np.abs(box)) / d  # a return of 1e20 at a bound leaves no digits of the rest
+    return max(outside, float((np.abs(moved) - rounding).max(initial=0.0)))
+
+
+def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
+    """Longest step that the multiplier of a row or cap still wants to make, as a distance in weights."""
+    square = np.einsum("ij,ij->i", limits.columns, limits.columns)
+    scale, length = np.maximum(square * (1.0 / d).mean(), 1e-300), np.sqrt(np.maximum(square, 1.0))
+    most = limits.price * scale
+    above, below = np.maximum(z, 0.0) * scale, np.maximum(-z, 0.0) * scale
+    up = above - np.minimum(np.maximum(above - (limits.high - limits.value), 0.0), most)
+    down = below - np.minimum(np.maximum(below - (limits.value - limits.low), 0.0), most)
+    return float((np.maximum(np.abs(up), np.abs(down)) / length).max(initial=0.0))
+
+
+def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector) -> Vector:
+    """(r,) multipliers with those that are NaN fitted to the names that are free to move; 0 of limits with slack."""
+    length = np.sqrt(np.maximum((limits.columns**2).sum(axis=1), 1.0))
+    up, down = limits.value > limits.high - _NEAR * length, limits.value < limits.low + _NEAR * length
+    unknown = np.flatnonzero(np.isnan(z) & (up | down) & (limits.price > 0))
+    z = np.where(np.isnan(z), 0.0, z)
+    names = names_of(problem, d, problem.lower, problem.upper)
+    free = (w > problem.lower + _NEAR) & (w < problem.upper - _NEAR)
+    for place in names.places:
+        free &= np.abs(w - place) > _NEAR
+    if unknown.size and free.any():
+        m = len(problem.low)
+        price = _priced(problem, limits, w, z) + names.derivative(w, z[m : m + limits.count])
+        columns = limits.columns[np.ix_(unknown, np.flatnonzero(free))].T
+        z[unknown] = _fitted(columns, -price[free], limits.price[unknown], (up[unknown], down[unknown]))
+    return z
+
+
+def _fitted(columns: Matrix, wanted: Vector, price: Vector, may: tuple[Mask, Mask]) -> Vector:
+    """Least squares with multipliers between 0 and their price on the sides where their limit is."""
+    from scipy.optimize import lsq_linear
+
+    up, down = may
+    scale = max(float(np.abs(wanted).max()), 1e-300)
+    bounds = np.where(down, -price / scale, -1e-12), np.where(up, price / scale, 1e-12)
+    found: Vector = lsq_linear(columns, wanted / scale, bounds, method="bvls", tol=1e-14).x * scale
+    return found
