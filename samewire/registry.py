@@ -132,10 +132,12 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             {
                 "direct": "components.optimizers.direct:Direct",
                 "mean_variance": "components.optimizers.mean_variance:MeanVariance",
+                "portfolio": "components.optimizers.portfolio:Portfolio",
             }
         ),
         "methods": MappingProxyType(
             {
+                "composed": "components.optimizers.methods.composed:Composed",
                 "equal_weight": "components.optimizers.methods.equal_weight:EqualWeight",
                 "inverse_volatility": "components.optimizers.methods.inverse_volatility:InverseVolatility",
                 "minimum_variance": "components.optimizers.methods.minimum_variance:MinimumVariance",
@@ -148,8 +150,37 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "multi_period": "components.optimizers.methods.multi_period:MultiPeriod",
             }
         ),
-        "terms": MappingProxyType({}),
-        "constraints": MappingProxyType({}),
+        "terms": MappingProxyType(
+            {
+                "expected_return": "components.optimizers.terms.expected_return:ExpectedReturn",
+                "variance": "components.optimizers.terms.variance:RiskOf",
+                "distance": "components.optimizers.terms.distance:Distance",
+                "linear_cost": "components.optimizers.terms.linear_cost:LinearCost",
+                "half_spread": "components.optimizers.terms.half_spread:HalfSpreadCost",
+                "impact": "components.optimizers.terms.impact:ImpactCost",
+                "holding_cost": "components.optimizers.terms.holding_cost:HoldingCost",
+            }
+        ),
+        "constraints": MappingProxyType(
+            {
+                "long_only": "components.optimizers.constraints.long_only:LongOnly",
+                "box": "components.optimizers.constraints.box:WeightBox",
+                "benchmark_band": "components.optimizers.constraints.benchmark_band:BenchmarkBand",
+                "budget": "components.optimizers.constraints.budget:Budget",
+                "gross": "components.optimizers.constraints.gross:Gross",
+                "sectors": "components.optimizers.constraints.sectors:Sectors",
+                "group": "components.optimizers.constraints.group:Group",
+                "exposures": "components.optimizers.constraints.exposures:Exposures",
+                "beta": "components.optimizers.constraints.beta:Beta",
+                "turnover": "components.optimizers.constraints.turnover:Turnover",
+                "max_trade": "components.optimizers.constraints.max_trade:MaxTrade",
+                "participation": "components.optimizers.constraints.participation:Participation",
+                "risk_limit": "components.optimizers.constraints.risk_limit:RiskLimit",
+                "cardinality": "components.optimizers.constraints.cardinality:Cardinality",
+                "no_trade_zone": "components.optimizers.constraints.no_trade_zone:NoTradeZone",
+                "listed": "components.optimizers.constraints.listed:Listed",
+            }
+        ),
         "risk_models": MappingProxyType(
             {
                 "sample": "components.risk_models.sample:Sample",

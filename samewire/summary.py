@@ -251,8 +251,21 @@ def _many(count: int, thing: str) -> str:
 
 
 def _fallbacks(counts: Counts) -> list[str]:
-    fell = [(name.removesuffix(".fallback"), n) for name, n in counts.notes.items() if name.endswith(".fallback")]
-    return [f"{name} fell back {count} times; its notes in the journal say why." for name, count in fell]
+    """Each optimizer that fell back, with the steps it took where it has several."""
+    fell: dict[str, dict[str, int]] = {}
+    for noted, n in counts.notes.items():
+        name, dot, kind = noted.rpartition(".")
+        if dot and (kind == "fallback" or kind.startswith("fallback:")):
+            fell.setdefault(name, {})[kind.removeprefix("fallback").removeprefix(":")] = n
+    said = []
+    for name, steps in fell.items():
+        taken = ", ".join(f"{step} {n}" for step, n in steps.items() if step)
+        held = steps.get("", 0)
+        count = max(held, sum(n for step, n in steps.items() if step))
+        said.append(
+            f"{name} fell back {count} times{f' ({taken})' if taken else ''}; its notes in the journal say why."
+        )
+    return said
 
 
 def _issue_text(issue: Issue) -> str:

@@ -56,13 +56,19 @@ def possible(problem: Problem) -> bool:
     return _elastic(limits, range(len(limits.names)))[0] <= TOLERANCE
 
 
-def conflict(problem: Problem) -> Conflict:
-    """The conflict of a problem's hard limits. Limits that count names, and those with a price, are no part of it."""
-    limits = _limits(problem)
+def conflict(problem: Problem, fixed: Sequence[str] = ()) -> Conflict:
+    """The conflict of a problem's hard limits. Limits that count names, and those with a price, are no part of it.
+
+    Bounds named in `fixed` are facts and no limits: they always hold, and give way in no relaxation. Where they cannot
+    even hold alone they are limits like all others.
+    """
+    limits = _limits(problem, fixed)
     everyone = list(range(len(limits.names)))
     slack, pulls, _ = _elastic(limits, everyone)
     if slack <= TOLERANCE:
         return Conflict((), (), problem)
+    if slack == float("inf"):
+        return conflict(problem)
     suspects = [k for k in everyone if pulls[k] > _PULLS]
     if _elastic(limits, suspects)[0] <= TOLERANCE:
         suspects = everyone
@@ -72,6 +78,13 @@ def conflict(problem: Problem) -> Conflict:
             suspects = rest
     by = tuple(_alone(limits, suspects, k) for k in suspects)
     return Conflict(tuple(limits.names[k] for k in suspects), by, _relaxed(problem, limits, everyone))
+
+
+def relaxed(problem: Problem, firm: Sequence[str]) -> Problem | None:
+    """All limits but the bounds named in `firm` loosened by the least total; None where that does not help."""
+    limits = _limits(problem, firm)
+    everyone = list(range(len(limits.names)))
+    return None if _elastic(limits, everyone)[0] == float("inf") else _relaxed(problem, limits, everyone)
 
 
 class _Draft:
@@ -101,14 +114,15 @@ class _Draft:
         return _Limits(A, np.concatenate(b), np.concatenate(member), tuple(self.names), cones, self.columns)
 
 
-def _limits(problem: Problem) -> _Limits:
+def _limits(problem: Problem, fixed: Sequence[str] = ()) -> _Limits:
     n = len(problem)
     traded, held = n * bool(_hard(problem.turnover)), n * bool(_hard(problem.gross))
     draft = _Draft(n + traded + held)
     eye = sp.eye(n, format="csr")
     for sign, bound, by in ((1.0, problem.upper, problem.upper_by), (-1.0, problem.lower, problem.lower_by)):
         there = np.flatnonzero(np.isfinite(bound))
-        members = np.array([draft.place(problem.names[by[i]]) for i in there], int)
+        names = [problem.names[by[i]] for i in there]
+        members = np.array([-1 if name in fixed else draft.place(name) for name in names], int)
         draft.add(sign * eye[there], sign * bound[there], members)
     for i in np.flatnonzero(problem.row_soft == HARD).tolist():
         member = draft.place(f"{problem.names[problem.row_by[i]]}[{problem.labels[i]}]")

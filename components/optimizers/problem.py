@@ -181,7 +181,10 @@ class Term(Protocol):
 
 
 class Constraint(Protocol):
-    """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold."""
+    """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold.
+
+    `firm`, if it has it, are the names of its boxes that are never loosened where constraints contradict one another.
+    """
 
     soft: float | None
 

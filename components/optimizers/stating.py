@@ -125,6 +125,19 @@ def volatilities(risk: Risk) -> Vector:
     return own
 
 
+class Volatilities:
+    """`volatilities`, kept while the very same estimate comes again."""
+
+    def __init__(self) -> None:
+        self._of: Risk | None = None
+        self._sigma: Vector = np.zeros(0)
+
+    def __call__(self, risk: Risk) -> Vector:
+        if risk is not self._of:
+            self._of, self._sigma = risk, volatilities(risk)
+        return self._sigma
+
+
 def marginal(risk: Risk, x: Vector) -> Vector:
     """(N,) S x."""
     product: Vector = risk.factors @ (risk.covariance @ (x @ risk.factors)) + risk.specific * x

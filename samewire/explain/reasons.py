@@ -118,7 +118,7 @@ def binding(note: Facts) -> str:
     """A note of an optimizer on what binds, in words; empty for other notes."""
     kind, price = note["kind"], note["value"]
     value = number(price)
-    if kind == "fallback":
+    if kind == "fallback" or kind.startswith("fallback:") or kind == "infeasible":
         return f"the optimizer fell back: {note['text']}"
     if kind == "binds:cost":
         return (
@@ -134,6 +134,8 @@ def binding(note: Facts) -> str:
         return f"{_rule(note)}: one more unit of weight would gain {value} a slice"
     if kind == "binds:invest":
         return f"{note['text']}: shadow price {value}, the gain a slice of one more unit invested"
+    if kind.startswith("binds:"):
+        return f"{note['text']}: shadow price {value}, the gain a slice of a limit one unit of weight looser"
     return ""
 
 

@@ -282,6 +282,63 @@ def around(folder: Path) -> dict[str, Any]:
     )
 
 
+def composed(folder: Path) -> dict[str, Any]:
+    """Every term and constraint in one problem, with the matrices that they read."""
+    days = sorted({row[0] for row in ROWS})
+    names = sorted({row[1] for row in ROWS})
+    written = {
+        "exposures": ("style,size", lambda k: f"{k % 3 - 1},{k % 2}"),
+        "benchmark": ("weight", lambda k: f"{1 / len(names)!r}"),
+        "borrow": ("rate", lambda k: f"{0.01 * (k + 1)}"),
+        "beta": ("beta", lambda k: f"{0.8 + 0.1 * k}"),
+    }
+    reference = {}
+    for name, (columns, values) in written.items():
+        rows = [f"{days[0]},{symbol},{values(k)}" for k, symbol in enumerate(names)]
+        (folder / f"{name}.csv").write_text("\n".join([f"date,symbol,{columns}", *rows]))
+        reference[name] = str(folder / f"{name}.csv")
+    sectors = "\n".join(["symbol,sector", *(f"{symbol},{'AB'[k % 2]}" for k, symbol in enumerate(names))])
+    (folder / "sectors.csv").write_text(sectors)
+    method = {
+        "use": "composed",
+        "objective": [
+            {"use": "expected_return", "ic": 0.1, "smooth": 2, "half_life": 10},
+            *({"use": "variance", "aversion": 10, "about": "benchmark"}, {"use": "distance", "weight": 1e-4}),
+            *("linear_cost", {"use": "half_spread", "bps": 2}, {"use": "impact", "coefficient": 0.1}),
+            {"use": "holding_cost", "short_bps": 50, "reference": "borrow"},
+        ],
+        "constraints": [
+            *("long_only", {"use": "budget", "full": True}, {"use": "box", "max": 0.7}, {"use": "gross", "max": 1.5}),
+            *({"use": "benchmark_band", "deviation": 0.6}, {"use": "sectors", "deviation": 0.5, "soft": 0.001}),
+            {"use": "group", "label": "duo", "symbols": names[:2], "max": 0.9, "soft": 0.01},
+            {"use": "exposures", "min": -1, "max": 1, "soft": 0.01},
+            {"use": "beta", "min": 0, "max": 2, "reference": "beta"},
+            *({"use": "turnover", "max": 0.8, "soft": 0.01}, {"use": "max_trade", "max": 0.5, "soft": 0.01}),
+            *({"use": "participation", "share": 0.5}, {"use": "listed", "symbols": names[:1], "rule": "no_buy"}),
+        ],
+    }
+    optimizer = {
+        "use": "portfolio",
+        "risk_model": {"use": "ledoit_wolf", "window": 20, "min_slices": 10},
+        "benchmark": "reference",
+        "method": method,
+    }
+    feed = of_csv(folder)["feed"] | {"reference": reference, "sectors": str(folder / "sectors.csv")}
+    return a_run(feed=feed, optimizer=optimizer)
+
+
+def counted(folder: Path) -> dict[str, Any]:
+    """Constraints that need a search, or a cone."""
+    limits = ["long_only", "budget", {"use": "cardinality", "most": 2}, {"use": "no_trade_zone", "width": 0.05}]
+    method = {
+        "use": "composed",
+        "objective": [{"use": "variance", "aversion": 10}],
+        "constraints": [*limits, {"use": "risk_limit", "max": 0.3, "about": "zero"}],
+    }
+    model = {"use": "ledoit_wolf", "window": 20, "min_slices": 10}
+    return of_csv(folder) | {"optimizer": {"use": "portfolio", "risk_model": model, "method": method}}
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -307,7 +364,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    *(learned, neural, featured, blended, ruled, allocated, around, longer),
+    *(learned, neural, featured, blended, ruled, allocated, around, composed, counted, longer),
     *(of_parquet, of_csv, of_qlib),
     estimated("sample", lags=1),
     estimated("ewma", half_life=5, correlation_half_life=10),

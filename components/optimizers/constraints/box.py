@@ -3,14 +3,14 @@
 import numpy as np
 
 from components.optimizers.problem import HARD, Box, Piece, Situation
-from components.optimizers.terms.checked import price, sides
+from components.optimizers.terms.checked import open_sides, price, sides
 
 
 class WeightBox:
     """min <= w <= max, the same for every name that may move. A name that cannot trade may stand outside."""
 
-    def __init__(self, *, min: float = -float("inf"), max: float = float("inf"), soft: float | None = None) -> None:
-        self._min, self._max = sides(min, max)
+    def __init__(self, *, min: float | None = None, max: float | None = None, soft: float | None = None) -> None:
+        self._min, self._max = sides(*open_sides(min, max))
         self.soft = price(soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:

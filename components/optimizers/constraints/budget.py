@@ -3,7 +3,7 @@
 import numpy as np
 
 from components.optimizers.problem import HARD, Piece, Rows, Situation
-from components.optimizers.terms.checked import above, price, sides
+from components.optimizers.terms.checked import above, open_sides, price, sides
 
 
 class Budget:
@@ -24,7 +24,7 @@ class Budget:
         soft: float | None = None,
     ) -> None:
         self._given = min is not None or max is not None
-        self._min, self._max = sides(-np.inf if min is None else min, np.inf if max is None else max)
+        self._min, self._max = sides(*open_sides(min, max))
         self._most, self._full = above("most", most), full
         if self._given and full:
             raise ValueError("full belongs to a budget without min and max; say min and max alike instead")

@@ -4,6 +4,7 @@ import numpy as np
 
 from components.optimizers.problem import HARD, Piece, Rows, Situation
 from components.optimizers.terms.checked import price, sides
+from engine.events import Matrix
 
 
 class Exposures:
@@ -26,21 +27,27 @@ class Exposures:
         self._min, self._max = sides(min, max)
         self._reference, self._factors, self._active = reference, factors, active
         self.soft = price(soft)
+        self._given: Matrix | None = None
+        self._A: Matrix = np.zeros((0, 0))
+        self._labels: tuple[str, ...] = ()
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         given = at.references.get(self._reference)
         if given is None:
             return ()
-        names = at.columns[self._reference]
-        chosen = [k for k, name in enumerate(names) if not self._factors or name in self._factors]
-        A = np.nan_to_num(given[:, chosen].T, nan=0.0)
-        base = A @ at.benchmark if self._active else np.zeros(len(chosen))
+        if given is not self._given:  # it changes rarely
+            names = at.columns[self._reference]
+            chosen = [k for k, name in enumerate(names) if not self._factors or name in self._factors]
+            self._given, self._labels = given, tuple(names[k] for k in chosen)
+            self._A = np.ascontiguousarray(np.nan_to_num(given[:, chosen].T, nan=0.0))
+        A = self._A
+        base = A @ at.benchmark if self._active else np.zeros(len(A))
         row = Rows(
             name="exposures",
             A=A,
             low=base + self._min,
             high=base + self._max,
-            labels=tuple(names[k] for k in chosen),
+            labels=self._labels,
             soft=HARD if self.soft is None else self.soft,
         )
         return (row,)

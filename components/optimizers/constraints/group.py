@@ -4,7 +4,7 @@ import numpy as np
 
 from components.optimizers.constraints.groups import Limits, group_rows
 from components.optimizers.problem import Piece, Situation
-from components.optimizers.terms.checked import price
+from components.optimizers.terms.checked import open_sides, price
 from engine.universe import Universe
 
 
@@ -17,8 +17,8 @@ class Group:
         universe: Universe,
         label: str,
         symbols: tuple[str, ...],
-        min: float = -float("inf"),
-        max: float = float("inf"),
+        min: float | None = None,
+        max: float | None = None,
         deviation: float | None = None,
         soft: float | None = None,
     ) -> None:
@@ -31,7 +31,7 @@ class Group:
         self._code[[place[symbol] for symbol in symbols]] = 0
         self._label = label
         self.soft = price(soft)
-        self._limits = Limits(min, max, deviation, soft)
+        self._limits = Limits(*open_sides(min, max), deviation, soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (group_rows(f"group {self._label}", at, self._code, (self._label,), self._limits),)

@@ -12,6 +12,7 @@ class Listed:
     """Bounds of listed names: `sell` holds none, `hold` leaves each as it is, `no_buy` lets them only shrink."""
 
     soft: float | None = None
+    firm: tuple[str, ...] = ("listed sell", "listed hold", "listed no_buy")
 
     def __init__(
         self, *, universe: Universe, symbols: tuple[str, ...], rule: Literal["sell", "hold", "no_buy"]

@@ -9,6 +9,7 @@ class LongOnly:
     """w >= 0, of names that may move."""
 
     soft: float | None = None
+    firm: tuple[str, ...] = ("long_only",)
 
     def __init__(self) -> None:
         pass

@@ -2,7 +2,7 @@
 
 from components.optimizers.constraints.groups import Limits, group_rows
 from components.optimizers.problem import Piece, Situation
-from components.optimizers.terms.checked import price
+from components.optimizers.terms.checked import open_sides, price
 
 
 class Sectors:
@@ -14,13 +14,13 @@ class Sectors:
     def __init__(
         self,
         *,
-        min: float = -float("inf"),
-        max: float = float("inf"),
+        min: float | None = None,
+        max: float | None = None,
         deviation: float | None = None,
         soft: float | None = None,
     ) -> None:
         self.soft = price(soft)
-        self._limits = Limits(min, max, deviation, soft)
+        self._limits = Limits(*open_sides(min, max), deviation, soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (group_rows("sectors", at, at.sector, at.sectors, self._limits),) if at.sectors else ()

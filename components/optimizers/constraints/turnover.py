@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+
 from components.optimizers.problem import HARD, Piece, Situation, TurnoverCap
 from components.optimizers.terms.checked import at_least, price
 
@@ -12,9 +14,9 @@ class Turnover:
         l1:       |w - w0|_1 <= max              purchases plus sales
         one_way:  |w - w0|_1 / 2 <= max          half of it
 
-    Libraries call either turnover; say which. With `build_up` an account without positions may buy what it wants once.
-    Exits that the strategy asks for count and are made whatever the cap says: where they alone exceed it, it is
-    infeasible.
+    Libraries call either turnover; say which. Exits that the strategy asks for, and investing again what they bring,
+    come on top of the cap: it is for trades that may be left. With `build_up` an account without positions may buy what
+    it wants once.
     """
 
     def __init__(
@@ -34,4 +36,5 @@ class Turnover:
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         if self._build_up and not at.w0.any():
             return ()
-        return (TurnoverCap(name="turnover", limit=self._max, soft=HARD if self.soft is None else self.soft),)
+        forced = 2.0 * float(np.abs(at.w0[at.leaving]).sum())
+        return (TurnoverCap(name="turnover", limit=self._max + forced, soft=HARD if self.soft is None else self.soft),)

@@ -24,6 +24,11 @@ def price(soft: float | None) -> float | None:
     return soft
 
 
+def open_sides(low: float | None, high: float | None) -> tuple[float, float]:
+    """Two limits, None = no limit on that side."""
+    return -inf if low is None else low, inf if high is None else high
+
+
 def sides(low: float, high: float, names: tuple[str, str] = ("min", "max")) -> tuple[float, float]:
     """Two limits. Raises ValueError where they cross or are no numbers."""
     if not low <= high:

@@ -102,6 +102,12 @@ def test_turnover_says_which_it_counts_and_lets_an_empty_account_build_up() -> N
     }
 
 
+def test_exits_and_what_they_bring_come_on_top_of_the_cap_on_turnover() -> None:
+    at = situation(3, w0=np.array([0.5, 0.3, 0.2]), free=np.array([True, True, False]), leaving=np.arange(3) == 2)
+    assert breaks(Turnover(max=0.1), at, [0.6, 0.4, 0.0]) == {}
+    assert breaks(Turnover(max=0.1), at, [0.8, 0.2, 0.0]) == {"turnover": pytest.approx(0.1)}
+
+
 def test_participation_is_a_share_of_the_money_that_is_traded() -> None:
     at = situation(3, w0=np.array([0.1, 0.1, -0.1]), traded=np.array([1e6, np.nan, np.nan]))
     constraint = Participation(share=0.05)  # of a million traded and a million of equity

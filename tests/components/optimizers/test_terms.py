@@ -1,5 +1,7 @@
 """Each term costs what its formula says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,10 @@ def cost(term: Term, at: Situation, w: np.ndarray) -> float:
     return objective(stated(term.cost(at), at), w)
 
 
+def returns(n: int = 8, **options: Any) -> ExpectedReturn:
+    return ExpectedReturn(universe=situation(n).universe, **options)
+
+
 def some_weights(n: int, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.3, n)
 
@@ -28,25 +34,25 @@ def test_grinold_alpha_is_ic_times_volatility_times_score() -> None:
     z = (at.alpha - at.alpha.mean()) / at.alpha.std()
     a = 0.03 * np.sqrt(np.diag(covariance(at.risk))) * z
     w = some_weights(8)
-    assert cost(ExpectedReturn(ic=0.03), at, w) == pytest.approx(-a @ w, rel=1e-12)
+    assert cost(returns(ic=0.03), at, w) == pytest.approx(-a @ w, rel=1e-12)
 
 
 def test_raw_alpha_is_taken_as_it_is() -> None:
     at, w = situation(8), some_weights(8)
-    assert cost(ExpectedReturn(alpha="raw", weight=2.0), at, w) == pytest.approx(-2.0 * at.alpha @ w)
+    assert cost(returns(alpha="raw", weight=2.0), at, w) == pytest.approx(-2.0 * at.alpha @ w)
 
 
 def test_an_opinion_that_fades_earns_its_mean_over_the_time_held() -> None:
     at, w = situation(8), some_weights(8)
-    whole = cost(ExpectedReturn(), at, w)
-    faded = cost(ExpectedReturn(half_life=3.0, holding_slices=12.0), at, w)
+    whole = cost(returns(), at, w)
+    faded = cost(returns(half_life=3.0, holding_slices=12.0), at, w)
     grid = np.linspace(0, 12, 200_001)
     assert faded / whole == pytest.approx(np.mean(2.0 ** (-grid / 3.0)), rel=1e-5)
 
 
 def test_a_name_without_an_opinion_has_no_return_and_is_not_increased() -> None:
     at = situation(4, alpha=np.array([1.0, np.nan, -1.0, np.inf]))
-    problem = stated(ExpectedReturn().cost(at), at)
+    problem = stated(returns().cost(at), at)
     assert problem.q[1] == 0.0
     assert problem.upper.tolist() == pytest.approx([np.inf, at.w0[1], np.inf, at.w0[3]])
     assert problem.names[problem.upper_by[1]] == "no_alpha"
@@ -55,12 +61,12 @@ def test_a_name_without_an_opinion_has_no_return_and_is_not_increased() -> None:
 @pytest.mark.parametrize("alpha", [np.full(4, np.nan), np.full(4, 2.0), np.zeros(4), np.array([1.0, *[np.nan] * 3])])
 def test_no_two_opinions_are_no_opinion(alpha: np.ndarray) -> None:
     at = situation(4, alpha=alpha)
-    assert (stated(ExpectedReturn().cost(at), at).q == 0).all()
+    assert (stated(returns().cost(at), at).q == 0).all()
 
 
 def test_an_exploded_score_is_a_rank_and_no_explosion() -> None:
     at = situation(4, alpha=np.array([1e300, 0.0, -1e300, 1.0]))
-    q = stated(ExpectedReturn(ic=0.05).cost(at), at).q
+    q = stated(returns(ic=0.05).cost(at), at).q
     assert np.isfinite(q).all()
     assert (np.abs(q) <= 0.05 * 2 * volatilities(at.risk)).all()
 
@@ -127,8 +133,8 @@ def test_distance_pulls_toward_the_targets() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ExpectedReturn(ic=0), "ic must be finite and above 0, got 0"),
-        (lambda: ExpectedReturn(alpha="guess"), "alpha must be grinold or raw, got 'guess'"),  # type: ignore[arg-type]
+        (lambda: returns(ic=0), "ic must be finite and above 0, got 0"),
+        (lambda: returns(alpha="guess"), "alpha must be grinold or raw, got 'guess'"),
         (lambda: RiskOf(aversion=-1), "aversion must be finite and above 0, got -1"),
         (lambda: RiskOf(about="mars"), "about must be one of zero, benchmark, targets, got 'mars'"),  # type: ignore[arg-type]
         (lambda: LinearCost(buy_bps=-1), "buy_bps must be finite and at least 0, got -1"),
@@ -139,3 +145,24 @@ def test_distance_pulls_toward_the_targets() -> None:
 def test_what_makes_no_sense_is_refused_by_name(make: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()  # type: ignore[operator]
+
+
+def test_smoothed_scores_are_an_exponential_mean_made_a_score_again() -> None:
+    rng = np.random.default_rng(7)
+    alphas = rng.normal(0, 1, (5, 8))
+    term, ema = returns(ic=0.1, smooth=2.0), np.zeros(8)
+    for alpha in alphas:
+        at = situation(8, alpha=alpha)
+        ema = ema * 0.5**0.5 + (1 - 0.5**0.5) * (alpha - alpha.mean()) / alpha.std()
+        q = stated(term.cost(at), at).q
+    expected = 0.1 * volatilities(at.risk) * (ema - ema.mean()) / ema.std()
+    np.testing.assert_allclose(q, -expected, atol=1e-15)
+
+
+def test_smoothed_scores_go_on_where_they_were_saved() -> None:
+    whole, first, second = (returns(smooth=3.0) for _ in range(3))
+    early, late = situation(8, seed=1), situation(8, seed=2)
+    whole.cost(early)
+    first.cost(early)
+    second.load(first.save())
+    assert stated(whole.cost(late), late).q.tobytes() == stated(second.cost(late), late).q.tobytes()

@@ -1,0 +1,135 @@
+"""One problem composed of terms and constraints, solved by the route that fits it."""
+
+from typing import Any
+
+import numpy as np
+
+from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
+from components.optimizers.methods.routes import Routes, SolverName
+from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.shadow import binding
+from components.optimizers.stating import stated
+from components.optimizers.terms.checked import above
+from engine.events import Actions, Bars, Codes, Reference, Vector
+from engine.protocols import Stateful
+from engine.state import pack, placed, unpack
+from engine.universe import Universe
+
+_KIND, _VERSION = "composed", 1
+
+
+class Composed:
+    """The weights that minimise the sum of all terms within all constraints.
+
+        objective:   [{use: expected_return, ic: 0.03}, {use: variance, aversion: 5}, {use: linear_cost, buy_bps: 5}]
+        constraints: [long_only, {use: budget, full: true}, {use: box, max: 0.05}, {use: sectors, deviation: 0.02}]
+
+    `problem` states what is minimised; each term and constraint has its own formula. A constraint with `soft: price`
+    may be violated at that price, in return a slice for a unit of weight. Names that may not move, because the targets
+    leave them alone or they have no FRESH bar, are pinned at their weights, and exits at 0 (`pinned`).
+
+    The route is the structured kernel where it has all pieces, else a program that cvxpy compiled once, by PIQP where
+    it is quadratic and Clarabel where it has cones; `solver` names another. Whatever the route, an answer counts only
+    if the residual of its optimality conditions is within `tolerance`; else the next route is asked, with a Note
+    `route`. Constraints that count names are searched with at most `nodes` problems. Where constraints contradict one
+    another a Note `infeasible` tells which, and the steps of `fallback` are tried, each a Note `fallback:STEP`:
+
+        relax     constraints are loosened by the least total that helps, never long_only, listed and no_alpha
+        turnover  the caps on turnover are dropped
+        shrink    the last weights that were accepted, within today's bounds and scaled to what may be invested
+        hold      positions are held
+
+    Notes tell the weights before rounding, the route, iterations and residual, and what each constraint that binds
+    costs (`shadow.binding`). What is remembered: the last accepted weights, and multipliers to start from.
+    """
+
+    name: str = "composed"
+
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
+        self,
+        *,
+        universe: Universe,
+        objective: tuple[Term, ...],
+        constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = 1e-7,
+        nodes: int = 100,
+        fallback: tuple[StepName, ...] = STEPS,
+    ) -> None:
+        if not objective:
+            raise ValueError("objective must have a term at least, e.g. [{use: variance, aversion: 5}]")
+        self._terms, self._constraints = objective, constraints
+        self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
+        firm = [str(name) for each in constraints for name in getattr(each, "firm", ())]
+        self._ladder = Ladder(fallback, ("no_alpha", *firm))
+        self._last: Vector | None = None  # (N,) weights accepted last
+        self._symbols = universe.symbols
+        parts: tuple[Any, ...] = (*objective, *constraints)
+        self._parts = parts
+        self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
+        self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._tell("on_bars", bars)
+
+    def on_actions(self, actions: Actions, /) -> None:
+        self._tell("on_actions", actions)
+
+    def on_reference(self, reference: Reference, /) -> None:
+        self._tell("on_reference", reference)
+
+    def _tell(self, method: str, event: Any) -> None:
+        for part in self._parts:
+            if hasattr(part, method):
+                getattr(part, method)(event)
+
+    def weights(self, at: Situation, /) -> Decision:
+        if not at.free.any():
+            return Decision(weights=np.full(len(at.w0), np.nan))
+        if self.needs_risk and at.risk is None:
+            return Decision(weights=None, reason="the risk model has too little history")
+        pieces: list[Piece] = [_pins(at)]
+        for term in self._terms:
+            pieces += term.cost(at)
+        for constraint in self._constraints:
+            pieces += constraint.allows(at)
+        problem = stated(pieces, at)
+        solution, remarks = self._routes.solve(problem)
+        if solution.w is None:
+            problem, solution, more, reason = self._ladder.descend(problem, solution, self._routes, self._last, at)
+            remarks = (*remarks, *more)
+            if solution.w is None:
+                return Decision(weights=None, reason=reason, remarks=remarks)
+        self._last = solution.w
+        told = () if solution.box is None else binding(problem, solution, at)
+        return Decision(weights=solution.w, remarks=(*remarks, _weights(solution.w, solution, at), *told))
+
+    def save(self) -> bytes:
+        parts = [part.save() if isinstance(part, Stateful) else b"" for part in self._parts]
+        fields = {"last": self._last, "memory": self._routes.memory, "parts": parts}
+        return pack(_KIND, _VERSION, symbols=self._symbols, **fields)
+
+    def load(self, state: bytes, /) -> None:
+        """Restores by symbol: names appended to the universe since were not held."""
+        fields = unpack(state, _KIND, _VERSION)
+        before, memory, last = fields["symbols"], fields["memory"], fields["last"]
+        if memory is not None:
+            memory = memory | {"w": placed(memory["w"], before, self._symbols, 0.0)}
+        self._routes.memory = memory
+        self._last = None if last is None else placed(last, before, self._symbols, 0.0)
+        for part, saved in zip(self._parts, fields["parts"], strict=True):
+            if isinstance(part, Stateful):
+                part.load(saved)
+
+
+def _pins(at: Situation) -> Box:
+    """Names that may not move keep their weights, exits have none."""
+    fixed = np.where(at.leaving, 0.0, at.w0)
+    return Box(name=PINNED, lower=np.where(at.free, -np.inf, fixed), upper=np.where(at.free, np.inf, fixed))
+
+
+def _weights(w: Vector, solution: Solution, at: Situation) -> Remark:
+    rows: Codes = np.flatnonzero(at.free).astype(np.int32)
+    effort = f"{solution.iterations} iterations, residual {solution.residual:.1e}"
+    text = f"{len(rows)} weights solved by {solution.route} in {effort}, before rounding"
+    return Remark(kind="weights", text=text, symbol=rows, value=w[rows])

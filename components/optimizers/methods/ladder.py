@@ -1,0 +1,104 @@
+"""What is done where nothing satisfies all constraints: one declared step after the other, each of them told."""
+
+from dataclasses import replace
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from components.optimizers.problem import Problem, Remark, Situation, Solution
+from components.optimizers.remarks import plain
+from components.optimizers.stating import broken
+from engine.events import Vector
+
+StepName: TypeAlias = Literal["relax", "turnover", "shrink", "hold"]
+STEPS: tuple[StepName, ...] = ("relax", "turnover", "shrink", "hold")
+PINNED = "pinned"  # the bounds of names that may not move
+_BROKEN = 1e-7  # of a weight: what a solver may leave
+
+
+class Route(Protocol):
+    def solve(self, problem: Problem) -> tuple[Solution, tuple[Remark, ...]]: ...
+
+
+class Ladder:
+    """The steps in their order; `hold` ends it, and so does its end."""
+
+    def __init__(self, steps: tuple[StepName, ...], firm: tuple[str, ...]) -> None:
+        for step in steps:
+            if step not in STEPS:
+                raise ValueError(f"fallback must list {', '.join(STEPS)}, got {step!r}")
+        if len(set(steps)) < len(steps):
+            raise ValueError(f"fallback names a step twice: {', '.join(steps)}; name each once")
+        self._steps = steps
+        self._firm = (PINNED, *firm)  # bounds that no relaxation loosens
+
+    def descend(
+        self, problem: Problem, failure: Solution, routes: Route, last: Vector | None, at: Situation
+    ) -> tuple[Problem, Solution, tuple[Remark, ...], str]:
+        """The problem that was solved in the end, its answer or None, what to tell, and why not the first problem."""
+        reason = failure.status
+        told: list[Remark] = []
+        loosened: Problem | None = None
+        if failure.status == "infeasible":
+            from components.optimizers.elastic import conflict, relaxed
+
+            found = conflict(problem, (PINNED,))
+            if found.names:
+                amounts = ", ".join(f"{name} by {by:.4g}" for name, by in zip(found.names, found.by, strict=True))
+                reason = f"no weights satisfy {', '.join(found.names)} together"
+                text = f"{reason}; any one of them could be met if it gave way: {amounts}"
+                told.append(plain("infeasible", text, len(found.names)))
+                loosened = relaxed(problem, self._firm) if "relax" in self._steps else None
+        for step in self._steps:
+            if step == "hold":
+                break
+            tried = self._tried(step, problem, loosened, last)
+            if tried is None:
+                continue
+            changed, solution = tried
+            if solution is None:
+                solution, more = routes.solve(changed)
+                told += more
+            if solution.w is not None:
+                told.append(plain(f"fallback:{step}", f"{reason}; {_SAID[step]}{_beyond(problem, solution.w)}", 1.0))
+                return changed, solution, tuple(told), reason
+        told.append(plain("fallback:hold", f"{reason}; {_SAID['hold']}", 1.0))
+        return problem, replace(failure, w=None), tuple(told), reason
+
+    def _tried(
+        self, step: StepName, problem: Problem, loosened: Problem | None, last: Vector | None
+    ) -> tuple[Problem, Solution | None] | None:
+        """The changed problem of a step, or an answer that needs no solving; None where the step does not apply."""
+        if step == "relax":
+            return None if loosened is None else (loosened, None)
+        if step == "turnover":
+            return (replace(problem, turnover=()), None) if problem.turnover else None
+        shrunk = None if last is None else _shrunk(problem, last)
+        return None if shrunk is None else (problem, Solution(status="optimal", route="last weights", w=shrunk))
+
+
+_SAID = {
+    "relax": "they were relaxed by just so much",
+    "turnover": "the cap on turnover was dropped",
+    "shrink": "the last weights were kept within today's bounds",
+    "hold": "positions are held, exits are sold",
+}
+
+
+def _beyond(problem: Problem, w: Vector) -> str:
+    """What the weights break of the problem as it was."""
+    over = {name: by for name, by in broken(problem, w).items() if by > _BROKEN}
+    return "; beyond its limit: " + ", ".join(f"{name} by {by:.4g}" for name, by in over.items()) if over else ""
+
+
+def _shrunk(problem: Problem, last: Vector) -> Vector | None:
+    """The last weights within the bounds, and scaled down to rows of positive sums; None where bounds cross."""
+    if (problem.lower > problem.upper).any():
+        return None
+    w = np.clip(last, problem.lower, problem.upper)
+    fixed = problem.lower == problem.upper
+    for row, high in zip(problem.A, problem.high, strict=True):
+        total, kept = float(row @ w), float(row[fixed] @ w[fixed])
+        if total > high and (row >= 0).all() and total > kept:
+            w = np.where(~fixed & (row > 0), w * max((high - kept) / (total - kept), 0.0), w)
+    return np.clip(w, problem.lower, problem.upper)
