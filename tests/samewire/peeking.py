@@ -144,7 +144,8 @@ class BehindTheSlice:
         self._name = name
 
     def on_bars(self, bars: Bars, /) -> Signal:
-        whole: Any = bars.close.base
+        behind: Any = bars.close.base
+        whole = np.frombuffer(behind) if isinstance(behind, bytes) else bars.close if behind is None else behind
         return _signal(bars, self._name, np.full(len(bars.close), np.nansum(whole)))
 
 

@@ -131,9 +131,10 @@ async def test_one_flag_of_the_last_slice_is_enough_whatever_the_seed(by: str, s
     assert (found.component, found.event, found.cut.gone, found.repeatable) == ("mine", "Signal", False, True), found
 
 
-async def test_a_model_that_looks_behind_the_slice_is_named() -> None:
-    (found,) = (await verdict(a_run(**model("BehindTheSlice")))).findings
-    assert (found.component, found.event) == ("mine", "Signal")
+async def test_behind_a_slice_stands_nothing_of_the_future() -> None:
+    said = await verdict(a_run(**model("BehindTheSlice")))
+    assert said.findings == ()
+    assert said.events > 100
 
 
 @pytest.mark.parametrize("expanding", [False, True])
