@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from components.optimizers.latest import rows_by_name
+from components.optimizers.needs import BENCHMARK
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.problem import Method, Remark, Situation
@@ -74,6 +75,9 @@ class Portfolio:
     ) -> None:
         if risk_model is None and getattr(method, "needs_risk", False):
             raise ValueError(f"risk_model must be given: the method {_called(method)} weighs risk; e.g. ledoit_wolf")
+        if benchmark == "none" and BENCHMARK in getattr(method, "needs", ()):
+            said = "must be equal, targets or reference: a term or constraint counts from it, and there is none"
+            raise ValueError(f"benchmark {said}")
         if max_participation is not None and not 0 < max_participation < np.inf:
             raise ValueError(f"max_participation must be above 0 (a share of what is traded), got {max_participation}")
         if rounding not in ROUNDINGS:
