@@ -1,7 +1,7 @@
 """The attribution of a recorded session: its events folded into effects of sectors, factors and trading."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from components.metrics.attribution import (
 )
 from components.metrics.growth import Growth
 from engine.errors import DataError
-from engine.events import Actions, Bars, Book, Codes, Event, Mask, Matrix, Reference, Target, TargetKind, Vector
+from engine.events import Actions, Bars, Book, Codes, Event, Mask, Matrix, Note, Reference, Target, TargetKind, Vector
 from engine.universe import Universe
 from samewire.recorded import Recorded
 
@@ -47,11 +47,35 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True):
     specific: float
     trading: float  # costs, interest, and what trades within their slice earned
     transfer_targets: float | None  # mean transfer coefficient of the strategy's targets
-    transfer_held: float | None  # of what was held after constraints, costs and rounding
+    transfer_weights: float | None  # of the weights that an optimizer solved for, None where none says them
+    transfer_held: float | None  # of what was held at the next close, after constraints, costs, rounding and fills
+
+
+class Known(NamedTuple):
+    """What was known at a close, and so holds over the slice that follows."""
+
+    benchmark: Vector | None  # (N,) of the Reference
+    sector: Codes  # (N,)
+    names: tuple[str, ...]  # of sectors
+    exposures: Matrix | None  # (N, K)
+    factors: tuple[str, ...]
+
+
+class Opinions(NamedTuple):
+    """What was wanted at a close, to be compared with what was held at the next one."""
+
+    alpha: Vector
+    volatility: Vector
+    base: Vector  # the benchmark's weights
+    targets: Vector  # weights
+    weights: Vector | None
 
 
 class Attributing:
-    """Folds events in bus order. The benchmark is equal weights of the members, the Reference `benchmark`, or none."""
+    """Folds events in bus order. The benchmark is equal weights of the members, the Reference `benchmark`, or none.
+
+    Weights, benchmark, sectors and exposures are those known at a close; they meet the returns of the slice after it.
+    """
 
     def __init__(self, universe: Universe, interval_ns: int, benchmark: str) -> None:
         n = len(universe)
@@ -59,21 +83,20 @@ class Attributing:
         self._one = universe.symbols.index(benchmark) if benchmark in universe.symbols else None
         self._growth = Growth(n)
         self._member: Mask | None = None  # at the close before
-        self._given: Vector | None = None
-        self._sector: Codes = np.zeros(n, np.int32)
-        self._names: tuple[str, ...] = ("all",)
-        self._exposures: tuple[Matrix, tuple[str, ...]] | None = None
+        self._now = Known(None, np.zeros(n, np.int32), ("all",), None, ())  # by the events so far
+        self._close, self._before = self._now, self._now  # at this close, and at the one before
         self._weight: Vector | None = None  # at the close before
         self._equity = 0.0
         self._book: Book | None = None  # of the slice that is on
         self._acted = False  # corporate actions came since its bars: later books speak of the next slice
-        self._base: Vector = np.zeros(n)  # the benchmark's weights at the close before
+        self._base: Vector = np.zeros(n)  # the benchmark's weights over this slice
         self._variance, self._seen = np.zeros(n), 0
         self._return: Vector = np.zeros(n)
         self._rows: list[dict[str, Any]] = []
-        self._opinion: Vector | None = None
-        self._wanted: Vector | None = None
-        self._transfer: tuple[list[float], list[float]] = ([], [])
+        self._wanted: tuple[Vector, Vector] | None = None  # weights and alpha of all targets of this slice
+        self._solved: Note | None = None
+        self._opinions: Opinions | None = None  # of the close before
+        self._transfer: tuple[list[float], list[float], list[float]] = ([], [], [])
 
     def on(self, event: Event) -> None:
         """Takes one event; those that say nothing of this are passed over."""
@@ -88,17 +111,19 @@ class Attributing:
             self._book = event
         elif isinstance(event, Target):
             self._on_target(event)
+        elif isinstance(event, Note) and event.kind == "weights":
+            self._solved = event
 
     def _on_reference(self, reference: Reference) -> None:
         value = reference.value
         if reference.name == "sectors":
             code, names = value[:, 0], reference.columns
-            self._sector = np.where(np.isfinite(code), code, len(names)).astype(np.int32)
-            self._names = (*names, "no sector")
+            sector = np.where(np.isfinite(code), code, len(names)).astype(np.int32)
+            self._now = self._now._replace(sector=sector, names=(*names, "no sector"))
         elif reference.name == "benchmark":
-            self._given = np.nan_to_num(value[:, 0], nan=0.0)
+            self._now = self._now._replace(benchmark=np.nan_to_num(value[:, 0], nan=0.0))
         elif reference.name == "exposures":
-            self._exposures = value, reference.columns
+            self._now = self._now._replace(exposures=value, factors=reference.columns)
 
     def _on_bars(self, bars: Bars) -> None:
         self._settle()
@@ -113,6 +138,7 @@ class Attributing:
         self._variance = decay * self._variance + (1.0 - decay) * self._return**2
         self._seen += 1
         self._member, self._acted = bars.member, False
+        self._before, self._close = self._close, self._now
 
     def _benchmark(self, known: Mask) -> Vector:
         """(N,) what it held over this slice."""
@@ -120,8 +146,8 @@ class Attributing:
         if self._one is not None:
             one: Vector = (np.arange(n) == self._one).astype(np.float64)
             return one
-        if self._name == "reference" and self._given is not None:
-            return self._given
+        if self._name == "reference":
+            return np.zeros(n) if self._close.benchmark is None else self._close.benchmark
         if self._name != "equal_weight" or self._member is None:
             return np.zeros(n)
         held = self._member & known
@@ -138,9 +164,11 @@ class Attributing:
             TargetKind.VALUE: target.value,
             TargetKind.QUANTITY: target.value * unit,
         }[target.kind]
-        wanted = np.where(np.isfinite(money), money, book.qty * np.nan_to_num(unit)) / book.equity
-        self._wanted = wanted if self._wanted is None else self._wanted + wanted
-        self._opinion = target.alpha if self._opinion is None else np.fmax(self._opinion, target.alpha)
+        weights = np.where(np.isfinite(money), money, book.qty * np.nan_to_num(unit)) / book.equity
+        before = self._wanted
+        self._wanted = (
+            (weights, target.alpha) if before is None else (before[0] + weights, np.fmax(before[1], target.alpha))
+        )
 
     def _unit(self, book: Book) -> Vector:
         unit: Vector = book.mark * self._universe.multiplier * book.rate[self._universe.currency]
@@ -156,28 +184,42 @@ class Attributing:
         )
         if self._weight is not None and self._equity > 0:
             self._rows.append(self._row(self._weight, book.equity / self._equity - 1.0))
-        volatility = np.sqrt(self._variance)
-        if self._opinion is not None and self._wanted is not None and self._seen > _LEAST:
-            for kept, held in zip(self._transfer, (self._wanted, weight), strict=True):
-                kept.append(transfer_coefficient(held - self._base, self._opinion, volatility))
-        self._opinion = self._wanted = None
+        self._compare(weight)
+        self._wanted = self._solved = None
         self._weight, self._equity, self._book = weight, book.equity, None
 
+    def _compare(self, weight: Vector) -> None:
+        """Transfer coefficients of the close before, whose orders have filled by now; and what is wanted now."""
+        past = self._opinions
+        if past is not None:
+            for kept, held in zip(self._transfer, (past.targets, past.weights, weight), strict=True):
+                if held is not None:
+                    kept.append(transfer_coefficient(held - past.base, past.alpha, past.volatility))
+        self._opinions = None
+        if self._wanted is not None and self._seen > _LEAST:
+            solved = None
+            if self._solved is not None:
+                solved = weight.copy()
+                solved[self._solved.symbol] = self._solved.value
+            wanted, alpha = self._wanted
+            base = self._benchmark(np.isfinite(self._growth.value))
+            self._opinions = Opinions(alpha, np.sqrt(self._variance), base, wanted, solved)
+
     def _row(self, weight: Vector, earned: float) -> dict[str, Any]:
-        names, growth, base = self._names, self._return, self._base
-        effects = brinson(weight, base, growth, self._sector, len(names))
+        known, growth, base = self._before, self._return, self._base
+        names = known.names
+        effects = brinson(weight, base, growth, known.sector, len(names))
         factors, specific = np.zeros(0), 0.0
         labels: tuple[str, ...] = ()
-        if self._exposures is not None:
-            matrix, columns = self._exposures
-            factors, specific = factor_effects(weight - base, growth, matrix)
-            labels = (*columns, "market")
+        if known.exposures is not None:
+            factors, specific = factor_effects(weight - base, growth, known.exposures)
+            labels = (*known.factors, "market")
         return {
             "earned": earned,
             "benchmark": float(base @ growth),
             "trading": earned - float(weight @ growth),
             "sectors": dict(zip((*names, CASH), zip(*effects, strict=True), strict=True)),
-            "weights": dict(zip((*names, CASH), _weights(weight, base, self._sector, len(names)), strict=True)),
+            "weights": dict(zip((*names, CASH), _weights(weight, base, known.sector, len(names)), strict=True)),
             "factors": dict(zip(labels, factors.tolist(), strict=True)),
             "specific": specific,
         }
@@ -205,7 +247,8 @@ class Attributing:
             specific=float(sum(k * row["specific"] for k, row in zip(factor, rows, strict=True))),
             trading=float(sum(k * row["trading"] for k, row in zip(factor, rows, strict=True))),
             transfer_targets=_mean(self._transfer[0]),
-            transfer_held=_mean(self._transfer[1]),
+            transfer_weights=_mean(self._transfer[1]),
+            transfer_held=_mean(self._transfer[2]),
         )
 
 
@@ -217,7 +260,7 @@ def benchmark_of(recorded: Recorded, asked: str) -> str:
         run = recorded.readable
         if run is None:
             return "equal_weight"
-        named = [str(key) for key in (run.feed.options.get("references") or {})]
+        named = [str(key) for key in (run.feed.options.get("reference") or {})]
         return "reference" if "benchmark" in named else run.session.benchmark
     if asked in ("equal_weight", "reference", "none") or asked in recorded.symbols:
         return asked

@@ -93,15 +93,16 @@ def _readers(strategy: Component) -> Iterator[Component]:
 
 def _resolved_anyway(run: RunFile) -> list[Caution]:
     """Schedules that keep a strategy silent, before an optimizer that goes on trading by itself."""
-    if run.optimizer.use == "direct" or ":" in run.optimizer.use:
+    if run.optimizer.use == "direct" or ":" in run.optimizer.use or run.optimizer.options.get("schedule") is not None:
         return []
+    instead = "optimizer.schedule" if run.optimizer.use == "portfolio" else "optimizer: portfolio with a schedule"
     found = []
     for component in run.strategies:
         schedule = component.options.get("schedule")
         if component.use == GUARDED and isinstance(schedule, Component) and schedule.use != "always":
             text = (
                 f"{schedule.use} says when the strategy is asked, but {run.optimizer.use} solves for weights in every "
-                "slice and trades in between; take optimizer: direct, or make trades dear with its costs and band"
+                f"slice and trades in between; say {instead} too, or take optimizer: direct"
             )
             found.append(Caution(schedule.where, "strategy.schedule", text))
     return found

@@ -108,7 +108,9 @@ def rows(event: Event, symbols: Sequence[str], only: int | None = None) -> Itera
     elif isinstance(getattr(event, "symbol", None), np.ndarray) and (len(event.symbol) or not isinstance(event, Note)):  # type: ignore[union-attr]
         yield from _by_leg(event, symbols, only)
     elif only is None:
-        yield {"ts": stamp(event.ts), **_scalars(event)}
+        row = {"ts": stamp(event.ts), **_scalars(event)}
+        values = event.value.tolist() if isinstance(event, Note) else []
+        yield from ({**row, "value": _plain(value)} for value in values) if values else (row,)
 
 
 def _scalars(event: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from samewire.registry import BUILT_IN, checked_allow, choices
 from samewire.run_file import Component, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
 from samewire.training_section import read_training
+from samewire.unfed import unfed
 from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
@@ -163,7 +164,7 @@ class _Assembly:
             compat=self._compat,
             folder=self._folder,
         )
-        reader.problems += [*unknown_symbols(run, root), *unpriced(run)]
+        reader.problems += [*unknown_symbols(run, root), *unpriced(run), *unfed(run)]
         return with_intervals(run, reader.problems.append)
 
     def _said(self, key: str) -> bool:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from components.optimizers.latest import rows_by_name
+from components.optimizers.needs import BENCHMARK
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.problem import Method, Remark, Situation
@@ -12,13 +14,15 @@ from components.optimizers.remarks import plain
 from components.optimizers.rounding import ROUNDINGS, Grid, RoundingName, rounded_shares
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
-from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, Vector
+from components.strategies.guards import Schedule, view_of
+from engine.barrier import followed
+from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, TargetKind, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, RiskModel, Stateful
-from engine.state import pack, unpack
+from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "portfolio", 1
+_KIND, _VERSION = "portfolio", 2
 _DUST = 1e-7  # of equity: a weight below it is none
 
 
@@ -31,6 +35,9 @@ class Portfolio:
 
     `benchmark` is what deviations and tracking errors are counted from: `equal` weights of the members, the `targets`
     of the strategy, or the Reference `benchmark`. `traded_slices` is how many slices the mean traded value looks at.
+
+    With a `schedule` the method is asked only where that is due; in between the shares it wanted then are pursued,
+    exits of the strategy are sold, and nothing else trades. Before its first answer every slice is due.
 
     A weight becomes shares at the mark, no more traded than `max_participation` of the mean traded value, then whole
     lots by `rounding` (`rounding.rounded_shares`: those closest in risk), then orders as in `Direct`: sales first, paid
@@ -53,6 +60,7 @@ class Portfolio:
         method: Method,
         risk_model: RiskModel | None = None,
         benchmark: BenchmarkName = "none",
+        schedule: Schedule | None = None,
         traded_slices: int = 20,
         max_participation: float | None = None,
         rounding: RoundingName = "tracking",
@@ -67,6 +75,9 @@ class Portfolio:
     ) -> None:
         if risk_model is None and getattr(method, "needs_risk", False):
             raise ValueError(f"risk_model must be given: the method {_called(method)} weighs risk; e.g. ledoit_wolf")
+        if benchmark == "none" and BENCHMARK in getattr(method, "needs", ()):
+            said = "must be equal, targets or reference: a term or constraint counts from it, and there is none"
+            raise ValueError(f"benchmark {said}")
         if max_participation is not None and not 0 < max_participation < np.inf:
             raise ValueError(f"max_participation must be above 0 (a share of what is traded), got {max_participation}")
         if rounding not in ROUNDINGS:
@@ -81,7 +92,12 @@ class Portfolio:
         self._rate = costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
-        parts: tuple[Any, ...] = (risk_model, method)
+        self._schedule = schedule
+        self._slice: Bars | None = None
+        self._plan: Target | None = None  # shares that were wanted when the method was asked last
+        self._weights: Vector | None = None  # (N,) weights of them
+        self._slices = 0  # since then
+        parts: tuple[Any, ...] = (risk_model, method, schedule)
         self._parts = parts
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
@@ -90,11 +106,13 @@ class Portfolio:
 
     def on_bars(self, bars: Bars, /) -> None:
         self._around.on_bars(bars)
+        self._slice = bars
         for tell in self._bars:
             tell(bars)
 
     def on_actions(self, actions: Actions, /) -> None:
         self._around.on_actions(actions)
+        self._plan = None if self._plan is None else followed(self._plan, actions)
         for tell in self._actions:
             tell(actions)
 
@@ -104,6 +122,25 @@ class Portfolio:
             tell(reference)
 
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
+        if self._schedule is None or self._due(self._schedule, book):
+            return self._rebalanced(targets, book)
+        assert self._plan is not None  # or it would have been due
+        leaving = np.all([target.value == 0 for target in targets], axis=0)
+        left = np.any([np.isnan(target.value) for target in targets], axis=0)
+        wanted = np.where(leaving, 0.0, self._plan.value)
+        self._plan = msgspec.structs.replace(self._plan, value=wanted)
+        return self._orders(np.where(left, np.nan, wanted), targets, book)
+
+    def _due(self, schedule: Schedule, book: Book) -> bool:
+        """Whether the method is to be asked in this slice."""
+        self._slices += 1
+        if self._plan is None or self._slice is None:
+            return True
+        view = view_of(self._sizing.universe, self._slice, book)
+        known = {"decided": self._plan.ts, "slices": self._slices, "wanted": self._weights}
+        return schedule.due(msgspec.structs.replace(view, **known))
+
+    def _rebalanced(self, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:
         if not (np.isfinite(book.equity) and book.equity > 0):
             return self._exits(targets, book, f"equity is {book.equity}")
         risk = None if self._risk_model is None else self._risk_model.risk()
@@ -116,7 +153,16 @@ class Portfolio:
         if decision.weights is None:
             notes.append(self._fallback(book.ts, decision.reason))
         shares, told = self._whole(_shares(decision.weights, at), book, at)
+        if self._schedule is not None:
+            self._keep(shares, decision.weights, at)
         return (*notes, *told, *self._orders(shares, targets, book))
+
+    def _keep(self, shares: Vector, weights: Vector | None, at: Situation) -> None:
+        """What is pursued until the schedule is due again."""
+        self._plan, none = self._pursued(at.ts, shares), np.full(len(shares), np.nan)
+        moved = at.free if weights is None else at.free & np.isfinite(weights)
+        self._weights = np.where(at.leaving, 0.0, none if weights is None else np.where(moved, weights, np.nan))
+        self._slices = 0
 
     def _whole(self, shares: Vector, book: Book, at: Situation) -> tuple[Vector, tuple[Note, ...]]:
         """Shares in whole lots, no more traded than the participation allows, and what that changed."""
@@ -166,6 +212,9 @@ class Portfolio:
             fallbacks=self._fallbacks,
             parts=parts,
             around=self._around.save(),
+            plan=None if self._plan is None else (self._plan.ts, self._plan.value),
+            weights=self._weights,
+            slices=self._slices,
         )
 
     def load(self, state: bytes, /) -> None:
@@ -173,11 +222,25 @@ class Portfolio:
         fields = unpack(state, _KIND, _VERSION)
         self._around.load({**fields["around"], "symbols": fields["symbols"]})
         self._below = rows_by_name(fields, self._sizing.universe.symbols)
-        self._fallbacks = fields["fallbacks"]
+        self._fallbacks, self._slices = fields["fallbacks"], fields["slices"]
+        self._restore(fields)
         self._sizing.ids.sent = (fields["sent"][0], fields["sent"][1])
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+    def _restore(self, fields: dict[str, Any]) -> None:
+        """What was pursued, and its weights."""
+        before, now = fields["symbols"], self._sizing.universe.symbols
+        weights, plan = fields["weights"], fields["plan"]
+        self._weights = None if weights is None else placed(weights, before, now, np.nan)
+        if plan is not None:
+            self._plan = self._pursued(plan[0], placed(plan[1], before, now, np.nan))
+
+    def _pursued(self, ts: int, shares: Vector) -> Target:
+        none = np.full(len(shares), np.nan)
+        quantity = TargetKind.QUANTITY
+        return Target(ts=ts, source=self._sizing.name, kind=quantity, value=shares, alpha=none, limit=none, stop=none)
 
 
 def _called(method: Any) -> str:

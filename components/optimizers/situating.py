@@ -118,7 +118,7 @@ class Surroundings:
         given = self._matrices.get("benchmark")
         if given is None:
             raise ValueError(
-                "benchmark: no Reference `benchmark` has come; name one under feed.references, or say equal"
+                "benchmark: no Reference `benchmark` has come; name one under feed.reference, or say equal"
             )
         weights: Vector = np.nan_to_num(given[:, 0], nan=0.0)
         total = float(weights.sum())

@@ -58,6 +58,7 @@ def _text(found: "Attribution") -> str:
         lines += [f"  {name:<24}{value:>+9.2%}" for name, value in found.factors.items()]
         lines.append(f"  {'specific':<24}{found.specific:>+9.2%}")
     if found.transfer_targets is not None and found.transfer_held is not None:
-        said = f"targets {found.transfer_targets:.2f}, held {found.transfer_held:.2f}"
+        solved = "" if found.transfer_weights is None else f"solved weights {found.transfer_weights:.2f}, "
+        said = f"targets {found.transfer_targets:.2f}, {solved}held at the next close {found.transfer_held:.2f}"
         lines += ["", f"  transfer coefficient: {said} (1 = every opinion stands in the book in proportion)"]
     return "\n".join(lines)

@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from components.optimizers.needs import BENCHMARK
 from components.optimizers.problem import HARD, Box, Piece, Situation
 from components.optimizers.terms.checked import at_least, price
 
 
 class BenchmarkBand:
     """max(0, b - deviation) <= w <= b + deviation, without the 0 where `short` is allowed."""
+
+    needs = (BENCHMARK,)
 
     def __init__(self, *, deviation: float, short: bool = False, soft: float | None = None) -> None:
         self._deviation, self._short = at_least("deviation", deviation), short

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from components.optimizers.needs import BENCHMARK, Need
+from components.optimizers.needs import reference as reference_needs
 from components.optimizers.problem import HARD, Piece, Rows, Situation
 from components.optimizers.stating import marginal
 from components.optimizers.terms.checked import price, sides
+from engine.events import Vector
 
 
 class Beta:
@@ -18,18 +21,18 @@ class Beta:
         self._reference = reference
         self.soft = price(soft)
         self.needs_risk = reference is None
+        self.needs: tuple[Need, ...] = (BENCHMARK,) if reference is None else reference_needs(reference)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
-        beta = None
-        if self._reference is not None:
-            given = at.references.get(self._reference)
-            beta = None if given is None else np.nan_to_num(given[:, 0], nan=1.0)
-        elif at.risk is not None and at.benchmark.any():
-            pull = marginal(at.risk, at.benchmark)
-            variance = float(at.benchmark @ pull)
-            beta = pull / variance if variance > 0 else None
-        if beta is None:
-            return ()
         limits = np.array([self._min]), np.array([self._max])
         soft = HARD if self.soft is None else self.soft
-        return (Rows(name="beta", A=beta[None, :], low=limits[0], high=limits[1], labels=("beta",), soft=soft),)
+        row = self._betas(at)[None, :]
+        return (Rows(name="beta", A=row, low=limits[0], high=limits[1], labels=("beta",), soft=soft),)
+
+    def _betas(self, at: Situation) -> Vector:
+        """(N,) to the benchmark. One without risk has none: 0 then."""
+        if self._reference is not None:
+            return np.nan_to_num(at.references[self._reference][:, 0], nan=1.0)
+        pull = np.zeros(len(at.w0)) if at.risk is None else marginal(at.risk, at.benchmark)
+        variance = float(at.benchmark @ pull)
+        return pull / variance if variance > 0 else np.zeros(len(pull))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from components.optimizers.needs import reference as reference_needs
 from components.optimizers.problem import HARD, Piece, Rows, Situation
 from components.optimizers.terms.checked import price, sides
 from engine.events import Matrix
@@ -27,14 +28,13 @@ class Exposures:
         self._min, self._max = sides(min, max)
         self._reference, self._factors, self._active = reference, factors, active
         self.soft = price(soft)
+        self.needs = reference_needs(reference, factors)
         self._given: Matrix | None = None
         self._A: Matrix = np.zeros((0, 0))
         self._labels: tuple[str, ...] = ()
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
-        given = at.references.get(self._reference)
-        if given is None:
-            return ()
+        given = at.references[self._reference]
         if given is not self._given:  # it changes rarely
             names = at.columns[self._reference]
             chosen = [k for k, name in enumerate(names) if not self._factors or name in self._factors]

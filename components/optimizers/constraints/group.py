@@ -3,6 +3,7 @@
 import numpy as np
 
 from components.optimizers.constraints.groups import Limits, group_rows
+from components.optimizers.needs import BENCHMARK, Need
 from components.optimizers.problem import Piece, Situation
 from components.optimizers.terms.checked import open_sides, price
 from engine.universe import Universe
@@ -31,6 +32,7 @@ class Group:
         self._code[[place[symbol] for symbol in symbols]] = 0
         self._label = label
         self.soft = price(soft)
+        self.needs: tuple[Need, ...] = () if deviation is None else (BENCHMARK,)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from components.optimizers.problem import HARD, Piece, RiskCap, Situation
 from components.optimizers.terms.checked import above, price
-from components.optimizers.terms.variance import AboutName, centre, checked_about
+from components.optimizers.terms.variance import AboutName, centre, checked_about, needs_about
 
 
 class RiskLimit:
@@ -26,6 +26,7 @@ class RiskLimit:
     ) -> None:
         self._limit = above("max", max) / float(np.sqrt(above("slices_per_year", slices_per_year)))
         self._about = checked_about(about)
+        self.needs = needs_about(about)
         self.soft = price(soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:

@@ -1,6 +1,7 @@
 """Limits of sectors."""
 
 from components.optimizers.constraints.groups import Limits, group_rows
+from components.optimizers.needs import BENCHMARK, SECTORS
 from components.optimizers.problem import Piece, Situation
 from components.optimizers.terms.checked import open_sides, price
 
@@ -20,7 +21,8 @@ class Sectors:
         soft: float | None = None,
     ) -> None:
         self.soft = price(soft)
+        self.needs = (SECTORS,) if deviation is None else (SECTORS, BENCHMARK)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
-        return (group_rows("sectors", at, at.sector, at.sectors, self._limits),) if at.sectors else ()
+        return (group_rows("sectors", at, at.sector, at.sectors, self._limits),)

@@ -6,6 +6,7 @@ import numpy as np
 
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
+from components.optimizers.needs import lacking, needs_of
 from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
 from components.optimizers.shadow import binding
 from components.optimizers.stating import stated
@@ -66,6 +67,7 @@ class Composed:
         self._symbols = universe.symbols
         parts: tuple[Any, ...] = (*objective, *constraints)
         self._parts = parts
+        self.needs = needs_of(parts)
         self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
 
@@ -88,6 +90,9 @@ class Composed:
             return Decision(weights=np.full(len(at.w0), np.nan))
         if self.needs_risk and at.risk is None:
             return Decision(weights=None, reason="the risk model has too little history")
+        lacks = lacking(self.needs, at)
+        if lacks:
+            return Decision(weights=None, reason=lacks)
         pieces: list[Piece] = [_pins(at)]
         for term in self._terms:
             pieces += term.cost(at)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from components.optimizers.needs import Need
+from components.optimizers.needs import reference as reference_needs
 from components.optimizers.problem import Kink, Piece, Situation
 from components.optimizers.terms.checked import above, at_least
 
@@ -25,12 +27,13 @@ class HoldingCost:
         self._long = at_least("long_bps", long_bps) * 1e-4 / year
         self._short = at_least("short_bps", short_bps) * 1e-4 / year
         self._reference, self._year = reference, year
+        self.needs: tuple[Need, ...] = () if reference is None else reference_needs(reference)
 
     def cost(self, at: Situation, /) -> tuple[Piece, ...]:
         n = len(at.w0)
         short = np.full(n, self._short)
-        given = at.references.get(self._reference) if self._reference is not None else None
-        if given is not None:
+        if self._reference is not None:
+            given = at.references[self._reference]
             known = given[:, 0] >= 0
             short[known] = given[known, 0] / self._year
         return (Kink(name="holding_cost", up=np.full(n, self._long), down=short, at=np.zeros(n)),)

@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from components.optimizers.needs import BENCHMARK, Need
 from components.optimizers.problem import Piece, Situation, Variance
 from components.optimizers.terms.checked import above
 from engine.events import Vector
@@ -23,6 +24,7 @@ class RiskOf:
     def __init__(self, *, aversion: float = 5.0, about: AboutName = "zero") -> None:
         self._aversion = above("aversion", aversion)
         self._about = checked_about(about)
+        self.needs = needs_about(about)
 
     def cost(self, at: Situation, /) -> tuple[Piece, ...]:
         return (Variance(name="variance", aversion=self._aversion, about=centre(self._about, at)),)
@@ -33,6 +35,11 @@ def checked_about(about: AboutName) -> AboutName:
     if about not in ABOUT:
         raise ValueError(f"about must be one of {', '.join(ABOUT)}, got {about!r}")
     return about
+
+
+def needs_about(about: AboutName) -> tuple[Need, ...]:
+    """What weights that are counted from there need."""
+    return (BENCHMARK,) if about == "benchmark" else ()
 
 
 def centre(about: AboutName, at: Situation) -> Vector:

@@ -21,8 +21,10 @@ from components.optimizers.constraints.participation import Participation
 from components.optimizers.constraints.risk_limit import RiskLimit
 from components.optimizers.constraints.sectors import Sectors
 from components.optimizers.constraints.turnover import Turnover
+from components.optimizers.methods.composed import Composed
 from components.optimizers.problem import Constraint, Situation
 from components.optimizers.stating import broken, objective, stated
+from components.optimizers.terms.variance import RiskOf
 from tests.components.optimizers.placed import covariance, situation
 
 
@@ -65,7 +67,6 @@ def test_groups() -> None:
     assert breaks(Sectors(max=0.5), at, [0.4, 0.1, 0.2, 0.1]) == {"sectors": pytest.approx(0.1)}
     assert breaks(Sectors(deviation=0.05), at, [0.4, 0.1, 0.2, 0.1]) == {"sectors": pytest.approx(0.25)}
     assert stated(Sectors(max=0.5).allows(at), at).labels == ("Energy", "Tech")
-    assert breaks(Sectors(max=0.5), situation(4, sectors=()), [9, 9, 9, 9]) == {}
     group = Group(universe=at.universe, label="duo", symbols=("S000", "S003"), max=0.3)
     assert breaks(group, at, [0.2, 5.0, 0.0, 0.2]) == {"group duo": pytest.approx(0.1)}
 
@@ -79,7 +80,6 @@ def test_exposures_are_counted_from_the_benchmark_unless_said() -> None:
     assert breaks(Exposures(min=-0.1, max=0.1), at, w) == {"exposures": pytest.approx(max(abs(active)) - 0.1)}
     only = Exposures(min=0, max=0, factors=("value",), active=False)
     assert breaks(only, at, w) == {"exposures": pytest.approx(known[:, 1] @ w)}
-    assert breaks(Exposures(min=0, max=0), situation(3), w) == {}  # no matrix has come
 
 
 def test_beta_of_the_benchmark_is_one() -> None:
@@ -162,6 +162,29 @@ def test_a_soft_constraint_costs_its_price_for_each_unit_beyond() -> None:
         problem = stated(constraint.allows(at), at)
         assert broken(problem, w) == {}, constraint
         assert objective(problem, w) == pytest.approx(0.01 * over), constraint
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "said"),
+    [
+        (Sectors(max=0.5), {"sectors": ()}, "the feed has told no sectors: name a file under feed.sectors"),
+        (Sectors(deviation=0.1), {"benchmark": np.zeros(3)}, "there is no benchmark: set optimizer.benchmark"),
+        (BenchmarkBand(deviation=0.1), {"benchmark": np.zeros(3)}, "there is no benchmark"),
+        (Beta(min=0, max=1), {"benchmark": np.zeros(3)}, "there is no benchmark"),
+        (Beta(min=0, max=1, reference="beta"), {}, "no Reference 'beta' has come: name a file under feed.reference"),
+        (Exposures(min=0, max=0), {}, "no Reference 'exposures' has come"),
+        (
+            Exposures(min=0, max=0, factors=("moment",)),
+            {"references": {"exposures": np.zeros((3, 1))}, "columns": {"exposures": ("momentum",)}},
+            "has no column 'moment', it has momentum",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_exist_is_told_and_nothing_is_solved(part: Any, fields: Any, said: str) -> None:
+    at = situation(3, **fields)
+    decision = Composed(universe=at.universe, objective=(RiskOf(),), constraints=(part,)).weights(at)
+    assert decision.weights is None
+    assert said in decision.reason
 
 
 @pytest.mark.parametrize(

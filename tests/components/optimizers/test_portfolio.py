@@ -181,3 +181,60 @@ def test_state_goes_on_where_it_was_saved_with_names_appended() -> None:
 def test_options_that_make_no_sense_are_refused_by_name(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made(Told(1.0), **options)
+
+
+# ---- schedules -------------------------------------------------------------------------------------------------------
+
+
+def slices(optimizer: Portfolio, rows: list[tuple[list[float], list[float]]]) -> list[dict[int, float]]:
+    """Trades of each slice, filled at the mark: rows of marks and targets."""
+    qty, cash, found = np.zeros(3), 1000.0, []
+    for k, (marks, wanted) in enumerate(rows, start=1):
+        optimizer.on_bars(bars(ts=k, close=marks))
+        traded = trades(optimizer.on_targets((target(k, wanted),), book(k, marks, cash=cash, qty=qty)))
+        found.append(traded)
+        for symbol, shares in traded.items():
+            qty = qty.copy()
+            qty[symbol] += shares
+            cash -= shares * marks[symbol]
+    return found
+
+
+def test_between_two_due_slices_a_drift_of_prices_trades_nothing_and_exits_are_sold() -> None:
+    from components.strategies.schedules.every import Every
+
+    optimizer = made(Told(0.5, 0.3, 0.2), schedule=Every(slices=3))
+    every = [0.5, 0.3, 0.2]
+    found = slices(
+        optimizer,
+        [
+            ([10.0, 10.0, 10.0], every),
+            ([12.0, 9.0, 10.0], every),
+            ([13.0, 8.0, 10.0], [0.5, 0.3, 0.0]),  # the strategy leaves C
+            ([13.0, 8.0, 10.0], [0.5, 0.3, 0.0]),
+            ([14.0, 8.0, 10.0], [0.5, 0.3, 0.0]),
+        ],
+    )
+    assert found[0] == {0: 50.0, 1: 30.0, 2: 20.0}
+    assert found[1] == {}
+    assert found[2] == {2: -20.0}
+    assert set(found[3]) == {0, 1}  # due: back to the weights
+    assert found[4] == {}
+
+
+def test_what_did_not_fill_is_pursued_until_the_next_due_slice() -> None:
+    from components.strategies.schedules.every import Every
+
+    optimizer = made(Told(0.5, 0.3, 0.0), schedule=Every(slices=9))
+    marks = [10.0, 10.0, 10.0]
+    for k, qty in ((1, [0.0, 0.0, 0.0]), (2, [20.0, 30.0, 0.0])):  # only a part of A filled
+        optimizer.on_bars(bars(ts=k, close=marks))
+        held = book(k, marks, cash=1000.0 - sum(qty) * 10, qty=qty)
+        answer = trades(optimizer.on_targets((target(k, [0.5, 0.5, np.nan]),), held))
+        if k == 2:
+            other = made(Told(0.5, 0.3, 0.0), schedule=Every(slices=9))
+            other.load(optimizer.save())
+    assert answer == {0: 30.0}
+    optimizer, held = other, book(3, marks, cash=500.0, qty=[20.0, 30.0, 0.0])
+    optimizer.on_bars(bars(ts=3, close=marks))
+    assert trades(optimizer.on_targets((target(3, [0.5, 0.5, np.nan]),), held)) == {0: 30.0}

@@ -216,10 +216,11 @@ def test_a_cap_on_turnover_that_cannot_be_kept_is_dropped_where_that_is_declared
 
 
 def test_the_last_weights_are_kept_within_the_bounds_of_today_and_what_they_break_is_told() -> None:
-    at = situation(8, invest=0.9)
+    flat = {"references": {"exposures": np.zeros((8, 1))}, "columns": {"exposures": ("size",)}}
+    at = situation(8, invest=0.9, **flat)
     method = composed(
         *(at, returns(at, ic=0.3), RiskOf()),
-        constraints=(Budget(), LongOnly(), WeightBox(max=0.3), Exposures(min=0.7, max=0.7, active=False)),
+        constraints=(Budget(), LongOnly(), WeightBox(max=0.3), Exposures(min=0.0, max=0.7, active=False)),
         fallback=("shrink",),
     )
     before = weights(method.weights(at))
