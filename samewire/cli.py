@@ -24,7 +24,7 @@ COMMANDS = (
     (
         "decisions",
         "samewire.commands.decisions:decisions",
-        "What limits cost, who solved, fallbacks, exits: how a session decided.",
+        "What limits cost, who answered, fallbacks, exits: how a session decided.",
     ),
     (
         "attribution",

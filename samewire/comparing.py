@@ -120,7 +120,7 @@ def _decisions(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> 
         (name, first.get(name, _ABSENT), second.get(name, _ABSENT))
         for name in list(dict.fromkeys([*first, *second]))[:_ROWS_MAX]
     )
-    caption = "Shares are of the rebalances that were solved; a price is a return a slice for each unit of weight."
+    caption = "Shares are of the rebalances that were answered; a price is a return a slice for each unit of weight."
     return (Grid("Decisions", caption, ("", *labels), rows),) if rows else ()
 
 

@@ -1,4 +1,4 @@
-"""The part of the report that tells how a session decided: what limits cost, who solved, what was done instead."""
+"""The part of the report that tells how a session decided: what limits cost, who answered, what was done instead."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +23,8 @@ def decisions_part(told: Decided) -> Part | None:
     if not grids:
         return None
     counts = told.decisions
-    caption = f"{counts.rebalances:,} rebalances, {counts.solved:,} of them solved." if counts.rebalances else ""
+    said = f"{counts.rebalances:,} rebalances, {counts.answered:,} of them answered with weights."
+    caption = said if counts.rebalances else ""
     return Part("Decisions", caption, grids)
 
 
@@ -62,7 +63,7 @@ def _constraints(found: Decisions) -> Grid:
             )
             for line in found.constraints
         ),
-        "Where it bound: the share of the rebalances that were solved, the names that it held, and its shadow price, "
+        "Where it bound: the share of the rebalances that were answered, the names that it held, and its shadow price, "
         "the return a slice in basis points that one unit of weight (100 % of equity) beyond the limit would gain.",
     )
     head = ("Constraint", "Of it", "Rebalances", "Share", "Names", "Mean price, bp", "Largest price, bp")
@@ -77,13 +78,17 @@ def _routes(found: Decisions) -> Grid:
             _percent(line.share),
             "" if line.iterations_median is None else f"{line.iterations_median:,.10g}",
             "" if line.residual_max is None else f"{line.residual_max:.1e}",
+            f"{line.uncertified:,}",
             f"{line.in_vain:,}",
         )
         for line in found.routes
     )
-    head = ("Route", "Rebalances", "Share", "Median iterations", "Largest residual", "Did not answer")
-    caption = "Residuals are those of the optimality conditions, computed outside of the solver."
-    return Grid("Who solved", caption, head, rows)
+    head = ("Route", "Rebalances", "Share", "Median iterations", "Largest residual", "Not certified", "Did not answer")
+    caption = (
+        "Residuals are those of the optimality conditions, computed outside of the solver; an answer without one, such "
+        "as the last weights where they are kept, is not certified."
+    )
+    return Grid("Who answered", caption, head, rows)
 
 
 def _fallbacks(found: Decisions) -> Grid:
@@ -233,9 +238,9 @@ def decision_figures(told: Decided | None) -> dict[str, str]:
 def _of_weights(found: Decisions) -> dict[str, str]:
     figures: dict[str, str] = {}
     if found.rebalances:
-        figures["rebalances, of them solved"] = f"{found.rebalances:,}, {found.solved:,}"
+        figures["rebalances, of them answered"] = f"{found.rebalances:,}, {found.answered:,}"
     for route in found.routes:
-        figures[f"solved by {route.route or 'a solver that is not told'}"] = _percent(route.share)
+        figures[f"answered by {route.route or 'a solver that is not told'}"] = _percent(route.share)
     for step in dict.fromkeys(line.step for line in found.fallbacks):
         figures[f"fell back: {step}"] = f"{sum(f.count for f in found.fallbacks if f.step == step):,}"
     for line in found.constraints:

@@ -1,4 +1,4 @@
-"""What the notes of a session say of its decisions, as rows: what bound, who solved, what was done instead."""
+"""What the notes of a session say of its decisions, as rows: what bound, who answered, what was done instead."""
 
 import msgspec
 
@@ -9,20 +9,21 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     constraint: str
     label: str  # a sector, a factor, a side; empty = all of the constraint
     rebalances: int  # in which it bound
-    share: float  # of the rebalances that were solved
+    share: float  # of the rebalances that were answered
     names: float  # mean number of symbols that it held where it bound, 0 = it speaks of all together
     price_mean: float  # over its notes of the mean over their symbols
     price_max: float
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Who solved."""
+    """Who answered."""
 
     route: str  # empty = the note does not say
     rebalances: int
     share: float
     iterations_median: float | None
     residual_max: float | None
+    uncertified: int  # rebalances whose answer has no residual, such as the last weights kept
     in_vain: int  # times it was asked and did not answer
 
 
@@ -106,8 +107,8 @@ class Sleeve(msgspec.Struct, frozen=True, kw_only=True):
 class Decisions(msgspec.Struct, frozen=True, kw_only=True):
     """All that the notes of a session say of its decisions; docs/metrics.md defines each."""
 
-    rebalances: int  # instants with weights that were solved, or with a fallback
-    solved: int  # of them, those with weights
+    rebalances: int  # instants at which weights were asked for
+    answered: int  # of them, those that got any; the others were held
     constraints: tuple[Binding, ...]
     routes: tuple[Route, ...]
     fallbacks: tuple[Fallback, ...]

@@ -61,10 +61,10 @@ class _Tally:
 class _Asked:
     """One route: its rebalances, how many iterations each took, and the largest residual."""
 
-    __slots__ = ("iterations", "residual", "tally")
+    __slots__ = ("iterations", "residual", "tally", "uncertified")
 
     def __init__(self) -> None:
-        self.tally, self.residual = _Tally(), -np.inf
+        self.tally, self.residual, self.uncertified = _Tally(), -np.inf, 0
         self.iterations: Counter[int] = Counter()
 
 
@@ -91,7 +91,7 @@ class DecisionFold:
     """
 
     def __init__(self) -> None:
-        self._solved, self._rebalances = _Tally(), _Tally()
+        self._answered, self._rebalances = _Tally(), _Tally()
         self._constraints: dict[str, _Tally] = {}
         self._labels: dict[tuple[str, str], tuple[_Tally, _Tally]] = {}  # of its notes, and of single prices
         self._prices: dict[str, _Tally] = {}
@@ -128,14 +128,18 @@ class DecisionFold:
     # ---- of the optimizer --------------------------------------------------------------------------------------------
 
     def _on_weights(self, note: Note, _: str) -> None:
-        self._solved.add(note.ts)
+        self._answered.add(note.ts)
         self._rebalances.add(note.ts)
         said = _SOLVED.search(note.text)
         asked = _row(self._routes, said[1] if said else "", _OTHER, _Asked)
         asked.tally.add(note.ts)
         if said is not None:
             asked.iterations[int(said[2])] += 1
-            asked.residual = np.fmax(asked.residual, float(said[3]))
+            residual = float(said[3])
+            if np.isfinite(residual):
+                asked.residual = max(asked.residual, residual)
+            else:
+                asked.uncertified += 1
 
     def _on_binds(self, note: Note, name: str) -> None:
         prices = np.abs(note.value[np.isfinite(note.value)])
@@ -217,7 +221,7 @@ class DecisionFold:
         rounded = self._rounding
         return Decisions(
             rebalances=self._rebalances.instants,
-            solved=self._solved.instants,
+            answered=self._answered.instants,
             constraints=self._bindings(),
             routes=self._asked(),
             fallbacks=tuple(Fallback(step=s, reason=why, **t.span) for (s, why), t in self._fallbacks.items()),
@@ -268,14 +272,14 @@ class DecisionFold:
             constraint=name,
             label=label,
             rebalances=means.instants,
-            share=means.instants / max(self._solved.instants, 1),
+            share=means.instants / max(self._answered.instants, 1),
             names=means.names / means.instants,
             price_mean=means.total / means.count,
             price_max=highs.high,
         )
 
     def _asked(self) -> tuple[Route, ...]:
-        """Each route, those that solved most often first; one that never solved stands last."""
+        """Each route, those that answered most often first; one that never did stands last."""
         found = []
         by_count = sorted(self._routes, key=lambda name: -self._routes[name].tally.count)
         for name in dict.fromkeys((*by_count, *self._vain)):
@@ -284,9 +288,10 @@ class DecisionFold:
                 Route(
                     route=name,
                     rebalances=asked.tally.instants,
-                    share=asked.tally.instants / max(self._solved.instants, 1),
+                    share=asked.tally.instants / max(self._answered.instants, 1),
                     iterations_median=_median(asked.iterations),
-                    residual_max=float(asked.residual) if np.isfinite(asked.residual) else None,
+                    residual_max=asked.residual if np.isfinite(asked.residual) else None,
+                    uncertified=asked.uncertified,
                     in_vain=self._vain[name],
                 )
             )

@@ -13,7 +13,7 @@ _GAP = "  "
 
 
 def decisions(directory: Path, /, *, output: Output = NO_OUTPUT) -> int:
-    """What each constraint cost, who solved, fallbacks and conflicts, rounding, sleeves, exits and filters.
+    """What each constraint cost, who answered, fallbacks and conflicts, rounding, sleeves, exits and filters.
 
     Everything is read from the notes of the journal, so that it tells of a session that failed, too. What the
     decisions earned is told by `samewire attribution`.
@@ -35,7 +35,7 @@ def decisions(directory: Path, /, *, output: Output = NO_OUTPUT) -> int:
         return 0
     grids = decision_grids(found)
     if found.rebalances:
-        say(f"{found.rebalances:,} rebalances, {found.solved:,} of them solved")
+        say(f"{found.rebalances:,} rebalances, {found.answered:,} of them answered with weights")
     elif not grids:
         say("no component left a note about its decisions: no weights were solved for, no rule or filter did anything")
     for grid in grids:

@@ -127,7 +127,7 @@ def test_shadow_prices_are_those_of_the_journal(notes: list[Note], kept: dict[st
 def test_routes_and_fallbacks_are_those_of_the_journal(notes: list[Note], kept: dict[str, Any]) -> None:
     decisions = kept["decisions"]
     texts = [note.text for note in notes if note.kind == "weights"]
-    assert decisions["solved"] == len(texts)
+    assert decisions["answered"] == len(texts)
     assert {route["route"] for route in decisions["routes"]} >= {"kernel"}
     for route in decisions["routes"]:
         own = [text for text in texts if f"solved by {route['route']} in" in text]
@@ -216,7 +216,7 @@ def test_the_report_has_a_part_of_it_and_a_chart_of_the_sleeves(session: Path, k
     (part,) = view.parts
     titles = [grid.title for grid in part.grids]
     assert titles == [
-        *("What each constraint cost", "Who solved", "Fallbacks", "Limits that contradict one another"),
+        *("What each constraint cost", "Who answered", "Fallbacks", "Limits that contradict one another"),
         *(
             "From weights to orders",
             "Sleeves",

@@ -80,6 +80,12 @@ def test_routes_have_medians_residuals_and_those_that_did_not_answer() -> None:
     assert sum(route.share for route in found.routes) == pytest.approx(1.0)
 
 
+def test_an_answer_without_a_residual_is_not_certified() -> None:
+    found = folded(solved(1, "last weights", 0, "inf"), solved(2), solved(3, residual="nan")).result()
+    rows = [(r.route, r.rebalances, r.residual_max, r.uncertified) for r in found.routes]
+    assert rows == [("kernel", 2, 1e-9, 1), ("last weights", 1, None, 1)]
+
+
 def test_a_hold_is_counted_once_where_ladder_and_optimizer_both_tell_of_it() -> None:
     conflict = "no weights satisfy budget[sum], turnover together"
     found = folded(
@@ -107,7 +113,7 @@ def test_a_hold_is_counted_once_where_ladder_and_optimizer_both_tell_of_it() -> 
     ]
     (told,) = found.conflicts
     assert (told.constraints, told.most, told.count) == (("budget[sum]", "turnover"), (0.2, 0.5), 2)
-    assert (found.rebalances, found.solved) == (3, 1)
+    assert (found.rebalances, found.answered) == (3, 1)
 
 
 def test_exits_factors_and_names_that_come_and_go_are_counted() -> None:
