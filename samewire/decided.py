@@ -17,6 +17,7 @@ from samewire.hiding import hider
 from samewire.recorded import Recorded
 from samewire.run_file import RunFile
 
+SCHEMA = 1  # of decisions.json: another one where a key goes or comes to mean something else
 FILE, CURVES = "decisions.json", "sleeves.parquet"
 Curves = dict[str, tuple[Stamps, Vector]]  # the equity of each sleeve by `source.name`
 
@@ -24,6 +25,7 @@ Curves = dict[str, tuple[Stamps, Vector]]  # the equity of each sleeve by `sourc
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions.json holds."""
 
+    schema: int = SCHEMA
     decisions: Decisions
     attribution: Attribution | None = None  # of sessions whose optimizer solves for weights, or with sleeves
 
@@ -80,12 +82,18 @@ def _together(curves: Curves) -> dict[str, Any]:
 
 
 def read_decisions(folder: Path) -> Decided | None:
-    """What a session directory keeps of its decisions; None of one that has nothing, or is of before."""
+    """What a session directory keeps of its decisions; None of one that has nothing, or has it in another version.
+
+    Its journal tells of them in any case, see `decided`.
+    """
     path = folder / FILE
     if not path.is_file():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Decided)
+        kept = msgspec.json.decode(path.read_bytes())
+        if isinstance(kept, dict) and kept.get("schema", SCHEMA) != SCHEMA:
+            return None
+        return msgspec.convert(kept, Decided)
     except (OSError, msgspec.MsgspecError) as error:
         raise DataError(
             f"{path}: it cannot be read: {error}; restore it, or delete it to see the report without"

@@ -94,7 +94,7 @@ def _routes(found: Decisions) -> Grid:
 def _fallbacks(found: Decisions) -> Grid:
     rows = ((line.step, line.reason, f"{line.count:,}", line.first, line.last) for line in found.fallbacks)
     caption, shown = _cut(rows, "What was done where the problem had no certified answer, and why.")
-    return Grid("Fallbacks", caption, ("Step", "Why", "Times", "First", "Last"), shown, text=(0, 1, 3, 4))
+    return Grid("Fallbacks", caption, ("Step", "Why", "Times", "First", "Last"), shown, text=(0, 1))
 
 
 def _conflicts(found: Decisions) -> Grid:
@@ -110,7 +110,7 @@ def _conflicts(found: Decisions) -> Grid:
     )
     caption, shown = _cut(rows, "Each set as small as can be: any one of its limits giving way would have resolved it.")
     head = ("Limits in conflict", "Most that one would have had to give, in weight", "Times", "First", "Last")
-    return Grid("Limits that contradict one another", caption, head, shown, text=(0, 1, 3, 4))
+    return Grid("Limits that contradict one another", caption, head, shown, text=(0, 1))
 
 
 _CHANGES = {
@@ -161,9 +161,7 @@ def _exits(found: Decisions) -> Grid:
         for line in found.exits
     )
     caption, shown = _cut(rows, "Positions that a rule, or a filter that sells, began to close.")
-    return Grid(
-        "Exits", caption, ("Rule", "Strategy", "Positions", "Slices", "First", "Last"), shown, text=(0, 1, 4, 5)
-    )
+    return Grid("Exits", caption, ("Rule", "Strategy", "Positions", "Slices", "First", "Last"), shown, text=(0, 1))
 
 
 def _screens(found: Decisions) -> Grid:

@@ -260,6 +260,8 @@ def test_a_directory_of_before_has_a_report_without_it_and_its_journal_still_tel
     assert "Sleeves" not in {chart.title for chart in view_of(folder).charts}
     assert main(["decisions", str(folder), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"ok": True, **kept["decisions"]}
+    (folder / "decisions.json").write_text('{"schema": 2, "decided": []}')
+    assert view_of(folder).parts == ()
     (folder / "decisions.json").write_text('{"decisions": 3}')
     with pytest.raises(DataError, match=r"decisions\.json: it cannot be read: .* delete it"):
         view_of(folder)
