@@ -1,6 +1,6 @@
 """The attribution of a recorded session: its events folded into effects of sectors, factors and trading."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,8 +9,8 @@ import numpy as np
 from components.metrics.attribution import (
     CASH,
     brinson,
+    carino,
     factor_effects,
-    linking,
     transfer_coefficient,
 )
 from components.metrics.growth import Growth
@@ -18,6 +18,7 @@ from engine.errors import DataError
 from engine.events import Actions, Bars, Book, Codes, Event, Mask, Matrix, Note, Reference, Target, TargetKind, Vector
 from engine.universe import Universe
 from samewire.recorded import Recorded
+from samewire.run_file import RunFile
 
 _HALF_LIFE = 63.0  # slices, of the volatilities that transfer coefficients are weighted by
 _LEAST = 20  # slices before one is told
@@ -92,11 +93,19 @@ class Attributing:
         self._base: Vector = np.zeros(n)  # the benchmark's weights over this slice
         self._variance, self._seen = np.zeros(n), 0
         self._return: Vector = np.zeros(n)
-        self._rows: list[dict[str, Any]] = []
+        self._slices, self._grown = 0, np.ones(2)  # what one unit of the account, and of the benchmark, has become
+        self._linked = True  # no slice lost everything: effects can be linked
+        self._sums: dict[tuple[str, str], Vector] = {}  # kind and name -> sums of effects (linked, plain), of weights
         self._wanted: tuple[Vector, Vector] | None = None  # weights and alpha of all targets of this slice
         self._solved: Note | None = None
         self._opinions: Opinions | None = None  # of the close before
-        self._transfer: tuple[list[float], list[float], list[float]] = ([], [], [])
+        self._transfer = (_Mean(), _Mean(), _Mean())
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        """Takes one completed run of the bus: it fits where a recorder does."""
+        del origins
+        for event in events:
+            self.on(event)
 
     def on(self, event: Event) -> None:
         """Takes one event; those that say nothing of this are passed over."""
@@ -118,10 +127,10 @@ class Attributing:
         value = reference.value
         if reference.name == "sectors":
             code, names = value[:, 0], reference.columns
-            sector = np.where(np.isfinite(code), code, len(names)).astype(np.int32)
+            sector = np.where((code >= 0) & (code < len(names)), code, len(names)).astype(np.int32)
             self._now = self._now._replace(sector=sector, names=(*names, "no sector"))
         elif reference.name == "benchmark":
-            self._now = self._now._replace(benchmark=np.nan_to_num(value[:, 0], nan=0.0))
+            self._now = self._now._replace(benchmark=np.nan_to_num(value[:, 0], nan=0.0, posinf=0.0, neginf=0.0))
         elif reference.name == "exposures":
             self._now = self._now._replace(exposures=value, factors=reference.columns)
 
@@ -183,7 +192,7 @@ class Attributing:
             np.nan_to_num(book.qty * self._unit(book)) / book.equity if book.equity > 0 else np.zeros(len(book.qty))
         )
         if self._weight is not None and self._equity > 0:
-            self._rows.append(self._row(self._weight, book.equity / self._equity - 1.0))
+            self._count(self._weight, book.equity / self._equity - 1.0)
         self._compare(weight)
         self._wanted = self._solved = None
         self._weight, self._equity, self._book = weight, book.equity, None
@@ -194,7 +203,7 @@ class Attributing:
         if past is not None:
             for kept, held in zip(self._transfer, (past.targets, past.weights, weight), strict=True):
                 if held is not None:
-                    kept.append(transfer_coefficient(held - past.base, past.alpha, past.volatility))
+                    kept.add(transfer_coefficient(held - past.base, past.alpha, past.volatility))
         self._opinions = None
         if self._wanted is not None and self._seen > _LEAST:
             solved = None
@@ -205,51 +214,80 @@ class Attributing:
             base = self._benchmark(np.isfinite(self._growth.value))
             self._opinions = Opinions(alpha, np.sqrt(self._variance), base, wanted, solved)
 
-    def _row(self, weight: Vector, earned: float) -> dict[str, Any]:
+    def _count(self, weight: Vector, earned: float) -> None:
+        """Adds the effects of one slice, times Carino's k of it."""
         known, growth, base = self._before, self._return, self._base
-        names = known.names
-        effects = brinson(weight, base, growth, known.sector, len(names))
-        factors, specific = np.zeros(0), 0.0
-        labels: tuple[str, ...] = ()
+        against = float(base @ growth)
+        self._linked &= min(earned, against) > -1.0
+        k = float(carino(np.array(earned), np.array(against))) if self._linked else 0.0
+        self._slices += 1
+        self._grown *= 1.0 + np.array([earned, against])
+        names = (*known.names, CASH)
+        effects = np.array(brinson(weight, base, growth, known.sector, len(known.names))).T
+        held = _weights(weight, base, known.sector, len(known.names))
+        for name, three, both in zip(names, effects, held, strict=True):
+            self._add("sector", name, np.concatenate([k * three, three, both]))
+        trading = earned - float(weight @ growth)
+        self._add("trading", "", np.array([k * trading, trading]))
         if known.exposures is not None:
             factors, specific = factor_effects(weight - base, growth, known.exposures)
-            labels = (*known.factors, "market")
-        return {
-            "earned": earned,
-            "benchmark": float(base @ growth),
-            "trading": earned - float(weight @ growth),
-            "sectors": dict(zip((*names, CASH), zip(*effects, strict=True), strict=True)),
-            "weights": dict(zip((*names, CASH), _weights(weight, base, known.sector, len(names)), strict=True)),
-            "factors": dict(zip(labels, factors.tolist(), strict=True)),
-            "specific": specific,
-        }
+            for name, effect in zip((*known.factors, "market"), factors.tolist(), strict=True):
+                self._add("factor", name, np.array([k * effect, effect]))
+        else:
+            specific = 0.0
+        self._add("specific", "", np.array([k * specific, specific]))
+
+    def _add(self, kind: str, name: str, values: Vector) -> None:
+        found = self._sums.get((kind, name))
+        self._sums[kind, name] = values if found is None else found + values
 
     def result(self) -> Attribution:
         """The whole session. Raises DataError where it had no two books."""
         self._settle()
-        rows = self._rows
-        if not rows:
+        if not self._slices:
             raise DataError("attribution: the session has no two slices with a book; record a longer one")
-        earned, base = [row["earned"] for row in rows], [row["benchmark"] for row in rows]
-        factor = linking(earned, base)
-        total, benchmark = float(np.prod(1.0 + np.array(earned)) - 1.0), float(np.prod(1.0 + np.array(base)) - 1.0)
+        total, benchmark = (self._grown - 1.0).tolist()
+        whole = float(carino(np.array(total), np.array(benchmark))) if self._linked else 0.0
+
+        def linked(kind: str, name: str) -> Any:
+            """Effects of all slices: linked where that can be, else added up."""
+            sums = self._sums[kind, name]
+            width = 3 if kind == "sector" else 1
+            return sums[:width] / whole if self._linked else sums[width : 2 * width]
+
         return Attribution(
-            slices=len(rows),
+            slices=self._slices,
             against=self._name.replace("_", " "),
             total=total,
             benchmark=benchmark,
             active=total - benchmark,
-            sectors=_lines(rows, factor),
-            factors={
-                name: float(sum(k * row["factors"].get(name, 0.0) for k, row in zip(factor, rows, strict=True)))
-                for name in dict.fromkeys(name for row in rows for name in row["factors"])
-            },
-            specific=float(sum(k * row["specific"] for k, row in zip(factor, rows, strict=True))),
-            trading=float(sum(k * row["trading"] for k, row in zip(factor, rows, strict=True))),
-            transfer_targets=_mean(self._transfer[0]),
-            transfer_weights=_mean(self._transfer[1]),
-            transfer_held=_mean(self._transfer[2]),
+            sectors=tuple(
+                _line(name, linked(kind, name), sums[6:] / self._slices)
+                for (kind, name), sums in self._sums.items()
+                if kind == "sector" and (name == CASH or sums[6:].any())
+            ),
+            factors={name: float(linked(kind, name)[0]) for kind, name in self._sums if kind == "factor"},
+            specific=float(linked("specific", "")[0]),
+            trading=float(linked("trading", "")[0]),
+            transfer_targets=self._transfer[0].value,
+            transfer_weights=self._transfer[1].value,
+            transfer_held=self._transfer[2].value,
         )
+
+
+class _Mean:
+    """The mean of the finite numbers among those added."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        if np.isfinite(value):
+            self._sum, self._count = self._sum + value, self._count + 1
+
+    @property
+    def value(self) -> float | None:
+        return self._sum / self._count if self._count else None
 
 
 def benchmark_of(recorded: Recorded, asked: str) -> str:
@@ -257,16 +295,18 @@ def benchmark_of(recorded: Recorded, asked: str) -> str:
     from engine.errors import ConfigError
 
     if not asked:
-        run = recorded.readable
-        if run is None:
-            return "equal_weight"
-        named = [str(key) for key in (run.feed.options.get("reference") or {})]
-        return "reference" if "benchmark" in named else run.session.benchmark
+        return "equal_weight" if recorded.readable is None else own_benchmark(recorded.readable)
     if asked in ("equal_weight", "reference", "none") or asked in recorded.symbols:
         return asked
     raise ConfigError(
         f"attribution: no benchmark {asked!r}; expected equal_weight, reference, none, or a symbol of the session"
     )
+
+
+def own_benchmark(run: RunFile) -> str:
+    """The feed's `benchmark` where it has one, else that of the session."""
+    named = [str(key) for key in (run.feed.options.get("reference") or {})]
+    return "reference" if "benchmark" in named else run.session.benchmark
 
 
 def attributed(events: Iterable[Event], universe: Universe, interval_ns: int, benchmark: str) -> Attribution:
@@ -283,24 +323,6 @@ def _weights(weight: Vector, base: Vector, sector: Codes, count: int) -> list[tu
     return [*zip(w, b, strict=True), (1.0 - sum(w), 1.0 - sum(b))]
 
 
-def _lines(rows: list[dict[str, Any]], factor: Vector) -> tuple[Line, ...]:
-    """Each sector that any slice had, those without any weight left out."""
-    names = dict.fromkeys(name for row in rows for name in row["sectors"])
-    lines = []
-    for name in names:
-        effects = np.zeros(3)
-        weights = np.zeros(2)
-        for k, row in zip(factor, rows, strict=True):
-            effects += k * np.array(row["sectors"].get(name, (0.0, 0.0, 0.0)))
-            weights += np.array(row["weights"].get(name, (0.0, 0.0)))
-        if name != CASH and not weights.any():
-            continue
-        w, b = (weights / len(rows)).tolist()
-        a, s, i = effects.tolist()
-        lines.append(Line(sector=name, weight=w, benchmark_weight=b, allocation=a, selection=s, interaction=i))
-    return tuple(lines)
-
-
-def _mean(values: list[float]) -> float | None:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else None
+def _line(name: str, effects: Vector, weights: Vector) -> Line:
+    (a, s, i), (w, b) = effects.tolist(), weights.tolist()
+    return Line(sector=name, weight=w, benchmark_weight=b, allocation=a, selection=s, interaction=i)

@@ -22,6 +22,11 @@ COMMANDS = (
     ("rerun", "samewire.commands.rerun:rerun", "A recorded session again, once all its hashes are as they were."),
     ("report", "samewire.commands.report:report", "The HTML report of a session directory, or of two side by side."),
     (
+        "decisions",
+        "samewire.commands.decisions:decisions",
+        "What limits cost, who answered, fallbacks, exits: how a session decided.",
+    ),
+    (
         "attribution",
         "samewire.commands.attribution:attribution",
         "What made the difference to the benchmark: sectors, factors, trading.",

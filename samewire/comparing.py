@@ -8,9 +8,10 @@ import numpy as np
 
 from adapters.report import Chart, Grid, ReportView, Series, write_report
 from components.metrics.returns import drawdowns
-from engine.events import Stamps, Vector
+from engine.events import Stamps
 from samewire.definitions import DEFINITIONS, written
-from samewire.reporting import FIRST, SECOND, Finished, buckets, finished, header_of, over
+from samewire.report_decisions import decision_figures
+from samewire.reporting import FIRST, SECOND, Finished, asof, buckets, finished, header_of, over
 
 _ROWS_MAX = 300
 _TEXT_MAX = 160  # of one value of the configuration
@@ -37,7 +38,7 @@ def comparison_of(first: Path, second: Path) -> ReportView:
         ts=ts,
         leading=(_figures(sessions, labels),),
         charts=charts,
-        grids=(_configuration(sessions, labels), _runs(sessions, labels)),
+        grids=(*_decisions(sessions, labels), _configuration(sessions, labels), _runs(sessions, labels)),
         footer="Every figure is net of costs unless it says gross; docs/metrics.md defines each.",
     )
 
@@ -112,6 +113,17 @@ def _difference(key: str, first: Any, second: Any) -> str:
     return f"{change:+.4f}" if form == "fine" else f"{change:+.2f}"
 
 
+def _decisions(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> tuple[Grid, ...]:
+    """What both say of their decisions; nothing where neither does."""
+    first, second = (decision_figures(each.decided) for each in sessions)
+    rows = tuple(
+        (name, first.get(name, _ABSENT), second.get(name, _ABSENT))
+        for name in list(dict.fromkeys([*first, *second]))[:_ROWS_MAX]
+    )
+    caption = "Shares are of the rebalances that were answered; a price is a return a slice for each unit of weight."
+    return (Grid("Decisions", caption, ("", *labels), rows),) if rows else ()
+
+
 def _configuration(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> Grid:
     """The keys of the resolved run files whose values differ."""
     without = [label for label, each in zip(labels, sessions, strict=True) if not _mapping(each.manifest.get("config"))]
@@ -171,8 +183,8 @@ def _drawn(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> tupl
     for place, (label, curve) in enumerate(zip(labels, curves, strict=True)):
         worth = curve.equity if money else curve.equity / curve.initial
         colour, dashed = ("1", "2")[place], place == 1
-        equity.append(Series(label, _asof(ts, curve.ts, worth)[last], colour, dashed=dashed))
-        fall = _asof(ts, curve.ts, drawdowns(curve.equity, curve.initial))
+        equity.append(Series(label, asof(ts, curve.ts, worth)[last], colour, dashed=dashed))
+        fall = asof(ts, curve.ts, drawdowns(curve.equity, curve.initial))
         falls.append(Series(label, over(np.fmin, fall, last), colour, dashed=dashed))
     caption = "Net of costs." if money else "Net of costs, each over its own initial equity."
     form = "money" if money else "number"
@@ -184,12 +196,3 @@ def _drawn(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> tupl
 
 def _currencies(session: Finished) -> Any:
     return _mapping(session.manifest.get("universe")).get("currencies")
-
-
-def _asof(ts: Stamps, own: Stamps, value: Vector) -> Vector:
-    """The value at the last own instant up to each of `ts`; NaN before the first and after the last."""
-    if not len(own):
-        return np.full(len(ts), np.nan)
-    place = np.searchsorted(own, ts, side="right") - 1
-    out: Vector = np.where((place >= 0) & (ts <= own[-1]), value[np.maximum(place, 0)], np.nan)
-    return out

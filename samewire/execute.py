@@ -14,6 +14,7 @@ from engine.errors import ComponentError, DataError, SamewireError, StateError, 
 from engine.journal import runs_that_wait
 from engine.protocols import Bookkeeping, Table
 from engine.session import merge
+from samewire.decided import write_decisions
 from samewire.hiding import hider
 from samewire.keeping import Keeping, names_of, write_json
 from samewire.pacing import AT_ONCE, Manner, Paced
@@ -142,6 +143,7 @@ def _finish(kept: Keeping, prepared: Prepared, summary: dict[str, Any]) -> None:
     write_equity(kept.folder / "equity.parquet", prepared.fold.columns())
     write_columns(kept.folder / "ic.parquet", prepared.fold.coefficients())
     write_json(kept.folder / "summary.json", summary)
+    write_decisions(kept.folder, prepared.deciding)
     kept.end(prepared)
     render_report(kept.folder)
     kept.finish()

@@ -27,7 +27,8 @@ _MAPPINGS = ("config", "universe", "feed", "models", "components", "tables", "fi
 _AUDIT = ("lines", "head")
 _RESULTS = ("summary.json", "equity.parquet", "ic.parquet", "pnl.parquet")
 _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades")
-RESULTS = frozenset((*_RESULTS, "calendar.parquet", *(f"{name}.parquet" for name in _OF_THE_SINK)))  # files of ours
+_SOME = ("decisions.json", "sleeves.parquet", "calendar.parquet")  # of sessions that have something to say in them
+RESULTS = frozenset((*_RESULTS, *_SOME, *(f"{name}.parquet" for name in _OF_THE_SINK)))  # files of ours
 
 
 def check_manifest(place: Path, manifest: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
 from samewire.build import Given, construct, parts_of, sinks_of
 from samewire.cautions import cautions
+from samewire.decided import Deciding
 from samewire.hiding import begin_hiding, hider
 from samewire.reach import days
 from samewire.run_file import RunFile
@@ -46,6 +47,7 @@ class Prepared(msgspec.Struct, frozen=True):
     session: Session
     journal: Journal
     fold: SessionFold
+    deciding: Deciding
     sources: tuple[Replay, ...]
     start: int | None
     artefacts: Mapping[str, Artefact]
@@ -116,28 +118,28 @@ def prepare(
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
-    fold = _fold(run, feed, parts)
+    deciding = Deciding(run, feed)
+    fold = _fold(run, feed, parts, deciding)
     walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
     sinks = sinks_of(run, given)
     guards = guards_of(run, hider())  # every component has been built, so every secret is known
-    told: list[Any] = [*guards, journal, fold, *recorders]
+    told: list[Any] = [*guards, journal, fold, *deciding.recorders, *recorders]
     told += [_Slower(feed.interval_ns, slower)] if parts.intervals else []
     told += [] if on_progress is None else [_Watch(fold, on_progress, _span(feed, start, end))]
     wiring = _wiring(parts, learnt)
     if directory is not None and write is not None:
         told += _snapshots(run, feed, directory / "journal", wiring, journal)
-    sources = [Replay(walk.events)]
-    if learnt.controls:
-        sources.append(Replay(lambda: iter(learnt.controls)))
+    controls = [Replay(lambda: iter(learnt.controls))] if learnt.controls else []
     return Prepared(
         run_file=run,
         feed=feed,
         session=Session(wiring, recorders=told, sinks=sinks),
         journal=journal,
         fold=fold,
-        sources=tuple(sources),
+        deciding=deciding,
+        sources=(Replay(walk.events), *controls),
         start=start,
         artefacts=learnt.artefacts,
         ends=learnt.ends,
@@ -160,13 +162,14 @@ def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: 
     return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns, hide=hider()),)
 
 
-def _fold(run: RunFile, feed: Feed, parts: Parts) -> SessionFold:
+def _fold(run: RunFile, feed: Feed, parts: Parts, deciding: Deciding) -> SessionFold:
     return SessionFold(
         universe=feed.universe,
         cash=run.session.cash,
         interval_ns=feed.interval_ns,
         benchmark=run.session.benchmark,
         slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
+        on_note=deciding.notes.on_note,
     )
 
 

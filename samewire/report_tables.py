@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,14 @@ def grids(curve: Curve, summary: Mapping[str, Any], trades: tuple[Grid, ...] = (
         _refusals(summary),
         _issues(summary),
     ]
-    shown = [grid for grid in found if grid is not None and grid.rows]
+    return laid(found)
+
+
+def laid(grids: Iterable[Grid | None]) -> tuple[Grid, ...]:
+    """Those that have rows; a narrow one that is alone in its line takes all of it."""
+    shown = [grid for grid in grids if grid is not None and grid.rows]
     narrow = [grid for grid in shown if not grid.wide]
-    if len(narrow) == 1:  # alone in its line it takes all of it
+    if len(narrow) == 1:
         shown[shown.index(narrow[0])] = dataclasses.replace(narrow[0], wide=True)
     return tuple(shown)
 

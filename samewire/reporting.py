@@ -13,7 +13,9 @@ from components.metrics.flows import COST_KINDS
 from components.metrics.returns import drawdowns
 from engine.errors import DataError
 from engine.events import DAY_NS, Stamps, Vector
+from samewire.decided import Curves, Decided, read_curves, read_decisions
 from samewire.definitions import DEFINITIONS, written
+from samewire.report_decisions import decisions_part
 from samewire.report_tables import Curve, grids
 from samewire.report_trades import trade_grids
 from samewire.result import read_parquet
@@ -47,6 +49,7 @@ class Finished:
     summary: Mapping[str, Any]
     manifest: Mapping[str, Any]
     curve: Curve
+    decided: Decided | None  # decisions.json, where it has something to say
 
 
 def finished(directory: Path) -> Finished:
@@ -58,14 +61,16 @@ def finished(directory: Path) -> Finished:
     columns = _columns(directory / "equity.parquet")
     initial = float(summary.get("initial_equity") or (columns["equity"][0] if len(columns["equity"]) else 1.0))
     curve = Curve(columns, initial, float(summary.get("periods_per_year") or 252))
-    return Finished(directory, str(manifest.get("name") or directory.resolve().name), summary, manifest, curve)
+    name = str(manifest.get("name") or directory.resolve().name)
+    return Finished(directory, name, summary, manifest, curve, read_decisions(directory))
 
 
 def view_of(directory: Path) -> ReportView:
     """What the report of this session shows. Needs summary.json and equity.parquet; the rest is shown if there."""
     session = finished(directory)
     summary, manifest = session.summary, session.manifest
-    ics = _coefficients(directory / "ic.parquet")
+    ics, sleeves = _coefficients(directory / "ic.parquet"), read_curves(directory)
+    part = None if session.decided is None else decisions_part(session.decided)
     return ReportView(
         title=session.name,
         subtitle=f"{summary.get('start') or '–'} to {summary.get('end') or '–'}",
@@ -74,8 +79,9 @@ def view_of(directory: Path) -> ReportView:
         warnings=tuple(map(str, summary.get("warnings", ()))),
         figures=tuple(_figure(key, summary) for key in FIRST if key in summary),
         more=tuple(_figure(key, summary) for key in SECOND if key in summary),
-        **_drawn(session.curve, ics, summary),
+        **_drawn(session.curve, ics, sleeves),
         grids=grids(session.curve, summary, trade_grids(directory, session.curve.initial)),
+        parts=() if part is None else (part,),
         footer="Every figure is net of costs unless it says gross. Touch a figure for its definition.",
     )
 
@@ -201,13 +207,15 @@ def _interval(interval_ns: Any) -> str:
 # ---- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _drawn(curve: Curve, ics: Mapping[str, tuple[Stamps, Vector]], summary: Mapping[str, Any]) -> dict[str, Any]:
+def _drawn(curve: Curve, ics: Mapping[str, tuple[Stamps, Vector]], sleeves: Curves) -> dict[str, Any]:
     """`ts` and `charts` of the view, thinned to what a screen can show."""
     last = buckets(len(curve.ts))
     charts = [_equity(curve, last), _drawdown(curve, last), _exposure(curve, last), _turnover(curve, last)]
     charts.append(_costs(curve, last))
     if ics:
         charts.append(_signals(curve.ts, ics, last))
+    if sleeves:
+        charts.append(_sleeves(curve.ts, sleeves, last))
     return {"ts": curve.ts[last], "charts": tuple(charts)}
 
 
@@ -279,10 +287,31 @@ def _signals(ts: Stamps, ics: Mapping[str, tuple[Stamps, Vector]], last: Any) ->
     return Chart("Rank IC, cumulative", caption, tuple(lines), wide=True)
 
 
+def _sleeves(ts: Stamps, sleeves: Curves, last: Any) -> Chart:
+    """The first six, as many as there are colours."""
+    several = len({name.partition(".")[0] for name in sleeves}) > 1
+    lines = tuple(
+        Series(name if several else name.partition(".")[2], asof(ts, own, equity)[last], str(place + 1))
+        for place, (name, (own, equity)) in enumerate(list(sleeves.items())[:6])
+    )
+    more = f" The first 6 of {len(sleeves)}." if len(sleeves) > len(lines) else ""
+    caption = f"Equity of each sleeve, net of costs; cash that rebalancing moves is a step.{more}"
+    return Chart("Sleeves", caption, lines, form="money", wide=True)
+
+
 def over(gather: Any, values: Vector, last: Any) -> Vector:
     """The minimum, say, of each stretch that ends at a place of `last`."""
     if not len(last):
         return values[:0]
     starts = np.concatenate([[0], last[:-1] + 1])
     out: Vector = gather.reduceat(values, starts)
+    return out
+
+
+def asof(ts: Stamps, own: Stamps, value: Vector) -> Vector:
+    """The value at the last own instant up to each of `ts`; NaN before the first and after the last."""
+    if not len(own):
+        return np.full(len(ts), np.nan)
+    place = np.searchsorted(own, ts, side="right") - 1
+    out: Vector = np.where((place >= 0) & (ts <= own[-1]), value[np.maximum(place, 0)], np.nan)
     return out

@@ -20,6 +20,7 @@ TableName = Literal[
     "actions",
     "ic",
     "calendar",
+    "sleeves",
 ]
 _SHOWN = (
     ("total_return", "Total return", "{:+.2%}"),

@@ -63,7 +63,7 @@ def of_feed(recorded: Recorded, feed: Feed) -> Iterator[Statement]:
 
 def results_of(folder: Path) -> dict[str, str]:
     """SHA-256 of what a session leaves beside its journal: summary and tables."""
-    names = ["summary.json", *(path.name for path in folder.glob("*.parquet"))]
+    names = ["summary.json", "decisions.json", *(path.name for path in folder.glob("*.parquet"))]
     return {name: sha256_of(folder / name) for name in sorted(names) if (folder / name).is_file()}
 
 

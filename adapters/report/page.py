@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from adapters.report.view import Chart, Figure, Grid, ReportView
+from adapters.report.view import Chart, Figure, Grid, Part, ReportView
 from engine.events import SECOND_NS
 
 _HERE = Path(__file__).parent
@@ -50,6 +50,7 @@ def page(view: ReportView) -> str:
             _grids(view.leading),
             _charts(view.charts),
             _grids(view.grids),
+            *map(_part, view.parts),
             _run(view.header),
             f"<footer>{_text(view.footer)}</footer></main>",
             f'<script type="application/json" id="numbers">{_numbers(view)}</script>',
@@ -127,6 +128,11 @@ def _grids(grids: tuple[Grid, ...]) -> str:
     if not grids:
         return ""
     return f"<section class=grids>{''.join(_grid(grid) for grid in grids)}</section>"
+
+
+def _part(part: Part) -> str:
+    caption = f"<p class=caption>{_text(part.caption)}</p>" if part.caption else ""
+    return f"<section class=part><h2>{_text(part.title)}</h2>{caption}{_grids(part.grids)}</section>"
 
 
 def _grid(grid: Grid) -> str:

@@ -55,6 +55,15 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of the report with a heading of its own."""
+
+    title: str
+    caption: str
+    grids: tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
 class ReportView:
     """A whole report. `ts` (T,) UTC ns; charts and tables stand in their order."""
 
@@ -68,5 +77,6 @@ class ReportView:
     leading: tuple[Grid, ...] = ()  # tables before the charts
     charts: tuple[Chart, ...] = ()
     grids: tuple[Grid, ...] = ()
+    parts: tuple[Part, ...] = ()  # after the tables
     footer: str = ""
     marks: tuple[str, ...] = field(default=())  # short labels beside the title

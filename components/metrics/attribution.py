@@ -1,6 +1,5 @@
 """What made the difference to the benchmark: sectors and factors; and how much of the opinions got into the book."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -87,25 +86,19 @@ def transfer_coefficient(active: Vector, opinion: Vector, volatility: Vector) ->
     return float(x @ z) / size if size > 0 else float("nan")
 
 
-def linking(returns: Sequence[float], benchmark: Sequence[float]) -> Vector:
-    """(T,) factors by which the effects of each slice are multiplied, so that they add up to the difference over all.
+def carino(returns: Vector, benchmark: Vector) -> Vector:
+    """k by slice, or of the whole: effects of slice t times k_t / k add up to the difference over all slices.
 
-        k_t / k,   k = (ln(1 + R) - ln(1 + B)) / (R - B), of a slice and of the whole
+        k = (ln(1 + R) - ln(1 + B)) / (R - B)
 
-    1 throughout where a return of -100 % or less leaves no logarithm: effects then add up slice by slice only.
+    Returns must be above -100 %: below there is no logarithm.
 
     Source: Carino (1999), Combining attribution effects over time, J. Performance Measurement 3(4).
+
+    >>> carino(np.array([0.1, 0.0]), np.array([0.0, 0.0])).round(6)
+    array([0.953102, 1.      ])
     """
     r, b = np.asarray(returns, np.float64), np.asarray(benchmark, np.float64)
-    if (np.minimum(r, b) <= -1.0).any():
-        return np.ones(len(r))
-    whole = _slope(np.array(np.prod(1.0 + r) - 1.0), np.array(np.prod(1.0 + b) - 1.0))
-    factors: Vector = _slope(r, b) / whole
-    return factors
-
-
-def _slope(r: Vector, b: Vector) -> Vector:
-    """Of the logarithm between two returns."""
     same = np.abs(r - b) < 1e-12
     gap = np.where(same, 1.0, r - b)
     slope: Vector = np.where(same, 1.0 / (1.0 + b), (np.log1p(r) - np.log1p(b)) / gap)

@@ -67,6 +67,7 @@ class SessionFold:
     trade in the slice in which they were decided. Fills and charges after a slice count in the next row. Bars of a
     coarser interval than `interval_ns` are passed over; 0 takes the interval of the first. `slower` names the models
     that answer such bars, with their interval: their horizons are counted in those.
+    `on_note` is shown each note.
     `benchmark` is `equal_weight`, a symbol, or `none`; it starts at `cash`. Columns are defined in docs/metrics.md.
     Memory: about 200 bytes a slice, and per model h + 16 slices of N for a horizon of h slices.
     """
@@ -79,6 +80,7 @@ class SessionFold:
         interval_ns: int = 0,
         benchmark: str = "equal_weight",
         slower: Mapping[str, int] | None = None,
+        on_note: Callable[[Note], None] | None = None,
     ) -> None:
         n = len(universe)
         self.cash, self.benchmark, self.interval_ns = float(cash), benchmark, interval_ns
@@ -104,6 +106,7 @@ class SessionFold:
         self._missing, self._halted = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._absent = (0, 0)  # missing and halted in the open row
         self._unpriced: NDArray[np.int64] | None = None  # names without a bar in the open row, None = all have one
+        self._shown = on_note
         self._table: dict[type[Any], Callable[[Any], None]] = {
             Bars: self._on_bars,
             Charges: self._on_charges,
@@ -226,6 +229,8 @@ class SessionFold:
 
     def _on_note(self, note: Note) -> None:
         _count(self._notes, f"{note.source}.{note.kind}")
+        if self._shown is not None:
+            self._shown(note)
 
     def _on_actions(self, actions: Actions) -> None:
         self._close_row()

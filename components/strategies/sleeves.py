@@ -32,7 +32,7 @@ from engine.protocols import Strategy
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "sleeves", 1
+_KIND, _VERSION = "sleeves", 2
 
 
 class Sleeves:
@@ -54,8 +54,9 @@ class Sleeves:
 
     `shares` are the capital of each in the order of `strategies`, in proportion, all the same unless given; `names` are
     what notes call them. Every `rebalance_every` slices, 0 = never, cash moves between the sleeves so that their
-    equities have those shares again. A Note `sleeve` tells the equity of each at every slice. Sleeves of negative
-    equity go on: what their strategies do then is theirs to say.
+    what notes call them. Every `rebalance_every` slices, 0 = never, cash moves between the sleeves so that their
+    equities have those shares again. A Note `sleeve` tells the equity of each at every slice, and `sleeve:moved` before
+    it the cash that came in since. Sleeves of negative equity go on: what their strategies do then is theirs to say.
 
     >>> from engine.universe import universe_of
     >>> from components.strategies.equal_weight import EqualWeight
@@ -97,6 +98,7 @@ class Sleeves:
         self._share: Vector = share / share.sum()
         self._sleeves = tuple(Sleeve(universe, 0.0) for _ in strategies)
         self._begun, self._decided, self._ts = False, 0, 0
+        self._moved: list[float] | None = None  # cash that came into each sleeve and was not told yet
         self._status: Codes = np.full(len(universe), Status.MISSING, np.int32)
         self._income: Vector = np.zeros(len(universe))  # of the account, as last seen
         self._dividends: list[tuple[int, float, Vector]] = []  # symbol, cash a share, shares (S,): not yet in a book
@@ -184,6 +186,7 @@ class Sleeves:
         self._follow(book)
         said: list[Any] = []
         if book.ts == self._ts:
+            said += self._moves(book.ts)
             for inner, sleeve in zip(self._names, self._sleeves, strict=True):
                 equity = frozen(np.array([sleeve.equity]))
                 said.append(Note(ts=book.ts, source=self._name, kind="sleeve", text=inner, value=equity))
@@ -191,6 +194,14 @@ class Sleeves:
         for k, sleeve in enumerate(self._sleeves):
             said += self._nested.tell_one(k, "on_book", sleeve.book(book, working[k]))
         return tuple(said) or None
+
+    def _moves(self, ts: int) -> list[Note]:
+        """What cash moved between the sleeves since it was told last."""
+        moved, self._moved = self._moved, None
+        return [
+            Note(ts=ts, source=self._name, kind="sleeve:moved", text=inner, value=frozen(np.array([cash])))
+            for inner, cash in zip(self._names, moved or (), strict=moved is not None)
+        ]
 
     def _follow(self, book: Book) -> None:
         """Brings the sleeves to what the account has; what they cannot explain is divided as the class says."""
@@ -335,14 +346,18 @@ class Sleeves:
     def _even(self, book: Book) -> None:
         """Cash moves so that equities have their shares again."""
         whole = sum(sleeve.equity for sleeve in self._sleeves)
-        for sleeve, share in zip(self._sleeves, self._share.tolist(), strict=True):
-            sleeve.pay(0, share * whole - sleeve.equity)
+        moved = [
+            share * whole - sleeve.equity for sleeve, share in zip(self._sleeves, self._share.tolist(), strict=True)
+        ]
+        for sleeve, cash in zip(self._sleeves, moved, strict=True):
+            sleeve.pay(0, cash)
             sleeve.see(book)
+        self._moved = moved
 
     def save(self) -> bytes:
         symbols, sleeves = self._universe.symbols, [sleeve.fields() for sleeve in self._sleeves]
         seen: dict[str, Any] = {"begun": self._begun, "decided": self._decided, "ts": self._ts}
-        seen |= {"status": self._status, "income": self._income}
+        seen |= {"moved": self._moved, "status": self._status, "income": self._income}
         return pack(_KIND, _VERSION, symbols=symbols, sleeves=sleeves, nested=self._nested.save(), **seen)
 
     def load(self, state: bytes, /) -> None:
@@ -353,6 +368,7 @@ class Sleeves:
             said = f"{len(fields['sleeves'])} sleeves were saved and there are {len(self._sleeves)} now"
             raise StateError(f"{self._name}: {said}; load it into the same ones")
         self._begun, self._decided, self._ts = fields["begun"], fields["decided"], fields["ts"]
+        self._moved = fields["moved"]
         self._status = placed(fields["status"], before, now, Status.MISSING)
         self._income = placed(fields["income"], before, now, 0.0)
         for sleeve, said in zip(self._sleeves, fields["sleeves"], strict=True):
