@@ -11,7 +11,7 @@ at which the least commission is no dearer than the rate. Parameters come out of
 2016. That the path exists at all is hindsight of a kind: prototypes in numpy read about six configurations on the test
 window before these rules were written, and a try of the wiring read one quarter of it. Luck to that extent is in here.
 
-Reads files of the folder SAMEWIRE_DATA. About five minutes of CPU; --quick: one set of scores on half of the window.
+Reads files of the folder SAMEWIRE_DATA. About two minutes of CPU; --quick: one set of scores on half of the window.
 """
 
 import tempfile
