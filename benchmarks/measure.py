@@ -69,6 +69,18 @@ class Outcome(msgspec.Struct, kw_only=True):
     detail: dict[str, Any] = {}
 
 
+def between_marks(path: Path, parts: Mapping[str, str]) -> None:
+    """Puts each text into a page, between its marks `<!-- name -->` and `<!-- /name -->`."""
+    text = path.read_text()
+    for name, part in parts.items():
+        head, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, tail = rest.partition(f"<!-- /{name} -->")
+        if not (mark and end):
+            raise SystemExit(f"{path} has no marks <!-- {name} --> and <!-- /{name} -->")
+        text = f"{head}{mark}{part}\n{end}{tail}"
+    path.write_text(text)
+
+
 def conclude(args: argparse.Namespace, name: str, outcome: Outcome) -> None:
     """Prints the result as the last line and, with `--save`, keeps it."""
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", "")}

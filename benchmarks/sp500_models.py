@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from measure import Outcome, arguments, conclude, cpu_seconds, peak_mb
+from measure import Outcome, arguments, between_marks, conclude, cpu_seconds, peak_mb
 
 from adapters.files.parquet import ParquetFeed
 from components.features.alpha158 import Alpha158
@@ -196,15 +196,10 @@ def permuted(feed: Feed, dataset: Dataset) -> dict[str, Any]:
 
 def written(detail: dict[str, Any], peers: dict[str, Any]) -> None:
     """Puts the tables into docs/results.md, between its marks."""
-    path = ROOT / "docs" / "results.md"
-    text = path.read_text()
     parts = {"sessions": _of_sessions(detail["sessions"]), "permuted": _of_permuted(detail["permuted"])}
     if peers:
         parts["qlib"] = _beside(detail["seeds"], peers["qlib"])
-    for name, table in parts.items():
-        head, _, rest = text.partition(f"<!-- {name} -->\n")
-        text = f"{head}<!-- {name} -->\n{table}\n<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
-    path.write_text(text)
+    between_marks(ROOT / "docs" / "results.md", parts)
 
 
 def _of_sessions(sessions: dict[str, dict[str, Any]]) -> str:

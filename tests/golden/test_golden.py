@@ -78,6 +78,7 @@ def test_every_run_file_has_a_session_here_unless_it_needs_data_from_elsewhere()
         "sp500_lightgbm.yaml",
         "sp500_alstm.yaml",
         "us_pit_lightgbm.yaml",
+        "cost_aware.yaml",
     }
 
 

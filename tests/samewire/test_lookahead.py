@@ -29,15 +29,21 @@ SHORTER = {
     "sp500": ["session.start=2019-04-01", "session.end=null", "models[0].train.until=2019-06-28"]
     + ["models[0].num_boost_round=20", "strategy.topk=5", "risk.max_weight=0.5"],
 }
+_SMALL = ("num_boost_round=5", "num_leaves=7", "min_data_in_leaf=20")
 _AGAIN = ["session.start=2019-04-01", "session.end=null", "strategy.topk=5", "risk.max_weight=0.5"]
 SHORTER["sp500_lightgbm"] = [
     *_AGAIN,
-    *(f"models[0].{said}" for said in ("num_boost_round=5", "num_leaves=7", "min_data_in_leaf=20")),
+    *(f"models[0].{said}" for said in _SMALL),
 ]
 SHORTER["us_pit_lightgbm"] = SHORTER["sp500_lightgbm"]
 SHORTER["sp500_alstm"] = [
     *_AGAIN,
     *(f"models[0].{said}" for said in ("epochs=1", "steps=4", "net.hidden=4", "net.layers=1", "retrain.every=90")),
+]
+SHORTER["cost_aware"] = [
+    *("session.start=2019-04-01", "session.end=null", "risk.max_weight=0.6"),
+    *("optimizer.risk_model.window=100", "optimizer.method.constraints[2].max=0.5"),
+    *(f"models[0].{said}" for said in _SMALL),
 ]
 SHORTER["scores"] = ["session.start=2019-04-01", "session.end=null", "strategy.topk=5", "risk.max_weight=0.5"]
 CUT = np.datetime64("2019-10-01", "ns").astype(np.int64).item()

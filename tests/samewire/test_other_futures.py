@@ -276,4 +276,5 @@ def test_every_shipped_run_file_is_looked_at() -> None:
         "sp500_lightgbm",
         "sp500_alstm",
         "us_pit_lightgbm",
+        "cost_aware",
     }
