@@ -27,6 +27,11 @@ COMMANDS = (
         "What made the difference to the benchmark: sectors, factors, trading.",
     ),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+    (
+        "doctor",
+        "samewire.commands.doctor:doctor",
+        "What is wrong with this installation, and the command that mends it.",
+    ),
     ("asyncapi", "samewire.commands.asyncapi:asyncapi", "The AsyncAPI document of the topics that others read."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),

@@ -309,7 +309,7 @@ class Codec:
         return place
 
     def _places(self, symbols: Sequence[str], what: str) -> Codes:
-        at = _sealed([self._placed(symbol, what) for symbol in symbols], np.int32)
+        at: Codes = _sealed([self._placed(symbol, what) for symbol in symbols], np.int32)
         if len(np.unique(at)) < len(at):
             twice = next(s for k, s in enumerate(symbols) if s in symbols[:k])
             raise DataError(f"{what}: {twice!r} stands twice")
