@@ -52,7 +52,7 @@ def findings(run: "RunFile | None", *, clock: Clock, environ: Mapping[str, str] 
     yield _openmp()
     yield _cache()
     yield calendar(_sessions_ahead, clock.now_ns())
-    yield from [_feed(run)] if run is not None else _data(environ)
+    yield from [_feed(run)] if run is not None else _folder(environ)
     yield broker(environ)
 
 
@@ -157,7 +157,7 @@ def _sessions_ahead(first: dt.date, last: dt.date) -> tuple[str, int]:
     return version(), int(sessions_of(_CALENDAR, first, last).closes[-1])
 
 
-def _data(environ: Mapping[str, str]) -> list[Finding]:
+def _folder(environ: Mapping[str, str]) -> list[Finding]:
     """Without a run file only the folder of market data that the environment names can be looked at."""
     named = environ.get("SAMEWIRE_DATA")
     if not named:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from adapters.files.when import interval_text
-from adapters.kafka.address import KafkaError
 from adapters.kafka.messages import BarMessage, FillMessage, OrderMessage, SignalMessage, TargetMessage
+from engine.errors import ConfigError
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # a dot parts names, and Kafka reports `.` and `_` as the same
@@ -94,9 +94,9 @@ class Topic(msgspec.Struct, frozen=True, order=True):
         for part, said in (("environment", self.env), ("name", self.name)):
             if not _NAME.fullmatch(said):
                 rule = "letters, digits, _ and -, at most 64, with a letter or digit first"
-                raise KafkaError(f"topic: {said!r} cannot be its {part}; take {rule}")
+                raise ConfigError(f"topic: {said!r} cannot be its {part}; take {rule}")
         if self.kind not in KINDS:
-            raise KafkaError(f"topic: no kind is called {self.kind!r}; expected one of: {', '.join(KINDS)}")
+            raise ConfigError(f"topic: no kind is called {self.kind!r}; expected one of: {', '.join(KINDS)}")
 
     def __str__(self) -> str:
         return f"{self.env}.{self.kind}.{self.name}.v{self.version}"
@@ -112,7 +112,7 @@ def parse_topic(text: str) -> Topic:
     """
     match = re.fullmatch(r"([^.]+)\.([^.]+)\.([^.]+)\.v([1-9][0-9]{0,3})", text)
     if match is None:
-        raise KafkaError(f"topic: {text!r} is no public topic; they are named ENV.KIND.NAME.v1")
+        raise ConfigError(f"topic: {text!r} is no public topic; they are named ENV.KIND.NAME.v1")
     env, kind, name, version = match.groups()
     return Topic(env, kind, name, int(version))
 

@@ -174,7 +174,7 @@ def test_a_feed_that_cannot_be_opened_or_has_nothing_to_say_is_told(
     code, found = said(capsys, written(tmp_path, "{use: sample}", ", start: 2035-01-01"))
     assert code == 3
     assert found["data"].said.startswith("sample: it has no event in the range; it covers 2018-01-02T21:00:00Z to ")
-    assert main(["doctor", written(tmp_path, "{use: sampel}")]) == 2
+    assert main(["doctor", written(tmp_path, "{use: samples}")]) == 2
     assert "did you mean" in capsys.readouterr().err
 
 
