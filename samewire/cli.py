@@ -55,7 +55,7 @@ def build_app() -> Any:
     app = App(
         name="samewire",
         help="Event-driven backtests and trading: one wiring from bar to order.",
-        help_epilogue="Exit codes: 0 done, 1 a check found something, 2 bad run file or arguments, 3 bad data, 5 Kafka.",
+        help_epilogue="Exit codes: 0 done, 1 something was found, 2 bad run file or arguments, 3 bad data, 5 Kafka.",
         version=version,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
