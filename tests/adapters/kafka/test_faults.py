@@ -13,7 +13,7 @@ from engine.cuts import Bar, fit
 from engine.events import DAY_NS, Bars, Status
 
 SLICES = [
-    e for e in itertools.islice(SampleFeed(symbols=20, years=1).events(), 300) if isinstance(e, Bars)
+    e for e in itertools.islice(SampleFeed(symbols=20, years=1).events(), 160) if isinstance(e, Bars)
 ]  # some missing, one halted for days
 ALL = Faults(delay=0.1, reorder=0.3, duplicate=0.1, correct=0.1, drop=0.05, seed=3)
 

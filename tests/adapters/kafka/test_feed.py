@@ -1,6 +1,8 @@
 """What `samewire feed` publishes, read back from a real broker by a plain client."""
 
 import asyncio
+import datetime as dt
+import heapq
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -10,12 +12,16 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from jsonschema import Draft202012Validator
 
+from adapters.calendars.compiled import sessions_of
 from adapters.kafka.address import KafkaError
 from adapters.kafka.asyncapi import json_schema
 from adapters.kafka.codec import Codec, Origin, Record
 from adapters.kafka.faults import Faults, Tally, schedule
 from adapters.kafka.publish import Publisher
-from engine.events import Bars
+from engine.cuts import CutRules
+from engine.events import DAY_NS, HOUR_NS, Bars
+from engine.slice_ends import TradingDays
+from engine.slicer import Slicer
 from samewire import load_run
 from samewire.cli import main
 from samewire.commands.feed import pace_of
@@ -93,6 +99,43 @@ async def test_a_faulty_feed_is_read_back_bar_by_bar(
         assert dict(record.headers)["ce_type"] == b"samewire.bars.bar.v1"
     read_back = [codec.bar_of(record.value) for record in found[0]]
     assert [codec.bar(bar).value for bar in read_back] == [record.value for record in found[0]]
+
+
+async def test_slices_cut_from_the_topic_are_those_of_the_file(
+    kafka: str, topic_prefix: str, run_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Read by partition, out of order and doubled, and put together again by the slicer: the same bits."""
+    longer = ["session.end=2018-06-29", "feed.symbols=30"]  # long enough for missing bars; without a half day
+    shares = ["--reorder=1", "--duplicate=0.3", "--delay-s=600", "--seed=2", *(f"--set={each}" for each in longer)]
+    arguments = [run_file, "--kafka", kafka, "--env", topic_prefix, "--partitions", "3", *shares]
+    code, said = await asyncio.to_thread(told, capsys, *arguments)
+    assert code == 0
+    run = load_run(run_file, longer)
+    universe = feed_of(run).universe
+    codec = Codec(topic_prefix, universe, Origin(daemon="reader"))
+    recorded = [event for event in walk_of(run)() if isinstance(event, Bars)]
+    days = sessions_of("XNYS", dt.date(2018, 1, 2), dt.date(2018, 6, 29))
+    slicer = Slicer(
+        universe=universe,
+        ends={DAY_NS: TradingDays(DAY_NS, days)},
+        start=recorded[0].opened,
+        rules=CutRules(deadline_ns=HOUR_NS, absent_after=0),
+    )
+    partitions = (await read(kafka, f"{topic_prefix}.bars.1d.v1", 3)).values()
+    cut: list[Any] = []
+    for record in heapq.merge(*partitions, key=lambda record: record.timestamp):
+        bar = codec.bar_of(record.value)
+        cut += slicer.offer(bar, bar.ts + 1)
+    cut += slicer.advance(recorded[-1].ts + HOUR_NS)
+    assert slicer.counts.duplicates == said["duplicated"] > 0
+    assert slicer.counts.late == slicer.counts.unfit == slicer.counts.outside == 0
+    slices = [event for event in cut if isinstance(event, Bars)]
+    assert [each.ts for each in slices] == [each.ts for each in recorded]
+    assert any((each.status != 0).any() for each in recorded)
+    for ours, theirs in zip(slices, recorded, strict=True):
+        assert (ours.opened, ours.interval_ns) == (theirs.opened, theirs.interval_ns)
+        for name in ("status", "open", "high", "low", "close", "volume", "vwap"):
+            assert getattr(ours, name).tobytes() == getattr(theirs, name).tobytes(), name
 
 
 async def test_another_number_of_partitions_is_refused(kafka: str, topic_prefix: str) -> None:
