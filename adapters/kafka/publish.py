@@ -11,9 +11,11 @@ from adapters.kafka.address import KafkaError, probe, servers
 from adapters.kafka.codec import Codec, Record
 from adapters.kafka.faults import Sending
 from adapters.kafka.topics import KINDS, parse_topic
+from engine.clock import Clock
 
 IN_FLIGHT_MAX = 2_000  # records whose acknowledgement is waited for
 _TIMEOUT_MS = 10_000
+_DAY_MS = 86_400_000
 _EXISTS = 36  # TOPIC_ALREADY_EXISTS
 
 
@@ -22,14 +24,15 @@ class Publisher:
 
     Topics that are missing are made, with as many partitions as said and for ever, since Kafka counts the age of a
     record from its timestamp: with a limit it would delete history as soon as that was published. A topic that is there
-    with another number of partitions is refused: instruments would move to other partitions.
+    with such a limit is refused for records beyond it, and one with another number of partitions for any: instruments
+    would move to other partitions.
     """
 
-    def __init__(self, address: str, *, partitions: int) -> None:
+    def __init__(self, address: str, *, partitions: int, clock: Clock) -> None:
         if partitions < 1:
             raise ValueError(f"partitions must be at least 1, got {partitions}")
         servers(address)
-        self._address, self._partitions = address, partitions
+        self._address, self._partitions, self._clock = address, partitions, clock
         self._producer: Any = None
         self._flying: list[asyncio.Future[Any]] = []
         self.topics: dict[str, int] = {}  # topic -> records that were acknowledged
@@ -70,7 +73,7 @@ class Publisher:
         """Hands a record over; waits for the others once there are too many under way."""
         if record.topic not in self.topics:
             with _told(record.topic):
-                await self._make(record.topic)
+                await self._open(record.topic, record.timestamp_ms)
         with _told(record.topic):
             future = await self._producer.send(
                 record.topic,
@@ -93,28 +96,52 @@ class Publisher:
                 if isinstance(answer, BaseException):
                     raise answer
 
-    async def _make(self, topic: str) -> None:
-        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    async def _open(self, topic: str, oldest_ms: int) -> None:
+        """Makes the topic unless it is there, and refuses one that would not keep what comes as it comes."""
+        from aiokafka.admin import AIOKafkaAdminClient
 
         admin = AIOKafkaAdminClient(bootstrap_servers=self._address, request_timeout_ms=_TIMEOUT_MS)
         await admin.start()
         try:
-            brokers = len((await admin.describe_cluster())["brokers"])
-            settings = {"cleanup.policy": KINDS[parse_topic(topic).kind].cleanup, "retention.ms": "-1"}
-            asked = NewTopic(topic, self._partitions, min(3, brokers), topic_configs=settings)
-            answer = await admin.create_topics([asked])
-            _, code, *why = answer.topic_errors[0]
+            made = await self._made(admin, topic)
+            kept_ms = -1 if made else await _retention_ms(admin, topic)
         finally:
             await admin.close()
-        if code not in (0, _EXISTS):
-            raise KafkaError(f"topic {topic}: it could not be made (error {code}: {why[0] if why else 'no reason'})")
         there = len(await self._producer.partitions_for(topic))
         if there != self._partitions:
             raise KafkaError(
                 f"topic {topic}: it has {there} partitions, asked were {self._partitions}; "
                 f"say --partitions {there}, or publish to another environment with --env"
             )
+        if 0 <= kept_ms < self._clock.now_ns() // 1_000_000 - oldest_ms:
+            raise KafkaError(
+                f"topic {topic}: it keeps records for {kept_ms / _DAY_MS:g} days, and those to publish are older: the "
+                "broker would delete them; set its retention.ms to -1, or publish to another environment with --env"
+            )
         self.topics[topic] = 0
+
+    async def _made(self, admin: Any, topic: str) -> bool:
+        """True if it was not there before."""
+        from aiokafka.admin import NewTopic
+
+        brokers = len((await admin.describe_cluster())["brokers"])
+        settings = {"cleanup.policy": KINDS[parse_topic(topic).kind].cleanup, "retention.ms": "-1"}
+        asked = NewTopic(topic, self._partitions, min(3, brokers), topic_configs=settings)
+        answer = await admin.create_topics([asked])
+        _, code, *why = answer.topic_errors[0]
+        if code not in (0, _EXISTS):
+            raise KafkaError(f"topic {topic}: it could not be made (error {code}: {why[0] if why else 'no reason'})")
+        return bool(code == 0)
+
+
+async def _retention_ms(admin: Any, topic: str) -> int:
+    """How long a topic keeps records, -1 = for ever or not to be known."""
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": None})
+    answers = await admin.describe_configs([asked])
+    entries = [entry for answer in answers for resource in answer.resources for entry in resource[4]]
+    return next((int(value) for name, value, *_ in entries if name == "retention.ms" and value), -1)
 
 
 async def publish(sendings: AsyncIterable[Sending], codec: Codec, publisher: Publisher, *, in_step: bool) -> None:

@@ -13,6 +13,7 @@ from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say
 
 if TYPE_CHECKING:
     from adapters.kafka.faults import Faults, Sending, Tally
+    from engine.clock import Clock
     from engine.events import Event
     from samewire.run_file import RunFile
 
@@ -88,7 +89,7 @@ def feed(
     clock = SystemClock()
     configure(output.log_format, clock=clock)
     begun = clock.monotonic_ns()
-    said = asyncio.run(_published(run, pace, to, faults))
+    said = asyncio.run(_published(run, pace, to, faults, clock))
     said["wall_s"] = round((clock.monotonic_ns() - begun) / 1e9, 3)
     if output.json:
         say_json({"ok": True, **said})
@@ -126,12 +127,11 @@ def address_of(named: str) -> str:
     return named or (known.address if known else "")
 
 
-async def _published(run: "RunFile", pace: float, to: To, faults: "Faults") -> dict[str, Any]:
+async def _published(run: "RunFile", pace: float, to: To, faults: "Faults", clock: "Clock") -> dict[str, Any]:
     from adapters.kafka.codec import Codec, Origin
     from adapters.kafka.faults import Tally
     from adapters.kafka.publish import Publisher, publish
     from adapters.kafka.topics import Topic
-    from engine.clock import SystemClock
     from samewire.pacing import Paced
     from samewire.prepare import feed_of, walk_of
     from samewire.schema import config_hash
@@ -141,10 +141,10 @@ async def _published(run: "RunFile", pace: float, to: To, faults: "Faults") -> d
     origin = Origin(daemon=run.session.name, config_hash=config_hash(run))
     tally, others = Tally(), [0]
     sendings = _sendings(walk_of(run)(), faults, tally, others)
-    source = Paced(sendings, pace=pace, clock=SystemClock()) if pace else sendings
+    source = Paced(sendings, pace=pace, clock=clock) if pace else sendings
     if to.partitions < 1:
         raise ConfigError(f"--partitions {to.partitions}: a topic has at least one")
-    async with Publisher(address, partitions=to.partitions) as publisher:
+    async with Publisher(address, partitions=to.partitions, clock=clock) as publisher:
         await publish(source, Codec(to.env, universe, origin), publisher, in_step=pace > 0)
     shown = {name: getattr(tally, name) for name in tally.__struct_fields__}
     return {"topics": publisher.topics, **shown, "other_events": others[0]}

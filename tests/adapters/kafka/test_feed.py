@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from jsonschema import Draft202012Validator
 
 from adapters.calendars.compiled import sessions_of
@@ -18,6 +19,7 @@ from adapters.kafka.asyncapi import json_schema
 from adapters.kafka.codec import Codec, Origin, Record
 from adapters.kafka.faults import Faults, Tally, schedule
 from adapters.kafka.publish import Publisher
+from engine.clock import SystemClock
 from engine.cuts import CutRules
 from engine.events import DAY_NS, HOUR_NS, Bars
 from engine.slice_ends import TradingDays
@@ -140,24 +142,19 @@ async def test_slices_cut_from_the_topic_are_those_of_the_file(
 
 async def test_another_number_of_partitions_is_refused(kafka: str, topic_prefix: str) -> None:
     record = Record(topic=f"{topic_prefix}.bars.1d.v1", key=b"A", value=b"{}", headers=(), timestamp_ms=1)
-    async with Publisher(kafka, partitions=2) as publisher:
+    async with Publisher(kafka, partitions=2, clock=SystemClock()) as publisher:
         await publisher.send(record)
     assert publisher.topics == {record.topic: 1}
     with pytest.raises(
         KafkaError, match="it has 2 partitions, asked were 3; say --partitions 2, or publish to another"
     ):
-        async with Publisher(kafka, partitions=3) as other:
+        async with Publisher(kafka, partitions=3, clock=SystemClock()) as other:
             await other.send(record)
 
 
 async def test_a_record_that_the_broker_refuses_is_an_error_and_not_a_silence(kafka: str, topic_prefix: str) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
     topic = f"{topic_prefix}.bars.1d.v1"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "1000"})])
-    await admin.close()
+    await made(kafka, topic, {"max.message.bytes": "1000", "retention.ms": "-1"})
     record = Record(topic=topic, key=b"A", value=b"{}", headers=(), timestamp_ms=1)
     large = Record(topic=topic, key=b"A", value=b"x" * 5000, headers=(), timestamp_ms=1)
     with pytest.raises(KafkaError, match="kafka: .*publishing stopped"):
@@ -168,8 +165,26 @@ async def test_a_record_that_the_broker_refuses_is_an_error_and_not_a_silence(ka
     assert [r.value for r in (await read(kafka, topic, 1))[0]] == [b"{}"]
 
 
+async def test_history_is_not_published_to_where_it_would_be_deleted(kafka: str, topic_prefix: str) -> None:
+    topic, now_ms = f"{topic_prefix}.bars.1d.v1", SystemClock().now_ns() // 1_000_000
+    await made(kafka, topic, {"retention.ms": str(30 * 86_400_000)})
+    old = Record(topic=topic, key=b"A", value=b"{}", headers=(), timestamp_ms=now_ms - 31 * 86_400_000)
+    with pytest.raises(KafkaError, match=r"it keeps records for 30 days, .* set its retention.ms to -1, or publish"):
+        await sent(kafka, old)
+    assert await read(kafka, topic, 1) == {}
+    await sent(kafka, Record(topic=topic, key=b"A", value=b"{}", headers=(), timestamp_ms=now_ms - 1000))
+    assert len((await read(kafka, topic, 1))[0]) == 1
+
+
+async def made(address: str, topic: str, settings: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+    await admin.close()
+
+
 async def sent(address: str, *records: Record) -> None:
-    async with Publisher(address, partitions=1) as publisher:
+    async with Publisher(address, partitions=1, clock=SystemClock()) as publisher:
         for record in records:
             await publisher.send(record)
             await publisher.settle()  # else they would share a batch, which is refused whole
