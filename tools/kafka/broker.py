@@ -117,10 +117,10 @@ def jars(pom: Path = HERE / "pom.xml") -> Path | None:
 def fetch(pom: Path = HERE / "pom.xml") -> Path:
     """Copies the jars of the bill unless they are there; what was cut short is not taken for whole."""
     folder = pom.parent / "target" / "lib"
+    if (lack := missing()) is not None:  # without Java jars are of no use
+        raise NoBrokerError(lack)
     if jars(pom) is not None:
         return folder
-    if (lack := missing()) is not None:
-        raise NoBrokerError(lack)
     part = folder.with_name(f"lib.{os.getpid()}")
     what = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
     options = ["-DincludeScope=runtime", f"-DoutputDirectory={part}"]
