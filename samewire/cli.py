@@ -32,6 +32,13 @@ COMMANDS = (
         "What made the difference to the benchmark: sectors, factors, trading.",
     ),
     ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+    (
+        "doctor",
+        "samewire.commands.doctor:doctor",
+        "What is wrong with this installation, and the command that mends it.",
+    ),
+    ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
+    ("asyncapi", "samewire.commands.asyncapi:asyncapi", "The AsyncAPI document of the topics that others read."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),
 )
@@ -53,7 +60,7 @@ def build_app() -> Any:
     app = App(
         name="samewire",
         help="Event-driven backtests and trading: one wiring from bar to order.",
-        help_epilogue="Exit codes: 0 done, 1 a check found a difference, 2 bad run file or arguments, 3 bad data.",
+        help_epilogue="Exit codes: 0 done, 1 something was found, 2 bad run file or arguments, 3 bad data, 5 Kafka.",
         version=version,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,

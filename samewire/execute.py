@@ -11,6 +11,7 @@ import numpy as np
 from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import ComponentError, DataError, SamewireError, StateError, is_full, unwritten
+from engine.events import Event
 from engine.journal import runs_that_wait
 from engine.protocols import Bookkeeping, Table
 from engine.session import merge
@@ -114,7 +115,7 @@ def _waits(prepared: Prepared) -> int:
     return runs_that_wait(len(prepared.feed.universe))
 
 
-def _at_pace(prepared: Prepared, manner: Manner, clock: Clock) -> tuple[Paced, ...]:
+def _at_pace(prepared: Prepared, manner: Manner, clock: Clock) -> tuple[Paced[Event], ...]:
     return (Paced(merge(prepared.sources), pace=manner.pace, clock=clock),) if manner.pace else ()
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from engine.clock import Clock
-from engine.events import SECOND_NS, Event
+from engine.events import SECOND_NS
 
 WAIT_MAX_S = 2.0  # between two events: nights and weekends are not sat out
 
@@ -21,7 +22,17 @@ class Manner(msgspec.Struct, frozen=True):
 AT_ONCE = Manner()
 
 
-class Paced:
+class Dated(Protocol):
+    """What has an instant of history: an event, or a bar that is to be published."""
+
+    @property
+    def ts(self) -> int: ...
+
+
+D = TypeVar("D", bound=Dated)
+
+
+class Paced(Generic[D]):
     """A source that waits before an event until as much wall time has passed as history has, by the pace.
 
     It waits at most WAIT_MAX_S at a time; time that was not waited for is not made up, nor is time that was lost.
@@ -29,7 +40,7 @@ class Paced:
 
     def __init__(
         self,
-        source: AsyncIterable[Event],
+        source: AsyncIterable[D],
         *,
         pace: float,
         clock: Clock,
@@ -39,7 +50,7 @@ class Paced:
             raise ValueError(f"pace must be above 0 and finite, in seconds of history a second, got {pace}")
         self._source, self._pace, self._clock, self._sleep = source, pace, clock, sleep
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
+    async def __aiter__(self) -> AsyncIterator[D]:
         begun: tuple[int, int] | None = None  # an instant of history and of the clock that stand for each other
         async for event in self._source:
             now = self._clock.monotonic_ns()

@@ -28,7 +28,9 @@ def test_nothing_that_decides_depends_on_more_than_its_events() -> None:
 def test_what_feeds_read_comes_in_one_order_too() -> None:
     """Adapters may read the environment and files; what they hand out depends on the files alone."""
     # Executors speak with processes of their own; that what these return does not depend on it has a test of its own.
-    paths = [path for path in sorted((ROOT / "adapters").rglob("*.py")) if path.parent.name != "scaleout"]
+    # So does the look whether a broker answers, which hands out no event.
+    probe = ROOT / "adapters" / "kafka" / "address.py"
+    paths = [p for p in sorted((ROOT / "adapters").rglob("*.py")) if p.parent.name != "scaleout" and p != probe]
     found = [said for path in paths for said in findings(path.read_text(), str(path.relative_to(ROOT)))]
     assert [said for said in found if not without_line(said).partition(" ")[2].startswith("reads the machine")] == []
 

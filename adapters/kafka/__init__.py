@@ -1,0 +1,1 @@
+"""Kafka: where a broker is, the messages of public topics, and what publishes them."""

@@ -1,0 +1,368 @@
+"""Events to records of public topics, and back: JSON bodies, CloudEvents in binary mode as headers.
+
+Pure: the same event gives the same bytes. Numbers survive to the last bit; NaN and infinities are null, since JSON has
+none, and come back as NaN.
+Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2 (binary content mode).
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from adapters.kafka.messages import BarMessage, FillMessage, OrderMessage, SignalMessage, TargetMessage, words
+from adapters.kafka.topics import KINDS, Topic, interval_name
+from engine.cuts import Bar
+from engine.errors import DataError
+from engine.events import (
+    FEE_KINDS,
+    Approved,
+    Codes,
+    Fills,
+    LegAction,
+    OrderKind,
+    Signal,
+    Target,
+    TargetKind,
+    TimeInForce,
+    Vector,
+)
+from engine.ids import id_text
+from engine.instants import instant_text
+from engine.universe import Universe
+
+M = TypeVar("M")
+Headers = tuple[tuple[str, bytes], ...]
+
+CONTENT_TYPE = "application/json"
+_ENCODE = msgspec.json.Encoder().encode
+_DECODERS: Mapping[type[Any], Any] = {
+    kind: msgspec.json.Decoder(kind) for kind in (BarMessage, SignalMessage, TargetMessage, OrderMessage, FillMessage)
+}
+_ACTION, _KIND, _TIF = words(LegAction), words(OrderKind), words(TimeInForce)
+_LEG_WORDS = (("action", LegAction), ("kind", OrderKind), ("time_in_force", TimeInForce))
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Who publishes. What differs between two runs over the same inputs stands here and in headers only."""
+
+    daemon: str  # name of the session
+    run_id: str = ""
+    code_version: str = ""
+    config_hash: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is handed to a producer."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+    timestamp_ms: int  # of the slice, not of the writing
+
+
+def decoded(value: bytes | None, kind: type[M]) -> M:
+    """The message in a body; DataError with the reason where it is none. Unknown fields are let through.
+
+    >>> decoded(b'{"instrument": "A"}', BarMessage)
+    Traceback (most recent call last):
+    engine.errors.DataError: BarMessage: Object missing required field `ts`
+    """
+    if value is None:
+        raise DataError(f"{kind.__name__}: the record has no body")
+    try:
+        said: M = _DECODERS[kind].decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{kind.__name__}: {error}") from None
+    return said
+
+
+class Codec:
+    """Events of one universe to and from the records of one environment.
+
+    >>> from engine.universe import universe_of
+    >>> codec = Codec("dev", universe_of(("AAA", "BBB")), Origin(daemon="quick"))
+    >>> signal = Signal(ts=5, source="m", asof=5, value=np.array([0.25, np.nan]), horizon_ns=0)
+    >>> record = codec.signal(signal)
+    >>> record.topic, record.key, codec.signal_of(record.value).value
+    ('dev.signals.m.v1', b'm', array([0.25,  nan]))
+    """
+
+    def __init__(self, env: str, universe: Universe, origin: Origin) -> None:
+        self._env, self._universe, self._origin = env, universe, origin
+        self._symbols = list(universe.symbols)
+        self._place = {symbol: k for k, symbol in enumerate(universe.symbols)}
+
+    # ---- to records --------------------------------------------------------------------------------------------------
+
+    def bar(self, bar: Bar) -> Record:
+        symbol = self._symbols[bar.symbol]
+        message = BarMessage(
+            instrument=symbol,
+            ts=bar.ts,
+            interval_ns=bar.interval_ns,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=bar.volume,
+            vwap=bar.vwap,
+            extra=dict(zip(self._universe.extra, bar.extra, strict=False)),
+            revision=bar.version,
+            halted=bar.halted,
+        )
+        name = interval_name(bar.interval_ns)
+        return self._record(("bars", name), symbol, message, (f"{symbol}:{bar.version}", bar.ts))
+
+    def signal(self, signal: Signal) -> Record:
+        message = SignalMessage(
+            source=signal.source,
+            ts=signal.ts,
+            asof=signal.asof,
+            horizon_ns=signal.horizon_ns,
+            instruments=self._symbols,
+            values=signal.value.tolist(),
+            model_hash=signal.model_hash,
+        )
+        more = (("model-hash", signal.model_hash),)
+        return self._record(("signals", signal.source), signal.source, message, (f"{signal.asof}", signal.ts), more)
+
+    def target(self, target: Target) -> Record:
+        message = TargetMessage(
+            source=target.source,
+            ts=target.ts,
+            kind=target.kind.value,
+            instruments=self._symbols,
+            values=target.value.tolist(),
+            alpha=target.alpha.tolist(),
+            limit=target.limit.tolist(),
+            stop=target.stop.tolist(),
+        )
+        return self._record(("targets", target.source), target.source, message, ("", target.ts))
+
+    def orders(self, legs: Approved, account: str) -> list[Record]:
+        """One record a leg, in the order of the legs."""
+        return [self._order(legs, k, account) for k in range(len(legs.ids))]
+
+    def _order(self, legs: Approved, k: int, account: str) -> Record:
+        name = id_text(int(legs.ids[k]))
+        message = OrderMessage(
+            id=name,
+            ts=legs.ts,
+            action=_ACTION[legs.action[k]],
+            instrument=self._symbols[legs.symbol[k]],
+            quantity=float(legs.qty[k]),
+            kind=_KIND[legs.kind[k]],
+            time_in_force=_TIF[legs.tif[k]],
+            ref=id_text(int(legs.ref[k])) if legs.ref[k] else None,
+            limit=float(legs.limit[k]),
+            stop=float(legs.stop[k]),
+            trail=float(legs.trail[k]),
+            expires=int(legs.expires[k]) or None,
+        )
+        return self._record(("orders", account), name, message, (f"{name}:{message.action}", legs.ts))
+
+    def fills(self, fills: Fills, account: str) -> list[Record]:
+        """One record a fill, in their order."""
+        return [self._fill(fills, k, account) for k in range(len(fills.exec_ids))]
+
+    def _fill(self, fills: Fills, k: int, account: str) -> Record:
+        order, name = id_text(int(fills.order_ids[k])), id_text(int(fills.exec_ids[k]))
+        message = FillMessage(
+            id=name,
+            order_id=order,
+            ts=fills.ts,
+            instrument=self._symbols[fills.symbol[k]],
+            quantity=float(fills.qty[k]),
+            price=float(fills.price[k]),
+            at=int(fills.at[k]),
+            fees=dict(zip(FEE_KINDS, fills.fees[k].tolist(), strict=True)),
+            reference=float(fills.reference[k]),
+            settles=None if fills.settles is None else int(fills.settles[k]),
+        )
+        return self._record(("fills", account), order, message, (name, fills.ts))
+
+    def _record(
+        self,
+        of: tuple[str, str],
+        key: str,
+        message: Any,
+        at: tuple[str, int],
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Record:
+        (kind, name), (what, ts), origin = of, at, self._origin
+        said = [
+            ("content-type", CONTENT_TYPE),
+            ("ce_specversion", "1.0"),
+            ("ce_id", _plain(":".join(part for part in (name, what, str(ts)) if part))),
+            ("ce_source", f"/samewire/{_plain(origin.daemon)}"),
+            ("ce_type", KINDS[kind].ce_type),
+            ("ce_time", exact_text(ts)),
+            ("run-id", origin.run_id),
+            ("code-version", origin.code_version),
+            ("config-hash", origin.config_hash),
+            *more,
+        ]
+        return Record(
+            topic=str(Topic(self._env, kind, name)),
+            key=key.encode(),
+            value=_ENCODE(message),
+            headers=tuple((name, text.encode("ascii")) for name, text in said if text),
+            timestamp_ms=max(0, ts // 1_000_000),
+        )
+
+    # ---- from bodies -------------------------------------------------------------------------------------------------
+
+    def bar_of(self, value: bytes | None) -> Bar:
+        said = decoded(value, BarMessage)
+        return Bar(
+            symbol=self._placed(said.instrument, "bar"),
+            ts=said.ts,
+            interval_ns=said.interval_ns,
+            open=_number(said.open),
+            high=_number(said.high),
+            low=_number(said.low),
+            close=_number(said.close),
+            volume=_number(said.volume),
+            vwap=_number(said.vwap),
+            extra=tuple(_number(said.extra.get(name)) for name in self._universe.extra),
+            version=said.revision,
+            halted=said.halted,
+        )
+
+    def signal_of(self, value: bytes | None) -> Signal:
+        """Symbols of the universe that the message does not speak of are NaN; one that it alone knows is an error."""
+        said = decoded(value, SignalMessage)
+        at = self._places(said.instruments, "signal")
+        return Signal(
+            ts=said.ts,
+            source=said.source,
+            asof=said.asof,
+            value=self._column(at, said.values, "values"),
+            horizon_ns=said.horizon_ns,
+            model_hash=said.model_hash,
+        )
+
+    def target_of(self, value: bytes | None) -> Target:
+        said = decoded(value, TargetMessage)
+        at = self._places(said.instruments, "target")
+        if said.kind not in [*TargetKind]:
+            raise DataError(f"target: {said.kind!r} is no kind; expected one of: {', '.join(TargetKind)}")
+        return Target(
+            ts=said.ts,
+            source=said.source,
+            kind=TargetKind(said.kind),
+            value=self._column(at, said.values, "values"),
+            alpha=self._column(at, said.alpha, "alpha"),
+            limit=self._column(at, said.limit, "limit"),
+            stop=self._column(at, said.stop, "stop"),
+        )
+
+    def orders_of(self, values: Sequence[bytes]) -> Approved:
+        """The legs of one instant, from as many bodies."""
+        said = [decoded(value, OrderMessage) for value in values]
+        codes = {name: _codes([getattr(leg, name) for leg in said], kind, name) for name, kind in _LEG_WORDS}
+        return Approved(
+            ts=_one_instant([leg.ts for leg in said], "orders"),
+            action=codes["action"],
+            ids=_ids([leg.id for leg in said]),
+            ref=_ids([leg.ref or "0" for leg in said]),
+            symbol=_sealed([self._placed(leg.instrument, "order") for leg in said], np.int32),
+            qty=_sealed([leg.quantity for leg in said], np.float64),
+            kind=codes["kind"],
+            limit=_sealed([leg.limit for leg in said], np.float64),
+            stop=_sealed([leg.stop for leg in said], np.float64),
+            tif=codes["time_in_force"],
+            expires=_sealed([leg.expires or 0 for leg in said], np.int64),
+            trail=_sealed([leg.trail for leg in said], np.float64),
+        )
+
+    def fills_of(self, values: Sequence[bytes]) -> Fills:
+        """The fills of one instant, from as many bodies."""
+        said = [decoded(value, FillMessage) for value in values]
+        for fill in said:
+            if unknown := [kind for kind in fill.fees if kind not in FEE_KINDS]:
+                raise DataError(f"fill {fill.id}: no fee is called {unknown[0]!r}; known are {', '.join(FEE_KINDS)}")
+        fees = [[fill.fees.get(kind, 0.0) for kind in FEE_KINDS] for fill in said]
+        settled = any(fill.settles is not None for fill in said)
+        return Fills(
+            ts=_one_instant([fill.ts for fill in said], "fills"),
+            exec_ids=_ids([fill.id for fill in said]),
+            order_ids=_ids([fill.order_id for fill in said]),
+            symbol=_sealed([self._placed(fill.instrument, "fill") for fill in said], np.int32),
+            qty=_sealed([fill.quantity for fill in said], np.float64),
+            price=_sealed([fill.price for fill in said], np.float64),
+            reference=_sealed([fill.reference for fill in said], np.float64),
+            fees=_sealed(fees, np.float64),
+            at=_sealed([fill.at for fill in said], np.int64),
+            settles=_sealed([fill.settles or fill.at for fill in said], np.int64) if settled else None,
+        )
+
+    def _placed(self, symbol: str, what: str) -> int:
+        place = self._place.get(symbol)
+        if place is None:
+            raise DataError(f"{what}: {symbol!r} is not in the universe of {len(self._symbols)} symbols")
+        return place
+
+    def _places(self, symbols: Sequence[str], what: str) -> Codes:
+        at: Codes = _sealed([self._placed(symbol, what) for symbol in symbols], np.int32)
+        if len(np.unique(at)) < len(at):
+            twice = next(s for k, s in enumerate(symbols) if s in symbols[:k])
+            raise DataError(f"{what}: {twice!r} stands twice")
+        return at
+
+    def _column(self, at: Codes, values: Sequence[float | None], name: str) -> Vector:
+        if len(values) != len(at):
+            raise DataError(f"{name}: {len(values)} values for {len(at)} instruments")
+        column = np.full(len(self._symbols), np.nan)
+        column[at] = np.array(values, np.float64)
+        column.flags.writeable = False
+        return column
+
+
+def exact_text(ts: int) -> str:
+    """An instant to the nanosecond, UTC, as RFC 3339 writes it.
+
+    >>> exact_text(1_514_926_800_000_000_000), exact_text(1_514_926_800_000_000_001)
+    ('2018-01-02T21:00:00Z', '2018-01-02T21:00:00.000000001Z')
+    """
+    rest = ts % 1_000_000_000
+    return f"{instant_text(ts)[:-1]}.{rest:09d}Z" if rest else instant_text(ts)
+
+
+def _plain(text: str) -> str:
+    """ASCII only, since readers decode headers as they please."""
+    return quote(text, safe=":._-/ ")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _sealed(values: Sequence[Any], kind: type[Any]) -> Any:
+    array = np.array(values, kind)
+    array.flags.writeable = False
+    return array
+
+
+def _ids(texts: Sequence[str]) -> Any:
+    return _sealed([int(text, 16) for text in texts], np.uint64)
+
+
+def _codes(said: Sequence[str], kind: type[IntEnum], name: str) -> Codes:
+    known = words(kind)
+    for word in said:
+        if word not in known:
+            raise DataError(f"order: {word!r} is no {name}; expected one of: {', '.join(known)}")
+    codes: Codes = _sealed([kind[word.upper()].value for word in said], np.int32)
+    return codes
+
+
+def _one_instant(stamps: Sequence[int], what: str) -> int:
+    if len(set(stamps)) != 1:
+        raise DataError(f"{what}: {len(set(stamps))} instants in what should be one batch")
+    return stamps[0]
