@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.latest import rows_by_name
+from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.problem import Method, Remark, Situation
@@ -12,6 +13,7 @@ from components.optimizers.remarks import plain
 from components.optimizers.rounding import ROUNDINGS, Grid, RoundingName, rounded_shares
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
+from components.optimizers.usable import Estimate, endless, sensible
 from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, RiskModel, Stateful
@@ -19,7 +21,7 @@ from engine.state import pack, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "portfolio", 1
-_DUST = 1e-7  # of equity: a weight below it is none
+_DUST = 1e-7  # of equity: a weight below it is none, and a trade too
 
 
 class Portfolio:
@@ -36,7 +38,8 @@ class Portfolio:
     lots by `rounding` (`rounding.rounded_shares`: those closest in risk), then orders as in `Direct`: sales first, paid
     for by cash and the proceeds of sales, at a target's limit or stop price if it has one. Weights of more than all
     equity need `leverage`, in a run file the broker's unless said. Where the method cannot answer, positions are held
-    and exits are sold, with a Note `fallback` that gives the reason and the count so far.
+    and exits are sold, with a Note `fallback` that gives the reason and the count so far. So it is where
+    the risk estimate is not finite, or no covariance, and where weights add up to more than 100 times equity.
 
     Memory: the method's, the risk model's, `traded_slices` rows.
     """
@@ -77,11 +80,13 @@ class Portfolio:
             *(order, time_in_force, afford, proceeds, leverage),
         )
         self._around = Surroundings(universe, benchmark=benchmark, slices=traded_slices)
-        self._method, self._risk_model = method, risk_model
-        self._rate = costs.rate()
+        self._estimate = Estimate(risk_model)
+        self._method = method = method_of(method)
+        self._needs_risk = bool(getattr(method, "needs_risk", False))
+        self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
-        parts: tuple[Any, ...] = (risk_model, method)
+        parts: tuple[Any, ...] = (self._estimate.model, method)
         self._parts = parts
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
@@ -106,16 +111,19 @@ class Portfolio:
     def on_targets(self, targets: tuple[Target, ...], book: Book, /) -> tuple[Note | Orders, ...]:
         if not (np.isfinite(book.equity) and book.equity > 0):
             return self._exits(targets, book, f"equity is {book.equity}")
-        risk = None if self._risk_model is None else self._risk_model.risk()
+        risk, flaw = self._estimate.risk()
+        if flaw and self._needs_risk:
+            return self._exits(targets, book, flaw)
         try:
             at = self._around.situation(targets, book, risk, self._rate)
         except ValueError as error:  # a benchmark that is none
             return self._exits(targets, book, str(error))
-        decision = self._method.weights(at)
-        notes = [self._noted(book.ts, remark) for remark in decision.remarks]
+        decision = sensible(self._method.weights(at), at)
+        remarks = (*([plain("risk", f"{flaw}: it is not used", 1.0)] if flaw else []), *endless(targets))
+        notes = [self._noted(book.ts, remark) for remark in (*remarks, *decision.remarks)]
         if decision.weights is None:
             notes.append(self._fallback(book.ts, decision.reason))
-        shares, told = self._whole(_shares(decision.weights, at), book, at)
+        shares, told = self._whole(_shares(decision.weights, at, book.qty + book.working), book, at)
         return (*notes, *told, *self._orders(shares, targets, book))
 
     def _whole(self, shares: Vector, book: Book, at: Situation) -> tuple[Vector, tuple[Note, ...]]:
@@ -188,14 +196,16 @@ def _handlers(parts: tuple[Any, ...], method: str) -> tuple[Any, ...]:
     return tuple(getattr(part, method) for part in parts if hasattr(part, method))
 
 
-def _shares(weights: Vector | None, at: Situation) -> Vector:
+def _shares(weights: Vector | None, at: Situation, position: Vector) -> Vector:
     """(N,) shares: exits 0, names that may move as weighed, NaN = left as it is."""
     shares = np.where(at.leaving, 0.0, np.nan)
     if weights is None:
         return shares
     moved = at.free & np.isfinite(weights)
     w = np.where(np.abs(weights) < _DUST, 0.0, weights)
-    return np.divide(w * at.equity, at.unit, out=shares, where=moved)
+    still = moved & (w != 0) & (np.abs(w - at.w0) < _DUST)  # what a solver leaves of a name that it does not trade
+    np.divide(w * at.equity, at.unit, out=shares, where=moved & ~still)
+    return np.where(still, position, shares)
 
 
 def _participating(shares: Vector, position: Vector, most: Vector) -> tuple[Vector, Remark | None]:
