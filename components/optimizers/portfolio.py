@@ -80,6 +80,7 @@ class Portfolio:
             *(order, time_in_force, afford, proceeds, leverage),
         )
         self._around = Surroundings(universe, benchmark=benchmark, slices=traded_slices)
+        self._called = _called(method)
         self._estimate = Estimate(risk_model)
         self._method = method = method_of(method)
         self._needs_risk = bool(getattr(method, "needs_risk", False))
@@ -123,6 +124,8 @@ class Portfolio:
         notes = [self._noted(book.ts, remark) for remark in (*remarks, *decision.remarks)]
         if decision.weights is None:
             notes.append(self._fallback(book.ts, decision.reason))
+        elif not any(remark.kind == "weights" for remark in decision.remarks):
+            notes += [self._noted(book.ts, remark) for remark in _weighed(decision.weights, at, self._called)]
         shares, told = self._whole(_shares(decision.weights, at, book.qty + book.working), book, at)
         return (*notes, *told, *self._orders(shares, targets, book))
 
@@ -186,6 +189,16 @@ class Portfolio:
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+
+def _weighed(weights: Vector, at: Situation, by: str) -> tuple[Remark, ...]:
+    """The weights of names that may move, of a method that does not tell them itself."""
+    rows = np.flatnonzero(at.free & np.isfinite(weights)).astype(np.int32)
+    if not rows.size:
+        return ()
+    return (
+        Remark(kind="weights", text=f"{len(rows)} weights by {by}, before rounding", symbol=rows, value=weights[rows]),
+    )
 
 
 def _called(method: Any) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers.impossible import impossible
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.own import constraint_of, term_of
@@ -59,6 +60,9 @@ class Composed:
     ) -> None:
         if not objective:
             raise ValueError("objective must have a term at least, e.g. [{use: variance, aversion: 5}]")
+        never = impossible(universe, constraints)
+        if never:
+            raise ValueError(f"constraints must not contradict each other: {never}")
         objective, constraints = tuple(map(term_of, objective)), tuple(map(constraint_of, constraints))
         self._terms, self._constraints = objective, constraints
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)

@@ -129,3 +129,12 @@ def test_figures_that_are_no_numbers_are_a_reason_and_no_bound_is_lost(pieces: A
     decision = method.weights(at)
     assert decision.weights is None
     assert said in decision.reason
+
+
+class Divides:
+    """A constraint that fails, as a run file may name it."""
+
+    soft: float | None = None
+
+    def allows(self, at: Situation, /) -> tuple[Any, ...]:
+        return (at.equity / 0,)
