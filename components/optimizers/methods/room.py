@@ -7,6 +7,7 @@ import numpy as np
 
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Decision, Remark, Situation
+from components.optimizers.terms.checked import above
 from components.optimizers.usable import senseless
 from engine.events import Matrix, Vector
 from engine.protocols import Risk
@@ -96,5 +97,4 @@ def moving(room: Room, variance: Vector) -> tuple[Room, Vector, tuple[Remark, ..
 def positive(given: Mapping[str, float]) -> None:
     """Raises ValueError for an option that is not above 0, or endless."""
     for key, value in given.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"{key} must be above 0, got {value}")
+        above(key, value)
