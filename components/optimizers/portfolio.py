@@ -134,7 +134,8 @@ class Portfolio:
         told: list[Remark] = []
         position = book.qty + book.working
         if self._participation is not None:
-            shares, capped = _participating(shares, position, self._participation * at.traded / at.unit)
+            most = self._participation * at.traded / at.unit
+            shares, capped = _participating(shares, position, most, at.universe.lot)
             told += [capped] if capped is not None else []
         grid = Grid(position, at.universe.lot, at.unit / at.equity)
         found = rounded_shares(shares, grid, at.risk, self._rounding)
@@ -221,11 +222,16 @@ def _shares(weights: Vector | None, at: Situation, position: Vector) -> Vector:
     return np.where(still, position, shares)
 
 
-def _participating(shares: Vector, position: Vector, most: Vector) -> tuple[Vector, Remark | None]:
-    """Shares whose trade is at most `most` (N,); where that is not known an increase is not made. Exits count too."""
+def _participating(shares: Vector, position: Vector, most: Vector, lot: Vector) -> tuple[Vector, Remark | None]:
+    """Shares whose trade is at most `most` (N,); where that is not known an increase is not made. Exits count too.
+
+    In whole lots, but for an exit that is within it whole: rounding would go beyond it otherwise.
+    """
     trade = shares - position
     grows = np.abs(shares) > np.abs(position)
     limit = np.where(np.isnan(most), np.where(grows, 0.0, np.inf), most)
+    whole = np.floor(limit / lot * (1 + 1e-12)) * lot
+    limit = np.where((shares == 0) & (np.abs(trade) <= limit), limit, whole)
     over = np.abs(trade) > limit
     if not over.any():
         return shares, None

@@ -192,8 +192,8 @@ def test_what_makes_no_sense_is_refused_by_name(make: Any, said: str) -> None:
 
 def test_a_factor_that_the_reference_lacks_is_no_limit_lost_in_silence() -> None:
     at = situation(4, references={"exposures": np.ones((4, 2))}, columns={"exposures": ("size", "value")})
-    with pytest.raises(ValueError, match="factors: no 'valu' in the Reference exposures; it has size, value"):
-        Exposures(min=0.0, max=0.0, factors=("valu",)).allows(at)
+    with pytest.raises(ValueError, match="factors: no 'beta' in the Reference exposures; it has size, value"):
+        Exposures(min=0.0, max=0.0, factors=("beta",)).allows(at)
 
 
 def test_a_sector_with_no_name_left_is_a_conflict_where_it_must_have_weight() -> None:
