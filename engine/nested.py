@@ -34,7 +34,7 @@ def risk_model_of(model: RiskModel) -> RiskModel:
     return _RiskModel(model) if users_own(model) else model
 
 
-class _Part:
+class Part:
     """A component of the user's own within one of ours, by the name of its class."""
 
     def __init__(self, group: str, inner: Any) -> None:
@@ -80,7 +80,7 @@ class _Costs:
     """A cost model of the user's own: finite prices, fees in the columns FEE_KINDS, finite and not negative."""
 
     def __init__(self, costs: CostModel) -> None:
-        self._part = part = _Part("costs", costs)
+        self._part = part = Part("costs", costs)
         part.passed_on(self, "on_bars", "on_fills", "on_actions")
         if hasattr(costs, "memo"):
             self.memo = self._memo
@@ -136,7 +136,7 @@ class _Financing:
     """Financing of the user's own: charges of the instant, in the types of their columns, of symbols that there are."""
 
     def __init__(self, financing: Financing) -> None:
-        self._part = part = _Part("financing", financing)
+        self._part = part = Part("financing", financing)
         part.passed_on(self, "on_bars")
 
     def charges(self, book: Book, days: int, ts: int, /) -> Charges | None:
@@ -166,8 +166,8 @@ class _RiskModel:
     """
 
     def __init__(self, model: RiskModel) -> None:
-        self._part = part = _Part("risk model", model)
-        part.passed_on(self, "on_actions")
+        self._part = part = Part("risk model", model)
+        part.passed_on(self, "on_actions", "on_reference")
         self.lookback: int = getattr(model, "lookback", 0)
         self._n, self._ts = -1, 0
 

@@ -10,6 +10,7 @@ from components.optimizers.latest import Latest, restored, rows_by_name, unseen
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName, unit_value
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.sizing import NO_ROWS, alpha_of, note, told_once, wanted_shares
+from components.optimizers.stating import exposures
 from engine.events import Actions, Bars, Book, Codes, Mask, Note, Orders, Reference, Target, Vector
 from engine.ids import OrderIds
 from engine.nested import risk_model_of
@@ -149,9 +150,7 @@ class MeanVariance:
             return "the risk model has too little history", ()
         if not (np.isfinite(place.equity) and place.equity > 0):
             return f"equity is {place.equity}", ()
-        from components.optimizers.quadratic import root
-
-        R = root(risk.factors, risk.covariance)
+        R = exposures(risk)
         expected = self._expected(alpha, R, risk, place.free)
         if expected is None:
             return "fewer than two different alphas", ()

@@ -7,6 +7,7 @@ import numpy as np
 
 from components.optimizers.latest import rows_by_name
 from components.optimizers.needs import BENCHMARK
+from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.problem import Method, Remark, Situation
@@ -14,6 +15,7 @@ from components.optimizers.remarks import plain
 from components.optimizers.rounding import ROUNDINGS, Grid, RoundingName, rounded_shares
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
+from components.optimizers.usable import Estimate, endless, sensible
 from components.strategies.guards import Schedule, view_of
 from engine.barrier import followed
 from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, TargetKind, Vector
@@ -23,7 +25,7 @@ from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "portfolio", 2
-_DUST = 1e-7  # of equity: a weight below it is none
+_DUST = 1e-7  # of equity: a weight below it is none, and a trade too
 
 
 class Portfolio:
@@ -43,7 +45,8 @@ class Portfolio:
     lots by `rounding` (`rounding.rounded_shares`: those closest in risk), then orders as in `Direct`: sales first, paid
     for by cash and the proceeds of sales, at a target's limit or stop price if it has one. Weights of more than all
     equity need `leverage`, in a run file the broker's unless said. Where the method cannot answer, positions are held
-    and exits are sold, with a Note `fallback` that gives the reason and the count so far.
+    and exits are sold, with a Note `fallback` that gives the reason and the count so far. So it is where
+    the risk estimate is not finite, or no covariance, and where weights add up to more than 100 times equity.
 
     Memory: the method's, the risk model's, `traded_slices` rows.
     """
@@ -75,21 +78,18 @@ class Portfolio:
     ) -> None:
         if risk_model is None and getattr(method, "needs_risk", False):
             raise ValueError(f"risk_model must be given: the method {_called(method)} weighs risk; e.g. ledoit_wolf")
-        if benchmark == "none" and BENCHMARK in getattr(method, "needs", ()):
-            said = "must be equal, targets or reference: a term or constraint counts from it, and there is none"
-            raise ValueError(f"benchmark {said}")
-        if max_participation is not None and not 0 < max_participation < np.inf:
-            raise ValueError(f"max_participation must be above 0 (a share of what is traded), got {max_participation}")
-        if rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}")
+        _check(benchmark, max_participation, rounding, method)
         self._participation, self._rounding = max_participation, rounding
         self._sizing = Sizing(
             *(universe, ids, costs, name, reserve_bps, min_order_value, band),
             *(order, time_in_force, afford, proceeds, leverage),
         )
         self._around = Surroundings(universe, benchmark=benchmark, slices=traded_slices)
-        self._method, self._risk_model = method, risk_model
-        self._rate = costs.rate()
+        self._called = _called(method)
+        self._estimate = Estimate(risk_model)
+        self._method = method = method_of(method)
+        self._needs_risk = bool(getattr(method, "needs_risk", False))
+        self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
         self._schedule = schedule
@@ -97,7 +97,7 @@ class Portfolio:
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
         self._weights: Vector | None = None  # (N,) weights of them
         self._slices = 0  # since then
-        parts: tuple[Any, ...] = (risk_model, method, schedule)
+        parts: tuple[Any, ...] = (self._estimate.model, method, schedule)
         self._parts = parts
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
@@ -143,16 +143,21 @@ class Portfolio:
     def _rebalanced(self, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:
         if not (np.isfinite(book.equity) and book.equity > 0):
             return self._exits(targets, book, f"equity is {book.equity}")
-        risk = None if self._risk_model is None else self._risk_model.risk()
+        risk, flaw = self._estimate.risk()
+        if flaw and self._needs_risk:
+            return self._exits(targets, book, flaw)
         try:
             at = self._around.situation(targets, book, risk, self._rate)
         except ValueError as error:  # a benchmark that is none
             return self._exits(targets, book, str(error))
-        decision = self._method.weights(at)
-        notes = [self._noted(book.ts, remark) for remark in decision.remarks]
+        decision = sensible(self._method.weights(at), at)
+        remarks = (*([plain("risk", f"{flaw}: it is not used", 1.0)] if flaw else []), *endless(targets))
+        notes = [self._noted(book.ts, remark) for remark in (*remarks, *decision.remarks)]
         if decision.weights is None:
             notes.append(self._fallback(book.ts, decision.reason))
-        shares, told = self._whole(_shares(decision.weights, at), book, at)
+        elif not any(remark.kind == "weights" for remark in decision.remarks):
+            notes += [self._noted(book.ts, remark) for remark in _weighed(decision.weights, at, self._called)]
+        shares, told = self._whole(_shares(decision.weights, at, book.qty + book.working), book, at)
         if self._schedule is not None:
             self._keep(shares, decision.weights, at)
         return (*notes, *told, *self._orders(shares, targets, book))
@@ -169,7 +174,8 @@ class Portfolio:
         told: list[Remark] = []
         position = book.qty + book.working
         if self._participation is not None:
-            shares, capped = _participating(shares, position, self._participation * at.traded / at.unit)
+            most = self._participation * at.traded / at.unit
+            shares, capped = _participating(shares, position, most, at.universe.lot)
             told += [capped] if capped is not None else []
         grid = Grid(position, at.universe.lot, at.unit / at.equity)
         found = rounded_shares(shares, grid, at.risk, self._rounding)
@@ -243,6 +249,27 @@ class Portfolio:
         return Target(ts=ts, source=self._sizing.name, kind=quantity, value=shares, alpha=none, limit=none, stop=none)
 
 
+def _weighed(weights: Vector, at: Situation, by: str) -> tuple[Remark, ...]:
+    """The weights of names that may move, of a method that does not tell them itself."""
+    rows = np.flatnonzero(at.free & np.isfinite(weights)).astype(np.int32)
+    if not rows.size:
+        return ()
+    return (
+        Remark(kind="weights", text=f"{len(rows)} weights by {by}, before rounding", symbol=rows, value=weights[rows]),
+    )
+
+
+def _check(benchmark: BenchmarkName, max_participation: float | None, rounding: RoundingName, method: Any) -> None:
+    """Raises ValueError for options that make no sense, alone or together."""
+    if benchmark == "none" and BENCHMARK in getattr(method, "needs", ()):
+        said = "must be equal, targets or reference: a term or constraint counts from it, and there is none"
+        raise ValueError(f"benchmark {said}")
+    if max_participation is not None and not 0 < max_participation < np.inf:
+        raise ValueError(f"max_participation must be above 0 (a share of what is traded), got {max_participation}")
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}")
+
+
 def _called(method: Any) -> str:
     return str(getattr(method, "name", type(method).__name__))
 
@@ -251,21 +278,28 @@ def _handlers(parts: tuple[Any, ...], method: str) -> tuple[Any, ...]:
     return tuple(getattr(part, method) for part in parts if hasattr(part, method))
 
 
-def _shares(weights: Vector | None, at: Situation) -> Vector:
+def _shares(weights: Vector | None, at: Situation, position: Vector) -> Vector:
     """(N,) shares: exits 0, names that may move as weighed, NaN = left as it is."""
     shares = np.where(at.leaving, 0.0, np.nan)
     if weights is None:
         return shares
     moved = at.free & np.isfinite(weights)
     w = np.where(np.abs(weights) < _DUST, 0.0, weights)
-    return np.divide(w * at.equity, at.unit, out=shares, where=moved)
+    still = moved & (w != 0) & (np.abs(w - at.w0) < _DUST)  # what a solver leaves of a name that it does not trade
+    np.divide(w * at.equity, at.unit, out=shares, where=moved & ~still)
+    return np.where(still, position, shares)
 
 
-def _participating(shares: Vector, position: Vector, most: Vector) -> tuple[Vector, Remark | None]:
-    """Shares whose trade is at most `most` (N,); where that is not known an increase is not made. Exits count too."""
+def _participating(shares: Vector, position: Vector, most: Vector, lot: Vector) -> tuple[Vector, Remark | None]:
+    """Shares whose trade is at most `most` (N,); where that is not known an increase is not made. Exits count too.
+
+    In whole lots, but for an exit that is within it whole: rounding would go beyond it otherwise.
+    """
     trade = shares - position
     grows = np.abs(shares) > np.abs(position)
     limit = np.where(np.isnan(most), np.where(grows, 0.0, np.inf), most)
+    whole = np.floor(limit / lot * (1 + 1e-12)) * lot
+    limit = np.where((shares == 0) & (np.abs(trade) <= limit), limit, whole)
     over = np.abs(trade) > limit
     if not over.any():
         return shares, None

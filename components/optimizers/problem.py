@@ -183,7 +183,8 @@ class Term(Protocol):
 class Constraint(Protocol):
     """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold.
 
-    `firm`, if it has it, are the names of its boxes that are never loosened where constraints contradict one another.
+    `firm`, if it has it, are the names of its boxes that are never loosened where constraints contradict one another;
+    `always` says that it allows the same at every rebalance, so that contradictions are found at start.
     """
 
     soft: float | None

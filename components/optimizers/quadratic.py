@@ -104,12 +104,3 @@ class Quadratic:
         if not (within and problem.lo - _TOLERANCE <= total <= problem.hi + _TOLERANCE):
             return Answer(None, "the solver's answer breaks a constraint")
         return Answer(np.clip(w, 0.0, problem.ub), status)
-
-
-def root(factors: Matrix, covariance: Matrix) -> Matrix:
-    """(N, K) R with R R' = factors covariance factors'."""
-    if np.array_equal(covariance, np.eye(len(covariance))):
-        return factors
-    values, vectors = np.linalg.eigh(covariance)
-    result: Matrix = factors @ (vectors * np.sqrt(np.maximum(values, 0.0)))
-    return result

@@ -76,6 +76,16 @@ def stated(pieces: Sequence[Piece], at: Situation) -> Problem:
     )
 
 
+def unknown(pieces: Sequence[Piece]) -> str:
+    """Which piece has figures that are no numbers, empty = none. A bound of NaN would be no bound, and not missed."""
+    for piece in pieces:
+        for field in piece.__slots__:
+            value = getattr(piece, field)
+            if isinstance(value, np.ndarray | float) and np.isnan(value).any():
+                return f"{piece.name}: {field} has {np.count_nonzero(np.isnan(value))} figures that are no numbers"
+    return ""
+
+
 def _of(pieces: Sequence[Any], kind: type[T]) -> list[T]:
     return [piece for piece in pieces if isinstance(piece, kind)]
 

@@ -91,7 +91,7 @@ def optimizer_lines(made: Facts) -> Lines:
     if made["weight"] is not None:
         lines.append(("optimizer", f"solved a weight of {number(made['weight'])}: {shares(made['wanted'])}"))
     for note in made["notes"]:
-        if note["kind"] == "binds:invest" and made["weight"] is None:
+        if note["kind"].startswith("binds:") and made["weight"] is None:
             continue  # of names that were not the symbol
         said = binding(note)
         if note["kind"] != "weights":

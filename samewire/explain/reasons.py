@@ -41,6 +41,9 @@ def reasons(scene: Scene, lives: Lives, decided: list[Life]) -> list[Reason]:
         limited = _bound(scene) if made["weight"] is not None else []
         return [_dropped(scene, decided, wanted - start), *limited]
     solved = _bound(scene) if made["weight"] is not None or np.isnan(wanted) else []
+    if not solved and made["weight"] is not None and abs(made["asked"] - start) > near * max(1.0, abs(start)):
+        said = f"the optimizer solved a weight of {number(made['weight'])}: {shares(wanted)}, as it is"
+        solved = [Reason("optimizer", said, {"weight": made["weight"]})]
     return solved or _waiting(scene, lives) or [Reason(*found) for found in before_the_optimizer(scene)]
 
 
@@ -85,6 +88,9 @@ def _of_note(note: Facts, want: str, facts: Facts, scene: Scene) -> Reason | Non
         cash = position_of(scene)["cash"]
         said = f"cash is short: {shares(note['value'])} are not bought; cash at hand is {number(cash)}, and closing "
         return Reason("cash", f"{said}purchases and those with a higher alpha came first", facts | {"cash": cash})
+    if kind == "participation":
+        said = f"{want} was cut to max_participation of what the name trades: {shares(note['value'])} are not traded"
+        return Reason("rounding", said, facts)
     if kind == "infinite":
         return Reason("target", "its target is infinite, so it is left alone", facts)
     if kind == "price":
@@ -102,12 +108,16 @@ def least_value(scene: Scene) -> float | None:
 
 
 def _bound(scene: Scene) -> list[Reason]:
-    """What binds in the optimizer's answer, with its shadow price, where it left the symbol as it is."""
+    """What binds in the optimizer's answer, with its shadow price, where it left the symbol as it is.
+
+    What is said of the symbol comes before what is said of all of them.
+    """
     made, found = optimizer_of(scene), []
+    own = {note.kind for note in scene.notes if (note.symbol == scene.symbol).any()}
     missing = no_bar(scene)
     if missing and made["asked"] > 0:
         found.append(Reason("bar", missing, {}))
-    for note in made["notes"]:
+    for note in sorted(made["notes"], key=lambda note: note["kind"] not in own and note["kind"].startswith("binds:")):
         said = binding(note)
         if said and not (note["kind"] == "binds:invest" and not found):
             found.append(Reason("optimizer", said, {"note": note, "weight": made["weight"]}))

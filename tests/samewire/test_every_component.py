@@ -339,6 +339,22 @@ def counted(folder: Path) -> dict[str, Any]:
     return of_csv(folder) | {"optimizer": {"use": "portfolio", "risk_model": model, "method": method}}
 
 
+def weighed(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
+    """Weights by one of the other methods: the best of a few names."""
+
+    def made(folder: Path) -> dict[str, Any]:
+        method = {"use": use, "max_weight": 0.6} | options
+        model = {"use": "ledoit_wolf", "window": 20, "min_slices": 10}
+        return a_run(
+            feed=SAMPLE | {"years": 1},
+            strategy={"use": "topk_dropout", "topk": 4, "n_drop": 1, "signal": "trend"},
+            optimizer={"use": "portfolio", "risk_model": model, "benchmark": "equal", "method": method},
+        )
+
+    made.__name__ = use
+    return made
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -373,6 +389,12 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     estimated("pca", factors=2, refit_every=5),
     estimated("factor_analysis", factors=1, refit_every=5),
     given_factors,
+    *(weighed(use) for use in ("equal_weight", "inverse_volatility", "minimum_variance", "risk_parity", "hrp")),
+    weighed("max_diversification"),
+    weighed("max_sharpe", alpha="grinold"),
+    weighed("mean_cvar", window=20, min_slices=10),
+    weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
+    weighed("multi_period", horizon=2, impact=0.1),
 )
 # Sinks are told what was decided; nothing of a session depends on them, and neither check builds them.
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group != "sinks"]

@@ -9,6 +9,8 @@ from components.optimizers.terms.checked import open_sides, price, sides
 class WeightBox:
     """min <= w <= max, the same for every name that may move. A name that cannot trade may stand outside."""
 
+    always: bool = True
+
     def __init__(self, *, min: float | None = None, max: float | None = None, soft: float | None = None) -> None:
         self._min, self._max = sides(*open_sides(min, max))
         self.soft = price(soft)

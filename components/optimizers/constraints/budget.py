@@ -23,7 +23,7 @@ class Budget:
         full: bool = False,
         soft: float | None = None,
     ) -> None:
-        self._given = min is not None or max is not None
+        self._given = self.always = min is not None or max is not None
         self._min, self._max = sides(*open_sides(min, max))
         self._most, self._full = above("most", most), full
         if self._given and full:

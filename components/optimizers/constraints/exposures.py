@@ -37,6 +37,10 @@ class Exposures:
         given = at.references[self._reference]
         if given is not self._given:  # it changes rarely
             names = at.columns[self._reference]
+            unknown = [name for name in self._factors if name not in names]
+            if unknown:  # without it the limit would be none, and nobody would know
+                known = ", ".join(names)
+                raise ValueError(f"factors: no {unknown[0]!r} in the Reference {self._reference}; it has {known}")
             chosen = [k for k, name in enumerate(names) if not self._factors or name in self._factors]
             self._given, self._labels = given, tuple(names[k] for k in chosen)
             self._A = np.ascontiguousarray(np.nan_to_num(given[:, chosen].T, nan=0.0))

@@ -7,6 +7,8 @@ from components.optimizers.terms.checked import above, price
 class Gross:
     """|w|_1 <= max."""
 
+    always: bool = True
+
     def __init__(self, *, max: float, soft: float | None = None) -> None:
         self._max = above("max", max)
         self.soft = price(soft)

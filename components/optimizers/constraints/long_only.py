@@ -10,6 +10,7 @@ class LongOnly:
 
     soft: float | None = None
     firm: tuple[str, ...] = ("long_only",)
+    always: bool = True
 
     def __init__(self) -> None:
         pass

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers.impossible import impossible
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
+from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
 from components.optimizers.shadow import binding
-from components.optimizers.stating import stated
+from components.optimizers.stating import stated, unknown
 from components.optimizers.terms.checked import above
 from engine.events import Actions, Bars, Codes, Reference, Vector
 from engine.protocols import Stateful
@@ -59,6 +61,10 @@ class Composed:
     ) -> None:
         if not objective:
             raise ValueError("objective must have a term at least, e.g. [{use: variance, aversion: 5}]")
+        never = impossible(universe, constraints)
+        if never:
+            raise ValueError(f"constraints must not contradict each other: {never}")
+        objective, constraints = tuple(map(term_of, objective)), tuple(map(constraint_of, constraints))
         self._terms, self._constraints = objective, constraints
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
         firm = [str(name) for each in constraints for name in getattr(each, "firm", ())]
@@ -98,6 +104,9 @@ class Composed:
             pieces += term.cost(at)
         for constraint in self._constraints:
             pieces += constraint.allows(at)
+        nameless = unknown(pieces)
+        if nameless:
+            return Decision(weights=None, reason=nameless)
         problem = stated(pieces, at)
         solution, remarks = self._routes.solve(problem)
         if solution.w is None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from components.optimizers.methods.room import (
     NO_HISTORY,
+    NO_VARIANCE,
     cannot,
     capped,
     decided,
@@ -64,6 +65,8 @@ class Hrp:
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))
+        if remarks and not len(room.rows):
+            return cannot(NO_VARIANCE)
         w = np.zeros(len(room.rows))
         order = np.argsort(self._place[room.rows])
         rows = room.rows[order]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from components.optimizers.methods.room import (
     NO_HISTORY,
+    NO_VARIANCE,
     cannot,
     capped,
     decided,
@@ -45,5 +46,7 @@ class InverseVolatility:
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, variance, remarks = moving(room, variances(at.risk, room.rows))
+        if remarks and not len(room.rows):
+            return cannot(NO_VARIANCE)
         shares = (variance / variance.max(initial=0.0)) ** self._power
         return decided(at, room, capped(shares, room.total, self._max_weight), remarks)

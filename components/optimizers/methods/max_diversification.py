@@ -4,7 +4,16 @@ import numpy as np
 
 from components.optimizers.methods.boxed import curve_of
 from components.optimizers.methods.ratio import Ratio, highest
-from components.optimizers.methods.room import NO_HISTORY, cannot, decided, moving, positive, room_of, variances
+from components.optimizers.methods.room import (
+    NO_HISTORY,
+    NO_VARIANCE,
+    cannot,
+    decided,
+    moving,
+    positive,
+    room_of,
+    variances,
+)
 from components.optimizers.problem import Decision, Situation
 from components.optimizers.stating import exposures, marginal
 
@@ -33,6 +42,8 @@ class MaxDiversification:
             return cannot(NO_HISTORY)
         risk = at.risk
         room, variance, remarks = moving(room, variances(risk, room.rows))
+        if remarks and not len(room.rows):
+            return cannot(NO_VARIANCE)
         n = len(room.rows)
         if not n or room.total == 0:
             return decided(at, room, np.zeros(n), remarks)

@@ -9,6 +9,7 @@ from components.optimizers.methods.opinion import NO_OPINION, AlphaName, checked
 from components.optimizers.methods.ratio import Ratio, highest, most_earned
 from components.optimizers.methods.room import (
     NO_HISTORY,
+    NO_VARIANCE,
     Room,
     cannot,
     decided,
@@ -63,6 +64,8 @@ class MaxSharpe:
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))
+        if remarks and not len(room.rows):
+            return cannot(NO_VARIANCE)
         if not len(room.rows) or room.total == 0:
             return decided(at, room, np.zeros(len(room.rows)), remarks)
         both = np.concatenate([room.rows, np.flatnonzero(room.pinned)])

@@ -6,6 +6,8 @@ import numpy as np
 
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Situation
+from components.optimizers.terms.checked import above
+from components.optimizers.terms.expected_return import z_scores
 from engine.events import Vector
 
 AlphaName: TypeAlias = Literal["grinold", "raw"]
@@ -17,9 +19,7 @@ def checked_alpha(alpha: str, ic: float) -> float | None:
     """The information coefficient, None where alphas are returns already."""
     if alpha not in ("grinold", "raw"):
         raise ValueError(f"alpha must be grinold or raw, got {alpha!r}")
-    if not 0 < ic < np.inf:
-        raise ValueError(f"ic must be above 0, got {ic}")
-    return ic if alpha == "grinold" else None
+    return above("ic", ic) if alpha == "grinold" else None
 
 
 def expected_of(at: Situation, rows: Rows, variance: Vector, ic: float | None) -> Vector | str:
@@ -35,12 +35,7 @@ def expected_of(at: Situation, rows: Rows, variance: Vector, ic: float | None) -
         return NO_OPINION
     if ic is None:
         return alpha[rows]
-    known = alpha[np.isfinite(alpha)]
-    largest = float(np.abs(known).max())
-    if not largest > 0:
+    z = z_scores(alpha)
+    if not z.any():
         return ALIKE
-    known = known / largest  # so that no square overflows
-    spread = float(known.std())
-    if known.size < 2 or not spread > 1e-12:
-        return ALIKE
-    return np.asarray(ic * np.sqrt(variance) * (alpha[rows] / largest - known.mean()) / spread)
+    return np.where(np.isfinite(alpha[rows]), ic * np.sqrt(variance) * z[rows], np.nan)

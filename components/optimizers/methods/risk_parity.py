@@ -5,7 +5,16 @@ from typing import Literal
 import numpy as np
 
 from components.optimizers.methods.budgeting import Budgets, budgeted
-from components.optimizers.methods.room import NO_HISTORY, cannot, decided, moving, positive, room_of, variances
+from components.optimizers.methods.room import (
+    NO_HISTORY,
+    NO_VARIANCE,
+    cannot,
+    decided,
+    moving,
+    positive,
+    room_of,
+    variances,
+)
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Decision, Remark, Situation
 from components.optimizers.stating import exposures, marginal
@@ -59,6 +68,8 @@ class RiskParity:
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))
+        if remarks and not len(room.rows):
+            return cannot(NO_VARIANCE)
         budget = self._budgets(at, room.rows)
         if isinstance(budget, str):
             return cannot(budget)

@@ -7,11 +7,13 @@ import numpy as np
 
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Decision, Remark, Situation
+from components.optimizers.terms.checked import above
+from components.optimizers.usable import senseless
 from engine.events import Matrix, Vector
 from engine.protocols import Risk
 
 NO_HISTORY = "the risk model has too little history"
-_ABSURD = 100.0  # of equity, beyond which weights are those of a problem without bounds that has no sense
+NO_VARIANCE = "no name that may change has any variance"
 _STILL = 1e-12  # of the largest variance: one below it is none
 
 
@@ -40,9 +42,9 @@ def decided(at: Situation, room: Room, w: Vector, remarks: tuple[Remark, ...] = 
     """Weights w (n,) of the room; 0 for the other names that can be traded, NaN for those that cannot."""
     weights = np.where(at.free | at.leaving, 0.0, np.nan)
     weights[room.rows] = w
-    gross = float(np.abs(w).sum())
-    if not gross <= _ABSURD:
-        return cannot(f"the weights add up to {gross:.3g} times equity, unsigned: give `max_weight`, or a larger risk")
+    reason = senseless(w)
+    if reason or np.isnan(w).any():
+        return cannot(reason or "the weights are no numbers")
     return Decision(weights=weights, remarks=remarks)
 
 
@@ -95,5 +97,4 @@ def moving(room: Room, variance: Vector) -> tuple[Room, Vector, tuple[Remark, ..
 def positive(given: Mapping[str, float]) -> None:
     """Raises ValueError for an option that is not above 0, or endless."""
     for key, value in given.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"{key} must be above 0, got {value}")
+        above(key, value)

@@ -211,3 +211,22 @@ def test_a_limit_that_cannot_exist_is_told_and_nothing_is_solved(part: Any, fiel
 def test_what_makes_no_sense_is_refused_by_name(make: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_a_factor_that_the_reference_lacks_is_no_limit_lost_in_silence() -> None:
+    at = situation(4, references={"exposures": np.ones((4, 2))}, columns={"exposures": ("size", "value")})
+    with pytest.raises(ValueError, match="factors: no 'beta' in the Reference exposures; it has size, value"):
+        Exposures(min=0.0, max=0.0, factors=("beta",)).allows(at)
+
+
+def test_a_sector_with_no_name_left_is_a_conflict_where_it_must_have_weight() -> None:
+    from components.optimizers.methods.composed import Composed
+    from components.optimizers.terms.variance import RiskOf
+
+    at = situation(4, sectors=("Energy", "Tech", "Gone"))
+    limits = (LongOnly(), Budget(full=True), Sectors(max=0.9))
+    assert Composed(universe=at.universe, objective=(RiskOf(),), constraints=limits).weights(at).weights is not None
+    must = (LongOnly(), Budget(full=True), Sectors(min=0.1))
+    decision = Composed(universe=at.universe, objective=(RiskOf(),), constraints=must, fallback=("hold",)).weights(at)
+    assert decision.weights is None
+    assert "sectors[Gone]" in decision.reason

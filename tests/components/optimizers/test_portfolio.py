@@ -124,6 +124,14 @@ def test_no_more_is_traded_than_the_participation_allows() -> None:
     assert "participation" in kinds(answer)
 
 
+def test_rounding_goes_not_beyond_the_participation_and_odd_lots_leave_whole() -> None:
+    optimizer = made(Told(0.0306, 0.05, 0.0), max_participation=0.1)
+    optimizer.on_bars(bars(ts=1, close=[10.0, 20.0, 50.0], volume=[27.0, 1000.0, 9.0]))
+    held = book(1, [10.0, 20.0, 50.0], cash=965.0, qty=[0.0, 0.0, 0.7])
+    answer = optimizer.on_targets((target(1, [0.5, 0.5, 0.0]),), held)
+    assert trades(answer) == {2: -0.7, 0: 2.0, 1: 2.0}  # of A 2.7 may be bought, and 3.06 are wanted
+
+
 def test_traded_money_is_the_same_after_a_split_and_goes_with_a_new_symbol() -> None:
     method = Told(0.1, 0.1, 0.1)
     optimizer = made(method)

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.optimizers.program_matrices import narrowed, size_for
-from components.optimizers.quadratic import Problem, Quadratic, root
+from components.optimizers.quadratic import Problem, Quadratic
+from components.optimizers.stating import exposures
+from engine.protocols import Risk
 
 PIQP = Quadratic(slots=8, columns=8)
 CLARABEL = Quadratic(slots=8, columns=8, solver="CLARABEL")
@@ -124,7 +126,7 @@ def test_roots_reproduce_the_covariance() -> None:
     rng = np.random.default_rng(0)
     F, half = rng.normal(size=(7, 4)), rng.normal(size=(4, 2))
     for om in (np.eye(4), half @ half.T):
-        R = root(F, om)
+        R = exposures(Risk(factors=F, covariance=om, specific=np.zeros(len(F))))
         np.testing.assert_allclose(R @ R.T, F @ om @ F.T, atol=1e-12)
     wide = rng.normal(size=(3, 20))
     narrow = narrowed(wide, 8)

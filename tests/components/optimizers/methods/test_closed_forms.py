@@ -175,7 +175,7 @@ def test_views_that_make_no_sense_are_refused_by_name() -> None:
         ({"views": (View({"ITA": 1.0}, 0.01),)}, "views: 'ITA' is no symbol of the universe"),
         ({"views": (View({"USA": 0.0}, 0.01),)}, "views must each have weights and a finite expected"),
         ({"views": (View({"USA": 1.0}, 0.01, 0.0),)}, "views confidence must be above 0 and at most 1, got 0.0"),
-        ({"tau": 0.0}, "tau must be above 0, got 0.0"),
+        ({"tau": 0.0}, "tau must be finite and above 0, got 0.0"),
     ):
         with pytest.raises(ValueError, match=said):
             BlackLitterman(universe=universe, **options)  # type: ignore[arg-type]

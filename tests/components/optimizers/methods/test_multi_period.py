@@ -139,7 +139,7 @@ def test_a_name_without_an_opinion_is_not_increased() -> None:
     ("options", "said"),
     [
         ({"horizon": 0}, "horizon must be at least 1 slice, got 0"),
-        ({"half_life": 0.0}, "half_life must be above 0, got 0.0"),
+        ({"half_life": 0.0}, "half_life must be finite and above 0, got 0.0"),
         ({"horizon": 3, "decay": (1.0, 0.5)}, "decay must list 3 finite shares"),
         ({"half_life": 2.0, "decay": (1.0,)}, "decay and half_life say the same thing"),
         ({"impact": -1.0}, "impact must be at least 0, got -1.0"),

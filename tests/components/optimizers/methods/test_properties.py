@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components.optimizers.methods.boxed import Curve, curve_of, least
@@ -125,6 +125,7 @@ def test_a_box_and_a_sum_are_solved_to_the_optimality_conditions(seed: int) -> N
 
 @few
 @given(seed=SEEDS)
+@example(seed=150)  # less than a millionth of the variance of its names is left
 def test_no_trade_between_two_names_raises_the_ratio(seed: int) -> None:
     risk, alpha, rng = drawn(seed)
     n, S = len(alpha), dense(risk)
@@ -142,7 +143,9 @@ def test_no_trade_between_two_names_raises_the_ratio(seed: int) -> None:
         slopes = m / (m @ w) - S @ w / (w @ S @ w)  # of the logarithm of the ratio
         rising, falling = ~fixed & (w < cap - 1e-9), ~fixed & (w > 1e-9)
         if rising.any() and falling.any():
-            assert slopes[rising].max() - slopes[falling].min() <= 1e-5 * max(np.abs(m / (m @ w)).max(), 1.0)
+            # Where names offset each other, slopes are differences of covariances far larger than what is left.
+            lost = 1e-8 * float(np.diag(S).max()) / float(w @ S @ w)
+            assert slopes[rising].max() - slopes[falling].min() <= 1e-5 * max(np.abs(m / (m @ w)).max(), 1.0) + lost
 
 
 def test_the_inverse_of_a_curve_is_that_of_its_matrix() -> None:
