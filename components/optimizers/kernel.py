@@ -6,16 +6,27 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled
+from components.optimizers.kernel_newton import (
+    CLOSE,
+    EXACT,
+    LOOK,
+    OPTIMAL,
+    STALE,
+    STEPS,
+    Dual,
+    Track,
+    answered,
+    newton,
+)
 from components.optimizers.kernel_names import bent_inward, names_of
-from components.optimizers.kernel_risk import Shape
+from components.optimizers.kernel_risk import Factors, Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
 from engine.events import Mask, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
-_STEPS, _OUTER = 150, 60
-_EXACT, _CLOSE = 1e-12, 1e-9  # of a weight: what is aimed at, and what passes when rounding ends progress
-_STALE = 4  # steps without progress
+_OUTER = 60
+_COMPILED = 96  # the most factors whose systems the compiled loops solve: larger ones are LAPACK's
 _LARGE = 1e200  # a sum of squares whose square is no number
 _FLAT = 1e-7  # of the typical second derivative: below it a name is kept near where it was, again and again
 _AWAY = 1e4  # a weight nobody holds: where nothing curves the cost, coming there counts as unbounded
@@ -186,13 +197,15 @@ def _remembered(problem: Problem, start: Solution | None) -> dict[str, Any]:
 
 def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
     """The optimum of a strictly convex stage."""
-    limits = stage.limits
+    form, limits = stage.form, stage.limits
+    if isinstance(form, Factors) and 0 < form.R.shape[1] <= _COMPILED:
+        return _compiled(stage, form, memory)
     z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
     at = point(stage, stage.form.state(memory["w"]), z)
     best, stale, fresh, largest, damp = np.inf, 0, True, _size(stage, z), 1e-2
-    for steps in range(_STEPS):
+    for steps in range(STEPS):
         used, e, error = _errors(stage, at)
-        if error <= _EXACT or (stale >= _STALE and best <= _CLOSE):
+        if error <= EXACT or (stale >= STALE and best <= CLOSE):
             if fresh:
                 return _Found("optimal", stage, at, steps)
             at, fresh = point(stage, at.state, at.z), True
@@ -210,10 +223,29 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
             if impossible(stage, at.z - before.z) or impossible(stage, at.z):
                 return _Found("infeasible", stage, at, steps + 1)
         if length == 0.0:
-            at, fresh, stale = point(stage, at.state, at.z), True, max(stale, _STALE)
+            at, fresh, stale = point(stage, at.state, at.z), True, max(stale, STALE)
     if impossible(stage, at.z):
-        return _Found("infeasible", stage, at, _STEPS)
-    return _Found("no progress", stage, at, _STEPS)
+        return _Found("infeasible", stage, at, STEPS)
+    return _Found("no progress", stage, at, STEPS)
+
+
+def _compiled(stage: Stage, form: Factors, memory: dict[str, Any]) -> _Found:
+    """The same, by the loops that are compiled whole."""
+    limits, costs = stage.limits, stage.costs
+    about = np.array(form.about)  # a copy, since it may be read-only
+    dual = Dual(form.R, form.g, about, stage.A, stage.base, stage.norm, stage.whole)
+    z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
+    y = form.state(memory["w"])
+    at = (y, z, *answered(costs, dual, y, z))
+    start = (0.0, np.inf, 0.0, 1.0, _size(stage, z), 1e-2)
+    track = Track._make(np.array([figure]) for figure in start)
+    code = LOOK
+    while code == LOOK:
+        code, at, before = newton(costs, limits, dual, at, track)
+        steps = int(track.steps[0])
+        if code != OPTIMAL and (impossible(stage, at[1] - before) or impossible(stage, at[1])):
+            return _Found("infeasible", stage, Point(*at), steps)
+    return _Found("optimal" if code == OPTIMAL else "no progress", stage, Point(*at), steps)
 
 
 def _size(stage: Stage, z: Vector) -> float:
@@ -229,7 +261,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
         used = np.concatenate((used, caps.used(at.w)))
     e = stage.form.state(at.w) - at.state
     error: float = largest(excess(stage.limits, used, at.z), stage.norm, False)
-    if error <= _CLOSE and e.size:
+    if error <= CLOSE and e.size:
         error = max(error, float((np.abs(stage.form.repriced(e)) * stage.names.inverse).max(initial=0.0)))
     return used, e, error
 
@@ -246,7 +278,7 @@ def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tupl
         return stage.form.completed(step, used), at.z
     S = step.S
     S.flat[:: len(S) + 1] += stage.whole * max(damp, 1e-14)
-    to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * _EXACT)
+    to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * EXACT)
     return stage.form.completed(step, to - at.z), to
 
 
@@ -266,7 +298,7 @@ def _proximal(setting: _Setting, flat: Mask, curvature: float, memory: dict[str,
         if found.status == "optimal":
             w = found.at.w
             moved = float(np.abs(w - center)[flat].max(initial=0.0))
-            if moved * min(extra / curvature, 1.0) <= _EXACT:
+            if moved * min(extra / curvature, 1.0) <= EXACT:
                 return _Found("optimal", stage, found.at, steps)
             if float(np.abs(w).max()) > far:
                 return _Found("unbounded", stage, found.at, steps)

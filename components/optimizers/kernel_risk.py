@@ -221,7 +221,7 @@ class Shape:
             return Factors(np.zeros((n, 0)), 1.0, about)
         if risk is not self._of:
             self._of, self.fault = risk, _fault(risk)
-            self._R = exposures(risk) if not self.fault else np.zeros((n, 0))
+            self._R = np.array(exposures(risk), order="C") if not self.fault else np.zeros((n, 0))
             self.diagonal = np.einsum("ij,ij->i", self._R, self._R)
             self._C = self._R @ self._R.T if self._R.shape[1] > _DENSE_FROM * n else None
             self._kept = Kept(n)
