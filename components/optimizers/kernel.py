@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled
+from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_newton import (
     CLOSE,
     EXACT,
@@ -18,15 +19,13 @@ from components.optimizers.kernel_newton import (
     answered,
     newton,
 )
-from components.optimizers.kernel_names import bent_inward, names_of
-from components.optimizers.kernel_risk import Factors, Shape
+from components.optimizers.kernel_risk import FEW, Factors, Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
 from engine.events import Mask, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
 _OUTER = 60
-_COMPILED = 96  # the most factors whose systems the compiled loops solve: larger ones are LAPACK's
 _LARGE = 1e200  # a sum of squares whose square is no number
 _FLAT = 1e-7  # of the typical second derivative: below it a name is kept near where it was, again and again
 _AWAY = 1e4  # a weight nobody holds: where nothing curves the cost, coming there counts as unbounded
@@ -67,7 +66,7 @@ class Kernel:
         return not lacking and len(problem.low) <= _ROWS and len(problem.kinks) <= _PLACES
 
     def solve(self, problem: Problem, start: Solution | None = None) -> Solution:
-        fault = _fault(problem)
+        fault = "" if _sound(problem) else _fault(problem)
         if fault:
             return Solution(status=fault, route=self.name)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
@@ -115,15 +114,15 @@ class _Setting:
         base = problem.ridge * problem.rest - problem.q + extra * center
         if problem.risk is not None:
             base = base + problem.aversion * problem.risk.specific * problem.about
-        caps = names.caps
-        none = np.full(len(caps.limit), -np.inf)
-        low, high = np.concatenate((problem.low, none)), np.concatenate((problem.high, caps.limit))
-        price = np.concatenate((problem.row_soft, caps.price))
-        least, most = np.where(np.isneginf(low), 0.0, -price), np.where(np.isposinf(high), 0.0, price)
+        caps, m = names.caps, len(problem.low)
+        low, high, price, norm = np.empty((4, m + len(caps.limit)))
+        low[:m], low[m:] = problem.low, -np.inf
+        high[:m], high[m:] = problem.high, caps.limit
+        price[:m], price[m:] = problem.row_soft, caps.price
+        least, most = np.where(low == -np.inf, 0.0, -price), np.where(high == np.inf, 0.0, price)
         limits = Limits(low, high, price, least, most)
-        length = np.sqrt(np.einsum("ij,ij->i", problem.A, problem.A))
-        norm = np.concatenate((length, np.full(len(none), np.sqrt(len(problem)))))
-        norm = np.where(norm > 0, norm, 1.0)
+        norm[:m], norm[m:] = np.sqrt(np.vecdot(problem.A, problem.A)), np.sqrt(len(problem))
+        norm[norm == 0] = 1.0
         whole = norm**2 * float(names.inverse.sum() / max(len(problem), 1))
         return Stage(names, names.costs(), self.form, base, problem.A, limits, norm, whole)
 
@@ -141,6 +140,25 @@ def _price(problem: Problem) -> float:
     sizes = [float(np.abs(problem.q).max(initial=0.0))]
     sizes += [float(np.maximum(kink.up, kink.down).max(initial=0.0)) for kink in problem.kinks]
     return max(sizes) or 1.0
+
+
+def _sound(problem: Problem) -> bool:
+    """Whether nothing at all is wrong, seen at a glance; what is, if so, is for `_fault` to say."""
+    p = problem
+    vectors = [p.q, p.ridge, p.rest, p.impact, p.w0, p.about]
+    for kink in p.kinks:
+        vectors += (kink.up, kink.down, kink.at)
+        if not (kink.up + kink.down).min(initial=0.0) >= 0:
+            return False
+    figures = np.array(vectors).ravel()
+    if not (np.vdot(figures, figures) <= _LARGE and np.vdot(p.A, p.A) <= _LARGE and 0 <= p.aversion <= _LARGE):
+        return False
+    if not (p.lower <= p.upper).all() or not (p.low <= p.high).all():
+        return False
+    ends = (p.lower.max(initial=0.0), -p.upper.min(initial=0.0), p.low.max(initial=0.0), -p.high.min(initial=0.0))
+    signed = (p.ridge, p.impact, p.row_soft)
+    caps = all(cap.limit >= 0 and cap.soft >= 0 for cap in _caps(p))
+    return caps and max(ends) < np.inf and all(x.min(initial=0.0) >= 0 for x in signed)
 
 
 def _fault(problem: Problem) -> str:
@@ -198,7 +216,7 @@ def _remembered(problem: Problem, start: Solution | None) -> dict[str, Any]:
 def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
     """The optimum of a strictly convex stage."""
     form, limits = stage.form, stage.limits
-    if isinstance(form, Factors) and 0 < form.R.shape[1] <= _COMPILED:
+    if isinstance(form, Factors) and 0 < form.R.shape[1] <= FEW:
         return _compiled(stage, form, memory)
     z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
     at = point(stage, stage.form.state(memory["w"]), z)
@@ -232,8 +250,9 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
 def _compiled(stage: Stage, form: Factors, memory: dict[str, Any]) -> _Found:
     """The same, by the loops that are compiled whole."""
     limits, costs = stage.limits, stage.costs
-    about = np.array(form.about)  # a copy, since it may be read-only
-    dual = Dual(form.R, form.g, about, stage.A, stage.base, stage.norm, stage.whole)
+    about, A = np.array(form.about), stage.A  # copies of what may be read-only: for that they would be compiled again
+    A = A if A.flags.c_contiguous and A.flags.writeable else np.array(A, order="C")
+    dual = Dual(form.R, form.g, about, A, stage.base, stage.norm, stage.whole)
     z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
     y = form.state(memory["w"])
     at = (y, z, *answered(costs, dual, y, z))

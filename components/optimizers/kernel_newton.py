@@ -36,12 +36,21 @@ class Dual(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Over names, weighted by `give` (N,), dw/du of those that are free and 0 of others; [0] of `made`: 1 = are made."""
+    """Over names, weighted by `give` (N,), dw/du of the free ones and 0 of others; [0] of `made`: 1 = are made."""
 
     RR: Matrix  # (K, K), its upper half
     RA: Matrix  # (K, m)
     AA: Matrix  # (m, m)
     give: Vector
+    made: Vector
+
+
+class Held(NamedTuple):
+    """What weights come to, written in place; `made` as in `Sums`."""
+
+    w: Vector
+    rows: Vector  # (m,) A w
+    pulled: Vector  # (K,) R'(w - about)
     made: Vector
 
 
@@ -70,16 +79,28 @@ def answered(costs, dual, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def valued(costs, dual, y, w):  # type: ignore[no-untyped-def]
-    """Values of rows and caps (r,), and what the state lacks (K,)."""
+def valued(costs, dual, y, w, held):  # type: ignore[no-untyped-def]
+    """Values of rows and caps (r,), and what the state lacks (K,); `held` is brought to w by the names that changed."""
     m, at = len(dual.A), costs.at
+    changed = np.flatnonzero(w != held.w)
+    if held.made[0] == 0 or len(changed) > _ANEW * len(w):
+        for r in range(m):
+            held.rows[r] = np.dot(dual.A[r], w)
+        held.pulled[:] = np.dot(dual.R.T, w - dual.about)
+        held.made[0] = 1.0
+    else:
+        for i in changed:
+            change = w[i] - held.w[i]
+            held.pulled[:] += change * dual.R[i]
+            for r in range(m):
+                held.rows[r] += change * dual.A[r, i]
+    held.w[:] = w
     used = np.zeros(m + len(at))
-    if m > 0:
-        used[:m] = np.dot(dual.A, w)
+    used[:m] = held.rows
     for c in range(len(at)):
         for i in range(len(w)):
             used[m + c] += abs(w[i] - at[c, i])
-    return used, dual.g * np.dot(w - dual.about, dual.R) - y
+    return used, dual.g * held.pulled - y
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -227,8 +248,9 @@ def curved(dual, sums, free, give, columns):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def aimed(limits, dual, S, V, v, z, damp):  # type: ignore[no-untyped-def]
-    """Multipliers (r,) that settle the rows' own model, and V times their change."""
+def aimed(limits, dual, model, z, damp):  # type: ignore[no-untyped-def]
+    """Multipliers (r,) that settle the rows' own model (S, V, v), and V times their change."""
+    S, V, v = model
     for r in range(len(S)):
         S[r, r] += dual.whole[r] * max(damp, 1e-14)
     to = settled(S, v, z, limits, 1e-3 * EXACT)
@@ -236,9 +258,9 @@ def aimed(limits, dual, S, V, v, z, damp):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def over_factors(costs, limits, dual, sums, free, give, at, damp):  # type: ignore[no-untyped-def]
+def over_factors(stage, sums, moves, at, damp):  # type: ignore[no-untyped-def]
     """A Newton step of the state by a system over factors, and the multipliers it leads to."""
-    used, e, z, w = at
+    (costs, limits, dual), (free, give), (used, e, z, w) = stage, moves, at
     summed(dual, sums, free, give)
     V, S = curved(dual, sums, free, give, capped(costs, w, free))
     U = sums.RR.copy()
@@ -252,16 +274,16 @@ def over_factors(costs, limits, dual, sums, free, give, at, damp):  # type: igno
     if len(z) > 0:
         forward(U, V)
         S -= np.dot(V.T, V)
-        to, back = aimed(limits, dual, S, V, used - np.dot(y, V), z, damp)
+        to, back = aimed(limits, dual, (S, V, used - np.dot(y, V)), z, damp)
         y -= back
     backward(U, y)
     return y, to
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def over_names(costs, limits, dual, free, give, at, damp):  # type: ignore[no-untyped-def]
+def over_names(stage, moves, at, damp):  # type: ignore[no-untyped-def]
     """The same by a system over the free names: (D^-1 + g R R') dw = -pull - A' change."""
-    used, e, z, w = at
+    (costs, limits, dual), (free, give), (used, e, z, w) = stage, moves, at
     R, A = gathered(dual, free)
     n, m, columns = len(free), len(dual.A), capped(costs, w, free)
     U = np.zeros((n, n))
@@ -284,7 +306,7 @@ def over_names(costs, limits, dual, free, give, at, damp):  # type: ignore[no-un
         if n > 0:
             forward(U, V)
             S, v = np.dot(V.T, V), used - np.dot(dw, V)
-        to, back = aimed(limits, dual, S, V, v, z, damp)
+        to, back = aimed(limits, dual, (S, V, v), z, damp)
         dw += back
     backward(U, dw)
     y = e.copy()
@@ -346,22 +368,23 @@ def newton(costs, limits, dual, at, track):  # type: ignore[no-untyped-def]
     y, z, u, w = at
     before, (n, K), m = z, dual.R.shape, len(dual.A)
     sums = Sums(np.zeros((K, K)), np.zeros((K, m)), np.zeros((m, m)), np.zeros(n), np.zeros(1))
+    held = Held(np.zeros(n), np.zeros(m), np.zeros(K), np.zeros(1))
     while track.steps[0] < STEPS:
-        used, e = valued(costs, dual, y, w)
+        used, e = valued(costs, dual, y, w, held)
         error = mistaken(costs, limits, dual, used, e, z)
         if not wanting(track, error):
             if track.fresh[0] > 0:
                 return OPTIMAL, (y, z, u, w), before
             u, w = answered(costs, dual, y, z)
-            track.fresh[0] = 1.0
+            track.fresh[0], held.made[0] = 1.0, 0.0
             track.steps[0] += 1
             continue
         damp = track.damp[0] * min(100.0 * error, 1.0)
-        free, give = movable(costs, w)
-        if len(free) < _FEW * K:
-            step = over_names(costs, limits, dual, free, give, (used, e, z, w), damp)
+        moves = movable(costs, w)
+        if len(moves[0]) < _FEW * K:
+            step = over_names((costs, limits, dual), moves, (used, e, z, w), damp)
         else:
-            step = over_factors(costs, limits, dual, sums, free, give, (used, e, z, w), damp)
+            step = over_factors((costs, limits, dual), sums, moves, (used, e, z, w), damp)
         before = z
         t, rising, y, z, u, w = moved(costs, limits, dual, (y, z, u, w), step)
         look = noticed(dual, track, t, rising, z)

@@ -8,7 +8,7 @@ from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
 from components.optimizers.shadow import binding
-from components.optimizers.stating import stated
+from components.optimizers.stating import Stack, stated
 from components.optimizers.terms.checked import above
 from engine.events import Actions, Bars, Codes, Reference, Vector
 from engine.protocols import Stateful
@@ -62,10 +62,15 @@ class Composed:
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
         firm = [str(name) for each in constraints for name in getattr(each, "firm", ())]
         self._ladder = Ladder(fallback, ("no_alpha", *firm))
+        self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
         parts: tuple[Any, ...] = (*objective, *constraints)
         self._parts = parts
+        self._handlers: dict[str, tuple[Any, ...]] = {
+            method: tuple(getattr(part, method) for part in parts if hasattr(part, method))
+            for method in ("on_bars", "on_actions", "on_reference")
+        }
         self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
 
@@ -79,9 +84,8 @@ class Composed:
         self._tell("on_reference", reference)
 
     def _tell(self, method: str, event: Any) -> None:
-        for part in self._parts:
-            if hasattr(part, method):
-                getattr(part, method)(event)
+        for tell in self._handlers[method]:
+            tell(event)
 
     def weights(self, at: Situation, /) -> Decision:
         if not at.free.any():
@@ -93,7 +97,7 @@ class Composed:
             pieces += term.cost(at)
         for constraint in self._constraints:
             pieces += constraint.allows(at)
-        problem = stated(pieces, at)
+        problem = stated(pieces, at, self._stack)
         solution, remarks = self._routes.solve(problem)
         if solution.w is None:
             problem, solution, more, reason = self._ladder.descend(problem, solution, self._routes, self._last, at)
