@@ -238,4 +238,4 @@ class Shape:
         elif C is not None:
             self._C, self.diagonal = C, C.diagonal()
             return
-        self.diagonal = np.einsum("ij,ij->i", self._R, self._R)
+        self.diagonal = np.vecdot(self._R, self._R)

@@ -152,11 +152,15 @@ def exposures(risk: Risk) -> Matrix:
 def _exposures(risk: Risk) -> Matrix:
     K = len(risk.covariance)
     if np.array_equal(risk.covariance, np.eye(K)):
-        return risk.factors
+        return risk.factors.view()
     if not np.isfinite(risk.covariance).all():
         return np.full(risk.factors.shape, np.nan)
-    values, vectors = np.linalg.eigh(risk.covariance)
-    R: Matrix = risk.factors @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    try:
+        root = np.linalg.cholesky(risk.covariance)
+    except np.linalg.LinAlgError:  # it is singular
+        values, vectors = np.linalg.eigh(risk.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+    R: Matrix = risk.factors @ root
     return R
 
 
@@ -181,7 +185,7 @@ def alone(risk: Risk) -> Vector:
 
 
 def _alone(risk: Risk) -> Vector:
-    own: Vector = np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific
+    own: Vector = np.square(risk.factors) @ risk.covariance.diagonal() + risk.specific
     return own
 
 
@@ -192,7 +196,8 @@ def volatilities(risk: Risk) -> Vector:
 
 
 def _volatilities(risk: Risk) -> Vector:
-    own: Vector = np.sqrt(np.einsum("ij,ij->i", risk.factors @ risk.covariance, risk.factors) + risk.specific)
+    R = exposures(risk)
+    own: Vector = np.sqrt(np.vecdot(R, R) + risk.specific)
     return own
 
 
@@ -201,6 +206,7 @@ def marginal(risk: Risk, x: Vector) -> Vector:
     last = risk.derived.get("marginal")
     if last is None or not np.array_equal(last[0], x):
         last = risk.derived["marginal"] = (x.copy(), _marginal(risk, x))
+        last[1].flags.writeable = False
     kept: Vector = last[1]
     return kept
 
@@ -218,7 +224,9 @@ def _marginal(risk: Risk, x: Vector) -> Vector:
 def _once(risk: Risk, name: str, make: Callable[[Risk], Any]) -> Any:
     kept = risk.derived.get(name)
     if kept is None:
-        kept = risk.derived[name] = make(risk)
+        kept = make(risk)
+        kept.flags.writeable = False
+        risk.derived[name] = kept
     return kept
 
 
