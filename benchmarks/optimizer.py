@@ -32,7 +32,7 @@ from components.optimizers.terms.expected_return import ExpectedReturn
 from components.optimizers.terms.linear_cost import LinearCost
 from components.optimizers.terms.variance import RiskOf
 from components.risk_models.given_factors import GivenFactors
-from engine.events import Bars, Note, Orders, Reference
+from engine.events import Bars, Orders, Reference
 from engine.ids import OrderIds
 from engine.protocols import Risk
 from engine.universe import universe_of
@@ -141,12 +141,12 @@ def walked(kind: str, n: int, slices: int, *, moving: bool = False) -> dict[str,
         for event in told:
             if isinstance(event, Orders):
                 market.trade(event)
-            elif isinstance(event, Note) and event.kind == "weights":
+            elif event.kind == "weights":
                 found = SOLVED.search(event.text)
                 assert found is not None, event.text
                 routes[found[1]] += 1
                 residuals.append(float(found[2]))
-            elif isinstance(event, Note) and event.kind.startswith("fallback"):
+            elif event.kind.startswith("fallback"):
                 routes["fallback"] += 1
     return {
         "ms": round(float(np.median(ms[3:])), 3),

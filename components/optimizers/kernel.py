@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled
+from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled, sound
 from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_newton import (
     CLOSE,
@@ -22,7 +22,7 @@ from components.optimizers.kernel_newton import (
 from components.optimizers.kernel_risk import FEW, Factors, Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
-from engine.events import Mask, Vector
+from engine.events import Mask, Matrix, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
 _OUTER = 60
@@ -145,20 +145,19 @@ def _price(problem: Problem) -> float:
 def _sound(problem: Problem) -> bool:
     """Whether nothing at all is wrong, seen at a glance; what is, if so, is for `_fault` to say."""
     p = problem
-    vectors = [p.q, p.ridge, p.rest, p.impact, p.w0, p.about]
+    vectors = [p.q, p.rest, p.w0, p.about, p.ridge, p.impact]
     for kink in p.kinks:
-        vectors += (kink.up, kink.down, kink.at)
-        if not (kink.up + kink.down).min(initial=0.0) >= 0:
-            return False
-    figures = np.array(vectors).ravel()
-    if not (np.vdot(figures, figures) <= _LARGE and np.vdot(p.A, p.A) <= _LARGE and 0 <= p.aversion <= _LARGE):
+        vectors += (kink.at, kink.up, kink.down)
+    if not all(cap.limit >= 0 and cap.soft >= 0 for cap in _caps(p)):
         return False
-    if not (p.lower <= p.upper).all() or not (p.low <= p.high).all():
+    if not (np.vdot(p.A, p.A) <= _LARGE and 0 <= p.aversion <= _LARGE):
         return False
-    ends = (p.lower.max(initial=0.0), -p.upper.min(initial=0.0), p.low.max(initial=0.0), -p.high.min(initial=0.0))
-    signed = (p.ridge, p.impact, p.row_soft)
-    caps = all(cap.limit >= 0 and cap.soft >= 0 for cap in _caps(p))
-    return caps and max(ends) < np.inf and all(x.min(initial=0.0) >= 0 for x in signed)
+    return bool(sound(np.array(vectors, np.float64), np.array((p.lower, p.upper)), _rows(p), _LARGE))
+
+
+def _rows(problem: Problem) -> Matrix:
+    """(3, m) limits of rows and the price of each."""
+    return np.array((problem.low, problem.high, problem.row_soft), np.float64)
 
 
 def _fault(problem: Problem) -> str:

@@ -89,11 +89,11 @@ def valued(costs, dual, y, w, held):  # type: ignore[no-untyped-def]
         held.pulled[:] = np.dot(dual.R.T, w - dual.about)
         held.made[0] = 1.0
     else:
-        for i in changed:
-            change = w[i] - held.w[i]
-            held.pulled[:] += change * dual.R[i]
+        for name in changed:
+            change = w[name] - held.w[name]
+            held.pulled[:] += change * dual.R[name]
             for r in range(m):
-                held.rows[r] += change * dual.A[r, i]
+                held.rows[r] += change * dual.A[r, name]
     held.w[:] = w
     used = np.zeros(m + len(at))
     used[:m] = held.rows

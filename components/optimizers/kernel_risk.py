@@ -137,8 +137,8 @@ class Dense:
         return float(cost @ state), float(cost @ step)
 
     def reduced(self, free: Places, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
-        pull = self.repriced(e)[free]
-        return _over_names(self.C[np.ix_(free, free)] * self.g, give, A, (pull, used, free, e))
+        pull = self.repriced(e)[free] if e.any() else np.zeros(len(free))
+        return _over_names(self.C[free[:, None], free] * self.g, give, A, (pull, used, free, e))
 
     def completed(self, step: Step, change: Vector) -> Vector:
         _, x, free, e = step.made

@@ -49,29 +49,22 @@ def rounded_shares(shares: Vector, grid: Grid, risk: Risk | None, how: RoundingN
 
     Lots are counted from the position where it is kept or changed, and from 0 where it is opened or turned over.
     """
+    from components.optimizers.rounding_loops import around
+
     out = shares.copy()
-    start = grid.position * (shares * grid.position > 0)
-    lots = (shares - start) / grid.lot
-    below = np.floor(lots + _WHOLE)
-    rows: Rows = np.flatnonzero(np.isfinite(lots) & (np.abs(lots - np.rint(lots)) > _WHOLE) & (grid.weight > 0))
+    # Copies of what may be read-only, for which the loops would be compiled once more.
+    rows, ends, e, pick = around(out, np.array(grid.position), np.array(grid.lot), np.array(grid.weight), _WHOLE)
     if not rows.size:
         return Rounded(out, 0.0, 0.0)
-    x, at, lot = shares[rows], start[rows], grid.lot[rows]
-    low = at + below[rows] * lot
-    ends = np.stack([low, low + lot])
-    ends = np.where(ends * x < 0, 0.0, ends)
-    e = (ends - x) * grid.weight[rows]
     spread = _spread(risk, rows)
-    specific = spread.specific
-    bound = float(np.sqrt((specific * (e**2).min(axis=0)).sum()))
+    least = e[pick, np.arange(len(rows))]
+    bound = float(np.sqrt(spread.specific @ np.square(least)))
     if how == "toward":
-        pick = np.where(x > grid.position[rows], 0, 1)
+        pick = np.where(shares[rows] > grid.position[rows], 0, 1)
+    elif how == "tracking":
+        pick = _exact(e, spread) if len(rows) <= _EXACT else _searched(e, pick, spread)
     else:
-        pick = np.abs(e).argmin(axis=0)
-        if how == "tracking":
-            pick = _exact(e, spread) if len(rows) <= _EXACT else _searched(e, pick, spread)
-        else:
-            pick = _paid(e, pick, specific)
+        pick = _paid(e, pick, spread.specific)
     chosen = np.arange(len(rows))
     out[rows] = ends[pick, chosen]
     return Rounded(out, float(np.sqrt(spread.error(e[pick, chosen]))), bound)
@@ -104,7 +97,7 @@ def _spread(risk: Risk | None, rows: Rows) -> _Spread:
     C = product(risk)
     if C is None:
         return _Spread(risk.specific[rows], exposures(risk)[rows], none)
-    return _Spread(risk.specific[rows], np.zeros((len(rows), 0)), C[np.ix_(rows, rows)])
+    return _Spread(risk.specific[rows], np.zeros((len(rows), 0)), C[rows[:, None], rows])
 
 
 def _paid(e: Vector, pick: Rows, specific: Vector) -> Rows:

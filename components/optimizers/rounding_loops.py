@@ -5,6 +5,31 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def around(shares, position, lot, weight, whole):  # type: ignore[no-untyped-def]
+    """Names (n,) between two lots, both in shares (2, n), the errors they make of equity (2, n), the nearer one (n,).
+
+    Lots are counted from the position where it is kept or changed, and from 0 where it is opened or turned over; no
+    sign is changed. A name within `whole` of a lot, or without a price, needs no rounding.
+    """
+    rows, count = np.empty(len(shares), np.int64), 0
+    ends, errors, pick = np.empty((2, len(shares))), np.empty((2, len(shares))), np.empty(len(shares), np.int64)
+    for i in range(len(shares)):
+        x, start = shares[i], position[i] if shares[i] * position[i] > 0 else 0.0
+        lots = (x - start) / lot[i]
+        if not np.isfinite(lots) or not abs(lots - np.rint(lots)) > whole or not weight[i] > 0:
+            continue
+        low = start + np.floor(lots + whole) * lot[i]
+        for side in range(2):
+            end = low + side * lot[i]
+            end = 0.0 if end * x < 0 else end
+            ends[side, count], errors[side, count] = end, (end - x) * weight[i]
+        pick[count] = 0 if abs(errors[0, count]) <= abs(errors[1, count]) else 1
+        rows[count] = i
+        count += 1
+    return rows[:count], ends[:, :count].copy(), errors[:, :count].copy(), pick[:count].copy()
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def flipped(e, start, specific, own, spread, most):  # type: ignore[no-untyped-def]
     """(n,) which of two ends (2, n) each name is at, after at most `most` single changes that lessen the error.
 

@@ -57,15 +57,17 @@ def _rows(problem: Problem, prices: Vector, at: Situation) -> list[Remark]:
     tight = np.flatnonzero(np.abs(prices) > _LEAST)
     member = (problem.A[tight] != 0) & at.free
     counts, half = member.sum(axis=1).tolist(), int(np.count_nonzero(at.free)) / 2
-    for j, here, count in zip(tight.tolist(), member, counts, strict=True):
-        name, label = problem.names[problem.row_by[j]], problem.labels[j]
-        limit = problem.high[j] if prices[j] > 0 else problem.low[j]
+    given = prices[tight]
+    limits = np.where(given > 0, problem.high[tight], problem.low[tight])
+    figures = (x.tolist() for x in (tight, problem.row_by[tight], given, limits))
+    for here, count, j, by, price, limit in zip(member, counts, *figures, strict=True):
+        name, label = problem.names[by], problem.labels[j]
         text = f"{name}: {label} at its limit of {limit:.4g}"
         if count > half:
-            told.append(plain(f"binds:{name}", text, abs(float(prices[j]))))
+            told.append(plain(f"binds:{name}", text, abs(price)))
         else:
             members: Codes = np.flatnonzero(here).astype(np.int32)
-            value = np.abs(prices[j] * problem.A[j, members])
+            value = np.abs(price * problem.A[j, members])
             told.append(Remark(kind=f"binds:{name}", text=text, symbol=members, value=value))
     return told
 
