@@ -2,7 +2,8 @@
 
 Bars, scores, sectors, benchmark and exposures are generated files; reading them, the risk model, the strategy, the
 optimizer, the gate, the simulated broker, the ledger, the journal and the report all count. Goal: 10 s of CPU for 2,500
-days. `--quick` replays 100 days and extrapolates: it takes what the start costs off once.
+days. The IC decides how much is traded: 0.01 a day over 500 names is an information ratio of 3.5 a year already.
+`--quick` replays 100 days and extrapolates: it takes what the start costs off once.
 """
 
 import datetime as dt
@@ -36,7 +37,7 @@ optimizer:
   method:
     use: composed
     objective:
-      - {{use: expected_return, ic: 0.03}}
+      - {{use: expected_return, ic: 0.01}}
       - {{use: variance, aversion: 10, about: benchmark}}
       - {{use: linear_cost, buy_bps: 5, sell_bps: 15, holding_slices: 10}}
     constraints:
