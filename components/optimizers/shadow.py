@@ -43,7 +43,7 @@ def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
     told = []
     for side, by, mask in (("upper", problem.upper_by, box > _LEAST), ("lower", problem.lower_by, box < -_LEAST)):
         rows = np.flatnonzero(mask & at.free)
-        codes = np.flatnonzero(np.bincount(by[rows], minlength=1)) if rows.size else rows
+        codes = np.unique(by[rows]) if rows.size else rows
         for code in codes.tolist():
             of = rows[by[rows] == code].astype(np.int32)
             name = problem.names[code]
