@@ -9,7 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NAMES = (
     *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500"),
-    *("features", "gbdt", "alstm", "tracking", "optimizer_risk", "optimizer_program", "optimizer", "decision"),
+    *("features", "gbdt", "alstm", "tracking", "optimizer_risk", "optimizer_program", "optimizer_kernel", "optimizer"),
+    "decision",
 )
 
 

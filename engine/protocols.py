@@ -165,6 +165,9 @@ class Risk(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     factors: Matrix  # (N, K)
     covariance: Matrix  # (K, K)
     specific: Vector  # (N,) variance, never NaN
+    # What was computed from the three and is not computed again, by name: whoever keeps something here made it of them
+    # alone, so that it shows in no answer.
+    derived: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class RiskModel(Protocol):

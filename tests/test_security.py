@@ -49,6 +49,8 @@ KERNELS = {
     "components/models/networks/gru_kernel.py",
     "components/models/tree_walker_kernel.py",
     "components/optimizers/kernel_loops.py",
+    "components/optimizers/kernel_newton.py",
+    "components/optimizers/rounding_loops.py",
 }
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from components.optimizers.kernel_names import names_of
 from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, TurnoverCap
-from components.optimizers.stating import marginal
+from components.optimizers.stating import alone, marginal
 from engine.events import Mask, Matrix, Vector
 
 _NEAR = 1e-6  # of a weight: where recovered multipliers may be other than 0
@@ -54,25 +54,41 @@ def residual(problem: Problem, solution: Solution) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Rows, caps on turnover, gross and risk in this order: values, limits, prices (r,) and gradients (r, N)."""
+    """Rows, caps on turnover, gross and risk in this order: values, limits and prices (r,)."""
 
     value: Vector
     low: Vector
     high: Vector
     price: Vector
-    columns: Matrix
-    count: int  # of those whose gradient is no part of what names cost: all but turnover and gross
+    A: Matrix  # (m, N) gradients of rows: the problem's own, which are many
+    caps: Matrix  # (r - m, N) gradients of caps
+    count: int  # caps whose gradient is part of what names cost: turnover and gross
+
+    def columns(self) -> Matrix:
+        """(r, N) gradients of all."""
+        return np.concatenate((self.A, self.caps))
+
+    def squares(self) -> Vector:
+        """(r,) squared lengths of the gradients."""
+        rows: Vector = np.vecdot(self.A, self.A)
+        return np.concatenate((rows, np.vecdot(self.caps, self.caps))) if len(self.caps) else rows
+
+    def pull(self, z: Vector) -> Vector:
+        """(N,) gradient of rows and of caps on risk at multipliers z."""
+        m = len(self.A)
+        rows = np.flatnonzero(z[:m])
+        smooth: Vector = z[rows] @ self.A[rows]
+        risky = m + self.count
+        return smooth + z[risky:] @ self.caps[self.count :] if len(z) > risky else smooth
 
 
 def _curvature(problem: Problem) -> Vector:
     """(N,) second derivative in each weight, factors taken as uncorrelated, at least a share of the typical one."""
     d = problem.ridge
     if problem.risk is not None and problem.aversion:
-        risk = problem.risk
-        d = d + problem.aversion * (
-            np.einsum("ik,ik,k->i", risk.factors, risk.factors, risk.covariance.diagonal()) + risk.specific
-        )
-    typical = float(np.median(d)) or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
+        d = d + problem.aversion * alone(problem.risk)
+    middle = float(np.partition(d, len(d) // 2)[len(d) // 2]) if len(d) else 0.0
+    typical = middle or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
     least: Vector = np.maximum(d, _LEAST * typical)
     return least
 
@@ -80,7 +96,7 @@ def _curvature(problem: Problem) -> Vector:
 def _limits(problem: Problem, w: Vector) -> _Limits:
     """What the weights make of each limit."""
     caps: list[TurnoverCap | GrossCap | RiskCap] = [*problem.turnover, *problem.gross, *problem.risk_caps]
-    value, columns = [problem.A @ w], [problem.A]
+    value, columns = [problem.A @ w], [np.zeros((0, len(w)))]
     for at in (problem.w0,) * len(problem.turnover) + (np.zeros(len(w)),) * len(problem.gross):
         value.append(np.array([np.abs(w - at).sum()]))
         columns.append(np.sign(w - at)[None])
@@ -90,10 +106,13 @@ def _limits(problem: Problem, w: Vector) -> _Limits:
         used = max(float(x @ pull), 0.0) ** 0.5
         value.append(np.array([used]))
         columns.append(pull[None] / max(used, 1e-300))
+    count = len(caps) - len(problem.risk_caps)
+    if not caps:
+        return _Limits(value[0], problem.low, problem.high, problem.row_soft, problem.A, columns[0], 0)
     low = np.concatenate((problem.low, np.full(len(caps), -np.inf)))
     high = np.concatenate((problem.high, [cap.limit for cap in caps]))
     price = np.concatenate((problem.row_soft, [cap.soft for cap in caps]))
-    return _Limits(np.concatenate(value), low, high, price, np.concatenate(columns), len(caps) - len(problem.risk_caps))
+    return _Limits(np.concatenate(value), low, high, price, problem.A, np.concatenate(columns), count)
 
 
 def _known(problem: Problem, solution: Solution) -> Vector:
@@ -111,9 +130,7 @@ def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector) -> Vector:
     gradient = problem.q + problem.ridge * (w - problem.rest)
     if problem.risk is not None and problem.aversion:
         gradient = gradient + problem.aversion * marginal(problem.risk, w - problem.about)
-    m = len(problem.low)
-    smooth = np.concatenate((z[:m], np.zeros(limits.count), z[m + limits.count :]))
-    return gradient + smooth @ limits.columns
+    return gradient + limits.pull(z)
 
 
 def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, d: Vector) -> float:
@@ -137,7 +154,7 @@ def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, 
 
 def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
     """Longest step that the multiplier of a row or cap still wants to make, as a distance in weights."""
-    square = np.einsum("ij,ij->i", limits.columns, limits.columns)
+    square = limits.squares()
     scale, length = np.maximum(square * (1.0 / d).mean(), 1e-300), np.sqrt(np.maximum(square, 1.0))
     most = limits.price * scale
     above, below = np.maximum(z, 0.0) * scale, np.maximum(-z, 0.0) * scale
@@ -148,7 +165,7 @@ def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
 
 def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector) -> Vector:
     """(r,) multipliers with those that are NaN fitted to the names that are free to move; 0 of limits with slack."""
-    length = np.sqrt(np.maximum((limits.columns**2).sum(axis=1), 1.0))
+    length = np.sqrt(np.maximum(limits.squares(), 1.0))
     up, down = limits.value > limits.high - _NEAR * length, limits.value < limits.low + _NEAR * length
     unknown = np.flatnonzero(np.isnan(z) & (up | down) & (limits.price > 0))
     z = np.where(np.isnan(z), 0.0, z)
@@ -159,7 +176,7 @@ def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vecto
     if unknown.size and free.any():
         m = len(problem.low)
         price = _priced(problem, limits, w, z) + names.derivative(w, z[m : m + limits.count])
-        columns = limits.columns[np.ix_(unknown, np.flatnonzero(free))].T
+        columns = limits.columns()[np.ix_(unknown, np.flatnonzero(free))].T
         z[unknown] = _fitted(columns, -price[free], limits.price[unknown], (up[unknown], down[unknown]))
     return z
 

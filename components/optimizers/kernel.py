@@ -5,17 +5,27 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled
+from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled, sound
 from components.optimizers.kernel_names import bent_inward, names_of
-from components.optimizers.kernel_risk import Shape
+from components.optimizers.kernel_newton import (
+    CLOSE,
+    EXACT,
+    LOOK,
+    OPTIMAL,
+    STALE,
+    STEPS,
+    Dual,
+    Track,
+    answered,
+    newton,
+)
+from components.optimizers.kernel_risk import FEW, Factors, Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
-from engine.events import Mask, Vector
+from engine.events import Mask, Matrix, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
-_STEPS, _OUTER = 150, 60
-_EXACT, _CLOSE = 1e-12, 1e-9  # of a weight: what is aimed at, and what passes when rounding ends progress
-_STALE = 4  # steps without progress
+_OUTER = 60
 _LARGE = 1e200  # a sum of squares whose square is no number
 _FLAT = 1e-7  # of the typical second derivative: below it a name is kept near where it was, again and again
 _AWAY = 1e4  # a weight nobody holds: where nothing curves the cost, coming there counts as unbounded
@@ -56,7 +66,7 @@ class Kernel:
         return not lacking and len(problem.low) <= _ROWS and len(problem.kinks) <= _PLACES
 
     def solve(self, problem: Problem, start: Solution | None = None) -> Solution:
-        fault = _fault(problem)
+        fault = "" if _sound(problem) else _fault(problem)
         if fault:
             return Solution(status=fault, route=self.name)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
@@ -104,15 +114,15 @@ class _Setting:
         base = problem.ridge * problem.rest - problem.q + extra * center
         if problem.risk is not None:
             base = base + problem.aversion * problem.risk.specific * problem.about
-        caps = names.caps
-        none = np.full(len(caps.limit), -np.inf)
-        low, high = np.concatenate((problem.low, none)), np.concatenate((problem.high, caps.limit))
-        price = np.concatenate((problem.row_soft, caps.price))
-        least, most = np.where(np.isneginf(low), 0.0, -price), np.where(np.isposinf(high), 0.0, price)
+        caps, m = names.caps, len(problem.low)
+        low, high, price, norm = np.empty((4, m + len(caps.limit)))
+        low[:m], low[m:] = problem.low, -np.inf
+        high[:m], high[m:] = problem.high, caps.limit
+        price[:m], price[m:] = problem.row_soft, caps.price
+        least, most = np.where(low == -np.inf, 0.0, -price), np.where(high == np.inf, 0.0, price)
         limits = Limits(low, high, price, least, most)
-        length = np.sqrt(np.einsum("ij,ij->i", problem.A, problem.A))
-        norm = np.concatenate((length, np.full(len(none), np.sqrt(len(problem)))))
-        norm = np.where(norm > 0, norm, 1.0)
+        norm[:m], norm[m:] = np.sqrt(np.vecdot(problem.A, problem.A)), np.sqrt(len(problem))
+        norm[norm == 0] = 1.0
         whole = norm**2 * float(names.inverse.sum() / max(len(problem), 1))
         return Stage(names, names.costs(), self.form, base, problem.A, limits, norm, whole)
 
@@ -130,6 +140,24 @@ def _price(problem: Problem) -> float:
     sizes = [float(np.abs(problem.q).max(initial=0.0))]
     sizes += [float(np.maximum(kink.up, kink.down).max(initial=0.0)) for kink in problem.kinks]
     return max(sizes) or 1.0
+
+
+def _sound(problem: Problem) -> bool:
+    """Whether nothing at all is wrong, seen at a glance; what is, if so, is for `_fault` to say."""
+    p = problem
+    vectors = [p.q, p.rest, p.w0, p.about, p.ridge, p.impact]
+    for kink in p.kinks:
+        vectors += (kink.at, kink.up, kink.down)
+    if not all(cap.limit >= 0 and cap.soft >= 0 for cap in _caps(p)):
+        return False
+    if not (np.vdot(p.A, p.A) <= _LARGE and 0 <= p.aversion <= _LARGE):
+        return False
+    return bool(sound(np.array(vectors, np.float64), np.array((p.lower, p.upper)), _rows(p), _LARGE))
+
+
+def _rows(problem: Problem) -> Matrix:
+    """(3, m) limits of rows and the price of each."""
+    return np.array((problem.low, problem.high, problem.row_soft), np.float64)
 
 
 def _fault(problem: Problem) -> str:
@@ -186,13 +214,15 @@ def _remembered(problem: Problem, start: Solution | None) -> dict[str, Any]:
 
 def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
     """The optimum of a strictly convex stage."""
-    limits = stage.limits
+    form, limits = stage.form, stage.limits
+    if isinstance(form, Factors) and 0 < form.R.shape[1] <= FEW:
+        return _compiled(stage, form, memory)
     z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
     at = point(stage, stage.form.state(memory["w"]), z)
     best, stale, fresh, largest, damp = np.inf, 0, True, _size(stage, z), 1e-2
-    for steps in range(_STEPS):
+    for steps in range(STEPS):
         used, e, error = _errors(stage, at)
-        if error <= _EXACT or (stale >= _STALE and best <= _CLOSE):
+        if error <= EXACT or (stale >= STALE and best <= CLOSE):
             if fresh:
                 return _Found("optimal", stage, at, steps)
             at, fresh = point(stage, at.state, at.z), True
@@ -210,10 +240,30 @@ def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
             if impossible(stage, at.z - before.z) or impossible(stage, at.z):
                 return _Found("infeasible", stage, at, steps + 1)
         if length == 0.0:
-            at, fresh, stale = point(stage, at.state, at.z), True, max(stale, _STALE)
+            at, fresh, stale = point(stage, at.state, at.z), True, max(stale, STALE)
     if impossible(stage, at.z):
-        return _Found("infeasible", stage, at, _STEPS)
-    return _Found("no progress", stage, at, _STEPS)
+        return _Found("infeasible", stage, at, STEPS)
+    return _Found("no progress", stage, at, STEPS)
+
+
+def _compiled(stage: Stage, form: Factors, memory: dict[str, Any]) -> _Found:
+    """The same, by the loops that are compiled whole."""
+    limits, costs = stage.limits, stage.costs
+    about, A = np.array(form.about), stage.A  # copies of what may be read-only: for that they would be compiled again
+    A = A if A.flags.c_contiguous and A.flags.writeable else np.array(A, order="C")
+    dual = Dual(form.R, form.g, about, A, stage.base, stage.norm, stage.whole)
+    z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
+    y = form.state(memory["w"])
+    at = (y, z, *answered(costs, dual, y, z))
+    start = (0.0, np.inf, 0.0, 1.0, _size(stage, z), 1e-2)
+    track = Track._make(np.array([figure]) for figure in start)
+    code = LOOK
+    while code == LOOK:
+        code, at, before = newton(costs, limits, dual, at, track)
+        steps = int(track.steps[0])
+        if code != OPTIMAL and (impossible(stage, at[1] - before) or impossible(stage, at[1])):
+            return _Found("infeasible", stage, Point(*at), steps)
+    return _Found("optimal" if code == OPTIMAL else "no progress", stage, Point(*at), steps)
 
 
 def _size(stage: Stage, z: Vector) -> float:
@@ -229,7 +279,7 @@ def _errors(stage: Stage, at: Point) -> tuple[Vector, Vector, float]:
         used = np.concatenate((used, caps.used(at.w)))
     e = stage.form.state(at.w) - at.state
     error: float = largest(excess(stage.limits, used, at.z), stage.norm, False)
-    if error <= _CLOSE and e.size:
+    if error <= CLOSE and e.size:
         error = max(error, float((np.abs(stage.form.repriced(e)) * stage.names.inverse).max(initial=0.0)))
     return used, e, error
 
@@ -246,7 +296,7 @@ def _step(stage: Stage, at: Point, used: Vector, e: Vector, damp: float) -> tupl
         return stage.form.completed(step, used), at.z
     S = step.S
     S.flat[:: len(S) + 1] += stage.whole * max(damp, 1e-14)
-    to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * _EXACT)
+    to = settled(np.ascontiguousarray(S), step.v, at.z, stage.limits, 1e-3 * EXACT)
     return stage.form.completed(step, to - at.z), to
 
 
@@ -266,7 +316,7 @@ def _proximal(setting: _Setting, flat: Mask, curvature: float, memory: dict[str,
         if found.status == "optimal":
             w = found.at.w
             moved = float(np.abs(w - center)[flat].max(initial=0.0))
-            if moved * min(extra / curvature, 1.0) <= _EXACT:
+            if moved * min(extra / curvature, 1.0) <= EXACT:
                 return _Found("optimal", stage, found.at, steps)
             if float(np.abs(w).max()) > far:
                 return _Found("unbounded", stage, found.at, steps)

@@ -367,3 +367,23 @@ def joined(S, now, limits, slack, side, pinned):  # type: ignore[no-untyped-def]
     if best >= 0:
         side[best], pinned[best] = way, False
     return best >= 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def sound(vectors, bounds, rows, large):  # type: ignore[no-untyped-def]
+    """Whether a problem's arrays are as they should be: squares of at most `large` in sum, bounds that do not cross.
+
+    `vectors` are q, rest, w0, about, ridge, impact, and at, up, down of each kink; the last two kinds at least 0, a
+    kink convex. `bounds` (2, N), `rows` (3, m) with their prices.
+    """
+    total, wrong = 0.0, False
+    for k in range(len(vectors)):
+        for i in range(vectors.shape[1]):
+            total += vectors[k, i] * vectors[k, i]
+            wrong |= k in (4, 5) and not vectors[k, i] >= 0
+            wrong |= k > 6 and k % 3 == 2 and not vectors[k - 1, i] + vectors[k, i] >= 0
+    for i in range(bounds.shape[1]):
+        wrong |= not bounds[0, i] <= bounds[1, i] or bounds[0, i] == np.inf or bounds[1, i] == -np.inf
+    for r in range(rows.shape[1]):
+        wrong |= not rows[0, r] <= rows[1, r] or rows[0, r] == np.inf or rows[1, r] == -np.inf or not rows[2, r] >= 0
+    return total <= large and not wrong

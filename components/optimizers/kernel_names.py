@@ -117,6 +117,8 @@ class Names:
 def caps_of(problem: Problem) -> Caps:
     """The caps of a problem, those on turnover first."""
     n = len(problem)
+    if not problem.turnover and not problem.gross:
+        return Caps(np.zeros((0, n)), np.zeros(0), np.zeros(0))
     at = [problem.w0] * len(problem.turnover) + [np.zeros(n)] * len(problem.gross)
     both: list[TurnoverCap | GrossCap] = [*problem.turnover, *problem.gross]
     limits = np.array([cap.limit for cap in both], np.float64)
@@ -129,8 +131,13 @@ def names_of(problem: Problem, d: Vector, lower: Vector, upper: Vector) -> Names
     caps = caps_of(problem)
     k = problem.impact if problem.impact.any() else None
     places, jumps, first = _places(problem, caps, k is not None)
-    slopes = first + np.concatenate((np.zeros((1, len(problem))), np.cumsum(jumps, axis=0)))
-    sides = np.array([_side(places, at) for at in caps.at]).reshape(len(caps.at), *slopes.shape)
+    slopes = np.empty((len(jumps) + 1, len(problem)))
+    slopes[0] = first
+    for j, jump in enumerate(jumps):
+        np.add(slopes[j], jump, out=slopes[j + 1])
+    sides = np.empty((len(caps.at), *slopes.shape))
+    for c, at in enumerate(caps.at):
+        sides[c] = _side(places, at)
     side = slopes if k is None else _side(places, problem.w0)
     return Names(d, k, side, problem.w0, lower, upper, places, slopes, sides, caps, 1.0 / d)
 
@@ -145,6 +152,9 @@ def _side(places: Matrix, at: Vector) -> Matrix:
 def _places(problem: Problem, caps: Caps, impact: bool) -> tuple[Matrix, Matrix, Vector]:
     """Places (J, N) ascending, the jump of the slope at each, and the slope left of all."""
     n = len(problem)
+    if len(problem.kinks) == 1 and not len(caps.limit) and not impact:
+        kink = problem.kinks[0]
+        return np.array(kink.at, np.float64, ndmin=2), (kink.up + kink.down)[None], -kink.down
     at: list[Vector] = []
     jump: list[Vector] = []
     for kink in problem.kinks:
@@ -152,7 +162,7 @@ def _places(problem: Problem, caps: Caps, impact: bool) -> tuple[Matrix, Matrix,
     for extra in [*caps.at, *([problem.w0] if impact else [])]:
         _add(at, jump, extra, np.zeros(n))
     first = -sum((kink.down for kink in problem.kinks), np.zeros(n))
-    places, jumps = np.array(at).reshape(len(at), n), np.array(jump).reshape(len(at), n)
+    places, jumps = np.array(at, np.float64).reshape(len(at), n), np.array(jump, np.float64).reshape(len(at), n)
     if len(at) > 1:
         order = np.argsort(places, axis=0, kind="stable")
         places, jumps = np.take_along_axis(places, order, axis=0), np.take_along_axis(jumps, order, axis=0)

@@ -11,11 +11,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from components.optimizers.stating import exposures
+from components.optimizers.stating import exposures, product
 from engine.events import Matrix, Vector
 from engine.protocols import Risk
 
-_DENSE_FROM = 0.8  # of N: with more factors than that the product R R' is cheaper than R
+FEW = 96  # the most factors whose systems the compiled loops solve: larger ones are LAPACK's
 _TINY = 1e-300
 
 Places: TypeAlias = NDArray[np.intp]  # positions of names
@@ -137,8 +137,8 @@ class Dense:
         return float(cost @ state), float(cost @ step)
 
     def reduced(self, free: Places, give: Vector, A: Matrix, e: Vector, used: Vector) -> Step:
-        pull = self.repriced(e)[free]
-        return _over_names(self.C[np.ix_(free, free)] * self.g, give, A, (pull, used, free, e))
+        pull = self.repriced(e)[free] if e.any() else np.zeros(len(free))
+        return _over_names(self.C[free[:, None], free] * self.g, give, A, (pull, used, free, e))
 
     def completed(self, step: Step, change: Vector) -> Vector:
         _, x, free, e = step.made
@@ -221,11 +221,21 @@ class Shape:
             return Factors(np.zeros((n, 0)), 1.0, about)
         if risk is not self._of:
             self._of, self.fault = risk, _fault(risk)
-            self._R = exposures(risk) if not self.fault else np.zeros((n, 0))
-            self.diagonal = np.einsum("ij,ij->i", self._R, self._R)
-            self._C = self._R @ self._R.T if self._R.shape[1] > _DENSE_FROM * n else None
-            self._kept = Kept(n)
+            self._shaped(risk, n)
         if self._C is None:
             return Factors(self._R, aversion, about)
         self._kept.clear()
         return Dense(self._C, aversion, about, self._kept)
+
+    def _shaped(self, risk: Risk, n: int) -> None:
+        self._R, self._C, self._kept = np.zeros((n, 0)), None, Kept(n)
+        C = None if self.fault else product(risk)
+        if not self.fault and C is None:
+            self._R = np.array(exposures(risk), order="C")  # a copy: the compiled loops want one that can be written to
+        elif C is not None and n <= FEW:
+            values, vectors = np.linalg.eigh(C)
+            self._R = np.ascontiguousarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+        elif C is not None:
+            self._C, self.diagonal = C, C.diagonal()
+            return
+        self.diagonal = np.vecdot(self._R, self._R)

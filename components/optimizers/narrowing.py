@@ -10,6 +10,7 @@ import numpy as np
 
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Counted, Kink, Problem, Solution
+from components.optimizers.stating import exposures, product
 from engine.events import Vector
 from engine.protocols import Risk
 
@@ -90,7 +91,10 @@ class Narrowing:
         key = rows.tobytes()
         if self._risk is None or self._of is None or self._of[0] is not risk or self._of[1] != key:
             self._of = risk, key
-            self._risk = Risk(factors=risk.factors[rows], covariance=risk.covariance, specific=risk.specific[rows])
+            C = product(risk)
+            derived = {"exposures": exposures(risk)[rows]} if C is None else {"product": C[np.ix_(rows, rows)]}
+            factors, specific = risk.factors[rows], risk.specific[rows]
+            self._risk = Risk(factors=factors, covariance=risk.covariance, specific=specific, derived=derived)
         return self._risk
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from components.optimizers.paying import Rows
-from engine.events import Vector
+from engine.events import Matrix, Vector
 from engine.protocols import Risk
 
 RoundingName: TypeAlias = Literal["toward", "nearest", "tracking"]
@@ -49,93 +49,83 @@ def rounded_shares(shares: Vector, grid: Grid, risk: Risk | None, how: RoundingN
 
     Lots are counted from the position where it is kept or changed, and from 0 where it is opened or turned over.
     """
+    from components.optimizers.rounding_loops import around
+
     out = shares.copy()
-    start = grid.position * (shares * grid.position > 0)
-    lots = (shares - start) / grid.lot
-    below = np.floor(lots + _WHOLE)
-    rows: Rows = np.flatnonzero(np.isfinite(lots) & (np.abs(lots - np.rint(lots)) > _WHOLE) & (grid.weight > 0))
+    # Copies of what may be read-only, for which the loops would be compiled once more.
+    rows, ends, e, pick = around(out, np.array(grid.position), np.array(grid.lot), np.array(grid.weight), _WHOLE)
     if not rows.size:
         return Rounded(out, 0.0, 0.0)
-    x, at, lot = shares[rows], start[rows], grid.lot[rows]
-    low = at + below[rows] * lot
-    ends = np.stack([low, low + lot])
-    ends = np.where(ends * x < 0, 0.0, ends)
-    e = (ends - x) * grid.weight[rows]
-    specific, R = _parts(risk, rows)
-    bound = float(np.sqrt((specific * (e**2).min(axis=0)).sum()))
+    spread = _spread(risk, rows)
+    least = e[pick, np.arange(len(rows))]
+    bound = float(np.sqrt(spread.specific @ np.square(least)))
     if how == "toward":
-        pick = np.where(x > grid.position[rows], 0, 1)
+        pick = np.where(shares[rows] > grid.position[rows], 0, 1)
+    elif how == "tracking":
+        pick = _exact(e, spread) if len(rows) <= _EXACT else _searched(e, pick, spread)
     else:
-        pick = np.abs(e).argmin(axis=0)
-        if how == "tracking":
-            pick = (
-                _exact(e, specific, R) if len(rows) <= _EXACT else _searched(e, _paid(e, pick, specific), specific, R)
-            )
-        else:
-            pick = _paid(e, pick, specific)
+        pick = _paid(e, pick, spread.specific)
     chosen = np.arange(len(rows))
     out[rows] = ends[pick, chosen]
-    return Rounded(out, float(np.sqrt(_error(e[pick, chosen], specific, R))), bound)
+    return Rounded(out, float(np.sqrt(spread.error(e[pick, chosen]))), bound)
 
 
-def _parts(risk: Risk | None, rows: Rows) -> tuple[Vector, Vector]:
-    """Specific variances (n,) and exposures (n, K) of these names, of unit factors."""
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """S of the n names that are rounded: specific (n,) and either exposures R (n, K) of unit factors or G = R R'."""
+
+    specific: Vector
+    R: Matrix
+    G: Matrix  # (0, 0) where R is given
+
+    def error(self, e: Vector) -> float:
+        common = e @ self.slope(e) if len(self.G) else np.square(e @ self.R).sum()
+        return max(float(self.specific @ (e * e) + common), 0.0)
+
+    def slope(self, e: Vector) -> Vector:
+        """(n,) R R' e."""
+        found: Vector = self.G @ e if len(self.G) else self.R @ (e @ self.R)
+        return found
+
+
+def _spread(risk: Risk | None, rows: Rows) -> _Spread:
+    none = np.zeros((0, 0))
     if risk is None:
-        return np.ones(len(rows)), np.zeros((len(rows), 0))
-    from components.optimizers.stating import exposures
+        return _Spread(np.ones(len(rows)), np.zeros((len(rows), 0)), none)
+    from components.optimizers.stating import exposures, product
 
-    return risk.specific[rows], exposures(risk)[rows]
-
-
-def _error(e: Vector, specific: Vector, R: Vector) -> float:
-    pull = e @ R
-    return float((specific * e**2).sum() + pull @ pull)
+    C = product(risk)
+    if C is None:
+        return _Spread(risk.specific[rows], exposures(risk)[rows], none)
+    return _Spread(risk.specific[rows], np.zeros((len(rows), 0)), C[rows[:, None], rows])
 
 
 def _paid(e: Vector, pick: Rows, specific: Vector) -> Rows:
-    """The pick with as many names taken down a lot as the money asks for, those first that it harms least."""
-    pick = pick.copy()
-    chosen = np.arange(e.shape[1])
-    over = float(e[pick, chosen].sum())
-    if over <= 0:
-        return pick
-    up = np.flatnonzero(e[pick, chosen] > e.min(axis=0))
-    freed = e[pick[up], up] - e.min(axis=0)[up]
-    harm = specific[up] * (e.min(axis=0)[up] ** 2 - e[pick[up], up] ** 2) / freed
-    order = up[harm.argsort(kind="stable")]
-    lower = e.argmin(axis=0)
-    for i in order.tolist():
-        over -= float(e[pick[i], i] - e[lower[i], i])
-        pick[i] = lower[i]
-        if over <= 0:
-            break
-    return pick
+    from components.optimizers.rounding_loops import paid
+
+    found: Rows = paid(e, pick, specific)
+    return found
 
 
-def _exact(e: Vector, specific: Vector, R: Vector) -> Rows:
+def _exact(e: Vector, spread: _Spread) -> Rows:
     """The best of all 2^n combinations within the money; the first of several."""
     n = e.shape[1]
     bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     every = np.where(bits == 1, e[1], e[0])
-    error = (specific * every**2).sum(axis=1) + ((every @ R) ** 2).sum(axis=1)
+    common = np.einsum("ij,ij->i", every @ spread.G, every) if len(spread.G) else ((every @ spread.R) ** 2).sum(axis=1)
+    error = (spread.specific * every**2).sum(axis=1) + common
     error[every.sum(axis=1) > 1e-15] = np.inf
     best: Rows = bits[int(error.argmin())]
     return best
 
 
-def _searched(e: Vector, pick: Rows, specific: Vector, R: Vector) -> Rows:
+def _searched(e: Vector, pick: Rows, spread: _Spread) -> Rows:
     """Single changes that lessen the error most, until none does."""
-    pick, chosen = pick.copy(), np.arange(e.shape[1])
-    own = specific + np.einsum("ij,ij->i", R, R)
-    now = e[pick, chosen]
-    pull, spent = now @ R, float(now.sum())
-    for _ in range(_FLIPS):
-        change = e[1 - pick, chosen] - now
-        gain = change * (2.0 * (specific * now + R @ pull) + own * change)
-        gain[spent + change > 1e-15] = 0.0
-        i = int(gain.argmin())
-        if not gain[i] < 0:
-            break
-        pick[i] = 1 - pick[i]
-        pull, spent, now[i] = pull + change[i] * R[i], spent + float(change[i]), e[pick[i], i]
-    return pick
+    from components.optimizers.rounding_loops import flipped
+
+    pick = _paid(e, pick, spread.specific)
+    now = e[pick, np.arange(e.shape[1])]
+    own = spread.G.diagonal() if len(spread.G) else np.einsum("ij,ij->i", spread.R, spread.R)
+    start = (pick, now, spread.slope(now))
+    found: Rows = flipped(e, start, spread.specific, own + spread.specific, (spread.R, spread.G), _FLIPS)
+    return found

@@ -43,7 +43,8 @@ def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
     told = []
     for side, by, mask in (("upper", problem.upper_by, box > _LEAST), ("lower", problem.lower_by, box < -_LEAST)):
         rows = np.flatnonzero(mask & at.free)
-        for code in np.unique(by[rows]).tolist():
+        codes = np.unique(by[rows]) if rows.size else rows
+        for code in codes.tolist():
             of = rows[by[rows] == code].astype(np.int32)
             name = problem.names[code]
             text = f"{len(of)} {'name' if len(of) == 1 else 'names'} at the {side} bound of {name}"
@@ -54,15 +55,19 @@ def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
 def _rows(problem: Problem, prices: Vector, at: Situation) -> list[Remark]:
     told = []
     tight = np.flatnonzero(np.abs(prices) > _LEAST)
-    for j in tight.tolist():
-        name, label = problem.names[problem.row_by[j]], problem.labels[j]
-        limit = problem.high[j] if prices[j] > 0 else problem.low[j]
+    member = (problem.A[tight] != 0) & at.free
+    counts, half = member.sum(axis=1).tolist(), int(np.count_nonzero(at.free)) / 2
+    given = prices[tight]
+    limits = np.where(given > 0, problem.high[tight], problem.low[tight])
+    figures = (x.tolist() for x in (tight, problem.row_by[tight], given, limits))
+    for here, count, j, by, price, limit in zip(member, counts, *figures, strict=True):
+        name, label = problem.names[by], problem.labels[j]
         text = f"{name}: {label} at its limit of {limit:.4g}"
-        members: Codes = np.flatnonzero(at.free & (problem.A[j] != 0)).astype(np.int32)
-        if 2 * len(members) > int(at.free.sum()):
-            told.append(plain(f"binds:{name}", text, abs(float(prices[j]))))
+        if count > half:
+            told.append(plain(f"binds:{name}", text, abs(price)))
         else:
-            value = np.abs(prices[j] * problem.A[j, members])
+            members: Codes = np.flatnonzero(here).astype(np.int32)
+            value = np.abs(price * problem.A[j, members])
             told.append(Remark(kind=f"binds:{name}", text=text, symbol=members, value=value))
     return told
 
@@ -78,7 +83,8 @@ def _left(problem: Problem, solution: Solution, at: Situation) -> Remark | None:
     still = at.free & (np.abs(w - problem.w0) <= _STILL) & (cost > 0) & (np.abs(box) <= _LEAST)
     if not still.any():
         return None
-    gain = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows @ problem.A)
+    rows = np.flatnonzero(solution.rows)
+    gain = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows[rows] @ problem.A[rows])
     if problem.aversion and problem.risk is not None:
         gain -= problem.aversion * marginal(problem.risk, w - problem.about)
     of: Codes = np.flatnonzero(still).astype(np.int32)

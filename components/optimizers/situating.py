@@ -40,6 +40,8 @@ class Surroundings:
         self._member: Mask = np.ones(n, bool)
         self._traded = np.full((slices, n), np.nan)  # in the symbol's currency
         self._place = 0
+        self._money = np.zeros((slices, n))  # the same, 0 where it is not known
+        self._counted = np.zeros(n, np.int64)  # slices in which it is known
         self._half_spread: Vector = np.full(n, np.nan)
         self._quotes = _quotes(universe)
         self._matrices: dict[str, Matrix] = {}
@@ -48,7 +50,12 @@ class Surroundings:
 
     def on_bars(self, bars: Bars) -> None:
         self.latest, self._member = Latest(bars.status, bars.volume), bars.member
-        np.multiply(bars.close, bars.volume, out=self._traded[self._place])
+        row = self._traded[self._place]
+        self._counted -= np.isfinite(row)
+        np.multiply(bars.close, bars.volume, out=row)
+        known = np.isfinite(row)
+        self._counted += known
+        self._money[self._place] = np.where(known, row, 0.0)
         self._place = (self._place + 1) % len(self._traded)
         if self._quotes is not None:
             bid, ask = bars.extra[self._quotes[0]], bars.extra[self._quotes[1]]
@@ -63,6 +70,11 @@ class Surroundings:
             if kind == ActionKind.SYMBOL_CHANGE:
                 self._traded[:, new] = self._traded[:, old]
                 self._traded[:, old] = np.nan
+                self._recount()
+
+    def _recount(self) -> None:
+        known = np.isfinite(self._traded)
+        self._money, self._counted = np.where(known, self._traded, 0.0), known.sum(axis=0)
 
     def on_reference(self, reference: Reference) -> None:
         self._matrices[reference.name], self._columns[reference.name] = reference.value, reference.columns
@@ -82,9 +94,6 @@ class Surroundings:
         wanted[np.isinf(wanted)] = np.nan  # what is endless is left alone
         tradable = priced & (self.latest.status == 0)
         unit_rate = universe.multiplier if len(book.rate) == 1 else universe.multiplier * book.rate[universe.currency]
-        known = np.isfinite(self._traded)
-        counts = known.sum(axis=0)
-        total = np.where(known, self._traded, 0.0).sum(axis=0)
         return Situation(
             ts=book.ts,
             universe=universe,
@@ -99,13 +108,18 @@ class Surroundings:
             benchmark=self._weights_of_benchmark(wanted),
             sector=self._sector,
             sectors=self._columns.get("sectors", ()),
-            traded=np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0) * unit_rate,
+            traded=self._mean_traded() * unit_rate,
             half_spread=self._half_spread,
             references=self._matrices,
             columns=self._columns,
             invest=float(wanted[wanted > 0].sum()),
             rate=rate,
         )
+
+    def _mean_traded(self) -> Vector:
+        total, known = self._money.sum(axis=0), self._counted > 0
+        mean: Vector = np.divide(total, self._counted, out=np.full(len(total), np.nan), where=known)
+        return mean
 
     def _weights_of_benchmark(self, wanted: Vector) -> Vector:
         if self._benchmark == "none":
@@ -149,6 +163,7 @@ class Surroundings:
         self._member = placed(fields["member"], before, now, True)
         self._traded = placed(fields["traded"], before, now, np.nan)
         self._place = fields["place"]
+        self._recount()
         self._half_spread = placed(fields["half_spread"], before, now, np.nan)
         self._sector = placed(fields["sector"], before, now, -1)
         self._columns = {name: tuple(columns) for name, columns in fields["columns"].items()}

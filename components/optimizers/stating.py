@@ -1,7 +1,7 @@
 """From pieces to one problem, and what a problem says of weights: its cost and what they break. Pure functions."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,52 +26,86 @@ from components.optimizers.problem import (
 from engine.events import Codes, Matrix, Vector
 from engine.protocols import Risk
 
-T = TypeVar("T")
+_LIMITS = (Box, Rows, TurnoverCap, GrossCap, RiskCap, Counted)
+_DENSE_FROM = 0.8  # of N: with more factors than that the product R R' is cheaper than R
 
 
-def stated(pieces: Sequence[Piece], at: Situation) -> Problem:
+class Stack:
+    """(m, N) rows of several pieces one below another, kept while the very same matrices come again."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Matrix, ...] = ()
+        self._A: Matrix = np.zeros((0, 0))
+
+    def __call__(self, parts: Sequence[Matrix]) -> Matrix:
+        of = tuple(parts)
+        if len(of) != len(self._of) or any(one is not other for one, other in zip(of, self._of, strict=True)):
+            self._of, self._A = of, np.concatenate(of)
+        return self._A
+
+
+_FIGURES: dict[type[Any], tuple[str, ...]] = {
+    Linear: ("cost",),
+    Variance: ("about",),
+    Ridge: ("weight", "about"),
+    Kink: ("up", "down", "at"),
+    Impact: ("k",),
+    Box: ("lower", "upper"),
+    Rows: ("low", "high"),
+    TurnoverCap: ("limit",),
+    GrossCap: ("limit",),
+    RiskCap: ("limit",),
+}
+
+
+def stated(
+    pieces: Sequence[Piece], at: Situation, stack: Callable[[Sequence[Matrix]], Matrix] | None = None
+) -> Problem:
     """The problem that these pieces say together. Bounds that cross stay crossed: that is infeasible, not repaired.
 
     Two variances about different points are one about their mean weighted by aversion, up to a constant; so are ridges.
+    `stack` puts rows together, for who states problem after problem.
     """
     n = len(at.w0)
     pieces = [piece for given in pieces for piece in _hardened(given)]
-    limits = [p for p in pieces if isinstance(p, Box | Rows | TurnoverCap | GrossCap | RiskCap | Counted)]
-    names = tuple(dict.fromkeys(piece.name for piece in limits))
-    variances, ridges = _of(pieces, Variance), _of(pieces, Ridge)
+    by: dict[type, list[Any]] = {}
+    for piece in pieces:
+        by.setdefault(type(piece), []).append(piece)
+    names = tuple(dict.fromkeys(p.name for p in pieces if isinstance(p, _LIMITS)))
+    variances: list[Variance] = by.get(Variance, [])
+    ridges: list[Ridge] = by.get(Ridge, [])
     aversion = float(sum(v.aversion for v in variances))
-    pull = sum((v.aversion * v.about for v in variances), np.zeros(n))
-    ridge = sum((r.weight for r in ridges), np.zeros(n))
-    rest = sum((r.weight * r.about for r in ridges), np.zeros(n))
-    rows = _of(pieces, Rows)
+    ridge = _total([r.weight for r in ridges], n)
+    rest = _total([r.weight * r.about for r in ridges], n)
+    rows: list[Rows] = by.get(Rows, [])
     sizes = [len(piece.low) for piece in rows]
-    risk_caps = tuple(_of(pieces, RiskCap))
-    lower, upper, lower_by, upper_by = _bounds(_of(pieces, Box), names, n)
+    risk_caps = tuple(by.get(RiskCap, ()))
+    lower, upper, lower_by, upper_by = _bounds(by.get(Box, []), names, n)
     return Problem(
         risk=at.risk if aversion or risk_caps else None,
-        q=sum((p.cost for p in _of(pieces, Linear)), np.zeros(n)),
+        q=_total([p.cost for p in by.get(Linear, ())], n),
         aversion=aversion,
-        about=pull / aversion if aversion else np.zeros(n),
+        about=_middle(variances, aversion, n),
         ridge=ridge,
-        rest=np.divide(rest, ridge, out=np.zeros(n), where=ridge > 0),
-        kinks=tuple(_of(pieces, Kink)),
-        impact=sum((p.k for p in _of(pieces, Impact)), np.zeros(n)),
+        rest=np.divide(rest, ridge, out=np.zeros(n), where=ridge > 0) if ridges else rest,
+        kinks=tuple(by.get(Kink, ())),
+        impact=_total([p.k for p in by.get(Impact, ())], n),
         w0=at.w0,
         lower=lower,
         upper=upper,
         lower_by=lower_by,
         upper_by=upper_by,
-        A=np.concatenate([piece.A for piece in rows]) if rows else np.zeros((0, n)),
+        A=(stack or np.concatenate)([piece.A for piece in rows]) if rows else np.zeros((0, n)),
         low=_stacked([piece.low for piece in rows]),
         high=_stacked([piece.high for piece in rows]),
         row_by=np.repeat(np.array([names.index(p.name) for p in rows], np.int32), sizes),
         row_soft=np.repeat(np.array([p.soft for p in rows], np.float64), sizes),
         labels=tuple(label for piece in rows for label in piece.labels),
-        turnover=tuple(_of(pieces, TurnoverCap)),
-        gross=tuple(_of(pieces, GrossCap)),
+        turnover=tuple(by.get(TurnoverCap, ())),
+        gross=tuple(by.get(GrossCap, ())),
         risk_caps=risk_caps,
-        tails=tuple(_of(pieces, Tail)),
-        counted=tuple(_of(pieces, Counted)),
+        tails=tuple(by.get(Tail, ())),
+        counted=tuple(by.get(Counted, ())),
         names=names,
     )
 
@@ -79,15 +113,27 @@ def stated(pieces: Sequence[Piece], at: Situation) -> Problem:
 def unknown(pieces: Sequence[Piece]) -> str:
     """Which piece has figures that are no numbers, empty = none. A bound of NaN would be no bound, and not missed."""
     for piece in pieces:
-        for field in piece.__slots__:
-            value = getattr(piece, field)
-            if isinstance(value, np.ndarray | float) and np.isnan(value).any():
-                return f"{piece.name}: {field} has {np.count_nonzero(np.isnan(value))} figures that are no numbers"
+        for field in _FIGURES.get(piece.__class__, ()):
+            nameless = int(np.count_nonzero(np.isnan(getattr(piece, field))))
+            if nameless:
+                return f"{piece.name}: {field} has {nameless} figures that are no numbers"
     return ""
 
 
-def _of(pieces: Sequence[Any], kind: type[T]) -> list[T]:
-    return [piece for piece in pieces if isinstance(piece, kind)]
+def _middle(variances: list[Variance], aversion: float, n: int) -> Vector:
+    """(N,) mean of what variances are about, weighted by their aversion."""
+    if len(variances) == 1 and aversion:
+        return variances[0].about
+    pull = sum((v.aversion * v.about for v in variances), np.zeros(n))
+    return pull / aversion if aversion else pull
+
+
+def _total(parts: list[Vector], n: int) -> Vector:
+    """(N,) their sum, an array of its own."""
+    total: Vector = parts[0].astype(np.float64) if parts else np.zeros(n)
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _hardened(piece: Piece) -> tuple[Piece, ...]:
@@ -108,10 +154,12 @@ def _bounds(boxes: list[Box], names: tuple[str, ...], n: int) -> tuple[Vector, V
     lower_by, upper_by = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
     for box in boxes:
         place = names.index(box.name)
-        tighter = box.lower > lower
-        lower[tighter], lower_by[tighter] = box.lower[tighter], place
-        tighter = box.upper < upper
-        upper[tighter], upper_by[tighter] = box.upper[tighter], place
+        for bound, by, given, tighter in (
+            (lower, lower_by, box.lower, box.lower > lower),
+            (upper, upper_by, box.upper, box.upper < upper),
+        ):
+            np.copyto(bound, given, where=tighter)
+            np.copyto(by, place, where=tighter)
     return lower, upper, lower_by, upper_by
 
 
@@ -120,38 +168,90 @@ def _stacked(parts: list[Vector]) -> Vector:
 
 
 def exposures(risk: Risk) -> Matrix:
-    """(N, K) R with S = R R' + diag(specific)."""
+    """(N, K) R with S = R R' + diag(specific), not to be written to."""
+    kept: Matrix = _once(risk, "exposures", _exposures)
+    return kept
+
+
+def _exposures(risk: Risk) -> Matrix:
     K = len(risk.covariance)
     if np.array_equal(risk.covariance, np.eye(K)):
-        return risk.factors
-    values, vectors = np.linalg.eigh(risk.covariance)
-    R: Matrix = risk.factors @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+        return risk.factors.view()
+    if not np.isfinite(risk.covariance).all():
+        return np.full(risk.factors.shape, np.nan)
+    try:
+        root = np.linalg.cholesky(risk.covariance)
+    except np.linalg.LinAlgError:  # it is singular
+        values, vectors = np.linalg.eigh(risk.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+    R: Matrix = risk.factors @ root
     return R
 
 
-def volatilities(risk: Risk) -> Vector:
-    """(N,) standard deviation of each name's return over one slice."""
-    own: Vector = np.sqrt(np.einsum("ij,ij->i", risk.factors @ risk.covariance, risk.factors) + risk.specific)
+def product(risk: Risk) -> Matrix | None:
+    """(N, N) R R' where that is cheaper than R, as of a history of many slices, not to be written to; else None."""
+    if len(risk.covariance) <= _DENSE_FROM * len(risk.specific):
+        return None
+    kept: Matrix = _once(risk, "product", _product)
+    return kept
+
+
+def _product(risk: Risk) -> Matrix:
+    R = exposures(risk)
+    C: Matrix = R @ R.T
+    return C
+
+
+def alone(risk: Risk) -> Vector:
+    """(N,) variances by factors taken as uncorrelated, not to be written to."""
+    kept: Vector = _once(risk, "alone", _alone)
+    return kept
+
+
+def _alone(risk: Risk) -> Vector:
+    own: Vector = np.square(risk.factors) @ risk.covariance.diagonal() + risk.specific
     return own
 
 
-class Volatilities:
-    """`volatilities`, kept while the very same estimate comes again."""
+def volatilities(risk: Risk) -> Vector:
+    """(N,) standard deviation of each name's return over one slice, not to be written to."""
+    kept: Vector = _once(risk, "volatilities", _volatilities)
+    return kept
 
-    def __init__(self) -> None:
-        self._of: Risk | None = None
-        self._sigma: Vector = np.zeros(0)
 
-    def __call__(self, risk: Risk) -> Vector:
-        if risk is not self._of:
-            self._of, self._sigma = risk, volatilities(risk)
-        return self._sigma
+def _volatilities(risk: Risk) -> Vector:
+    R = exposures(risk)
+    own: Vector = np.sqrt(np.vecdot(R, R) + risk.specific)
+    return own
 
 
 def marginal(risk: Risk, x: Vector) -> Vector:
-    """(N,) S x."""
-    product: Vector = risk.factors @ (risk.covariance @ (x @ risk.factors)) + risk.specific * x
-    return product
+    """(N,) S x, not to be written to; that of the last x is kept, since a judge and an explanation ask for the same."""
+    last = risk.derived.get("marginal")
+    if last is None or not np.array_equal(last[0], x):
+        last = risk.derived["marginal"] = (x.copy(), _marginal(risk, x))
+        last[1].flags.writeable = False
+    kept: Vector = last[1]
+    return kept
+
+
+def _marginal(risk: Risk, x: Vector) -> Vector:
+    C = product(risk)
+    if C is None:
+        pulled: Vector = risk.factors @ (risk.covariance @ (x @ risk.factors)) + risk.specific * x
+        return pulled
+    rows = np.flatnonzero(x)
+    by = C @ x if 3 * len(rows) > len(x) else x[rows] @ C[rows]
+    return np.asarray(by + risk.specific * x)
+
+
+def _once(risk: Risk, name: str, make: Callable[[Risk], Any]) -> Any:
+    kept = risk.derived.get(name)
+    if kept is None:
+        kept = make(risk)
+        kept.flags.writeable = False
+        risk.derived[name] = kept
+    return kept
 
 
 def objective(problem: Problem, w: Vector) -> float:

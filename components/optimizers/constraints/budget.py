@@ -4,6 +4,7 @@ import numpy as np
 
 from components.optimizers.problem import HARD, Piece, Rows, Situation
 from components.optimizers.terms.checked import above, open_sides, price, sides
+from engine.events import Matrix
 
 
 class Budget:
@@ -28,6 +29,7 @@ class Budget:
         self._most, self._full = above("most", most), full
         if self._given and full:
             raise ValueError("full belongs to a budget without min and max; say min and max alike instead")
+        self._A: Matrix = np.ones((1, 0))  # kept, since a matrix that is the same need not be put together again
         self.soft = price(soft)
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
@@ -36,10 +38,11 @@ class Budget:
             kept = float(at.w0[~at.free & ~at.leaving].sum())
             high = max(min(at.invest, self._most), kept)
             low = high if self._full else -np.inf
-        n = len(at.w0)
+        if self._A.shape[1] != len(at.w0):
+            self._A = np.ones((1, len(at.w0)))
         row = Rows(
             name="budget",
-            A=np.ones((1, n)),
+            A=self._A,
             low=np.array([low]),
             high=np.array([high]),
             labels=("sum",),

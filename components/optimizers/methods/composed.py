@@ -11,7 +11,7 @@ from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
 from components.optimizers.shadow import binding
-from components.optimizers.stating import stated, unknown
+from components.optimizers.stating import Stack, stated, unknown
 from components.optimizers.terms.checked import above
 from engine.events import Actions, Bars, Codes, Reference, Vector
 from engine.protocols import Stateful
@@ -69,11 +69,16 @@ class Composed:
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
         firm = [str(name) for each in constraints for name in getattr(each, "firm", ())]
         self._ladder = Ladder(fallback, ("no_alpha", *firm))
+        self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
         parts: tuple[Any, ...] = (*objective, *constraints)
         self._parts = parts
         self.needs = needs_of(parts)
+        self._handlers: dict[str, tuple[Any, ...]] = {
+            method: tuple(getattr(part, method) for part in parts if hasattr(part, method))
+            for method in ("on_bars", "on_actions", "on_reference")
+        }
         self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
 
@@ -87,9 +92,8 @@ class Composed:
         self._tell("on_reference", reference)
 
     def _tell(self, method: str, event: Any) -> None:
-        for part in self._parts:
-            if hasattr(part, method):
-                getattr(part, method)(event)
+        for tell in self._handlers[method]:
+            tell(event)
 
     def weights(self, at: Situation, /) -> Decision:
         if not at.free.any():
@@ -107,7 +111,7 @@ class Composed:
         nameless = unknown(pieces)
         if nameless:
             return Decision(weights=None, reason=nameless)
-        problem = stated(pieces, at)
+        problem = stated(pieces, at, self._stack)
         solution, remarks = self._routes.solve(problem)
         if solution.w is None:
             problem, solution, more, reason = self._ladder.descend(problem, solution, self._routes, self._last, at)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from components.optimizers.problem import Box, Linear, Piece, Situation
-from components.optimizers.stating import Volatilities
+from components.optimizers.stating import volatilities
 from components.optimizers.terms.checked import above, at_least
 from engine.events import Vector
 from engine.state import pack, placed, unpack
@@ -56,7 +56,6 @@ class ExpectedReturn:
             held = above("holding_slices", holding_slices) / above("half_life", half_life) * np.log(2.0)
             self._scale *= float(-np.expm1(-held) / held)
         self._keep = None if smooth is None else float(0.5 ** (1.0 / above("smooth", smooth)))
-        self._volatilities = Volatilities()
         self._symbols = universe.symbols
         self._score: Vector = np.zeros(len(universe))  # smoothed
         self.needs_risk = self._ic is not None
@@ -77,7 +76,7 @@ class ExpectedReturn:
         if self._keep is not None:
             self._score = self._keep * self._score + (1.0 - self._keep) * z
             z = z_scores(np.where(np.isfinite(at.alpha), self._score, np.nan))
-        return np.zeros(len(z)) if at.risk is None else self._ic * self._volatilities(at.risk) * z
+        return np.zeros(len(z)) if at.risk is None else self._ic * volatilities(at.risk) * z
 
     def save(self) -> bytes:
         return pack(_KIND, _VERSION, symbols=self._symbols, score=self._score)
@@ -100,9 +99,9 @@ def z_scores(values: Vector) -> Vector:
     if given.size < 2 or largest == 0.0:
         return np.zeros(len(values))
     scaled = given / largest  # so that squares of huge scores are numbers
-    spread = float(scaled.std())
-    if not spread > 1e-12:
-        return np.zeros(len(values))
+    scaled -= scaled.mean()
+    spread = float(np.vdot(scaled, scaled) / scaled.size) ** 0.5
     z = np.zeros(len(values))
-    z[known] = (scaled - scaled.mean()) / spread
+    if spread > 1e-12:
+        z[known] = scaled / spread
     return z

@@ -3,7 +3,7 @@
 import numpy as np
 
 from components.optimizers.problem import Impact, Piece, Situation
-from components.optimizers.stating import Volatilities
+from components.optimizers.stating import volatilities
 from components.optimizers.terms.checked import above
 
 
@@ -22,11 +22,10 @@ class ImpactCost:
 
     def __init__(self, *, coefficient: float = 1.0, holding_slices: float = 5.0) -> None:
         self._per_slice = above("coefficient", coefficient) / above("holding_slices", holding_slices)
-        self._volatilities = Volatilities()
 
     def cost(self, at: Situation, /) -> tuple[Piece, ...]:
         known = at.traded > 0
         if at.risk is None or not known.any():
             return ()
         traded = np.where(known, at.traded, at.traded[known].min())
-        return (Impact(name="impact", k=self._per_slice * self._volatilities(at.risk) * np.sqrt(at.equity / traded)),)
+        return (Impact(name="impact", k=self._per_slice * volatilities(at.risk) * np.sqrt(at.equity / traded)),)
