@@ -255,13 +255,13 @@ def check_ordered(ts: Stamps) -> None:
 
 
 def learned(task: Task, ts: Stamps, label_to: Stamps) -> tuple[int, int]:
-    """The range [low, high) of slices that the task learns from: their labels were known when its window ended.
+    """The range [low, high) of slices that the task learns from: their labels were known before its window ended.
 
     Label intervals end in the order of their slices, so what is not known yet lies at the end.
     """
     low = int(np.searchsorted(ts, task.train.since))
     high = int(np.searchsorted(ts, task.train.until))
-    unknown = np.flatnonzero(label_to[low:high] > task.train.until)
+    unknown = np.flatnonzero(label_to[low:high] >= task.train.until)
     return low, low + int(unknown[0]) if len(unknown) else high
 
 

@@ -103,7 +103,7 @@ def test_what_is_learned_from_lies_on_both_sides_and_nothing_touches_the_test(tm
         low, high = np.flatnonzero(tests)[[0, -1]]
         assert (until[:low][learns[:low]] < panel.ts[low]).all()
         behind = np.flatnonzero(learns[high + 1 :])
-        assert not len(behind) or behind[0] == 1 + 6  # its label ends by the open of the second
+        assert not len(behind) or behind[0] == 1 + 6  # its label ends with the bar of the second
         assert learns.sum() > 60
 
 
@@ -114,7 +114,9 @@ def test_without_an_embargo_named_it_is_as_long_as_the_features_and_the_model_lo
         first = plan.tasks[0].task
         return int(np.searchsorted(panel.ts, first.train.since))
 
-    assert gap() - gap(embargo=0) == 4  # rolling windows of 3 look at 4 bars
+    assert gap() == gap(embargo=4)  # rolling windows of 3 look at 4 bars
+    assert gap() - gap(embargo=1) == 3
+    assert gap(embargo=0) == gap(embargo=1)  # the slice in which the last tested label ended is purged anyway
 
 
 def test_cpcv_makes_whole_paths_and_a_page_of_each_that_says_which(tmp_path: Path) -> None:
