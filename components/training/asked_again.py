@@ -25,11 +25,12 @@ def check_blind(fresh: Callable[[], Predicting], shown: Dataset, value: Matrix, 
     """Asks for each slice from `first` on again, without the slices behind it.
 
     `value` (T, N) is what one model answered to all of `shown`. It is another that is asked again, built by `fresh` and
-    shown one slice after the other: a model that has seen all slices may remember them. Where an answer is another one by a single bit it knew what
-    came later: in a session there are no later slices, so it would be judged by answers that it cannot give. The last
-    slice had none behind it and needs no asking. A model is shown as many slices as it declares by `lookback`, so the
-    asking costs about as much as the answers did; one that turns out to remember more is shown more, and all that
-    there is before it is accused. After 64 times the slices of the part it is asked for 16 of those that are left.
+    shown one slice after the other: a model that has seen all slices may remember them. Where an answer is another one
+    by a single bit the model knew what came later: in a session there are no later slices, so it would be judged by
+    answers that it cannot give. The last slice had none behind it and needs no asking. A model is shown as many slices
+    as it declares by `lookback`, so the asking costs about as much as the answers did; one that turns out to remember
+    more is shown more, and all that there is before it is accused. After 64 times the slices of the part it is asked
+    for 16 of those that are left.
 
     LookAheadError for an answer that depends on later slices; ConfigError for one that depends on chance, or on how
     many slices are summed up at once.

@@ -60,7 +60,8 @@ def train_task(
 ) -> Trained:
     """Fits a model on the task's window, and asks others for the test part that have nothing but its artefact.
 
-    `make` gives a model, with the same random numbers each time. Nothing is drawn or read here, so the same task on the same panel gives the same bytes wherever it runs.
+    `make` gives a model, with the same random numbers each time. Nothing is drawn or read here, so the same task on the
+    same panel gives the same bytes wherever it runs.
     """
     model = make()
     artefact = fitted(model, dataset_of(task, panel, max(1, int(getattr(model, "lookback", 1)))), on_metric, checkpoint)
@@ -135,8 +136,9 @@ def dataset_of(task: Task, panel: Panel, remembered: int = 1) -> Dataset:
 def answered(fresh: Callable[[], Any], panel: Panel, low: int, high: int, horizon: int) -> Matrix:
     """(high - low, N) what a model says of these slices; it sees their features and no label.
 
-    `fresh` gives one that was asked nothing yet, each time it is called. One that remembers slices is shown as many before the first as it declares by `lookback`. ConfigError where an
-    answer depends on slices that came later: see `check_blind`.
+    `fresh` gives one that was asked nothing yet, each time it is called. One that remembers slices is shown as many
+    before the first as it declares by `lookback`. ConfigError where an answer depends on slices that came later: see
+    `check_blind`.
     """
     model = fresh()
     before = min(low, max(0, int(getattr(model, "lookback", 1)) - 1))

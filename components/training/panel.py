@@ -177,7 +177,7 @@ class _Rows:
             label = opening / row.entry - 1.0
             if row.ended is not None:
                 label = np.where(np.isnan(row.ended), label, row.ended)
-            # The open comes with its bar, which ends later: where bars stand back to back it opens as the last one ends.
+            # The open is told by its bar, which ends later: back to back it opens as the last one ends.
             self._done.append((row, label, bars.ts))
 
     def adjust(self, actions: Actions) -> None:

@@ -64,8 +64,8 @@ class PurgedKFold:
     touches that of a tested slice (purging), and (2) after a tested block, the slices whose features still look back
     at a tested label (embargo): `embargo` slices from the one in which it ended. By default these are `lookback`, the
     longest window of the features, so that horizon + lookback slices are lost behind each block, and horizon + 1
-    before it: a label ends with the bar that brings its last price. What comes before a tested block needs no embargo: that the features of a tested slice know earlier
-    labels is no leak, since they had ended by then.
+    before it: a label ends with the bar that brings its last price. What comes before a tested block needs no embargo:
+    that the features of a tested slice know earlier labels is no leak, since they had ended by then.
 
     The first T mod folds blocks have a slice more. DataError where a fold has nothing left to learn from.
 
