@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.training.asked_again import asked, check_blind
 from components.training.panel import Labels
 from components.training.plan import learned, purged, tested_parts, within
-from components.training.slices import taught
+from components.training.slices import shut, taught
 from components.training.telling import OnMetric
 from engine.errors import ConfigError, writing
 from engine.events import Matrix, Stamps
@@ -130,7 +130,9 @@ def dataset_of(task: Task, panel: Panel, remembered: int = 1) -> Dataset:
         horizon_ns=task.horizon * panel.interval_ns,
         valid_from=task.valid_from,
     )
-    return taught(whole, ~within(whole.ts, task.left_out), remembered) if task.left_out else whole
+    found = taught(whole, ~within(whole.ts, task.left_out), remembered) if task.left_out else whole
+    shut(found)  # the members of a blend share it
+    return found
 
 
 def answered(fresh: Callable[[], Any], panel: Panel, low: int, high: int, horizon: int) -> Matrix:

@@ -12,6 +12,7 @@ from adapters.files.journal_file import read_journal
 from components.models.artefact import read_artefact
 from components.models.gbdt import Gbdt
 from components.training import panel
+from components.training.slices import sliced
 from engine.errors import DataError, SamewireError
 from engine.events import Bars, Control, ControlAction, Signal
 from engine.protocols import Dataset
@@ -23,7 +24,7 @@ from samewire.reach import days
 from samewire.recorded import open_recorded
 from samewire.run_file import RetrainSpec
 from samewire.schema import RunFileErrors, dump_run, load_run
-from samewire.taught import learned
+from samewire.taught import History, Walked, learned
 from samewire.verifying import verify
 
 SPEC = {"every": "40 sessions", "window": "1y", "least": 100}
@@ -248,6 +249,27 @@ def test_models_that_read_the_same_features_walk_history_once_and_learn_what_eac
     monkeypatch.setattr(panel, "walk", counted)
     assert hashes([gbdt, plane, later, once, once | {"name": "again"}]) == alone | {"again": alone["once"]}
     assert walks == [1, 3, 1]  # one for both that retrain on labels of a slice, and one for both that learn once
+
+
+ARRAYS = ("ts", "features", "label", "label_from", "label_to", "weight")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_no_model_can_change_what_another_learns_from(name: str) -> None:
+    """Models that learn from one walk share its arrays: what one writes into, none of the others may find."""
+    found = load_run(said())
+    history = History(found, feed_of(found), Given(session="", seed=0, universe=feed_of(found).universe), None)
+    stamps = np.arange(4) * 10
+    labels = {"label": np.zeros((4, 2)), "label_from": stamps + 1, "label_to": stamps + 12, "weight": np.ones((4, 2))}
+    whole = Dataset(
+        names=("x",), schema="s", ts=stamps, features=np.zeros((4, 2, 1), np.float32), horizon_ns=10, **labels
+    )
+    arrays = [field for field in Dataset.__struct_fields__ if isinstance(getattr(whole, field), np.ndarray)]
+    assert sorted(arrays) == sorted(ARRAYS)
+    shared = history.once(("rolling",), lambda: Walked(whole)).dataset
+    for part in (shared, sliced(shared, slice(1, 3))):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(part, name)[:] += 1
 
 
 def test_it_is_written_back_as_it_was_read(tmp_path: Path) -> None:
