@@ -32,6 +32,7 @@ from tests.samewire.test_training_leaks import behind
 from tests.samewire.test_training_update import updated
 
 SYMBOLS, SLICES, WARM = 5, 100, 1
+WALK = {"use": "tests.samewire.own:Walk", "symbols": SYMBOLS, "slices": 120}
 
 
 def by_hand(run: dict[str, Any], splitter: Splitter) -> tuple[Any, Any, pd.DatetimeIndex]:
@@ -177,6 +178,18 @@ def test_a_model_that_remembers_slices_learns_from_windows_that_were_there(
     results = trained(run)
     assert [task.status for task in results.tasks] == ["end"] * 3, [task.error for task in results.tasks]
     assert results.columns[0].slices > 90
+
+
+@pytest.mark.parametrize("weigh", ["equal", "ic"])
+def test_a_blend_of_networks_stops_by_slices_that_have_labels(weigh: str, tmp_path: Path) -> None:
+    """The middle block is a gap that is longer than what is held out of what lies behind it."""
+    run = a_run(tmp_path, {"split": {"use": "purged", "folds": 3, "embargo": 10}}, feed=WALK)
+    net = {"use": "network", "net": {"use": "mlp", "hidden": [4]}, "steps": 3, "epochs": 1, "valid_share": 0.2}
+    blend = {"use": "blend", "models": [net, net | {"steps": 2}], "weigh": weigh, "folds": 2}
+    run["models"] = [{"name": "both", "features": "rolling", **blend}]
+    results = trained(run)
+    assert [task.error for task in results.tasks] == [""] * 3
+    assert results.columns[0].slices > 110
 
 
 def test_the_plan_says_what_each_predicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
