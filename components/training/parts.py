@@ -129,8 +129,8 @@ def judging(rows: Rows, dataset: Dataset, valid_share: float, weight: Matrix | N
     if dataset.valid_from is None:
         if not int(count * valid_share):
             raise ConfigError(
-                f"{whose}: valid_share {valid_share:g} of {count} slices with labels holds out none; train on longer history, or "
-                "set it to 0 to stop by nothing"
+                f"{whose}: valid_share {valid_share:g} of {count} slices with labels holds out none; train on longer "
+                "history, or set it to 0 to stop by nothing"
             )
     elif not (dataset.ts >= dataset.valid_from).any():
         raise ConfigError(
