@@ -13,11 +13,11 @@ from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_pane
 from components.training import plan as plans
 from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
-from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
+from components.training.plan import Length, Once, Rolling, Window, check_known, check_lengths, check_ordered, length_of
 from components.training.splitters import Combinatorial, PurgedKFold
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import Event, Stamps
+from engine.events import Event
 from engine.learning import Splitter, Task
 from engine.protocols import Feed, Table
 from engine.universe import Universe
@@ -81,7 +81,7 @@ def rolled(training: Training, asked: Asked) -> tuple[Window, ...]:
     if isinstance(split, PurgedSpec | CpcvSpec):
         labels = panel.labels[asked.horizon]
         return plans.folded(panel.ts, labels.since, labels.until, splitter_of(split, asked))
-    return windows_of(split, panel.ts, asked.feed)
+    return windows_of(split, asked)
 
 
 def splitter_of(split: PurgedSpec | CpcvSpec, asked: Asked) -> Splitter:
@@ -204,17 +204,20 @@ def given_of(run: RunFile, model: Component, seed: int, universe: Universe, feed
     return msgspec.structs.replace(given, sessions=sessions, table=table)
 
 
-def windows_of(split: WalkForwardSpec | FixedSpec, ts: Stamps, feed: Feed) -> tuple[Window, ...]:
-    """The windows of a split that moves on with time, over slices at these instants."""
+def windows_of(split: WalkForwardSpec | FixedSpec, asked: Asked) -> tuple[Window, ...]:
+    """The windows of a split that moves on with time, over the slices of the panel."""
+    ts, feed = asked.panel.ts, asked.feed
     if isinstance(split, FixedSpec):
         first = {name: days(feed, getattr(split, name), None)[0] for name in ("valid_from", "test_from")}
         until, test_until = (days(feed, None, day)[1] for day in (split.until, split.test_until))
         return plans.once(ts, Once(until=until or 0, test_until=test_until, **first))
-    return plans.roll(ts, rolling_of(split, days(feed, split.start, None)[0]))
+    return plans.roll(ts, rolling_of(split, asked, days(feed, split.start, None)[0]))
 
 
-def rolling_of(split: WalkForwardSpec, start: int | None = None) -> Rolling:
-    lengths: dict[str, Length] = {k: length_of(getattr(split, k)) for k in ("every", "window", "valid", "embargo")}
+def rolling_of(split: WalkForwardSpec, asked: Asked, start: int | None = None) -> Rolling:
+    written = {name: getattr(split, name) for name in ("every", "window", "valid", "embargo")}
+    check_lengths(written, asked.panel.interval_ns, "training.split")
+    lengths: dict[str, Length] = {name: length_of(text) for name, text in written.items()}
     for name in ("every", "window"):
         if not lengths[name]:
             raise ConfigError(f"training.split.{name} must be longer than 0, got {getattr(split, name)}")

@@ -88,8 +88,11 @@ def newest(training: Training, asked: Asked) -> tuple[Window, ...]:
             f"training.split: {split.use} learns from what came after a test too, and --update moves on with history; "
             "use walk_forward"
         )
-    until = asked.panel.labels[asked.horizon].until
-    return (plans.newest(asked.panel.ts, until, rolling_of(split), length_of(online.judge)),)
+    panel = asked.panel
+    plans.check_lengths({"judge": online.judge}, panel.interval_ns, "training.online")
+    return (
+        plans.newest(panel.ts, panel.labels[asked.horizon].until, rolling_of(split, asked), length_of(online.judge)),
+    )
 
 
 def online_of(training: Training) -> OnlineSpec:

@@ -178,6 +178,40 @@ def test_a_turn_that_learns_nothing_is_not_ready_and_the_model_that_was_there_st
     assert {event.model_hash for event in events if isinstance(event, Signal) and event.ts < until} == {good}
 
 
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("Singular matrix"), ValueError("no"), KeyError("x")])
+def test_whatever_a_turn_raises_the_session_goes_on_with_the_model_that_was_there(
+    error: Exception, first_bar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, right = [0], Gbdt.fit
+
+    def moody(self: Gbdt, dataset: Dataset, /, **more: Any) -> Any:
+        fits[0] += 1
+        if fits[0] == 2:
+            raise error
+        return right(self, dataset, **more)
+
+    monkeypatch.setattr(Gbdt, "fit", moody)
+    run(said(str(np.datetime64(first_bar) + 200)), out=tmp_path / "out")
+    first, second, *others = (event for event in inputs(tmp_path / "out") if isinstance(event, Control))
+    assert (second.action, second.reason) == (ControlAction.MODEL_NOT_READY, f"{type(error).__name__}: {error}")
+    assert others[0].action is ControlAction.SWAP_MODEL
+    events = [entry.event for entry in open_recorded(tmp_path / "out").entries()]
+    between = {e.model_hash for e in events if isinstance(e, Signal) and second.ts <= e.ts < others[0].ts}
+    assert between == {first.artefact}
+
+
+def test_a_reason_that_holds_a_secret_is_recorded_without_it(
+    first_bar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tells(self: Gbdt, dataset: Dataset, /, **more: Any) -> Any:
+        raise ValueError("no licence for hunter2hunter2")
+
+    monkeypatch.setattr(Gbdt, "fit", tells)
+    monkeypatch.setattr(retraining, "hider", lambda: lambda text: text.replace("hunter2hunter2", "***"))
+    with pytest.raises(DataError, match=r"no licence for \*\*\*"):
+        swaps(said(str(np.datetime64(first_bar) + 200)))
+
+
 def test_a_model_that_could_never_be_trained_ends_the_run_before_it_begins(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gbdt could not be trained at any of its turns \(.* least is 5000\); begin"):
         run(said(least=5000), out=tmp_path / "out")

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from components.features.rolling import Rolling
 from components.training.panel import walk
 from engine.clock import SystemClock
+from engine.errors import ConfigError
 from engine.events import HOUR_NS, Control
 from samewire.build import Given, parts_of
 from samewire.lookahead import look_ahead
@@ -75,3 +77,18 @@ def test_a_turn_knows_no_bar_that_ends_with_the_slice_it_enters_at() -> None:
 def test_nothing_of_a_session_that_retrains_knows_what_is_to_come() -> None:
     verdict = asyncio.run(look_ahead(load_run(retrains()), cuts=2, slices=60))
     assert verdict.findings == ()
+
+
+def test_sessions_that_would_count_hours_are_refused(tmp_path: Path) -> None:
+    split = {"use": "walk_forward", "every": 20, "window": "3 sessions"}
+    with pytest.raises(ConfigError, match=r"training.split.window: '3 sessions' counts slices.* last 60 minutes.*3d"):
+        trained(a_run(tmp_path, {"split": split}, feed=FEED))
+    online = {"online": {"registry": str(tmp_path / "registry"), "judge": "20 sessions"}}
+    with pytest.raises(ConfigError, match=r"training.online.judge: '20 sessions' counts slices"):
+        update(load_run(a_run(tmp_path, online, feed=FEED)), How(clock=SystemClock()))
+    for key in ("every", "window"):
+        again = retrains()
+        again["models"][0]["retrain"] |= {key: "2 sessions"}
+        with pytest.raises(ConfigError, match=rf"retrain.{key}: '2 sessions' counts slices"):
+            turns(again)
+    assert trained(a_run(tmp_path, {"split": {"use": "walk_forward", "every": "10 sessions", "window": 40}})).ok
