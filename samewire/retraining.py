@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adapters.scaleout.calls import one_line
 from components.training.intervals import NEVER
 from components.training.plan import check_lengths, length_of
 from components.training.slices import sliced
-from engine.errors import DataError, SamewireError
+from engine.errors import DataError
 from engine.events import Bars, Event
 from engine.protocols import Dataset
 from samewire.hiding import hider
@@ -108,8 +109,7 @@ def _taught(made: Made, spec: RetrainSpec, dataset: Dataset | None, turn: Turn) 
     try:
         return Lesson(turn.ts, made.model().fit(dataset), until=turn.known + 1)
     except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
-        told = str(error) if isinstance(error, SamewireError) else f"{type(error).__name__}: {error}"
-        return Lesson(turn.ts, None, hider()(told))
+        return Lesson(turn.ts, None, hider()(one_line(error)))
 
 
 def _noted(events: Iterator[Event], slices: list[int]) -> Iterator[Event]:

@@ -90,7 +90,9 @@ def test_the_dataset_says_what_is_held_out():
 
 def test_a_share_that_holds_out_nothing_is_an_error_and_no_training_without_an_end():
     short = cut(panel(holes=0.0), slice(0, 4))
-    with pytest.raises(ConfigError, match=r"gbdt: valid_share 0.2 of 4 slices holds out none; train on longer history"):
+    with pytest.raises(
+        ConfigError, match=r"gbdt: valid_share 0.2 of 4 slices with labels holds out none; train on longer history"
+    ):
         gbdt(valid_share=0.2, **QUICK).fit(short)
     assert card(gbdt(valid_share=0.0, **QUICK).fit(short))["size"]["trees"] == QUICK["num_boost_round"]
 
