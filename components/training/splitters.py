@@ -13,7 +13,7 @@ from engine.errors import DataError
 from engine.events import Codes, Mask, Stamps
 from engine.learning import Fold
 
-_FITS_MAX = 10_000  # trainings that one plan may ask for: beyond it, somebody has mistyped
+FITS_MAX = 10_000  # trainings that one plan may ask for: beyond it, somebody has mistyped
 
 
 class WalkForward:
@@ -110,9 +110,9 @@ class Combinatorial:
         _at_least("groups", groups, 2)
         if not 1 <= tested < groups:
             raise ValueError(f"tested must be from 1 to {groups - 1}, fewer than the groups, got {tested}")
-        if comb(groups, tested) > _FITS_MAX:
+        if comb(groups, tested) > FITS_MAX:
             raise ValueError(
-                f"{tested} of {groups} groups are {comb(groups, tested)} trainings, the limit is {_FITS_MAX}; "
+                f"{tested} of {groups} groups are {comb(groups, tested)} trainings, the limit is {FITS_MAX}; "
                 "use fewer groups"
             )
         self._groups, self._tested, self._embargo = groups, tested, _slices(lookback, embargo)

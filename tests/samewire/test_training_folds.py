@@ -203,8 +203,8 @@ def test_the_plan_says_what_each_predicts(tmp_path: Path, capsys: pytest.Capture
 def test_what_cannot_be_split_so_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"purged_k_fold: fold 0.* has no slice left to learn from.*embargo"):
         planned_only(load_run(folds(tmp_path, {"use": "purged", "folds": 2, "embargo": 90})))
-    with pytest.raises(ValueError, match="tested must be from 1 to 2, fewer than the groups, got 3"):
-        planned_only(load_run(folds(tmp_path, {"use": "cpcv", "groups": 3, "tested": 3})))
+    with pytest.raises(RunFileErrors, match="at most 2: fewer than groups"):
+        load_run(folds(tmp_path, {"use": "cpcv", "groups": 3, "tested": 3}))
     with pytest.raises(RunFileErrors, match="folds"):
         load_run(folds(tmp_path, {"use": "purged", "folds": 1}))
     online = {"online": {"registry": str(tmp_path / "registry")}}
