@@ -47,7 +47,9 @@ def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> P
     else:
         labelled = np.flatnonzero(_labelled(dataset))  # gaps of a split stay in place, without their labels
         count = int(len(labelled) * valid_share)
-        valid = np.arange(len(dataset.ts)) >= (labelled[-count] if count else len(dataset.ts))
+        begin = int(labelled[-count]) if count else len(dataset.ts)
+        valid = np.zeros(len(dataset.ts), bool)
+        valid[begin:] = True
     if not valid.any():
         return Parts(train=~valid, valid=valid)
     first = int(min(dataset.ts[valid].min(), dataset.label_from[valid].min()))
