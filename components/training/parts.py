@@ -45,7 +45,7 @@ def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> P
     if dataset.valid_from is not None:
         valid = dataset.ts >= dataset.valid_from
     else:
-        labelled = np.flatnonzero(_labelled(dataset))  # gaps of a split stay in place, without their labels
+        labelled = _labelled(dataset)  # gaps of a split stay in place, without their labels
         count = int(len(labelled) * valid_share)
         begin = int(labelled[-count]) if count else len(dataset.ts)
         valid = np.zeros(len(dataset.ts), bool)
@@ -56,10 +56,9 @@ def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> P
     return Parts(train=~valid & (dataset.label_to <= first - embargo_ns), valid=valid)
 
 
-def _labelled(dataset: Dataset) -> Mask:
-    """(T,) the slices of which any name has a label."""
-    mask: Mask = np.isfinite(dataset.label).any(axis=1)
-    return mask
+def _labelled(dataset: Dataset) -> NDArray[np.intp]:
+    """The places of the slices of which any name has a label."""
+    return np.flatnonzero(np.isfinite(dataset.label).any(axis=1))
 
 
 def weighed(dataset: Dataset, reweighter: Reweighter | None, whose: str) -> Matrix | None:
@@ -127,7 +126,7 @@ def judging(rows: Rows, dataset: Dataset, valid_share: float, weight: Matrix | N
     """
     if rows.at.any() or (dataset.valid_from is None and not valid_share):
         return rows
-    count = int(_labelled(dataset).sum())
+    count = len(_labelled(dataset))
     if dataset.valid_from is None:
         if not int(count * valid_share):
             raise ConfigError(
