@@ -55,8 +55,8 @@ class Block(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One training as data. The same task gives the same artefact wherever and whenever it runs.
 
-    Labels of `train` end by its `until`; of those, slices from `valid_from` on decide when to stop. `test` is what the
-    artefact is judged by, and may be None. Where what is learned from lies on both sides of it, `left_out` are the
+    Labels of `train` end before its `until`; of those, slices from `valid_from` on decide when to stop. `test` is what
+    the artefact is judged by, and may be None. Where what is learned from lies on both sides of it, `left_out` are the
     parts of `train` that are not learned from, and `blocks` the parts of `test` that are tested: none = all of it.
     """
 

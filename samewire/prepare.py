@@ -20,6 +20,7 @@ from samewire.build import Given, construct, parts_of, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
 from samewire.hiding import begin_hiding, hider
+from samewire.hindsight import hindsight
 from samewire.reach import days
 from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed
@@ -254,6 +255,7 @@ def _check_calendar(run: RunFile, feed: Feed, span: tuple[int, int] | None) -> N
 def _cautions(run: RunFile) -> tuple[str, ...]:
     """What the reader of the report must know about how the session was run."""
     said = [f"{caution}." for caution in cautions(run, session=True) if caution.path != "sinks"]
+    said += [f"{caution}." for caution in hindsight(run)]
     fill = str(run.broker.options.get("fill", ""))
     if fill.startswith("same_"):
         said.append(f"Orders filled at {fill}: at a price that was known when they were decided.")

@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adapters.scaleout.calls import one_line
 from components.training.intervals import NEVER
-from components.training.plan import length_of
+from components.training.plan import check_lengths, length_of
 from components.training.slices import sliced
-from engine.errors import DataError, SamewireError
+from engine.errors import DataError
 from engine.events import Bars, Event
 from engine.protocols import Dataset
+from samewire.hiding import hider
 from samewire.run_file import RetrainSpec
 from samewire.taught import History, Lesson, Made, Walked, of_interval
 
@@ -48,7 +50,7 @@ def turns(slices: Sequence[int], begin: int, spec: RetrainSpec) -> tuple[Turn, .
 
 
 def retrained(made: Made, history: History, feature_set: Any, begin: int) -> Iterator[Lesson]:
-    """One lesson for each turn before the end of the session: an artefact, or why there is none.
+    """One lesson for each turn before the end of the session: an artefact, or why there is none, whatever `fit` raised.
 
     DataError where there is none at all, and no artefact that the run file names to stay.
 
@@ -61,6 +63,9 @@ def retrained(made: Made, history: History, feature_set: Any, begin: int) -> Ite
     if spec is None:
         return
     end, horizon = history.end, spec.horizon
+    check_lengths(
+        {"every": spec.every, "window": spec.window}, made.interval_ns, f"{made.spec.component.where}: retrain"
+    )
 
     def walked() -> Walked:
         slices: list[int] = []
@@ -103,8 +108,8 @@ def _taught(made: Made, spec: RetrainSpec, dataset: Dataset | None, turn: Turn) 
         return Lesson(turn.ts, None, f"{count} slices with labels, least is {spec.least}")
     try:
         return Lesson(turn.ts, made.model().fit(dataset), until=turn.known + 1)
-    except SamewireError as error:
-        return Lesson(turn.ts, None, str(error))
+    except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
+        return Lesson(turn.ts, None, hider()(one_line(error)))
 
 
 def _noted(events: Iterator[Event], slices: list[int]) -> Iterator[Event]:

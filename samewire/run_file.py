@@ -48,7 +48,9 @@ class TrainSpec(BaseModel):
     least: int = Field(default=60, ge=1, description="labelled slices without which nothing is learned")
 
 
-STRETCH = "a number of slices such as 20 or 20 sessions, or of days such as 90d, 12w or 3y"
+STRETCH = (
+    "a number of slices such as 20, of sessions on daily bars such as 20 sessions, or of days such as 90d, 12w or 3y"
+)
 Stretch = Annotated[
     str,
     Field(pattern=r"^[0-9]{1,6}( ?(d|w|y|slices?|sessions?))?$"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from components.training.slices import shut
 from engine.errors import ConfigError, DataError
 from engine.events import Bars, Control, ControlAction, Event
 from engine.protocols import Artefact, Dataset, Feed
@@ -93,8 +94,7 @@ class History:
         if key in self._walked:
             return self._walked[key]
         found = walked()
-        for array in (found.dataset.features, found.dataset.label):
-            array.flags.writeable = False
+        shut(found.dataset)
         if self._readers[key[0]] > 1:
             self._walked[key] = found
         return found

@@ -3,7 +3,7 @@
 import fcntl
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _carried_out(told: Assignment) -> Came:
         run = store.begin(told.task.key, told.facts)
         panel = panel_of(read_panel(Path(told.panel)))
         trained = train_task(
-            _model(told), told.task, panel, on_metric=lambda metric: store.log(run, [metric]), checkpoint=checkpoint
+            _maker(told), told.task, panel, on_metric=lambda metric: store.log(run, [metric]), checkpoint=checkpoint
         )
         refuse_artefact(told.task.model, trained.artefact, hider())
         write_artefact(trained.artefact, store_folder / ARTEFACTS / trained.artefact.hash)
@@ -102,14 +102,14 @@ def ended_whole(store: RunStore, run: str) -> RunRow | None:
     return row
 
 
-def _model(told: Assignment) -> Any:
-    """The model as the run file has it at this point of its grid."""
+def _maker(told: Assignment) -> Callable[[], Any]:
+    """Makes the model as the run file has it at this point of its grid."""
     from samewire.schema import load_run
 
     run = load_run(told.run, allow=told.allow)
     component = next(spec.component for spec in run.models if spec.component.name == told.task.model)
     given = given_of(run, component, told.task.seed, universe_from(told.universe), lambda: feed_of(run))
-    return construct(component, given)
+    return lambda: construct(component, given)
 
 
 def predictions(trained: Trained, symbols: tuple[str, ...]) -> bytes:

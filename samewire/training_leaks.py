@@ -1,7 +1,7 @@
 """Does a plan of trainings know what it must not? Looked at before the first of them begins."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,20 @@ from typing import Any
 import msgspec
 
 from adapters.operators.another_future import AnotherFuture
+from adapters.scaleout.calls import one_line
 from adapters.tracking.panel_file import read_panel
 from components.training.audit import Leak, audit, fold_of
 from components.training.by_fold import learned
 from components.training.fitting import Panel
-from engine.errors import ConfigError, StateError
-from engine.events import Bars, Event
+from engine.errors import ConfigError, NothingLearnedError, StateError
+from engine.events import Bars, Event, Matrix
 from engine.learning import Fold, Task
 from engine.protocols import Dataset, Feed
 from samewire.build import construct
 from samewire.hiding import hider
 from samewire.leaks import NO_MODEL, NO_PERMUTATIONS, Checks, Leaks, Learned, leaks
 from samewire.run_file import ModelSpec, RunFile
-from samewire.training_plan import Plan, Planned, given_of, panel_at, panel_of
+from samewire.training_plan import Plan, Planned, given_of, panel_at, panel_of, section_of
 from samewire.training_spec import PERMUTATIONS_MAX, NoLeaksSpec, Training
 
 _BEHIND = 64  # slices behind a cut that are walked: features are made of as many at once
@@ -53,20 +54,64 @@ def looked(run: RunFile, training: Training, plan: Plan, permutations: int | Non
 def _of_panel(run: RunFile, tasks: list[Planned], panel: Panel, feed: Feed, count: int) -> Iterator[Leaks]:
     """Each horizon's windows; history over another future for the longest one, whose labels look the farthest."""
     models = {planned.task.model: planned for planned in reversed(tasks)}
+    embargo = getattr(section_of(run).split, "embargo", None)
     horizons = sorted({planned.task.horizon for planned in tasks})
     for horizon in horizons:
         folds = _folds([planned.task for planned in tasks if planned.task.horizon == horizon], panel)
         was = _dataset(panel, horizon, feed)
+        yield from _embargoes([planned for planned in tasks if planned.task.horizon == horizon], panel, was, embargo)
         if horizon != horizons[-1]:
             yield Leaks(found=audit(folds, was), looked_at=(f"{len(folds)} fold{'s' * (len(folds) > 1)}",))
             continue
         with tempfile.TemporaryDirectory(dir=tasks[0].panel.parent) as scratch:
             spec = next(each for each in run.models if each.component.name in models)
             walks = _Walks(run=run, spec=spec, was=was, horizon=horizon, scratch=Path(scratch), whole=bool(count))
-            learns = [partial(learned, partial(_model, run, planned, feed)) for planned in models.values()]
             how = Checks(permutations=count, seed=run.session.seed)
-            for each in learns if count else (None,):
-                yield _looked(feed, walks, folds, each, how)
+            if not count:
+                yield _looked(feed, walks, folds, None, how)
+            for name, planned in models.items() if count else ():
+                yield _of_model(name, partial(_model, run, planned, feed), (feed, walks, folds, how))
+
+
+def _embargoes(tasks: list[Planned], panel: Panel, was: Dataset, embargo: Any) -> Iterator[Leaks]:
+    """Whether what is learned from behind a test looks back at it; where the run file allows that, that it does."""
+    by_lookback: dict[int, list[Task]] = {}
+    for planned in tasks:
+        by_lookback.setdefault(planned.lookback, []).append(planned.task)
+    for lookback, group in by_lookback.items():
+        if isinstance(embargo, int) and embargo < lookback:  # a walk forward's is a text: nothing is learned behind it
+            left = (
+                f"what looks back at a test (training.split.embargo is {embargo}, and features and model look back "
+                f"{lookback} slices)"
+            )
+            yield Leaks(found=(), looked_at=(), left_out=(left,))
+            continue
+        found = tuple(leak for leak in audit(_folds(group, panel), was, lookback) if leak.kind == "embargo")
+        yield Leaks(found=found, looked_at=())
+
+
+class _UntaughtError(Exception):
+    """A model that cannot be trained."""
+
+
+def _of_model(name: str, made: Callable[[], Any], what: tuple[Feed, "_Walks", list[Fold], Checks]) -> Leaks:
+    """The verdict with trainings of one model; of one that cannot be trained the rest of it, and why."""
+    feed, walks, folds, how = what
+
+    def learns(dataset: Dataset, fold: Fold) -> Matrix:
+        try:
+            return learned(made, dataset, fold)
+        except NothingLearnedError:  # of labels without meaning, as it should be
+            raise
+        except Exception as error:
+            raise _UntaughtError(hider()(one_line(error))) from error
+
+    try:
+        return _looked(feed, walks, folds, learns, how)
+    except (_UntaughtError, NothingLearnedError) as error:
+        rest = _looked(feed, walks, folds, None, msgspec.structs.replace(how, permutations=0))
+        others = (each for each in rest.left_out if each not in (NO_MODEL, NO_PERMUTATIONS))
+        return msgspec.structs.replace(rest, left_out=(f"{name} ({hider()(str(error))})", *others))
 
 
 def _looked(feed: Feed, walks: "_Walks", folds: list[Fold], learns: Learned | None, how: Checks) -> Leaks:

@@ -13,11 +13,11 @@ from adapters.tracking.panel_file import Card, PanelFile, PanelWriter, read_pane
 from components.training import plan as plans
 from components.training.fitting import Panel, inputs_of
 from components.training.panel import Labels, walk_all
-from components.training.plan import Length, Once, Rolling, Window, check_known, check_ordered, length_of
+from components.training.plan import Length, Once, Rolling, Window, check_known, check_lengths, check_ordered, length_of
 from components.training.splitters import Combinatorial, PurgedKFold
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import Event, Stamps
+from engine.events import Event
 from engine.learning import Splitter, Task
 from engine.protocols import Feed, Table
 from engine.universe import Universe
@@ -44,6 +44,7 @@ class Planned(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     model: Component
     panel: Path
     run: str  # its id in the store
+    lookback: int  # slices of bars that an answer depends on: what its plan leaves out behind a test unless told
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -81,7 +82,7 @@ def rolled(training: Training, asked: Asked) -> tuple[Window, ...]:
     if isinstance(split, PurgedSpec | CpcvSpec):
         labels = panel.labels[asked.horizon]
         return plans.folded(panel.ts, labels.since, labels.until, splitter_of(split, asked))
-    return windows_of(split, panel.ts, asked.feed)
+    return windows_of(split, asked)
 
 
 def splitter_of(split: PurgedSpec | CpcvSpec, asked: Asked) -> Splitter:
@@ -109,7 +110,8 @@ def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
             of_set[name], panels[place] = place, panel_of(read_panel(place))
         place = of_set[name]
         planner = _Planner(run, training=training, panel=panels[place], feed=feed, windows=windows)
-        for task, before in planner.tasks(model, spec):
+        of_bars = planner.lookback(spec)
+        for task, before in planner.tasks(model, spec, of_bars):
             part = (place, task.horizon, task.train, task.test, task.blocks, before)
             if part not in known:
                 known[part] = inputs_of(task, panels[place], before)
@@ -122,6 +124,7 @@ def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
                 model=model,
                 panel=place,
                 run=run_id(task.key, code),
+                lookback=of_bars + before,
             )
             tasks.setdefault(planned.run, planned)
     ordered = sorted(tasks.values(), key=lambda planned: planned.task.fold)
@@ -142,15 +145,14 @@ class _Planner:
     def __init__(self, run: RunFile, *, training: Training, panel: Panel, feed: Feed, windows: Windows) -> None:
         self._run, self._training, self._panel, self._feed, self._windows = run, training, panel, feed, windows
 
-    def tasks(self, model: Component, spec: ModelSpec) -> Iterator[tuple[Task, int]]:
-        """The tasks of a model, and how many slices ahead of a test part it is shown."""
+    def tasks(self, model: Component, spec: ModelSpec, of_bars: int) -> Iterator[tuple[Task, int]]:
+        """The tasks of a model whose features look back so far, and how many slices ahead of a test it is shown."""
         run, panel = self._run, self._panel
 
         def placed(path: Path) -> str:
             return relative_text(path, run.folder)
 
         words = {k: v for k, v in component_in_words(model, placed).items() if k not in ("name", "use")}
-        of_bars = self._lookback(str(spec.features))
         for horizon in dict.fromkeys(self._training.plan.horizons):
             for k in range(self._training.plan.seeds):
                 seed = run.session.seed + k
@@ -176,9 +178,10 @@ class _Planner:
                     check_known(task, panel.ts, panel.labels[horizon].until)
                     yield task, before
 
-    def _lookback(self, name: str) -> int:
-        """Slices that the features look back."""
-        return max(1, int(getattr(feature_sets(self._run, feature_given(self._run, self._feed))[name], "lookback", 1)))
+    def lookback(self, spec: ModelSpec) -> int:
+        """Slices that the features of a model look back."""
+        made = feature_sets(self._run, feature_given(self._run, self._feed))[str(spec.features)]
+        return max(1, int(getattr(made, "lookback", 1)))
 
 
 def lookback_of(model: Component, run: RunFile, seed: int, feed: Feed) -> int:
@@ -204,17 +207,20 @@ def given_of(run: RunFile, model: Component, seed: int, universe: Universe, feed
     return msgspec.structs.replace(given, sessions=sessions, table=table)
 
 
-def windows_of(split: WalkForwardSpec | FixedSpec, ts: Stamps, feed: Feed) -> tuple[Window, ...]:
-    """The windows of a split that moves on with time, over slices at these instants."""
+def windows_of(split: WalkForwardSpec | FixedSpec, asked: Asked) -> tuple[Window, ...]:
+    """The windows of a split that moves on with time, over the slices of the panel."""
+    ts, feed = asked.panel.ts, asked.feed
     if isinstance(split, FixedSpec):
         first = {name: days(feed, getattr(split, name), None)[0] for name in ("valid_from", "test_from")}
         until, test_until = (days(feed, None, day)[1] for day in (split.until, split.test_until))
         return plans.once(ts, Once(until=until or 0, test_until=test_until, **first))
-    return plans.roll(ts, rolling_of(split, days(feed, split.start, None)[0]))
+    return plans.roll(ts, rolling_of(split, asked, days(feed, split.start, None)[0]))
 
 
-def rolling_of(split: WalkForwardSpec, start: int | None = None) -> Rolling:
-    lengths: dict[str, Length] = {k: length_of(getattr(split, k)) for k in ("every", "window", "valid", "embargo")}
+def rolling_of(split: WalkForwardSpec, asked: Asked, start: int | None = None) -> Rolling:
+    written = {name: getattr(split, name) for name in ("every", "window", "valid", "embargo")}
+    check_lengths(written, asked.panel.interval_ns, "training.split")
+    lengths: dict[str, Length] = {name: length_of(text) for name, text in written.items()}
     for name in ("every", "window"):
         if not lengths[name]:
             raise ConfigError(f"training.split.{name} must be longer than 0, got {getattr(split, name)}")

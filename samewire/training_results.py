@@ -1,6 +1,5 @@
 """What trainings came to: figures of each, one table of scores, and a page of each column."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,15 @@ from components.metrics.evaluation import evaluation
 from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested_parts, tested_rows
-from engine.events import Mask, Matrix, Stamps
+from engine.errors import writing
+from engine.events import Mask, Matrix
 from engine.instants import day_text
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
 from samewire.training_plan import Plan, Planned, section_of
+from samewire.training_scores import ScoredPart, by_column, origin_of_scores, scores_table
 from samewire.training_spec import split_text
 from samewire.training_trials import Trial, deflated, long_short
 
@@ -113,22 +114,10 @@ class _Gap(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
-class _Scored(msgspec.Struct, frozen=True, eq=False):
-    """The scores of a task, or of those of its blocks that belong to one path, with the coefficients of its slices."""
-
-    planned: Planned
-    column: str
-    ts: Stamps  # (S,)
-    scores: Matrix  # (S, N)
-    label: Matrix  # (S, N)
-    ic: Matrix  # (S,)
-    rank_ic: Matrix  # (S,)
-
-
 def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
     """Judges what is in the store by what is known of it today, and writes it into the folder."""
     tasks: list[TaskResult] = []
-    scored: list[_Scored] = []
+    scored: list[ScoredPart] = []
     gaps: dict[str, _Gap] = {}
     several = any(block.path for planned in ready.plan.tasks for block in planned.task.blocks)
     for planned in ready.plan.tasks:
@@ -151,14 +140,24 @@ def results_of(run: RunFile, ready: Ready, folder: Path) -> Results:
         trials=count,
         verdict=ready.verdict,
     )
+    _clear(folder)
     if scored:
-        write_whole(folder / SCORES, scores_table(scored, ready.plan))
+        origin = origin_of_scores(scored, results.split, ready.verdict)
+        write_whole(folder / SCORES, scores_table(scored, ready.plan, origin))
         _pages(run, ready, scored, folder / PAGES)
     write_whole(folder / RESULTS, msgspec.json.format(msgspec.json.encode(as_words(results)), indent=1) + b"\n")
     return results
 
 
-def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, _Scored | None]:
+def _clear(folder: Path) -> None:
+    """What an earlier call left goes before the first new file is written, `results.json` first: scores of before stand
+    beside no results of today, nor pages of columns that are no more. What is not ours stays."""
+    with writing(folder):
+        for path in (folder / RESULTS, folder / SCORES, *(folder / PAGES).glob("*.html")):
+            path.unlink(missing_ok=True)
+
+
+def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, ScoredPart | None]:
     result = _task_result(planned, planned.run in ready.reused)
     row = None if _refused(planned, ready) else ended_whole(ready.runs, planned.run)
     if row is None:
@@ -205,19 +204,19 @@ def _task_result(planned: Planned, reused: bool) -> TaskResult:
     )
 
 
-def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> _Scored:
+def _scored(planned: Planned, panel: Panel, runs: RunStore, row: RunRow) -> ScoredPart:
     """The scores of a run and how well they ordered what followed, by what is known of it today."""
     at, _ = tested_rows(planned.task, panel.ts)
     kept = next(file for file in row.files if file.name == PREDICTIONS)
     scores = scores_of(runs.read(kept), panel.ts[at], panel.symbols)
     label = _tested_label(planned, panel)
     ic, rank_ic, _ = both(scores, label)
-    return _Scored(planned, planned.column, panel.ts[at], scores, label, ic, rank_ic)
+    return ScoredPart(planned, planned.column, panel.ts[at], scores, label, ic, rank_ic)
 
 
 def _by_path(
-    planned: Planned, panel: Panel, found: _Scored | None, several: bool
-) -> list[tuple[str, int, _Scored | None]]:
+    planned: Planned, panel: Panel, found: ScoredPart | None, several: bool
+) -> list[tuple[str, int, ScoredPart | None]]:
     """What a task says on each backtest path: its column, slices by which it could be judged, and its scores.
 
     Where there are several paths each is a column of its own: `NAME-p0` is the first. A stretch of each block is kept
@@ -225,7 +224,7 @@ def _by_path(
     """
     judgeable = _judgeable(_tested_label(planned, panel))
     paths = [block.path for block in planned.task.blocks] or [0]
-    parts: list[tuple[str, int, _Scored | None]] = []
+    parts: list[tuple[str, int, ScoredPart | None]] = []
     begin = 0
     for (low, high), path in zip(tested_parts(planned.task, panel.ts) or ((0, 0),), paths, strict=True):
         at = slice(begin, begin + high - low)
@@ -250,18 +249,11 @@ def _judgeable(label: Matrix) -> Mask:
     return mask
 
 
-def _by_column(scored: Sequence[_Scored]) -> dict[str, list[_Scored]]:
-    found: dict[str, list[_Scored]] = {}
-    for each in scored:
-        found.setdefault(each.column, []).append(each)
-    return found
-
-
 def _columns(
-    name: str, runs: RunStore, scored: Sequence[_Scored], gaps: Mapping[str, _Gap]
+    name: str, runs: RunStore, scored: Sequence[ScoredPart], gaps: Mapping[str, _Gap]
 ) -> tuple[int, tuple[Summary, ...]]:
     """How many trials there are, and the columns."""
-    groups = _by_column(scored)
+    groups = by_column(scored)
     wholes = {column: _whole(group) for column, group in groups.items()}
     trials = [
         Trial(run=_told_of(group[-1]), returns=long_short(*wholes[column]), horizon=group[0].planned.task.horizon)
@@ -277,17 +269,17 @@ def _columns(
     )
 
 
-def _told_of(last: _Scored) -> str:
+def _told_of(last: ScoredPart) -> str:
     """The run with which the ratio of a column is kept: of several paths that of the first alone."""
     return last.planned.run if last.column in (last.planned.column, f"{last.planned.column}-p0") else ""
 
 
-def _whole(group: Sequence[_Scored]) -> tuple[Matrix, Matrix]:
+def _whole(group: Sequence[ScoredPart]) -> tuple[Matrix, Matrix]:
     """Scores and labels of all test parts."""
     return np.concatenate([each.scores for each in group]), np.concatenate([each.label for each in group])
 
 
-def _summary(column: str, group: Sequence[_Scored], whole: tuple[Matrix, Matrix], sharpe: float) -> Summary:
+def _summary(column: str, group: Sequence[ScoredPart], whole: tuple[Matrix, Matrix], sharpe: float) -> Summary:
     table = evaluation(*whole, overlap=group[0].planned.task.horizon)
     return Summary(
         column=column,
@@ -308,11 +300,11 @@ def _summary(column: str, group: Sequence[_Scored], whole: tuple[Matrix, Matrix]
     )
 
 
-def _pages(run: RunFile, ready: Ready, scored: Sequence[_Scored], folder: Path) -> None:
+def _pages(run: RunFile, ready: Ready, scored: Sequence[ScoredPart], folder: Path) -> None:
     """A page of figures of each column; of the first ones where a grid has many."""
     from samewire.evaluation_report import Scored, render_evaluation
 
-    for column, group in list(_by_column(scored).items())[:PAGES_MAX]:
+    for column, group in list(by_column(scored).items())[:PAGES_MAX]:
         planned = group[0].planned
         panel, task = ready.plan.panels[planned.panel], planned.task
         ts = np.concatenate([each.ts for each in group])
@@ -347,34 +339,6 @@ def _plain(column: str) -> str:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def scores_table(scored: Sequence[_Scored], plan: Plan) -> bytes:
-    """Parquet of ts, symbol and a column of scores a training; what `models: {use: scores}` replays.
-
-    Test parts lie side by side, so each name of each slice has one score of each column, or none.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    ts = np.unique(np.concatenate([each.ts for each in scored]))
-    symbols = plan.feed.universe.symbols
-    columns: dict[str, Any] = {}
-    for column, group in _by_column(scored).items():
-        value = np.full((len(ts), len(symbols)), np.nan)
-        for each in group:
-            value[np.searchsorted(ts, each.ts)] = each.scores
-        columns[column] = value.reshape(-1)
-    some = np.any([np.isfinite(value) for value in columns.values()], axis=0)
-    index = np.flatnonzero(some)
-    made = {
-        "ts": pa.array(ts[index // len(symbols)], pa.int64()).cast(pa.timestamp("ns", "UTC")),
-        "symbol": pa.array(np.asarray(symbols)[index % len(symbols)], pa.string()).dictionary_encode(),
-        **{column: pa.array(value[index], from_pandas=True) for column, value in columns.items()},
-    }
-    out = io.BytesIO()
-    pq.write_table(pa.table(made), out, compression="zstd")
-    return out.getvalue()
 
 
 def as_words(results: Results) -> dict[str, Any]:

@@ -8,13 +8,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.training.plan import length_of
+from components.training.splitters import FITS_MAX
 from samewire import overrides as changes
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem
 from samewire.reading import ModelKeys, Owner, Reader, placed
 from samewire.registry import resolve
 from samewire.run_file import ModelSpec
-from samewire.training_spec import EXECUTORS, LEAKS, PARTS, SPLITS, OnlineSpec, Training, TrainingSpec, Variant
+from samewire.training_spec import (
+    EXECUTORS,
+    LEAKS,
+    PARTS,
+    SPLITS,
+    CpcvSpec,
+    OnlineSpec,
+    Training,
+    TrainingSpec,
+    Variant,
+)
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
 POINTS_MAX = 1000
@@ -37,6 +48,7 @@ def read_training(root: Entries, reader: Reader, models: Sequence[ModelSpec], re
     own = Entries({k: v for k, v in node.values.items() if k not in PARTS}, node.keys, node.where)
     plan = reader.validated(TrainingSpec, own, TrainingSpec, _PATH, Owner(f'"{_PATH}"', _keys()))
     split = _part(reader, node, "split", SPLITS, "walk_forward")
+    _check_choices(reader, node, split)
     executor = _part(reader, node, "executor", EXECUTORS, "serial")
     leaks = _part(reader, node, "leaks", LEAKS, "on")
     online = _online(reader, node)
@@ -80,6 +92,22 @@ def _online(reader: Reader, node: Entries) -> OnlineSpec | None:
         expected = "another stage than candidate, at which every artefact begins"
         reader.add("E108", found.keys["stage"], f"{path}.stage", said.stage, expected)
     return said.model_copy(update={"registry": placed(said.registry, found.values.get("registry", node))})
+
+
+def _check_choices(reader: Reader, node: Entries, split: Any) -> None:
+    """Each choice of `tested` of `groups` blocks is a training: fewer than all blocks, and not too many choices."""
+    found = node.values.get("split")
+    if not isinstance(split, CpcvSpec) or not isinstance(found, Entries):
+        return
+    path = f"{_PATH}.split"
+    if split.tested >= split.groups:
+        where = found.keys.get("tested", found.keys.get("groups", found.where))
+        expected = f"at most {split.groups - 1}: fewer than groups, so that there is something left to learn from"
+        reader.add("E108", where, f"{path}.tested", str(split.tested), expected)
+    elif (choices := math.comb(split.groups, split.tested)) > FITS_MAX:
+        got = f"{split.tested} of {split.groups} groups, {choices:,} trainings"
+        where = found.keys.get("groups", found.where)
+        reader.add("E108", where, f"{path}.groups", got, f"fewer groups: at most {FITS_MAX:,} trainings")
 
 
 def _part(reader: Reader, node: Entries, key: str, kinds: dict[str, type[BaseModel]], default: str) -> Any:

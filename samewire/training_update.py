@@ -88,8 +88,11 @@ def newest(training: Training, asked: Asked) -> tuple[Window, ...]:
             f"training.split: {split.use} learns from what came after a test too, and --update moves on with history; "
             "use walk_forward"
         )
-    until = asked.panel.labels[asked.horizon].until
-    return (plans.newest(asked.panel.ts, until, rolling_of(split), length_of(online.judge)),)
+    panel = asked.panel
+    plans.check_lengths({"judge": online.judge}, panel.interval_ns, "training.online")
+    return (
+        plans.newest(panel.ts, panel.labels[asked.horizon].until, rolling_of(split, asked), length_of(online.judge)),
+    )
 
 
 def online_of(training: Training) -> OnlineSpec:
@@ -123,7 +126,7 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
     registry = registry_at(online.registry, actor=actor, clock=how.clock)
     with carried_out(run, how, newest, {"update": True}) as ready:
         update_ = _Update(run, online=online, registry=registry, ready=ready, allow=how.allow)
-        decisions = tuple(update_.decided(planned) for planned in ready.plan.tasks)
+        decisions = tuple(update_.told(planned) for planned in ready.plan.tasks)
         reused = len(ready.reused)
         trained = len(ready.plan.tasks) - reused - len(ready.errors)
         return Updates(
@@ -151,6 +154,18 @@ class _Update:
         self._run, self._online, self._registry, self._ready = run, online, registry, ready
         self._actor, self._allow = registry.actor, allow
         self._said = f"update of {run.session.name}: "  # how each reason of ours begins in the registry
+
+    def told(self, planned: Planned) -> Decision:
+        """The decision; where a leak was found, with what serves all the same: nothing takes that away by itself."""
+        decision = self.decided(planned)
+        entry = self._registry.serving(decision.model, self._online.stage)
+        if entry is None or not (self._ready.verdict and self._ready.verdict.found):
+            return decision
+        said = (
+            f"{decision.reason}; {entry.artefact[:SHORT]} still serves at {self._online.stage}, promoted by "
+            f"{entry.actor}: look whether it leaks too, and promote another by hand"
+        )
+        return msgspec.structs.replace(decision, reason=said, now=entry.artefact)
 
     def decided(self, planned: Planned) -> Decision:
         """Registers what was trained and decides, unless that was done before."""
@@ -220,8 +235,11 @@ class _Update:
         check_features(planned.task.model, artefact, panel)
         check_horizon(planned.task.model, artefact, planned.task.horizon * panel.interval_ns)
         given = given_of(self._run, planned.model, planned.task.seed, feed.universe, lambda: feed)
-        model = model_of(self._run, planned, artefact, given, self._ready.runs, self._allow)
-        return answered(model, panel, *part, planned.task.horizon)
+
+        def fresh() -> Any:
+            return model_of(self._run, planned, artefact, given, self._ready.runs, self._allow)
+
+        return answered(fresh, panel, *part, planned.task.horizon)
 
     def _candidate(self, row: RunRow) -> Artefact:
         return read_artefact(self._ready.runs.folder / ARTEFACTS / str(row.outcome["artefact"]))

@@ -62,25 +62,29 @@ class PanelWriter:
     def write(self, ts: int, features: NDArray[Any]) -> None:
         """One slice: (N, F) float32."""
         content = np.ascontiguousarray(features, "<f4").tobytes()
-        self._digests.append(blake3(ts.to_bytes(8, "little", signed=True) + content).digest(length=_DIGEST))
+        self._digests.append(_digest(ts, content))
         with _full(self._making):
             self._file.write(content)
 
     def end(self, card: Card, ts: Stamps, labels: dict[int, tuple[NDArray[Any], Stamps, Stamps]]) -> Path:
-        """The folder of the panel; one that is there already stays."""
+        """The folder of the panel. One that is there already stays if its files are what its name says; one that a
+        power cut or a full disk left otherwise is replaced.
+        """
         with _full(self._making):
             self._file.close()
             parts = {"ts.i64": ts, "digests.u8": np.frombuffer(b"".join(self._digests), np.uint8)}
             for horizon in card.horizons:
                 value, since, until = labels[horizon]
                 parts |= {f"label_{horizon}.f64": value, f"since_{horizon}.i64": since, f"until_{horizon}.i64": until}
-            whole = blake3(msgspec.json.encode(card))
-            for name, array in parts.items():
-                content = np.ascontiguousarray(array, _kind(name)).tobytes()
-                whole.update(content)
+            contents = {name: np.ascontiguousarray(array, _kind(name)).tobytes() for name, array in parts.items()}
+            for name, content in (contents | {_CARD: msgspec.json.encode(card)}).items():
                 (self._making / name).write_bytes(content)
-            (self._making / _CARD).write_bytes(msgspec.json.encode(card))
-            place = self._folder / whole.hexdigest()[:32]
+            for path in (*sorted(self._making.iterdir()), self._making):
+                _to_disk(path)
+            place = self._folder / _name(card, contents)
+            if place.exists() and not _whole(place):
+                place.rename(self._making.with_name(f".broken.{os.getpid()}"))  # whoever has mapped it still reads it
+                shutil.rmtree(self._making.with_name(f".broken.{os.getpid()}"))
             if place.exists():
                 shutil.rmtree(self._making)
             else:
@@ -112,6 +116,44 @@ def read_panel(folder: Path) -> PanelFile:
         return PanelFile(card, folder.name, _array(folder / "ts.i64", (t,)), features, digests, labels)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise StateError(f"{folder}: no panel can be read ({error}); run the training again") from error
+
+
+def _name(card: Card, contents: dict[str, bytes]) -> str:
+    """Of a panel by its content: the features by their digests."""
+    whole = blake3(msgspec.json.encode(card))
+    for content in contents.values():
+        whole.update(content)
+    return whole.hexdigest()[:32]
+
+
+def _digest(ts: int, features: bytes) -> bytes:
+    """Of one slice."""
+    return blake3(ts.to_bytes(8, "little", signed=True) + features).digest(length=_DIGEST)
+
+
+def _whole(place: Path) -> bool:
+    """Whether all that lies there is what the name and the digests say; each byte is read."""
+    try:
+        panel = read_panel(place)
+    except StateError:
+        return False
+    arrays = {"ts.i64": panel.ts, "digests.u8": panel.digests}
+    for horizon in panel.card.horizons:
+        value, since, until = panel.labels[horizon]
+        arrays |= {f"label_{horizon}.f64": value, f"since_{horizon}.i64": since, f"until_{horizon}.i64": until}
+    if _name(panel.card, {name: array.tobytes() for name, array in arrays.items()}) != place.name:
+        return False
+    slices = zip(panel.ts.tolist(), panel.features, panel.digests, strict=True)
+    return all(_digest(ts, features.tobytes()) == digest.tobytes() for ts, features, digest in slices)
+
+
+def _to_disk(path: Path) -> None:
+    """Returns once a power cut does not lose it."""
+    place = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -55,7 +55,7 @@ def unseen(
         for low, high in _stretch(part & some):
             some[low:high] = True
     learned = msgspec.structs.replace(sliced(dataset, part & some), valid_from=None)
-    count = len(learned.ts)
+    count = int((part & rows.any(axis=1)).sum())
     if count < 2 * (folds + 1):
         raise ConfigError(
             f"{whose}: {count} slices are too few to weigh models by {folds} spans that they have not seen; "
@@ -81,9 +81,9 @@ def _stretch(slices: Mask) -> list[tuple[int, int]]:
 
 
 def _spans(learned: Dataset, folds: int) -> Iterator[tuple[Mask, slice]]:
-    """Slices to learn from and those to answer."""
-    count = len(learned.ts)
-    edges = [count * k // (folds + 1) for k in range(folds + 2)]
+    """Slices to learn from and those to answer: as many with a label in each span, whatever gaps there are."""
+    count, labelled = len(learned.ts), np.flatnonzero(np.isfinite(learned.label).any(axis=1))
+    edges = [*(int(labelled[len(labelled) * k // (folds + 1)]) for k in range(folds + 1)), count]
     for start, stop in zip(edges[1:-1], edges[2:], strict=True):
         past = (np.arange(count) < start) & (learned.label_to <= learned.ts[start])
         yield past, slice(start, stop)

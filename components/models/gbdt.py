@@ -7,7 +7,7 @@ import numpy as np
 
 from components.models import gbdt_trees as trees
 from components.models.bundle import Bundle, opened
-from components.models.lesson import How, Label, Lesson, checked_label, lesson, said_of
+from components.models.lesson import How, Label, Lesson, check_unseen, checked_label, lesson, said_of
 from components.models.serving import Answer, Kind, Learnt, Serving
 from components.training.telling import OnMetric
 from engine.errors import ConfigError, StateError
@@ -94,12 +94,14 @@ class Gbdt:
     def finetune(self, dataset: Dataset, artefact: Artefact, /, *, on_metric: OnMetric | None = None) -> Artefact:
         """Goes on from an artefact of the same objective and label: `finetune_rounds` more trees, all of them kept.
 
-        Processors apply what they froze in the first training. ConfigError for an artefact that learned something else.
+        Processors apply what they froze in the first training. ConfigError for an artefact that learned something else,
+        or that has learned from the time of what is held out.
         """
         bundle, _ = self._serving.judged(artefact)
         self._check_learned(bundle, dataset.horizon_ns)
         self._serving.check_schema(bundle, dataset.schema)
         taught = lesson(self._serving, dataset, self._how, bundle.frozen)
+        check_unseen(taught, dataset, bundle.card.until_ns, self._name)
         return self._learned(dataset, taught, artefact, on_metric, bundle)
 
     def _check_learned(self, bundle: Bundle, horizon_ns: int) -> None:

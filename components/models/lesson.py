@@ -101,6 +101,20 @@ def lesson(serving: Serving, dataset: Dataset, how: How, frozen: Frozen | None =
     )
 
 
+def check_unseen(taught: Lesson, dataset: Dataset, until_ns: int, whose: str) -> None:
+    """Raises ConfigError where a model that goes on from an artefact would stop by, and report as held out, slices of
+    a time that this artefact has learned from: its labels ended at `until_ns`."""
+    if not len(taught.valid.label):
+        return
+    first = int(dataset.ts[np.argmax(taught.valid.at.any(axis=1))])
+    if first < until_ns:
+        raise ConfigError(
+            f"{whose}: slices from {day_text(first)} on are held out to stop by, and the artefact to go on from has "
+            f"learned until {day_text(until_ns)}, so they are none that it has not seen; give later history, hold out "
+            "less of it, or set valid_share to 0 to stop by nothing"
+        )
+
+
 def _check_varied(features: NDArray[Any], of: tuple[Rows, Matrix], how: How, steps: int) -> None:
     """Raises ConfigError where no row differs from another: whatever is learned then has one answer for all names.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.bundle import Bundle, dataset_digest
-from components.models.lesson import LABELS, How, Label, Lesson, lesson, mean_ic, said_of
+from components.models.lesson import LABELS, How, Label, Lesson, check_unseen, lesson, mean_ic, said_of
 from components.models.networks.network import Network, at_least, torch_here
 from components.models.networks.serving import (
     WEIGHTS,
@@ -136,13 +136,14 @@ class Neural:
 
         Processors apply what they froze in the first training. Where something is held out and no epoch is better on it
         than those weights were, they are what comes out (`best_epoch` of the card is -1). ConfigError for an artefact
-        that learned something else.
+        that learned something else, or that has learned from the time of what is held out.
         """
         self._check_width(dataset)
         bundle, _ = self._serving.judged(artefact)
         self._check_learned(bundle, dataset.horizon_ns)
         self._serving.check_schema(bundle, dataset.schema)
         taught = lesson(self._serving, dataset, self._how, bundle.frozen)
+        check_unseen(taught, dataset, bundle.card.until_ns, self._name)
         loop = msgspec.structs.replace(self._loop_here(), epochs=self._more)
         return self._learned(dataset, taught, loop, (on_metric, checkpoint), (artefact.hash, bundle))
 

@@ -1,5 +1,6 @@
-"""Does an answer know what came after it? The model is asked again, with all that came after cut off."""
+"""Does an answer know what came after it? A model is asked again, with all that came after cut off."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -20,18 +21,21 @@ class Predicting(Protocol):
     def predict(self, dataset: Dataset, /) -> Matrix: ...
 
 
-def check_blind(model: Predicting, shown: Dataset, value: Matrix, first: int) -> None:
+def check_blind(fresh: Callable[[], Predicting], shown: Dataset, value: Matrix, first: int) -> None:
     """Asks for each slice from `first` on again, without the slices behind it.
 
-    `value` (T, N) is what it answered to all of `shown`. Where an answer is another one by a single bit it knew what
-    came later: in a session there are no later slices, so it would be judged by answers that it cannot give. The last
-    slice had none behind it and needs no asking. A model is shown as many slices as it declares by `lookback`, so the
-    asking costs about as much as the answers did; one that turns out to remember more is shown more, and all that
-    there is before it is accused. After 64 times the slices of the part it is asked for 16 of those that are left.
+    `value` (T, N) is what one model answered to all of `shown`. It is another that is asked again, built by `fresh` and
+    shown one slice after the other: a model that has seen all slices may remember them. Where an answer is another one
+    by a single bit the model knew what came later: in a session there are no later slices, so it would be judged by
+    answers that it cannot give. The last slice had none behind it and needs no asking. A model is shown as many slices
+    as it declares by `lookback`, so the asking costs about as much as the answers did; one that turns out to remember
+    more is shown more, and all that there is before it is accused. After 64 times the slices of the part it is asked
+    for 16 of those that are left.
 
     LookAheadError for an answer that depends on later slices; ConfigError for one that depends on chance, or on how
     many slices are summed up at once.
     """
+    model = fresh()
     count, width = len(shown.ts), max(1, int(getattr(model, "lookback", 1)))
     left, t = _PATIENCE * count, first
     while t < count - 1 and left > 0:
@@ -43,11 +47,11 @@ def check_blind(model: Predicting, shown: Dataset, value: Matrix, first: int) ->
         elif begin:
             width *= _WIDER
         else:
-            raise _told(model, shown, (value, again), t)
+            raise _told(fresh(), shown, (value, again), t)
     for last in _cuts(t, count):
         again = asked(model, sliced(shown, slice(0, last + 1)))
         if differs(value[: last + 1], again).any():
-            raise _told(model, shown, (value, again), last)
+            raise _told(fresh(), shown, (value, again), last)
 
 
 def asked(model: Predicting, shown: Dataset) -> Matrix:

@@ -68,7 +68,7 @@ def fold_of(task: Task, ts: Stamps, label_to: Stamps) -> Fold:
     >>> fold.train, fold.test
     (array([ True, False, False, False]), array([False, False, False,  True]))
     """
-    train = (ts >= task.train.since) & (ts < task.train.until) & (label_to <= task.train.until)
+    train = (ts >= task.train.since) & (ts < task.train.until) & (label_to < task.train.until)
     rows, paths = tested_rows(task, ts)
     test, path = np.zeros(len(ts), bool), np.full(len(ts), -1, np.int32)
     test[rows], path[rows] = True, paths

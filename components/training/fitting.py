@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from components.training.asked_again import asked, check_blind
 from components.training.panel import Labels
 from components.training.plan import learned, purged, tested_parts, within
-from components.training.slices import taught
+from components.training.slices import shut, taught
 from components.training.telling import OnMetric
 from engine.errors import ConfigError, writing
 from engine.events import Matrix, Stamps
@@ -50,21 +51,29 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
 
 
 def train_task(
-    model: Any,
+    make: Callable[[], Any],
     task: Task,
     panel: Panel,
     *,
     on_metric: OnMetric | None = None,
     checkpoint: Path | None = None,
 ) -> Trained:
-    """Fits the model on the task's window and asks it for the test part. It is left with the artefact in use.
+    """Fits a model on the task's window, and asks others for the test part that have nothing but its artefact.
 
-    Nothing is drawn or read here, so the same task on the same panel gives the same bytes wherever it runs.
+    `make` gives a model, with the same random numbers each time. Nothing is drawn or read here, so the same task on the
+    same panel gives the same bytes wherever it runs.
     """
+    model = make()
     artefact = fitted(model, dataset_of(task, panel, max(1, int(getattr(model, "lookback", 1)))), on_metric, checkpoint)
-    model.swap(artefact)
+
+    def fresh() -> Any:
+        """As a session has it: nothing that the one that learned remembers is known to it."""
+        other = make()
+        other.swap(artefact)
+        return other
+
     parts = tested_parts(task, panel.ts) or ((0, 0),)
-    scores = [answered(model, panel, low, high, task.horizon) for low, high in parts]
+    scores = [answered(fresh, panel, low, high, task.horizon) for low, high in parts]
     ts = np.concatenate([panel.ts[low:high] for low, high in parts])
     return Trained(artefact, ts, np.concatenate(scores))
 
@@ -121,15 +130,19 @@ def dataset_of(task: Task, panel: Panel, remembered: int = 1) -> Dataset:
         horizon_ns=task.horizon * panel.interval_ns,
         valid_from=task.valid_from,
     )
-    return taught(whole, ~within(whole.ts, task.left_out), remembered) if task.left_out else whole
+    found = taught(whole, ~within(whole.ts, task.left_out), remembered) if task.left_out else whole
+    shut(found)  # the members of a blend share it
+    return found
 
 
-def answered(model: Any, panel: Panel, low: int, high: int, horizon: int) -> Matrix:
-    """(high - low, N) what the model says of these slices; it sees their features and no label.
+def answered(fresh: Callable[[], Any], panel: Panel, low: int, high: int, horizon: int) -> Matrix:
+    """(high - low, N) what a model says of these slices; it sees their features and no label.
 
-    One that remembers slices is shown as many before the first as it declares by `lookback`. ConfigError where an
-    answer depends on slices that came later: see `check_blind`.
+    `fresh` gives one that was asked nothing yet, each time it is called. One that remembers slices is shown as many
+    before the first as it declares by `lookback`. ConfigError where an answer depends on slices that came later: see
+    `check_blind`.
     """
+    model = fresh()
     before = min(low, max(0, int(getattr(model, "lookback", 1)) - 1))
     part = slice(low - before, high)
     labels = labels_of(panel, horizon)
@@ -145,7 +158,7 @@ def answered(model: Any, panel: Panel, low: int, high: int, horizon: int) -> Mat
         horizon_ns=horizon * panel.interval_ns,
     )
     value = asked(model, shown)
-    check_blind(model, shown, value, before)
+    check_blind(fresh, shown, value, before)
     return value[before:]
 
 

@@ -32,9 +32,10 @@ def walk(
 
     A decision at slice t trades at the next open, so that is where its return begins. Prices are adjusted for the
     splits and dividends in between; a name that is delisted in between ends at its stated last price. A label is NaN
-    where either bar is missing. A slice is left out unless label_to <= until_ns, so nothing later can leak in; slices
-    before `since_ns` warm the features up only. Features are the wiring's own, rounded to float32. The feature set must
-    be a fresh one; `symbols` are those of its own universe unless given.
+    where either bar is missing. It is known once the bar of its exit has ended: that is label_to. A slice is left out
+    unless label_to <= until_ns, so nothing later can leak in; slices before `since_ns` warm the features up only.
+    Features are the wiring's own, rounded to float32. The feature set must be a fresh one; `symbols` are those of its
+    own universe unless given.
 
     Memory: T N F float32 once, and N float64 for each label.
 
@@ -50,7 +51,7 @@ def walk(
     rows, features = _Rows(horizon), History(feature_set)
     for event in feed_events:
         if isinstance(event, Bars):
-            if event.opened > until_ns:
+            if event.ts > until_ns:
                 break  # whatever follows is later still
             rows.interval_ns = rows.interval_ns or event.interval_ns
             rows.settle(event)
@@ -176,7 +177,8 @@ class _Rows:
             label = opening / row.entry - 1.0
             if row.ended is not None:
                 label = np.where(np.isnan(row.ended), label, row.ended)
-            self._done.append((row, label, bars.opened))
+            # The open is told by its bar, which ends later: back to back it opens as the last one ends.
+            self._done.append((row, label, bars.ts))
 
     def adjust(self, actions: Actions) -> None:
         """Brings entries into the terms of prices after these actions, and ends what is delisted."""

@@ -24,7 +24,8 @@ class Parts(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> Parts:
-    """The held-out part is the dataset's from `valid_from` on where it names one, else the last `valid_share`.
+    """The held-out part is the dataset's from `valid_from` on where it names one, else the last `valid_share` of the
+    slices that have a label, with what lies between them.
 
     Purged by the intervals of the labels: a slice is learned from only if its label ended, and `embargo_ns` passed, by
     the first instant that the held-out part can know. Nothing is purged where nothing is held out.
@@ -40,16 +41,24 @@ def parted(dataset: Dataset, valid_share: float = 0.0, embargo_ns: int = 0) -> P
         raise ValueError(f"valid_share must be from 0 to below 1 of the slices, got {valid_share}")
     if embargo_ns < 0:
         raise ValueError(f"embargo_ns must not be negative, got {embargo_ns}")
-    count = len(dataset.ts)
     valid: Mask
     if dataset.valid_from is not None:
         valid = dataset.ts >= dataset.valid_from
     else:
-        valid = np.arange(count) >= count - int(count * valid_share)
+        labelled = _labelled(dataset)  # gaps of a split stay in place, without their labels
+        count = int(len(labelled) * valid_share)
+        begin = int(labelled[-count]) if count else len(dataset.ts)
+        valid = np.zeros(len(dataset.ts), bool)
+        valid[begin:] = True
     if not valid.any():
         return Parts(train=~valid, valid=valid)
     first = int(min(dataset.ts[valid].min(), dataset.label_from[valid].min()))
     return Parts(train=~valid & (dataset.label_to <= first - embargo_ns), valid=valid)
+
+
+def _labelled(dataset: Dataset) -> NDArray[np.intp]:
+    """The places of the slices of which any name has a label."""
+    return np.flatnonzero(np.isfinite(dataset.label).any(axis=1))
 
 
 def weighed(dataset: Dataset, reweighter: Reweighter | None, whose: str) -> Matrix | None:
@@ -117,12 +126,12 @@ def judging(rows: Rows, dataset: Dataset, valid_share: float, weight: Matrix | N
     """
     if rows.at.any() or (dataset.valid_from is None and not valid_share):
         return rows
-    count = len(dataset.ts)
+    count = len(_labelled(dataset))
     if dataset.valid_from is None:
         if not int(count * valid_share):
             raise ConfigError(
-                f"{whose}: valid_share {valid_share:g} of {count} slices holds out none; train on longer history, or "
-                "set it to 0 to stop by nothing"
+                f"{whose}: valid_share {valid_share:g} of {count} slices with labels holds out none; train on longer "
+                "history, or set it to 0 to stop by nothing"
             )
     elif not (dataset.ts >= dataset.valid_from).any():
         raise ConfigError(

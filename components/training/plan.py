@@ -1,14 +1,14 @@
 """Which slices a training learns from, stops by and is judged by: windows as data, planned from instants alone."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from components.training.slices import runs
-from engine.errors import DataError
-from engine.events import DAY_NS, Codes, Mask, Stamps
+from engine.errors import ConfigError, DataError
+from engine.events import DAY_NS, MINUTE_NS, Codes, Mask, Stamps
 from engine.instants import day_text as _day
 from engine.learning import Block, Fold, Span, Splitter, Task
 
@@ -53,6 +53,18 @@ def length_of(text: str) -> Length:
     number, unit = int(found[1]), found[2] or ""
     quarters = {"d": 4, "w": 28, "y": 1461}.get(unit)  # of a day: a year has 365 1/4
     return Length(slices=number) if quarters is None else Length(ns=number * quarters * DAY_NS // 4)
+
+
+def check_lengths(written: Mapping[str, str | None], interval_ns: int, whose: str) -> None:
+    """Raises ConfigError for a length in sessions where a session has more slices than one: it counts slices."""
+    for name, text in written.items():
+        if text is None or "session" not in text or interval_ns >= DAY_NS:
+            continue
+        count = text.partition("session")[0].strip()
+        raise ConfigError(
+            f"{whose}.{name}: {text!r} counts slices, and those of this model last {interval_ns / MINUTE_NS:g} "
+            f"minutes, so they are no trading days; write {count} slices, or calendar days such as {count}d"
+        )
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,13 +267,13 @@ def check_ordered(ts: Stamps) -> None:
 
 
 def learned(task: Task, ts: Stamps, label_to: Stamps) -> tuple[int, int]:
-    """The range [low, high) of slices that the task learns from: their labels were known when its window ended.
+    """The range [low, high) of slices that the task learns from: their labels were known before its window ended.
 
     Label intervals end in the order of their slices, so what is not known yet lies at the end.
     """
     low = int(np.searchsorted(ts, task.train.since))
     high = int(np.searchsorted(ts, task.train.until))
-    unknown = np.flatnonzero(label_to[low:high] > task.train.until)
+    unknown = np.flatnonzero(label_to[low:high] >= task.train.until)
     return low, low + int(unknown[0]) if len(unknown) else high
 
 

@@ -20,6 +20,14 @@ def sliced(dataset: Dataset, where: slice | Mask) -> Dataset:
     return msgspec.structs.replace(dataset, **kept)
 
 
+def shut(dataset: Dataset) -> None:
+    """Nobody may write into any of its arrays from now on, nor into what is cut out of them."""
+    for name in _SLICED:
+        array = getattr(dataset, name)
+        if array is not None:
+            array.flags.writeable = False
+
+
 def runs(where: Mask) -> list[tuple[int, int]]:
     """The ranges [low, high) of slices in a row.
 

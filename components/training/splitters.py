@@ -13,7 +13,7 @@ from engine.errors import DataError
 from engine.events import Codes, Mask, Stamps
 from engine.learning import Fold
 
-_FITS_MAX = 10_000  # trainings that one plan may ask for: beyond it, somebody has mistyped
+FITS_MAX = 10_000  # trainings that one plan may ask for: beyond it, somebody has mistyped
 
 
 class WalkForward:
@@ -63,9 +63,9 @@ class PurgedKFold:
     Out of what is learned from is left (1) every slice whose interval, from its decision to the end of its label,
     touches that of a tested slice (purging), and (2) after a tested block, the slices whose features still look back
     at a tested label (embargo): `embargo` slices from the one in which it ended. By default these are `lookback`, the
-    longest window of the features, so that horizon + lookback slices are lost behind each block, and horizon slices
-    before it. What comes before a tested block needs no embargo: that the features of a tested slice know earlier
-    labels is no leak, since they had ended by then.
+    longest window of the features, so that horizon + lookback slices are lost behind each block, and horizon + 1
+    before it: a label ends with the bar that brings its last price. What comes before a tested block needs no embargo:
+    that the features of a tested slice know earlier labels is no leak, since they had ended by then.
 
     The first T mod folds blocks have a slice more. DataError where a fold has nothing left to learn from.
 
@@ -110,9 +110,9 @@ class Combinatorial:
         _at_least("groups", groups, 2)
         if not 1 <= tested < groups:
             raise ValueError(f"tested must be from 1 to {groups - 1}, fewer than the groups, got {tested}")
-        if comb(groups, tested) > _FITS_MAX:
+        if comb(groups, tested) > FITS_MAX:
             raise ValueError(
-                f"{tested} of {groups} groups are {comb(groups, tested)} trainings, the limit is {_FITS_MAX}; "
+                f"{tested} of {groups} groups are {comb(groups, tested)} trainings, the limit is {FITS_MAX}; "
                 "use fewer groups"
             )
         self._groups, self._tested, self._embargo = groups, tested, _slices(lookback, embargo)

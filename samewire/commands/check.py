@@ -15,6 +15,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
     """
     from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
+    from samewire.hindsight import hindsight
     from samewire.run_file import strategy_text
     from samewire.schema import config_hash
 
@@ -29,7 +30,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
         ("risk", run.risk.use),
         ("broker", run.broker.use),
     ]
-    warned = cautions(run)
+    warned = (*cautions(run), *hindsight(run))
     if output.json:
         said = {"ok": True, "file": str(run_file), "config_hash": config_hash(run), **dict(parts)}
         say_json(said | {"warnings": [caution.as_json() for caution in warned]})

@@ -54,6 +54,7 @@ def lookahead(
     """
     from engine.clock import SystemClock
     from engine.errors import ConfigError
+    from samewire.hindsight import hindsight
     from samewire.lookahead import look_ahead
     from samewire.opened import watching
     from samewire.progress import showing
@@ -66,7 +67,7 @@ def lookahead(
         verdict = asyncio.run(
             look_ahead(run, cuts=asked.cuts, seed=asked.seed, slices=asked.slices, fresh=asked.fresh, on_progress=show)
         )
-    notes = notes_of(verdict, opened.unnamed(run_file, run))
+    notes = (*notes_of(verdict, opened.unnamed(run_file, run)), *map(str, hindsight(run)))
     accepted = asked.accept_unproven or not notes
     if output.json:
         said = {"proven": not notes, "unproven": list(notes), "opened": list(opened.unnamed(run_file, run))}

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from components.strategies.guards import View
-from engine.events import DAY_NS, Bars, Book, Event, Features, Mask, Note, Signal, Target, TargetKind
+from engine.events import DAY_NS, HOUR_NS, Bars, Book, Event, Features, Mask, Note, Signal, Target, TargetKind
 from engine.protocols import Issue, RiskModel, Table
 from engine.secret import Secret
 from engine.universe import Universe, universe_of
@@ -27,6 +28,35 @@ class Walk:
         self.universe = universe_of(tuple(f"S{i}" for i in range(symbols)))
         self.interval_ns, self.sectors = DAY_NS, ()
         self._bars = market(symbols, slices, seed=seed, holes=0.0, late=0)
+        self.span = (self._bars[0].ts, self._bars[-1].ts)
+
+    def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
+        for bars in self._bars:
+            if (start is None or bars.ts >= start) and (end is None or bars.ts < end):
+                yield bars
+
+    def issues(self) -> tuple[Issue, ...]:
+        return ()
+
+    def hashes(self) -> dict[str, str]:
+        return {}
+
+
+class RoundTheClock:
+    """A feed of hours without a break: each bar opens at the instant at which the last one ends."""
+
+    interval_ns = HOUR_NS
+
+    def __init__(self, *, symbols: int = 5, slices: int = 200, changed_after: int | None = None) -> None:
+        """From slice `changed_after` on all is another walk."""
+        self.universe, self.sectors = universe_of(tuple(f"S{i}" for i in range(symbols))), ()
+        one, other = (market(symbols, slices, seed=seed, holes=0.0, late=0) for seed in (1, 2))
+        whole = one if changed_after is None else [*one[:changed_after], *other[changed_after:]]
+        first = day(0) // DAY_NS * DAY_NS
+        self._bars = [
+            msgspec.structs.replace(bars, ts=first + (k + 1) * HOUR_NS, opened=first + k * HOUR_NS, interval_ns=HOUR_NS)
+            for k, bars in enumerate(whole)
+        ]
         self.span = (self._bars[0].ts, self._bars[-1].ts)
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:

@@ -12,6 +12,7 @@ from adapters.files.journal_file import read_journal
 from components.models.artefact import read_artefact
 from components.models.gbdt import Gbdt
 from components.training import panel
+from components.training.slices import sliced
 from engine.errors import DataError, SamewireError
 from engine.events import Bars, Control, ControlAction, Signal
 from engine.protocols import Dataset
@@ -23,7 +24,7 @@ from samewire.reach import days
 from samewire.recorded import open_recorded
 from samewire.run_file import RetrainSpec
 from samewire.schema import RunFileErrors, dump_run, load_run
-from samewire.taught import learned
+from samewire.taught import History, Walked, learned
 from samewire.verifying import verify
 
 SPEC = {"every": "40 sessions", "window": "1y", "least": 100}
@@ -177,6 +178,40 @@ def test_a_turn_that_learns_nothing_is_not_ready_and_the_model_that_was_there_st
     assert {event.model_hash for event in events if isinstance(event, Signal) and event.ts < until} == {good}
 
 
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("Singular matrix"), ValueError("no"), KeyError("x")])
+def test_whatever_a_turn_raises_the_session_goes_on_with_the_model_that_was_there(
+    error: Exception, first_bar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, right = [0], Gbdt.fit
+
+    def moody(self: Gbdt, dataset: Dataset, /, **more: Any) -> Any:
+        fits[0] += 1
+        if fits[0] == 2:
+            raise error
+        return right(self, dataset, **more)
+
+    monkeypatch.setattr(Gbdt, "fit", moody)
+    run(said(str(np.datetime64(first_bar) + 200)), out=tmp_path / "out")
+    first, second, *others = (event for event in inputs(tmp_path / "out") if isinstance(event, Control))
+    assert (second.action, second.reason) == (ControlAction.MODEL_NOT_READY, f"{type(error).__name__}: {error}")
+    assert others[0].action is ControlAction.SWAP_MODEL
+    events = [entry.event for entry in open_recorded(tmp_path / "out").entries()]
+    between = {e.model_hash for e in events if isinstance(e, Signal) and second.ts <= e.ts < others[0].ts}
+    assert between == {first.artefact}
+
+
+def test_a_reason_that_holds_a_secret_is_recorded_without_it(
+    first_bar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tells(self: Gbdt, dataset: Dataset, /, **more: Any) -> Any:
+        raise ValueError("no licence for hunter2hunter2")
+
+    monkeypatch.setattr(Gbdt, "fit", tells)
+    monkeypatch.setattr(retraining, "hider", lambda: lambda text: text.replace("hunter2hunter2", "***"))
+    with pytest.raises(DataError, match=r"no licence for \*\*\*"):
+        swaps(said(str(np.datetime64(first_bar) + 200)))
+
+
 def test_a_model_that_could_never_be_trained_ends_the_run_before_it_begins(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gbdt could not be trained at any of its turns \(.* least is 5000\); begin"):
         run(said(least=5000), out=tmp_path / "out")
@@ -248,6 +283,27 @@ def test_models_that_read_the_same_features_walk_history_once_and_learn_what_eac
     monkeypatch.setattr(panel, "walk", counted)
     assert hashes([gbdt, plane, later, once, once | {"name": "again"}]) == alone | {"again": alone["once"]}
     assert walks == [1, 3, 1]  # one for both that retrain on labels of a slice, and one for both that learn once
+
+
+ARRAYS = ("ts", "features", "label", "label_from", "label_to", "weight")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_no_model_can_change_what_another_learns_from(name: str) -> None:
+    """Models that learn from one walk share its arrays: what one writes into, none of the others may find."""
+    found = load_run(said())
+    history = History(found, feed_of(found), Given(session="", seed=0, universe=feed_of(found).universe), None)
+    stamps = np.arange(4) * 10
+    labels = {"label": np.zeros((4, 2)), "label_from": stamps + 1, "label_to": stamps + 12, "weight": np.ones((4, 2))}
+    whole = Dataset(
+        names=("x",), schema="s", ts=stamps, features=np.zeros((4, 2, 1), np.float32), horizon_ns=10, **labels
+    )
+    arrays = [field for field in Dataset.__struct_fields__ if isinstance(getattr(whole, field), np.ndarray)]
+    assert sorted(arrays) == sorted(ARRAYS)
+    shared = history.once(("rolling",), lambda: Walked(whole)).dataset
+    for part in (shared, sliced(shared, slice(1, 3))):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(part, name)[:] += 1
 
 
 def test_it_is_written_back_as_it_was_read(tmp_path: Path) -> None:

@@ -375,6 +375,9 @@ def test_what_cannot_be_trained_is_told(
         ({"split": {"use": "k_fold"}}, "E109", "training.split.use"),
         ({"split": {"windw": 3}}, "E104", "training.split.windw"),
         ({"split": {"every": "1h"}}, "E108", "training.split.every"),
+        ({"split": {"use": "cpcv", "groups": 3, "tested": 3}}, "E108", "training.split.tested"),
+        ({"split": {"use": "cpcv", "groups": 2}}, "E108", "training.split.tested"),
+        ({"split": {"use": "cpcv", "groups": 100, "tested": 50}}, "E108", "training.split.groups"),
         ({"executor": {"use": "pool", "workers": 0}}, "E108", "training.executor.workers"),
         ({"horizons": []}, "E108", "training.horizons"),
         ({"horizons": [0]}, "E108", "training.horizons[0]"),
@@ -463,3 +466,18 @@ def test_the_section_survives_being_written_and_read(tmp_path: Path) -> None:
     assert run.training is not None
     assert len(run.training.variants) == 4
     assert run.training.executor.model_dump()["timeout"] == 90 * 10**9
+
+
+def test_what_an_earlier_call_left_is_gone_where_nothing_comes_out(tmp_path: Path) -> None:
+    first = trained(a_run(tmp_path, {"horizons": [1, 3]}))
+    assert (first.folder / "scores.parquet").is_file()
+    (first.folder / "notes.txt").write_text("mine")
+    again = trained(a_run(tmp_path))
+    assert sorted(path.name for path in (again.folder / "pages").iterdir()) == ["linear.html"]
+    refuses = [{"name": "m", "use": "tests.samewire.learners:Mute", "features": "rolling", "refuse_before": 1000}]
+    last = trained(a_run(tmp_path, models=refuses))
+    assert [task.status for task in last.tasks] == ["failed"] * 3
+    assert json.loads((last.folder / "results.json").read_text())["scores"] is None
+    assert not (last.folder / "scores.parquet").exists()
+    assert not list((last.folder / "pages").iterdir())
+    assert (last.folder / "notes.txt").read_text() == "mine"

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.tracking.store import RunStore
+from components.training.splitters import PurgedKFold
 from engine.clock import SystemClock
 from engine.errors import ConfigError
+from samewire import training_plan
 from samewire.cli import main
 from samewire.commands.train import as_text
 from samewire.schema import load_run
@@ -114,6 +116,47 @@ def test_features_that_fail_over_another_future_are_told_and_keep_nothing_from_b
     assert results.verdict.looked_at == ("3 folds", "2 permutations of labels")[: 1 + bool(count)]
     told = "; not looked at: another future, over which the features fail (ValueError:"
     assert told in results.verdict.sentence
+
+
+def test_one_model_that_cannot_be_trained_keeps_no_other_from_being_looked_at(tmp_path: Path) -> None:
+    """It refuses the short history before the cut, and all of it on permuted labels: the others are looked at."""
+    split = {"split": {"use": "walk_forward", "every": 40, "window": 40}}
+    refuses = model(refuse_before=1000)[0] | {"name": "refuses"}
+    for models in ([refuses, *model()], [*model(), refuses]):
+        results = permuted(a_run(tmp_path, split, models=models), 3)
+        assert results.verdict is not None
+        assert results.verdict.found == ()
+        assert results.verdict.looked_at == ("2 folds", "1 other future", "3 permutations of labels")
+        assert len(results.verdict.t) == 3
+        (left,) = results.verdict.left_out
+        assert left.startswith("refuses (ValueError: ")
+        assert left.endswith(" slices are too few for me)")
+        assert {task.status for task in results.tasks if task.model == "linear"} == {"end"}
+
+
+def test_a_plan_is_audited_by_how_far_features_and_model_look_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rolling windows of 3 look at 4 bars. A splitter that leaves out less than the plan says is found."""
+    run = a_run(tmp_path, {"split": {"use": "purged", "folds": 3}})
+    assert trained(run).ok
+    monkeypatch.setattr(training_plan, "splitter_of", lambda split, asked: PurgedKFold(folds=split.folds, lookback=0))
+    results = trained(run)
+    assert results.verdict is not None
+    assert {leak.kind for leak in results.verdict.found} == {"embargo"}
+    assert "leave an embargo of 4 slices behind each test" in results.verdict.sentence
+
+
+def test_an_embargo_that_the_run_file_lowers_is_no_leak_and_is_said(tmp_path: Path) -> None:
+    for embargo, lowered in ((3, True), (4, False), (9, False)):
+        split = {"use": "purged", "folds": 3, "embargo": embargo}
+        results = trained(a_run(tmp_path, {"split": split}))
+        assert results.ok
+        assert results.verdict is not None
+        said = (
+            "not looked at: what looks back at a test (training.split.embargo is 3, and features and model look back 4"
+        )
+        assert (said in results.verdict.sentence) is lowered
 
 
 def backfills(**more: Any) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from samewire.artefacts import registry_at
 from samewire.cli import main
 from samewire.schema import load_run
 from samewire.training import How
-from samewire.training_update import Decision, update
+from samewire.training_update import Decision, Updates, update
 from tests.adapters.registry.made import killed_at
 from tests.adapters.scaleout.test_pool import wait_for
 from tests.samewire.own import Walk
@@ -43,8 +43,12 @@ def kept_up(folder: Path, until: str = EARLY, *, training: dict[str, Any] | None
     return a_run(folder, {"until": until, "online": online} | (training or {}), feed=FEED)
 
 
+def updates_of(run: dict[str, Any], **more: Any) -> Updates:
+    return update(load_run(run), How(clock=SystemClock()), **more)
+
+
 def updated(run: dict[str, Any], **more: Any) -> Decision:
-    (decision,) = update(load_run(run), How(clock=SystemClock()), **more).decisions
+    (decision,) = updates_of(run, **more).decisions
     return decision
 
 
@@ -189,6 +193,21 @@ def test_one_that_cannot_be_judged_stays_and_the_reason_is_told(tmp_path: Path) 
         "serves and cannot be judged beside it: neither it nor the store says until when it learned"
     )
     assert serving(tmp_path) == strange.hash
+
+
+def test_what_serves_while_a_leak_is_found_is_said_to_serve_still(tmp_path: Path) -> None:
+    """It was promoted when nothing had been found; now the same name leaks, at its features and when it is asked."""
+    honest = updated(kept_up(tmp_path, until=EARLY))
+    assert honest.outcome == "promoted"
+    leaking = kept_up(tmp_path, until=LATER) | behind(honest=False)
+    asked = [model()[0] | {"use": "tests.samewire.learners:Backfills", "nth": 40}]
+    backfills = kept_up(tmp_path, until=LATER) | {"models": asked}
+    for run, outcome in ((leaking, "kept"), (backfills, "failed")):
+        found = updates_of(run)
+        (decision,) = found.decisions
+        assert (decision.outcome, found.ok) == (outcome, False)
+        assert f"{honest.candidate[:12]} still serves at production, promoted by samewire train" in decision.reason
+        assert decision.now == honest.candidate
 
 
 def test_a_leak_promotes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

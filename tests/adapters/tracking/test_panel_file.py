@@ -53,6 +53,30 @@ def test_a_panel_that_was_cut_off_is_refused(tmp_path: Path) -> None:
         read_panel(tmp_path / "none")
 
 
+@pytest.mark.parametrize("name", ["features.f32", "ts.i64", "digests.u8", "label_1.f64", "until_1.i64", "panel.json"])
+@pytest.mark.parametrize("how", ["zeroed", "cut", "gone"])
+def test_a_panel_that_was_left_damaged_is_written_anew(name: str, how: str, tmp_path: Path) -> None:
+    """As a power cut leaves files that were renamed before they were on the disk: of zeros, say."""
+    features = np.random.default_rng(1).normal(size=(4, 3, 2)).astype(np.float32)
+    place = written(tmp_path, features)
+    content = (place / name).read_bytes()
+    damaged = {"zeroed": content[:-8] + bytes(8), "cut": content[:-1], "gone": None}[how]
+    (place / name).unlink()
+    if damaged is not None:
+        (place / name).write_bytes(damaged)
+    assert written(tmp_path, features) == place
+    assert (place / name).read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+def test_a_panel_that_is_whole_stays(tmp_path: Path) -> None:
+    features = np.zeros((4, 3, 2), np.float32)
+    place = written(tmp_path, features)
+    before = (place / "features.f32").stat().st_ino
+    written(tmp_path, features)
+    assert (place / "features.f32").stat().st_ino == before
+
+
 def test_the_last_to_leave_sweeps(tmp_path: Path) -> None:
     with held(tmp_path):
         place = written(tmp_path, np.zeros((4, 3, 2), np.float32))

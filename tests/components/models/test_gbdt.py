@@ -51,6 +51,12 @@ def cut(data: Dataset, rows: slice) -> Dataset:
     )
 
 
+def days_later(data: Dataset) -> Dataset:
+    """The same, a thousand days later."""
+    late = {name: getattr(data, name) + 1000 * DAY_NS for name in ("ts", "label_from", "label_to")}
+    return msgspec.structs.replace(data, **late)
+
+
 def trained(data: Dataset, **options) -> Gbdt:
     model = gbdt(**options)
     model.swap(model.fit(data))

@@ -13,7 +13,7 @@ from components.processors.robust_zscore import RobustZscore
 from components.training.reweighting import Decay, EvenSlices
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
-from tests.components.models.test_gbdt import F, N, T, card, cut, features, gbdt, panel, trained
+from tests.components.models.test_gbdt import F, N, T, card, cut, days_later, features, gbdt, panel, trained
 from tests.room import room_for
 
 QUICK = {"num_boost_round": 8, "min_data_in_leaf": 10, "num_leaves": 5}
@@ -90,7 +90,9 @@ def test_the_dataset_says_what_is_held_out():
 
 def test_a_share_that_holds_out_nothing_is_an_error_and_no_training_without_an_end():
     short = cut(panel(holes=0.0), slice(0, 4))
-    with pytest.raises(ConfigError, match=r"gbdt: valid_share 0.2 of 4 slices holds out none; train on longer history"):
+    with pytest.raises(
+        ConfigError, match=r"gbdt: valid_share 0.2 of 4 slices with labels holds out none; train on longer history"
+    ):
         gbdt(valid_share=0.2, **QUICK).fit(short)
     assert card(gbdt(valid_share=0.0, **QUICK).fit(short))["size"]["trees"] == QUICK["num_boost_round"]
 
@@ -207,9 +209,25 @@ def test_a_folder_for_bins_that_is_a_file_is_one_clear_error(tmp_path):
 # ---- going on --------------------------------------------------------------------------------------------------------
 
 
+def test_finetuning_on_what_the_artefact_has_seen_stops_by_none_of_it():
+    data = panel()
+    first = gbdt(**QUICK).fit(data)
+    with pytest.raises(ConfigError, match="are held out to stop by, and the artefact to go on from has learned until"):
+        gbdt(**QUICK).finetune(panel(seed=1), first)
+    half = len(data.ts) // 2
+    early = cut(data, slice(0, half))
+    seen = gbdt(**QUICK).fit(early)
+    later = int(np.searchsorted(data.ts, early.label_to.max()))  # the first slice that knew all that it learned from
+    held_out = gbdt(**QUICK).finetune(msgspec.structs.replace(data, valid_from=int(data.ts[later])), seen)
+    assert card(held_out)["rows"]["valid"] > 0
+    with pytest.raises(ConfigError, match="held out to stop by"):
+        gbdt(**QUICK).finetune(msgspec.structs.replace(data, valid_from=int(data.ts[later - 1])), seen)
+    assert card(gbdt(**QUICK, valid_share=0.0).finetune(data, first))["rows"]["valid"] == 0
+
+
 def test_finetuning_adds_trees_to_those_that_there_are():
     first = gbdt(**QUICK).fit(panel())
-    more = gbdt(finetune_rounds=4, **QUICK).finetune(panel(seed=1), first)
+    more = gbdt(finetune_rounds=4, **QUICK).finetune(days_later(panel(seed=1)), first)
     before, after = (a.files["model.txt"].decode() for a in (first, more))
     count = card(first)["size"]["trees"]
     assert card(more)["size"]["trees"] == count + 4
@@ -259,7 +277,7 @@ def test_finetuning_of_trees_that_learned_something_else_is_refused(first, then,
     with pytest.raises(ConfigError, match="gbdt: " + told):
         gbdt(**QUICK, **then).finetune(panel(), gbdt(**QUICK, **first).fit(panel()))
     again = gbdt(**QUICK, **first)
-    again.swap(again.finetune(panel(), again.fit(panel())))
+    again.swap(again.finetune(days_later(panel()), again.fit(panel())))
 
 
 def test_finetuned_trees_say_what_all_of_them_learned_from():
@@ -267,7 +285,7 @@ def test_finetuned_trees_say_what_all_of_them_learned_from():
     half = len(data.ts) // 2
     late, early = cut(data, slice(half, None)), cut(data, slice(None, half))
     first = gbdt(**QUICK).fit(late)
-    more = card(gbdt(**QUICK).finetune(early, first))
+    more = card(gbdt(**QUICK, valid_share=0.0).finetune(early, first))
     assert (more["since_ns"], more["until_ns"]) == (int(early.ts[0]), int(late.label_to.max()))
     longer = msgspec.structs.replace(data, horizon_ns=5 * data.horizon_ns)
     with pytest.raises(ConfigError, match="its horizon_ns is .*, and the artefact to go on from learned with"):
@@ -354,7 +372,7 @@ def test_processors_are_frozen_on_the_rows_that_are_learned_from_and_applied_ali
 def test_finetuning_applies_what_processors_froze_before():
     behind = {"processors": (RobustZscore(),), **QUICK}
     first = gbdt(**behind).fit(panel())
-    later = panel(seed=1)
+    later = days_later(panel(seed=1))
     moved = msgspec.structs.replace(later, features=later.features * np.float32(3.0))
     more = gbdt(**behind).finetune(moved, first)
     assert more.files["frozen.safetensors"] == first.files["frozen.safetensors"]

@@ -24,6 +24,7 @@ from engine.errors import ConfigError, StateError
 from engine.events import Features
 from engine.protocols import Trainable
 from engine.universe import universe_of
+from tests.components.models.test_gbdt import days_later
 from tests.conformance.test_trained_models import F, N, card, cut, ic, panel, slice_of, symbols
 
 torch = pytest.importorskip("torch")
@@ -343,7 +344,7 @@ def stop(found, step):
 
 
 def test_finetuning_begins_with_the_weights_of_the_artefact_and_says_so():
-    first, later = neural(epochs=8).fit(panel()), panel(seed=1)
+    first, later = neural(epochs=8).fit(panel()), days_later(panel(seed=1))
     told: list = []
     more = neural(finetune_epochs=2).finetune(later, first, on_metric=told.append)
     said = card(more)
@@ -365,13 +366,20 @@ def test_finetuning_that_makes_it_worse_leaves_the_weights_as_they_were():
     noise = msgspec.structs.replace(
         data, label=np.where(np.arange(len(data.ts))[:, None] < 48, -data.label, data.label)
     )
-    told = card(neural(finetune_epochs=3, lr=0.5).finetune(noise, first))
+    told = card(neural(finetune_epochs=3, lr=0.5).finetune(days_later(noise), first))
     assert told["size"]["best_epoch"] == -1
     model = neural()
-    model.swap(neural(finetune_epochs=3, lr=0.5).finetune(noise, first))
+    model.swap(neural(finetune_epochs=3, lr=0.5).finetune(days_later(noise), first))
     before = neural()
     before.swap(first)
     np.testing.assert_array_equal(model.predict(data), before.predict(data))
+
+
+def test_finetuning_is_not_stopped_by_what_the_artefact_has_seen():
+    first = neural().fit(panel())
+    with pytest.raises(ConfigError, match="are held out to stop by, and the artefact to go on from has learned until"):
+        neural().finetune(panel(seed=1), first)
+    assert card(neural(valid_share=0.0, finetune_epochs=1).finetune(panel(seed=1), first))["rows"]["valid"] == 0
 
 
 def test_a_finetuned_network_says_what_both_trainings_learned_from_and_keeps_its_processors():
@@ -399,14 +407,14 @@ def test_finetuning_from_something_else_is_refused():
 
 def test_a_finetuning_that_was_killed_goes_on_and_no_other_checkpoint_is_taken_for_its_own(tmp_path):
     first, other = neural().fit(panel()), neural(seed=2).fit(panel())
-    whole = neural(finetune_epochs=6).finetune(panel(seed=1), first)
+    whole = neural(finetune_epochs=6).finetune(days_later(panel(seed=1)), first)
     with pytest.raises(KeyboardInterrupt):
         neural(finetune_epochs=6).finetune(
-            panel(seed=1), first, on_metric=lambda found: stop(found, 3), checkpoint=tmp_path
+            days_later(panel(seed=1)), first, on_metric=lambda found: stop(found, 3), checkpoint=tmp_path
         )
     with pytest.raises(StateError, match="of another training"):
-        neural(finetune_epochs=6).finetune(panel(seed=1), other, checkpoint=tmp_path)
-    assert neural(finetune_epochs=6).finetune(panel(seed=1), first, checkpoint=tmp_path).hash == whole.hash
+        neural(finetune_epochs=6).finetune(days_later(panel(seed=1)), other, checkpoint=tmp_path)
+    assert neural(finetune_epochs=6).finetune(days_later(panel(seed=1)), first, checkpoint=tmp_path).hash == whole.hash
 
 
 def test_importance_names_what_the_labels_were_made_of_and_is_the_same_each_time():

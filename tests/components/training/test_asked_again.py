@@ -51,7 +51,7 @@ class Saying:
 
 def checked(say: Callable[[Any], Any], first: int = 4, slices: int = T) -> Saying:
     model = Saying(say)
-    check_blind(model, shown(slices), asked(model, shown(slices)), first)
+    check_blind(lambda: model, shown(slices), asked(model, shown(slices)), first)
     return model
 
 
@@ -83,11 +83,11 @@ def test_what_one_that_remembers_all_is_shown_is_bounded() -> None:
     features = np.tile(X, (50, 1, 1))
     long = msgspec.structs.replace(long, ts=stamps, features=features, label_from=stamps + 1, label_to=stamps + 2)
     model = Saying(partial(np.cumsum, axis=0))
-    check_blind(model, long, asked(model, long), 0)
+    check_blind(lambda: model, long, asked(model, long), 0)
     assert sum(model.asked) < (64 + 16 + 4) * 50 * T
     ahead_of_all = Saying(lambda x: np.cumsum(x, axis=0) + np.nanmean(x))
     with pytest.raises(LookAheadError):
-        check_blind(ahead_of_all, long, asked(ahead_of_all, long), 0)
+        check_blind(lambda: ahead_of_all, long, asked(ahead_of_all, long), 0)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -148,4 +148,25 @@ class Rare:
 def test_a_look_ahead_at_one_slice_alone_is_found_wherever_it_is(at: int, lookback: int) -> None:
     model = Rare(at, lookback)
     with pytest.raises(LookAheadError, match=f"at {day_text(day(at))} when"):
-        check_blind(model, shown(), asked(model, shown()), 4)
+        check_blind(lambda: model, shown(), asked(model, shown()), 4)
+
+
+class Keeps:
+    """Looks two slices ahead in whatever it was shown so far: it keeps the longest history that it has seen."""
+
+    lookback = 1
+
+    def __init__(self) -> None:
+        self._seen = shown(0)
+
+    def predict(self, dataset: Dataset, /) -> Any:
+        if len(dataset.ts) > len(self._seen.ts):
+            self._seen = dataset
+        known = self._seen.features[:, :, 0].astype(float)
+        at = np.searchsorted(self._seen.ts, dataset.ts)
+        return known[at] - known[np.minimum(at + 2, len(known) - 1)]
+
+
+def test_one_that_remembers_what_it_was_shown_first_is_found() -> None:
+    with pytest.raises(LookAheadError, match="Keeps.predict answers"):
+        check_blind(Keeps, shown(), asked(Keeps(), shown()), 4)

@@ -75,7 +75,7 @@ class Spy:
 
 def test_a_model_learns_from_what_was_known_and_is_asked_without_labels(tmp_path: Path) -> None:
     spy, whole, seen = Spy(), panel(), []
-    trained = train_task(spy, task(), whole, on_metric=seen.append, checkpoint=tmp_path)
+    trained = train_task(lambda: spy, task(), whole, on_metric=seen.append, checkpoint=tmp_path)
     learned = spy.learned
     # Slice 7's label ends within slice 9, slice 6's within slice 8: neither was known when slice 7 closed.
     assert learned.ts.tolist() == TS[:6].tolist()
@@ -101,7 +101,7 @@ def test_a_model_without_these_keywords_is_not_given_them(tmp_path: Path) -> Non
             return artefact_of({"model.txt": b"plain"})
 
     assert taken(Plain()) == ()
-    trained = train_task(Plain(), task(test=None), panel(), on_metric=lambda metric: None, checkpoint=tmp_path)
+    trained = train_task(Plain, task(test=None), panel(), on_metric=lambda metric: None, checkpoint=tmp_path)
     assert trained.scores.shape == (0, N)
     assert taken(Spy()) == ("on_metric", "checkpoint")
 
@@ -131,7 +131,7 @@ def test_answers_of_another_shape_and_unknown_horizons_are_refused() -> None:
             return dataset.features
 
     with pytest.raises(ConfigError, match=r"Odd.predict answered \(6, 3, 1\) for 6 slices of 3 symbols"):
-        train_task(Odd(), task(), panel())
+        train_task(Odd, task(), panel())
     with pytest.raises(ConfigError, match=r"labels of horizons \[1\], not of 5"):
         dataset_of(task(horizon=5), panel())
 
@@ -142,4 +142,26 @@ def test_a_model_that_looks_ahead_when_it_predicts_is_refused() -> None:
             return np.concatenate([dataset.features[2:, :, 0], dataset.features[-2:, :, 0]])
 
     with pytest.raises(ConfigError, match=r"Peeking.predict answers .* for X at 2001-.*look at no slice behind"):
-        train_task(Peeking(), task(), panel())
+        train_task(Peeking, task(), panel())
+
+
+def test_a_model_that_keeps_what_it_has_seen_beside_its_artefact_is_asked_without_it() -> None:
+    """What `fit` left in the object is not in a session; what the first `predict` saw is not known at its slices."""
+
+    class Keeps(Spy):
+        seen: Any = None
+
+        def predict(self, dataset: Dataset, /) -> Any:
+            self.seen = dataset.features[-1:, :, 0] if self.seen is None else self.seen
+            return dataset.features[:, :, 0] + self.seen
+
+    with pytest.raises(ConfigError, match=r"Keeps.predict answers .*look at no slice behind"):
+        train_task(Keeps, task(), panel())
+
+    class Learns(Spy):
+        learned: Any = None
+
+        def predict(self, dataset: Dataset, /) -> Any:
+            return np.full_like(dataset.features[:, :, 0], 0 if self.learned is None else 1)
+
+    assert not train_task(Learns, task(), panel()).scores.any()

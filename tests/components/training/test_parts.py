@@ -55,6 +55,18 @@ def test_the_dataset_says_where_the_held_out_part_begins():
     assert parts.counts() == {"train": 14, "valid": 5}
 
 
+def test_the_share_is_one_of_the_slices_that_have_a_label():
+    """A gap of a split stays in place without labels: as if it were not there, and never what is stopped by."""
+    rows = dataset()
+    rows.label[8:17] = np.nan  # 11 slices are left: 0..7 and 17..19
+    assert np.flatnonzero(parted(rows, 0.2).valid).tolist() == [18, 19]
+    assert np.flatnonzero(parted(rows, 0.4).valid).tolist() == list(range(7, 20))
+    rows.label[15:] = np.nan
+    assert np.flatnonzero(parted(rows, 0.25).valid).tolist() == list(range(6, 20))
+    rows.label[:] = np.nan
+    assert not parted(rows, 0.5).valid.any()
+
+
 def test_a_held_out_part_beyond_the_end_is_empty_and_one_from_the_start_leaves_nothing():
     assert parted(dataset(valid_from=day(99))).counts() == {"train": 20, "valid": 0}
     rows = dataset(valid_from=day(-1))

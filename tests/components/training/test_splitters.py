@@ -190,12 +190,12 @@ def test_the_cases_of_the_other_libraries_are_not_all_alike():
 # ---- what is lost, and what is refused -------------------------------------------------------------------------------
 
 
-def test_horizon_slices_are_lost_before_a_block_and_horizon_and_lookback_behind_it():
+def test_the_label_is_lost_before_a_block_and_horizon_and_lookback_behind_it():
     data = walk(iter(market(3, 80)), Rolling(universe=universe_of(("A", "B", "C")), windows=(4,)), 3, day(99))
     fold = list(PurgedKFold(folds=4, lookback=5).folds(data.ts, data.label_from, data.label_to))[1]
     first, last = np.flatnonzero(fold.test)[[0, -1]]
     learned = np.flatnonzero(fold.train)
-    assert learned[learned < first].max() == first - 1 - 3
+    assert learned[learned < first].max() == first - 1 - (3 + 1)  # the bar with its last price ends later
     assert learned[learned > last].min() == last + 1 + 3 + 5
 
 
