@@ -151,7 +151,7 @@ class GrossCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskCap:
-    """sqrt((w - about)' S (w - about)) <= limit, a standard deviation over one slice. A cone: no quadratic program."""
+    """sqrt((w - about)' S (w - about)) <= limit, a standard deviation over one slice: a cone."""
 
     name: str
     limit: float

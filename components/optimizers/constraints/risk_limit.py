@@ -10,8 +10,8 @@ from components.optimizers.terms.variance import AboutName, centre, checked_abou
 class RiskLimit:
     """sqrt((w - b)' S (w - b)) sqrt(slices_per_year) <= max.
 
-    About `zero` that is a volatility a year, about the `benchmark` a tracking error. It is a cone, which a general
-    solver takes: some ten times as slow as variance in the objective.
+    About `zero` that is a volatility a year, about the `benchmark` a tracking error. Where it binds it takes some ten
+    times as long as variance in the objective.
     """
 
     needs_risk = True

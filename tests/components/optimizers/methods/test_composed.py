@@ -156,6 +156,44 @@ def test_impact_and_cones_are_solved_too() -> None:
     assert "binds:risk_limit" in kinds(active)
 
 
+ACCEPTED: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "risk limit": ((LinearCost(buy_bps=1, sell_bps=2),), (LongOnly(), RiskLimit(max=0.02))),
+    "risk limit alone": ((), (LongOnly(), RiskLimit(max=0.3, about="zero"))),
+    "two risk limits": ((), (LongOnly(), RiskLimit(max=0.04), RiskLimit(max=0.145, about="zero"))),
+    "soft risk limit": ((LinearCost(),), (LongOnly(), RiskLimit(max=0.01, soft=0.05))),
+    "impact": ((ImpactCost(), LinearCost(buy_bps=1, sell_bps=2)), (LongOnly(), WeightBox(max=0.1))),
+    "turnover and gross": ((LinearCost(),), (WeightBox(min=-0.1, max=0.2), Turnover(max=0.3), Gross(max=1.2))),
+    "soft limits": (
+        (ImpactCost(),),
+        (WeightBox(min=-0.1, max=0.02, soft=0.001), Sectors(max=0.45, soft=0.0005), Turnover(max=0.1, soft=0.0004)),
+    ),
+}
+
+
+@pytest.mark.parametrize("which", ACCEPTED)
+def test_whatever_is_accepted_is_certified(which: str) -> None:
+    terms, constraints = ACCEPTED[which]
+    for seed in range(4):
+        at = situation(40, seed=seed, w0=np.full(40, 0.9 / 40) * (seed > 0))
+        decision = composed(at, returns(at, ic=0.1), RiskOf(), *terms, constraints=(FULL, *constraints)).weights(at)
+        told = next(remark.text for remark in decision.remarks if remark.kind == "weights")
+        residual = float(told.split("residual ")[1].split(",")[0])
+        assert residual <= 1e-7, (seed, told)
+        assert not [kind for kind in kinds(decision) if kind.startswith(("route", "fallback"))], decision.remarks
+
+
+@pytest.mark.parametrize("which", [which for which in ACCEPTED if which != "soft limits"])  # that one has residual 0
+def test_what_cannot_be_certified_is_not_traded(which: str) -> None:
+    terms, constraints = ACCEPTED[which]
+    at = situation(20, seed=1)
+    options: dict[str, Any] = {"tolerance": 1e-300, "fallback": ("hold",)}
+    decision = composed(at, returns(at), RiskOf(), *terms, constraints=(FULL, *constraints), **options).weights(at)
+    assert decision.weights is None
+    assert "above 1e-300" in decision.reason
+    routes = [remark.text.split(" ")[0] for remark in decision.remarks if remark.kind == "route"]
+    assert len(routes) == len(set(routes)) >= 2  # no solver is asked twice
+
+
 def rebalances(method: Composed, count: int, cut: int | None = None) -> list[np.ndarray]:
     """Decisions over a path; at `cut` a fresh copy goes on from the saved state."""
     at, found = situation(20, seed=9), []
