@@ -50,7 +50,8 @@ class CappedKernel:
             return replace(answer, risk_caps=(0.0,) * len(caps))
         chosen = _binding(caps)
         kept = start.memory.get("aversions") if start is not None and isinstance(start.memory, dict) else None
-        near = np.asarray(kept, np.float64) if np.shape(kept) == (len(chosen),) else np.zeros(len(chosen))
+        near = np.zeros(len(chosen)) if kept is None else np.asarray(kept, np.float64)
+        near = near if near.shape == (len(chosen),) else np.zeros(len(chosen))
         search = _Search(self._kernel)
         found = search.under(bare, [caps[k] for k in chosen], near, start)
         answer = replace(found.solution, iterations=search.steps)

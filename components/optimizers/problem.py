@@ -183,7 +183,7 @@ class Term(Protocol):
 class Constraint(Protocol):
     """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold.
 
-    `firm`, if it has it, are the names of its boxes that are never loosened where constraints contradict one another.
+    `firm`, if it has it, says whether it is never loosened where constraints contradict one another.
     """
 
     soft: float | None

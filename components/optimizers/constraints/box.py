@@ -9,9 +9,12 @@ from components.optimizers.terms.checked import open_sides, price, sides
 class WeightBox:
     """min <= w <= max, the same for every name that may move. A name that cannot trade may stand outside."""
 
-    def __init__(self, *, min: float | None = None, max: float | None = None, soft: float | None = None) -> None:
+    def __init__(
+        self, *, min: float | None = None, max: float | None = None, soft: float | None = None, firm: bool = False
+    ) -> None:
         self._min, self._max = sides(*open_sides(min, max))
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         lower, upper = np.where(at.free, self._min, -np.inf), np.where(at.free, self._max, np.inf)

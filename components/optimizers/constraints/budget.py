@@ -22,6 +22,7 @@ class Budget:
         most: float = 1.0,
         full: bool = False,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self._given = min is not None or max is not None
         self._min, self._max = sides(*open_sides(min, max))
@@ -29,6 +30,7 @@ class Budget:
         if self._given and full:
             raise ValueError("full belongs to a budget without min and max; say min and max alike instead")
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         low, high = self._min, self._max

@@ -9,10 +9,9 @@ class LongOnly:
     """w >= 0, of names that may move."""
 
     soft: float | None = None
-    firm: tuple[str, ...] = ("long_only",)
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, firm: bool = True) -> None:
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         n = len(at.w0)

@@ -23,10 +23,12 @@ class RiskLimit:
         about: AboutName = "benchmark",
         slices_per_year: float = 252.0,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self._limit = above("max", max) / float(np.sqrt(above("slices_per_year", slices_per_year)))
         self._about = checked_about(about)
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         soft = HARD if self.soft is None else self.soft

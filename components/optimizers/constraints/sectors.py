@@ -18,9 +18,11 @@ class Sectors:
         max: float | None = None,
         deviation: float | None = None,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self.soft = price(soft)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (group_rows("sectors", at, at.sector, at.sectors, self._limits),) if at.sectors else ()

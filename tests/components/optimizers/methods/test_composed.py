@@ -244,6 +244,64 @@ def test_a_contradiction_is_named_with_its_smallest_relaxation() -> None:
     assert max(0, 1 - total) + sum(max(0, s - 0.4) for s in sums) == pytest.approx(0.2, abs=2e-6)
 
 
+def amounts(text: str) -> dict[str, float]:
+    """What a note says that limits give or would have to: by name without the label of a row."""
+    pairs = [part.rsplit(" by ", 1) for part in text.split(": ")[-1].split(", ")]
+    return {name.split("[")[0]: float(by) for name, by in pairs}
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_box_that_no_long_book_can_meet_gives_alike_for_all_and_nothing_is_sold_short(order: int) -> None:
+    at = situation(50, w0=np.zeros(50))
+    box = (LongOnly(), WeightBox(min=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *box[:: 1 - 2 * order])).weights(at)
+    w = weights(decision)
+    assert w.min() >= 0.02 - 2e-6  # 50 names at 0.05 are 2.5; at 0.02 they are 1
+    assert w.sum() == pytest.approx(1.0)
+    told = {remark.kind: remark.text for remark in decision.remarks}
+    assert amounts(told["infeasible"])["box"] == pytest.approx(0.03)
+    assert amounts(told["fallback:relax"]) == {"box": pytest.approx(0.03, abs=2e-6)}
+
+
+def test_what_is_firm_is_never_loosened_though_another_limit_is_tighter() -> None:
+    at = situation(10, w0=np.zeros(10))
+    limits = (WeightBox(min=0.3), WeightBox(min=0.05, max=0.15, firm=True))
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits)).weights(at)
+    assert 0.05 - 1e-9 <= weights(decision).min() <= weights(decision).max() <= 0.15 + 1e-9
+    assert "fallback:relax" in kinds(decision)
+
+
+def test_a_firm_limit_has_no_price() -> None:
+    with pytest.raises(ValueError, match=r"WeightBox is firm and has a price \(soft\): choose one"):
+        composed(situation(2), RiskOf(), constraints=(WeightBox(max=0.5, soft=0.1, firm=True),))
+
+
+def test_a_cap_on_turnover_gives_way_before_limits_of_positions() -> None:
+    at = situation(30, w0=np.r_[0.9, np.zeros(29)])
+    limits = (FULL, LongOnly(), WeightBox(max=0.1))
+    w = weights(composed(at, returns(at), RiskOf(), constraints=(*limits, Turnover(max=0.1))).weights(at))
+    assert w.max() <= 0.1 + 1e-9
+    assert np.abs(w - at.w0).sum() == pytest.approx(1.7, abs=1e-5)  # 0.8 sold and 0.9 bought: no more than is needed
+    held = composed(at, returns(at), RiskOf(), constraints=(*limits, Turnover(max=0.1, firm=True))).weights(at)
+    assert np.abs(weights(held) - at.w0).sum() <= 0.1 + 1e-9
+    firm = (FULL, LongOnly(), WeightBox(max=0.1, firm=True), Turnover(max=0.1, firm=True))
+    none = composed(at, returns(at), RiskOf(), constraints=firm).weights(at)
+    assert (none.weights, kinds(none)[-1]) == (None, "fallback:hold")
+
+
+def test_a_conflict_of_many_names_is_found_in_programs_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds of names are no rows of the programs that search for a conflict: that is what makes them fast."""
+    from components.optimizers import elastic_program
+
+    rows, solve = [], elastic_program.linear
+    monkeypatch.setattr(elastic_program, "linear", lambda p: (rows.append(len(p.b) + len(p.right)), solve(p))[1])
+    at = situation(400, sector=(np.arange(400) % 4).astype(np.int32), sectors=tuple("abcd"))
+    limits = (FULL, LongOnly(), WeightBox(max=0.02), Sectors(min=0.4), Turnover(max=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=limits).weights(at)
+    assert "fallback:relax" in kinds(decision)
+    assert sum(count > 12 for count in rows) == 1  # the relaxation itself, once
+
+
 def test_a_cap_on_turnover_that_cannot_be_kept_is_dropped_where_that_is_declared() -> None:
     at = situation(8, w0=np.array([0.9] + [0.1 / 7] * 7))
     constraints = (FULL, LongOnly(), WeightBox(max=0.2), Turnover(max=0.1))
