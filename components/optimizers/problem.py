@@ -86,6 +86,7 @@ class Kink:
     up: Vector  # (N,)
     down: Vector  # (N,)
     at: Vector  # (N,) w0 for a cost of trading, 0 for one of holding, a bound for one that is soft
+    soft: float = HARD  # of a soft bound its price: it is no cost of trading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,7 @@ class RiskCap:
     limit: float
     about: Vector  # (N,)
     soft: float = HARD
+    slices_per_year: float = 1.0  # for what is told of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,10 +26,18 @@ class RiskLimit:
         firm: bool = False,
     ) -> None:
         self._limit = above("max", max) / float(np.sqrt(above("slices_per_year", slices_per_year)))
+        self._slices = slices_per_year
         self._about = checked_about(about)
         self.soft = price(soft)
         self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         soft = HARD if self.soft is None else self.soft
-        return (RiskCap(name="risk_limit", limit=self._limit, about=centre(self._about, at), soft=soft),)
+        cap = RiskCap(
+            name="risk_limit",
+            limit=self._limit,
+            about=centre(self._about, at),
+            soft=soft,
+            slices_per_year=self._slices,
+        )
+        return (cap,)

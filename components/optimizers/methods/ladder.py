@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 
 from components.optimizers.problem import Box, Problem, Remark, Solution
-from components.optimizers.remarks import plain
+from components.optimizers.remarks import amount, plain
 from components.optimizers.stating import broken
 from engine.events import Vector
 
@@ -48,7 +48,9 @@ class Ladder:
 
             found = conflict(problem, (PINNED,), boxes)
             if found.names:
-                amounts = ", ".join(f"{name} by {by:.4g}" for name, by in zip(found.names, found.by, strict=True))
+                amounts = ", ".join(
+                    f"{name} by {amount(problem, name, by)}" for name, by in zip(found.names, found.by, strict=True)
+                )
                 reason = f"no weights satisfy {', '.join(found.names)} together"
                 text = f"{reason}; any one of them could be met if it gave way: {amounts}"
                 told.append(plain("infeasible", text, len(found.names)))
@@ -93,7 +95,11 @@ _SAID = {
 def _beyond(problem: Problem, w: Vector) -> str:
     """What the weights break of the problem as it was."""
     over = {name: by for name, by in broken(problem, w).items() if by > _BROKEN}
-    return "; beyond its limit: " + ", ".join(f"{name} by {by:.4g}" for name, by in over.items()) if over else ""
+    return (
+        "; beyond its limit: " + ", ".join(f"{name} by {amount(problem, name, by)}" for name, by in over.items())
+        if over
+        else ""
+    )
 
 
 def _shrunk(problem: Problem, last: Vector) -> Vector | None:

@@ -146,6 +146,58 @@ def test_names_left_for_their_cost_are_told_with_what_they_would_gain() -> None:
     assert told.text.endswith("less than its cost of 0.001")
 
 
+def test_a_name_that_only_the_cap_on_turnover_stops_is_not_left_for_its_cost() -> None:
+    """Of equal names with a cost of 2 bps each way, one would gain less than that by trading and the others more."""
+    n = 12
+    alpha = np.linspace(3e-4, 30e-4, n)
+    alpha[0] = 1e-4
+    at = situation(n, alpha=alpha, w0=np.full(n, 0.05))
+    terms = (returns(at, alpha="raw"), RiskOf(aversion=0.1), LinearCost(buy_bps=2, sell_bps=2, holding_slices=1))
+    limits = (LongOnly(), WeightBox(max=0.1), Turnover(max=0.1))
+    decision = composed(at, *terms, constraints=limits).weights(at)
+    cap, stopped = (remark for remark in decision.remarks if remark.kind == "binds:turnover")
+    cost = next(remark for remark in decision.remarks if remark.kind == "binds:cost")
+    w = weights(decision)
+    gain = alpha - 0.1 * covariance(at.risk) @ w
+    assert cost.symbol.tolist() == [0]
+    assert sorted(stopped.symbol.tolist()) == [i for i in range(1, n) if abs(w[i] - 0.05) < 1e-9]
+    np.testing.assert_allclose(stopped.value, gain[stopped.symbol] - 2e-4, atol=1e-9)
+    assert (stopped.value <= cap.value[0] + 1e-8).all()
+    assert "but for turnover" in stopped.text
+
+
+def test_soft_limits_that_are_not_kept_say_by_how_much_and_what_is_paid() -> None:
+    at = situation(10, w0=np.full(10, 0.05))
+    limits = (
+        *(Budget(min=1.0, max=1.0, soft=0.01), LongOnly(), WeightBox(max=0.08)),
+        *(Sectors(max=0.3, soft=1e-5), Turnover(max=0.1, soft=1e-5), RiskLimit(max=0.001, about="zero", soft=1e-5)),
+    )
+    decision = composed(at, RiskOf(aversion=1e-3), constraints=limits).weights(at)
+    w = weights(decision)
+    told: dict[str, Any] = {}
+    for remark in decision.remarks:
+        told.setdefault(remark.kind, []).append(remark)
+    assert told["soft:budget"][0].value[0] == pytest.approx(1.0 - w.sum())
+    assert told["soft:budget"][0].text == "budget: sum beyond its limit by 0.2, at 0.01 a unit: 0.002 a slice in all"
+    beyond = [w[at.sector == s].sum() - 0.3 for s in (0, 1)]
+    assert [remark.value[0] for remark in told["soft:sectors"]] == pytest.approx(beyond)
+    assert told["soft:turnover"][0].value[0] == pytest.approx(np.abs(w - at.w0).sum() - 0.1)
+    deviation = float(np.sqrt(w @ covariance(at.risk) @ w))
+    assert told["soft:risk_limit"][0].value[0] == pytest.approx(deviation - 0.001 / 252**0.5)
+    assert f"({deviation * 252**0.5 - 0.001:.4g} a year)" in told["soft:risk_limit"][0].text
+    assert "(0.001 a year)" in told["binds:risk_limit"][0].text
+
+
+def test_a_soft_box_says_which_names_are_beyond_it() -> None:
+    at = situation(10, w0=np.zeros(10))
+    constraints = (FULL, LongOnly(), WeightBox(max=0.08, soft=0.01))
+    decision = composed(at, returns(at), RiskOf(), constraints=constraints).weights(at)
+    told = next(remark for remark in decision.remarks if remark.kind == "soft:box")
+    np.testing.assert_allclose(told.value, weights(decision)[told.symbol] - 0.08, atol=1e-12)
+    assert told.value.sum() == pytest.approx(0.2)
+    assert told.text.endswith("at 0.01 a unit: 0.002 a slice in all")
+
+
 def test_impact_and_cones_are_solved_too() -> None:
     at = situation(10, seed=3)
     decision = composed(at, returns(at, ic=0.2), RiskOf(), ImpactCost(), constraints=(FULL, LongOnly())).weights(at)
