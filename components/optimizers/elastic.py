@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from components.optimizers.elastic_program import Outcome, Statement
 from components.optimizers.problem import HARD, Box, Problem
+from components.optimizers.stating import tightest
 from engine.events import Vector
 
 TOLERANCE = 1e-7  # of a weight, below which limits are met: the same as for answers
@@ -188,15 +189,7 @@ def _widened(box: Box, slack: Vector, at: int) -> Box:
 
 def _loosened(problem: Problem, statement: Statement, boxes: Sequence[Box], slack: Vector) -> Problem:
     """The problem with these boxes, and its rows and caps looser by the slack of their lines."""
-    n = len(problem)
-    lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
-    lower_by, upper_by = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    for box in boxes:
-        code = problem.names.index(box.name)
-        tighter = box.lower > lower
-        lower[tighter], lower_by[tighter] = box.lower[tighter], code
-        tighter = box.upper < upper
-        upper[tighter], upper_by[tighter] = box.upper[tighter], code
+    lower, upper, lower_by, upper_by = tightest(boxes, problem.names, len(problem))
     amounts = iter([float(by) * line.unit for by, line in zip(slack, statement.lines, strict=False)])
     high, low = problem.high.copy(), problem.low.copy()
     for i in np.flatnonzero(problem.row_soft == HARD).tolist():

@@ -46,7 +46,7 @@ def stated(pieces: Sequence[Piece], at: Situation) -> Problem:
     rows = _of(pieces, Rows)
     sizes = [len(piece.low) for piece in rows]
     risk_caps = tuple(_of(pieces, RiskCap))
-    lower, upper, lower_by, upper_by = _bounds(_of(pieces, Box), names, n)
+    lower, upper, lower_by, upper_by = tightest(_of(pieces, Box), names, n)
     return Problem(
         risk=at.risk if aversion or risk_caps else None,
         q=sum((p.cost for p in _of(pieces, Linear)), np.zeros(n)),
@@ -92,7 +92,7 @@ def _hardened(piece: Piece) -> tuple[Piece, ...]:
     return over, under
 
 
-def _bounds(boxes: list[Box], names: tuple[str, ...], n: int) -> tuple[Vector, Vector, Codes, Codes]:
+def tightest(boxes: Sequence[Box], names: tuple[str, ...], n: int) -> tuple[Vector, Vector, Codes, Codes]:
     """The tightest bounds and who set each."""
     lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
     lower_by, upper_by = np.full(n, -1, np.int32), np.full(n, -1, np.int32)

@@ -6,6 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from components.optimizers.methods.counting import counting
 from components.optimizers.problem import Box, Problem, Remark, Solution
 from components.optimizers.remarks import amount, plain
 from components.optimizers.stating import broken
@@ -43,7 +44,8 @@ class Ladder:
         reason = failure.status
         told: list[Remark] = []
         loosened: Problem | None = None
-        if failure.status == "infeasible":
+        relaxing = _SAID["relax"]
+        if failure.status == "infeasible" or problem.counted:
             from components.optimizers.elastic import conflict, relaxed
 
             found = conflict(problem, (PINNED,), boxes)
@@ -55,6 +57,14 @@ class Ladder:
                 text = f"{reason}; any one of them could be met if it gave way: {amounts}"
                 told.append(plain("infeasible", text, len(found.names)))
                 loosened = relaxed(problem, self._firm, boxes) if "relax" in self._steps else None
+                if loosened is not None and problem.counted and routes.solve(loosened)[0].w is None:
+                    counted = counting(loosened, (), self._firm, routes)
+                    loosened, relaxing = counted.relaxed, f"{relaxing}, and let go was {counted.dropped}"
+            elif problem.counted:
+                counted = counting(problem, boxes, self._firm, routes)
+                reason, loosened = counted.told(problem), counted.relaxed
+                relaxing = f"let go was {counted.dropped}"
+                told.append(plain("infeasible", reason, len(counted.helps)))
         for step in self._steps:
             if step == "hold":
                 break
@@ -66,7 +76,8 @@ class Ladder:
                 solution, more = routes.solve(changed)
                 told += more
             if solution.w is not None:
-                told.append(plain(f"fallback:{step}", f"{reason}; {_SAID[step]}{_beyond(problem, solution.w)}", 1.0))
+                done = relaxing if step == "relax" else _SAID[step]
+                told.append(plain(f"fallback:{step}", f"{reason}; {done}{_beyond(problem, solution.w)}", 1.0))
                 return changed, solution, tuple(told), reason
         told.append(plain("fallback:hold", f"{reason}; {_SAID['hold']}", 1.0))
         return problem, replace(failure, w=None), tuple(told), reason

@@ -8,9 +8,11 @@ import pytest
 
 from components.optimizers.constraints.box import WeightBox
 from components.optimizers.constraints.budget import Budget
+from components.optimizers.constraints.cardinality import Cardinality
 from components.optimizers.constraints.exposures import Exposures
 from components.optimizers.constraints.gross import Gross
 from components.optimizers.constraints.long_only import LongOnly
+from components.optimizers.constraints.no_trade_zone import NoTradeZone
 from components.optimizers.constraints.risk_limit import RiskLimit
 from components.optimizers.constraints.sectors import Sectors
 from components.optimizers.constraints.turnover import Turnover
@@ -352,6 +354,55 @@ def test_a_conflict_of_many_names_is_found_in_programs_of_few_rows(monkeypatch: 
     decision = composed(at, returns(at), RiskOf(), constraints=limits).weights(at)
     assert "fallback:relax" in kinds(decision)
     assert sum(count > 12 for count in rows) == 1  # the relaxation itself, once
+
+
+COUNTS: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
+    "too few names": (
+        (LongOnly(), WeightBox(max=0.1), Cardinality(most=5)),
+        {"cardinality most", "budget[sum]", "box"},
+        "cardinality most raised to 10",
+    ),
+    "too little trading": (
+        (LongOnly(), WeightBox(max=0.3), Cardinality(most=10), Turnover(max=0.3)),
+        {"turnover", "cardinality most"},
+        "turnover",
+    ),
+    "too little trading, firm": (
+        (LongOnly(), WeightBox(max=0.3), Cardinality(most=10), Turnover(max=0.3, firm=True)),
+        {"turnover", "cardinality most"},
+        "cardinality most raised to ",
+    ),
+    "too large positions": (
+        (LongOnly(), WeightBox(max=0.06, firm=True), Cardinality(least_weight=0.07)),
+        {"cardinality least_weight", "box", "budget[sum]"},
+        "cardinality least_weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", COUNTS)
+def test_limits_that_count_names_say_what_they_conflict_with_and_give_way_as_declared(which: str) -> None:
+    limits, helps, dropped = COUNTS[which]
+    at = situation(24)
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits), nodes=20).weights(at)
+    told = {remark.kind: remark.text for remark in decision.remarks}
+    assert set(told["infeasible"].split("without one of these it is: ")[1].split(", ")) == helps
+    assert f"let go was {dropped}" in told["fallback:relax"]
+    w = weights(decision)
+    assert w.sum() == pytest.approx(1.0)
+    if "cardinality most" not in dropped and "most" in str(helps):
+        assert np.count_nonzero(np.abs(w) > 1e-9) <= 10
+    none = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits), nodes=20, fallback=("hold",)).weights(at)
+    assert none.weights is None
+
+
+def test_limits_that_contradict_and_count_names_too_give_way_both() -> None:
+    at = situation(50, w0=np.zeros(50))
+    limits = (FULL, LongOnly(), WeightBox(max=0.01), NoTradeZone(width=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=limits, nodes=20).weights(at)
+    assert weights(decision).max() <= 0.02 + 2e-6
+    told = next(remark.text for remark in decision.remarks if remark.kind == "fallback:relax")
+    assert "let go was no_trade_zone least_trade" in told
 
 
 def test_a_cap_on_turnover_that_cannot_be_kept_is_dropped_where_that_is_declared() -> None:
