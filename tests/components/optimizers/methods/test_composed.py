@@ -275,6 +275,23 @@ def test_state_saved_and_loaded_decides_the_very_same() -> None:
             assert one.tobytes() == other.tobytes()
 
 
+def test_aversions_that_stand_for_a_cap_on_risk_are_state_too() -> None:
+    at = situation(20, seed=9)
+
+    def fresh() -> Composed:
+        limits = (FULL, LongOnly(), RiskLimit(max=0.02))
+        return composed(at, returns(at, ic=0.1), RiskOf(), LinearCost(), constraints=limits)
+
+    one = fresh()
+    one.weights(at)
+    other = fresh()
+    other.load(one.save())
+    later = replace(at, alpha=at.alpha[::-1].copy())
+    first, second = one.weights(later), other.weights(later)
+    assert "binds:risk_limit" in kinds(first)
+    assert weights(first).tobytes() == weights(second).tobytes()
+
+
 # ---- where nothing fits ----------------------------------------------------------------------------------------------
 
 
