@@ -99,10 +99,10 @@ class _Members:
         worst = int(gap.argmax()) if len(gap) else 0
         if not len(gap) or not gap[worst] > TOLERANCE:
             return None
-        pair = {int(lower_by[worst]), int(upper_by[worst])} - set(self.fixed)
+        pair = [k for k in np.unique([lower_by[worst], upper_by[worst]]).tolist() if k not in self.fixed]
         lower, upper, *_ = statement.bounds([*self.fixed, *pair], {})
         by = float((lower - upper).max()) / (2.0 if lower_by[worst] == upper_by[worst] else 1.0)
-        return Conflict(tuple(statement.names[k] for k in sorted(pair)), (by,) * len(pair))
+        return Conflict(tuple(statement.names[k] for k in pair), (by,) * len(pair))
 
     def outcome(self, members: Sequence[int], looser: dict[int, float], gives: Sequence[int] | None = None) -> Outcome:
         lines = [j for j, line in enumerate(self.statement.lines) if line.member in members]
