@@ -77,7 +77,7 @@ class _Constraint:
     def __init__(self, constraint: Constraint) -> None:
         self._part = _declared(self, "constraint", constraint)
         self.soft: float | None = constraint.soft
-        self.firm: tuple[str, ...] = tuple(getattr(constraint, "firm", ()))
+        self.firm: bool = bool(getattr(constraint, "firm", False))
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return _pieces(self._part, "allows", at)

@@ -86,6 +86,7 @@ class Kink:
     up: Vector  # (N,)
     down: Vector  # (N,)
     at: Vector  # (N,) w0 for a cost of trading, 0 for one of holding, a bound for one that is soft
+    soft: float = HARD  # of a soft bound its price: it is no cost of trading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +152,13 @@ class GrossCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskCap:
-    """sqrt((w - about)' S (w - about)) <= limit, a standard deviation over one slice. A cone: no quadratic program."""
+    """sqrt((w - about)' S (w - about)) <= limit, a standard deviation over one slice: a cone."""
 
     name: str
     limit: float
     about: Vector  # (N,)
     soft: float = HARD
+    slices_per_year: float = 1.0  # for what is told of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +185,8 @@ class Term(Protocol):
 class Constraint(Protocol):
     """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold.
 
-    `firm`, if it has it, are the names of its boxes that are never loosened where constraints contradict one another;
-    `always` says that it allows the same at every rebalance, so that contradictions are found at start.
+    `firm`, if it has it, says whether it is never loosened where constraints contradict one another; `always` says that
+    it allows the same at every rebalance, so that contradictions are found at start.
     """
 
     soft: float | None

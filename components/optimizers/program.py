@@ -58,8 +58,7 @@ class Compiled:
         """Whether the solver has every piece. HiGHS gets no quadratic program, PIQP and OSQP no cone."""
         if problem.counted:
             return False
-        conic = bool(problem.impact.any()) or (bool(problem.risk_caps) and problem.risk is not None)
-        quadratic = (problem.aversion > 0 and problem.risk is not None) or bool(problem.ridge.any())
+        conic, quadratic = _kind(problem)
         match self.name:
             case "piqp" | "osqp":
                 return not conic
@@ -67,6 +66,13 @@ class Compiled:
                 return not conic and not quadratic
             case _:
                 return True
+
+    def handed_to(self, problem: Problem, /) -> str:
+        """The solver that a problem goes to."""
+        conic, quadratic = _kind(problem)
+        if self.name != "auto":
+            return self.name
+        return "clarabel" if conic else "piqp" if quadratic else "highs"
 
     def solve(self, problem: Problem, /, start: Solution | None = None) -> Solution:
         """The optimum. `start` changes nothing: see the head of the class."""
@@ -111,6 +117,13 @@ class Compiled:
         if len(self._programs) > _PROGRAMS_MAX:
             del self._programs[next(iter(self._programs))]
         return program
+
+
+def _kind(problem: Problem) -> tuple[bool, bool]:
+    """Whether it has cones, and whether its objective is quadratic."""
+    free = ~pinned(problem)
+    conic = bool(problem.impact[free].any()) or (bool(problem.risk_caps) and problem.risk is not None)
+    return conic, (problem.aversion > 0 and problem.risk is not None) or bool(problem.ridge[free].any())
 
 
 def _why(problem: Problem, status: str) -> str:

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.problem import Problem, Remark, Situation, Solution
-from components.optimizers.remarks import plain
-from components.optimizers.stating import marginal
+from components.optimizers.problem import HARD, Problem, Remark, Situation, Solution
+from components.optimizers.remarks import amount, plain
+from components.optimizers.stating import marginal, used_of_caps
 from engine.events import Codes, Vector
 
 _LEAST = 1e-8  # of a return a slice: a shadow price below it is none
+_BEYOND = 1e-9  # of a weight, above which a soft limit is not kept
 _STILL = 1e-9  # of a weight: a trade below it is none
 
 
@@ -19,8 +20,11 @@ def binding(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark
     A shadow price is what the objective would gain if the limit were one unit of weight looser: a return over one
     slice, after risk and cost. Of bounds it stands by symbol; of a row that covers a part of the names, by symbol the
     row's price times the name's coefficient in it; of a row or cap over all names there is one price without a symbol.
-    `binds:cost` are the names that are left as they are because a trade gains less than it costs; its value is the
-    gain of one more unit of weight before that cost.
+    `binds:cost` are the names that are left as they are because a trade either way gains less than it costs; its value
+    is the gain of one more unit of weight before that cost, after the prices of rows and caps. Names left because a cap
+    on turnover or gross stops a trade that would gain more than it costs stand in a second remark of that cap.
+
+    Soft limits that are not kept have a remark `soft:NAME` beside: by how much, and what is paid for it.
     """
     told: list[Remark] = []
     if solution.box is not None:
@@ -34,9 +38,10 @@ def binding(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark
     )
     for cap, price in caps:
         if price > _LEAST:
-            told.append(plain(f"binds:{cap.name}", f"{cap.name} at its limit of {cap.limit:.4g}", price))
-    left = _left(problem, solution, at)
-    return (*told, left) if left is not None else tuple(told)
+            limit = amount(problem, cap.name, cap.limit)
+            told.append(plain(f"binds:{cap.name}", f"{cap.name} at its limit of {limit}", price))
+    w = solution.w
+    return (*told, *_left(problem, solution, at), *(() if w is None else softly(problem, w, at)))
 
 
 def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
@@ -72,21 +77,78 @@ def _rows(problem: Problem, prices: Vector, at: Situation) -> list[Remark]:
     return told
 
 
-def _left(problem: Problem, solution: Solution, at: Situation) -> Remark | None:
-    """The names whose trade would gain less than it costs."""
+def _left(problem: Problem, solution: Solution, at: Situation) -> list[Remark]:
+    """The names whose trade would gain less than it costs, and those that only a cap keeps from trading."""
     w, box = solution.w, solution.box
     if w is None or box is None or solution.rows is None:
-        return None
-    cost = np.zeros(len(w))
+        return []
+    up, down = np.zeros(len(w)), np.zeros(len(w))
     for kink in problem.kinks:
-        cost = np.where(kink.at == problem.w0, np.maximum(cost, np.maximum(kink.up, kink.down)), cost)
-    still = at.free & (np.abs(w - problem.w0) <= _STILL) & (cost > 0) & (np.abs(box) <= _LEAST)
-    if not still.any():
-        return None
+        if kink.soft == HARD:
+            up, down = np.where(kink.at == problem.w0, (up + kink.up, down + kink.down), (up, down))
+    still = at.free & (np.abs(w - problem.w0) <= _STILL) & (np.abs(box) <= _LEAST)
+    gain = _gain(problem, solution, w)
+    gross = sum(solution.gross) * (np.abs(w) <= _STILL)
+    within = (gain <= up + _LEAST) & (gain >= -down - _LEAST)
+    told = []
+    of: Codes = np.flatnonzero(still & within & (np.maximum(up, down) > 0)).astype(np.int32)
+    if len(of):
+        most = float(np.maximum(up, down)[of].max())
+        names = "1 name" if len(of) == 1 else f"{len(of)} names"
+        text = f"{names} left as they are: a trade gains less than its cost of {most:.3g}"
+        told.append(Remark(kind="binds:cost", text=text, symbol=of, value=gain[of]))
+    beyond = np.maximum(gain - up, -down - gain)
+    for cap in problem.turnover[:1] if sum(solution.turnover) > _LEAST else problem.gross[:1]:
+        stopped: Codes = np.flatnonzero(still & ~within & (beyond <= sum(solution.turnover) + gross + _LEAST)).astype(
+            np.int32
+        )
+        if len(stopped):
+            text = f"{len(stopped)} of the names left as they are would trade at a gain beyond cost but for {cap.name}"
+            told.append(Remark(kind=f"binds:{cap.name}", text=text, symbol=stopped, value=beyond[stopped]))
+    return told
+
+
+def _gain(problem: Problem, solution: Solution, w: Vector) -> Vector:
+    """(N,) what one more unit of weight gains before what trading it costs, after the prices of rows and caps."""
+    assert solution.rows is not None
     rows = np.flatnonzero(solution.rows)
-    gain = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows[rows] @ problem.A[rows])
-    if problem.aversion and problem.risk is not None:
-        gain -= problem.aversion * marginal(problem.risk, w - problem.about)
-    of: Codes = np.flatnonzero(still).astype(np.int32)
-    text = f"{len(of)} names left as they are: a trade gains less than its cost of {float(cost[of].max()):.3g}"
-    return Remark(kind="binds:cost", text=text, symbol=of, value=gain[of])
+    gain: Vector = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows[rows] @ problem.A[rows])
+    gain = gain - sum(solution.gross) * np.where(np.abs(w) > _STILL, np.sign(w), 0.0)
+    if problem.risk is None:
+        return gain
+    gain = gain - problem.aversion * marginal(problem.risk, w - problem.about)
+    for cap, price in zip(problem.risk_caps, solution.risk_caps, strict=False):
+        pull = marginal(problem.risk, w - cap.about)
+        gain = gain - price / max(float((w - cap.about) @ pull), 1e-300) ** 0.5 * pull
+    return gain
+
+
+def softly(problem: Problem, w: Vector, at: Situation) -> list[Remark]:
+    """One remark of kind `soft:NAME` for each soft limit that the weights are beyond: by how much, and the price."""
+    told = []
+    for kink in problem.kinks:
+        if kink.soft == HARD:
+            continue
+        beyond = np.where(kink.up > 0, w - kink.at, 0.0) + np.where(kink.down > 0, kink.at - w, 0.0)
+        of: Codes = np.flatnonzero(at.free & (beyond > _BEYOND)).astype(np.int32)
+        if len(of):
+            side = "above the upper" if kink.up.any() else "below the lower"
+            many = f"{len(of)} {'name' if len(of) == 1 else 'names'} {side} bound of {kink.name} by up to"
+            text = f"{many} {beyond[of].max():.4g}{_paid(kink.soft, float(beyond[of].sum()))}"
+            told.append(Remark(kind=f"soft:{kink.name}", text=text, symbol=of, value=beyond[of]))
+    value = problem.A @ w
+    over = np.where(np.isfinite(problem.row_soft), np.maximum(value - problem.high, problem.low - value), 0.0)
+    for j in np.flatnonzero(over > _BEYOND).tolist():
+        name, by = problem.names[problem.row_by[j]], float(over[j])
+        text = f"{name}: {problem.labels[j]} beyond its limit by {by:.4g}{_paid(float(problem.row_soft[j]), by)}"
+        told.append(plain(f"soft:{name}", text, by))
+    for cap, used in used_of_caps(problem, w):
+        by = used - cap.limit
+        if cap.soft < HARD and by > _BEYOND:
+            text = f"{cap.name} beyond its limit by {amount(problem, cap.name, by)}{_paid(cap.soft, by)}"
+            told.append(plain(f"soft:{cap.name}", text, by))
+    return told
+
+
+def _paid(price: float, by: float) -> str:
+    return f", at {price:g} a unit: {price * by:.3g} a slice in all"

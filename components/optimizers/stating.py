@@ -80,7 +80,7 @@ def stated(
     rows: list[Rows] = by.get(Rows, [])
     sizes = [len(piece.low) for piece in rows]
     risk_caps = tuple(by.get(RiskCap, ()))
-    lower, upper, lower_by, upper_by = _bounds(by.get(Box, []), names, n)
+    lower, upper, lower_by, upper_by = tightest(by.get(Box, []), names, n)
     return Problem(
         risk=at.risk if aversion or risk_caps else None,
         q=_total([p.cost for p in by.get(Linear, ())], n),
@@ -143,12 +143,12 @@ def _hardened(piece: Piece) -> tuple[Piece, ...]:
     n = len(piece.lower)
     price, none = np.full(n, piece.soft), np.zeros(n)
     above, below = np.isfinite(piece.upper), np.isfinite(piece.lower)
-    over = Kink(name=piece.name, up=price * above, down=none, at=np.where(above, piece.upper, 0.0))
-    under = Kink(name=piece.name, up=none, down=price * below, at=np.where(below, piece.lower, 0.0))
+    over = Kink(name=piece.name, up=price * above, down=none, at=np.where(above, piece.upper, 0.0), soft=piece.soft)
+    under = Kink(name=piece.name, up=none, down=price * below, at=np.where(below, piece.lower, 0.0), soft=piece.soft)
     return over, under
 
 
-def _bounds(boxes: list[Box], names: tuple[str, ...], n: int) -> tuple[Vector, Vector, Codes, Codes]:
+def tightest(boxes: Sequence[Box], names: tuple[str, ...], n: int) -> tuple[Vector, Vector, Codes, Codes]:
     """The tightest bounds and who set each."""
     lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
     lower_by, upper_by = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
@@ -269,7 +269,7 @@ def objective(problem: Problem, w: Vector) -> float:
         total += tail.weight * expected_shortfall(-(tail.returns @ w), tail.level)
     soft = np.isfinite(problem.row_soft)
     total += float((problem.row_soft[soft] * _beyond(problem, w)[soft]).sum())
-    for cap, used in _used(problem, w):
+    for cap, used in used_of_caps(problem, w):
         if np.isfinite(cap.soft):
             total += cap.soft * max(used - cap.limit, 0.0)
     return total
@@ -299,7 +299,7 @@ def broken(problem: Problem, w: Vector) -> dict[str, float]:
     beyond = np.where(np.isfinite(problem.row_soft), 0.0, _beyond(problem, w))
     for i in np.flatnonzero(beyond > 0).tolist():
         note(problem.names[problem.row_by[i]], float(beyond[i]))
-    for cap, used in _used(problem, w):
+    for cap, used in used_of_caps(problem, w):
         if cap.soft == HARD:
             note(cap.name, used - cap.limit)
     return found
@@ -312,7 +312,7 @@ def _beyond(problem: Problem, w: Vector) -> Vector:
     return beyond
 
 
-def _used(problem: Problem, w: Vector) -> list[tuple[TurnoverCap | GrossCap | RiskCap, float]]:
+def used_of_caps(problem: Problem, w: Vector) -> list[tuple[TurnoverCap | GrossCap | RiskCap, float]]:
     """Each cap with what the weights use of it."""
     used: list[tuple[TurnoverCap | GrossCap | RiskCap, float]] = []
     used += [(cap, float(np.abs(w - problem.w0).sum())) for cap in problem.turnover]

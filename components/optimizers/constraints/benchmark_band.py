@@ -12,9 +12,10 @@ class BenchmarkBand:
 
     needs = (BENCHMARK,)
 
-    def __init__(self, *, deviation: float, short: bool = False, soft: float | None = None) -> None:
+    def __init__(self, *, deviation: float, short: bool = False, soft: float | None = None, firm: bool = False) -> None:
         self._deviation, self._short = at_least("deviation", deviation), short
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         low = at.benchmark - self._deviation

@@ -16,12 +16,15 @@ class Beta:
     With `reference` the first column of that Reference is beta instead, NaN = 1.
     """
 
-    def __init__(self, *, min: float, max: float, reference: str | None = None, soft: float | None = None) -> None:
+    def __init__(
+        self, *, min: float, max: float, reference: str | None = None, soft: float | None = None, firm: bool = False
+    ) -> None:
         self._min, self._max = sides(min, max)
         self._reference = reference
         self.soft = price(soft)
         self.needs_risk = reference is None
         self.needs: tuple[Need, ...] = (BENCHMARK,) if reference is None else reference_needs(reference)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         limits = np.array([self._min]), np.array([self._max])

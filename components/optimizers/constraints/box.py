@@ -11,9 +11,12 @@ class WeightBox:
 
     always: bool = True
 
-    def __init__(self, *, min: float | None = None, max: float | None = None, soft: float | None = None) -> None:
+    def __init__(
+        self, *, min: float | None = None, max: float | None = None, soft: float | None = None, firm: bool = False
+    ) -> None:
         self._min, self._max = sides(*open_sides(min, max))
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         lower, upper = np.where(at.free, self._min, -np.inf), np.where(at.free, self._max, np.inf)

@@ -23,6 +23,7 @@ class Budget:
         most: float = 1.0,
         full: bool = False,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self._given = self.always = min is not None or max is not None
         self._min, self._max = sides(*open_sides(min, max))
@@ -31,6 +32,7 @@ class Budget:
             raise ValueError("full belongs to a budget without min and max; say min and max alike instead")
         self._A: Matrix = np.ones((1, 0))  # kept, since a matrix that is the same need not be put together again
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         low, high = self._min, self._max

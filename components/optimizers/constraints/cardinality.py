@@ -11,13 +11,14 @@ class Cardinality:
 
     soft: float | None = None
 
-    def __init__(self, *, most: int | None = None, least_weight: float = 0.0) -> None:
+    def __init__(self, *, most: int | None = None, least_weight: float = 0.0, firm: bool = False) -> None:
         if most is not None and most < 1:
             raise ValueError(f"most must be at least 1, got {most}")
         at_least("least_weight", least_weight)
         if most is None and not least_weight:
             raise ValueError("most or least_weight must be given: how many names, or how small a position")
         self._most, self._least = most, least_weight
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         least = np.where(at.free, self._least, 0.0) if self._least else None

@@ -15,7 +15,7 @@ class Exposures:
     none = all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,
         min: float,
@@ -24,6 +24,7 @@ class Exposures:
         factors: tuple[str, ...] = (),
         active: bool = True,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self._min, self._max = sides(min, max)
         self._reference, self._factors, self._active = reference, factors, active
@@ -32,6 +33,7 @@ class Exposures:
         self._given: Matrix | None = None
         self._A: Matrix = np.zeros((0, 0))
         self._labels: tuple[str, ...] = ()
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         given = at.references[self._reference]

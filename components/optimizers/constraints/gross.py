@@ -9,9 +9,10 @@ class Gross:
 
     always: bool = True
 
-    def __init__(self, *, max: float, soft: float | None = None) -> None:
+    def __init__(self, *, max: float, soft: float | None = None, firm: bool = False) -> None:
         self._max = above("max", max)
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (GrossCap(name="gross", limit=self._max, soft=HARD if self.soft is None else self.soft),)

@@ -22,6 +22,7 @@ class Group:
         max: float | None = None,
         deviation: float | None = None,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         place = {symbol: i for i, symbol in enumerate(universe.symbols)}
         unknown = [symbol for symbol in symbols if symbol not in place]
@@ -34,6 +35,7 @@ class Group:
         self.soft = price(soft)
         self.needs: tuple[Need, ...] = () if deviation is None else (BENCHMARK,)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (group_rows(f"group {self._label}", at, self._code, (self._label,), self._limits),)

@@ -12,10 +12,14 @@ class Listed:
     """Bounds of listed names: `sell` holds none, `hold` leaves each as it is, `no_buy` lets them only shrink."""
 
     soft: float | None = None
-    firm: tuple[str, ...] = ("listed sell", "listed hold", "listed no_buy")
 
     def __init__(
-        self, *, universe: Universe, symbols: tuple[str, ...], rule: Literal["sell", "hold", "no_buy"]
+        self,
+        *,
+        universe: Universe,
+        symbols: tuple[str, ...],
+        rule: Literal["sell", "hold", "no_buy"],
+        firm: bool = True,
     ) -> None:
         if rule not in ("sell", "hold", "no_buy"):
             raise ValueError(f"rule must be sell, hold or no_buy, got {rule!r}")
@@ -26,6 +30,7 @@ class Listed:
         self._rows = np.zeros(len(universe), bool)
         self._rows[[place[symbol] for symbol in symbols]] = True
         self._rule = rule
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         here = at.free & self._rows

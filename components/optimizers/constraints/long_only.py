@@ -9,11 +9,10 @@ class LongOnly:
     """w >= 0, of names that may move."""
 
     soft: float | None = None
-    firm: tuple[str, ...] = ("long_only",)
     always: bool = True
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, firm: bool = True) -> None:
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         n = len(at.w0)

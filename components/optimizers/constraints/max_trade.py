@@ -9,9 +9,10 @@ from components.optimizers.terms.checked import above, price
 class MaxTrade:
     """|w - w0| <= max, for each name that may move."""
 
-    def __init__(self, *, max: float, soft: float | None = None) -> None:
+    def __init__(self, *, max: float, soft: float | None = None, firm: bool = False) -> None:
         self._max = above("max", max)
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         lower, upper = np.where(at.free, at.w0 - self._max, -np.inf), np.where(at.free, at.w0 + self._max, np.inf)

@@ -11,12 +11,13 @@ class NoTradeZone:
 
     soft: float | None = None
 
-    def __init__(self, *, width: float = 0.0, value: float = 0.0) -> None:
+    def __init__(self, *, width: float = 0.0, value: float = 0.0, firm: bool = False) -> None:
         if width or not value:
             above("width", width)
         if value:
             above("value", value)
         self._width, self._value = width, value
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         least = np.where(at.free, max(self._width, self._value / at.equity), 0.0)

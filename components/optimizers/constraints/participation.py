@@ -12,9 +12,10 @@ class Participation:
     A name whose traded money is not known is not increased: it may be sold.
     """
 
-    def __init__(self, *, share: float, soft: float | None = None) -> None:
+    def __init__(self, *, share: float, soft: float | None = None, firm: bool = False) -> None:
         self._share = above("share", share)
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         most = self._share * at.traded / at.equity

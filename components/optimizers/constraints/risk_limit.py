@@ -10,8 +10,8 @@ from components.optimizers.terms.variance import AboutName, centre, checked_abou
 class RiskLimit:
     """sqrt((w - b)' S (w - b)) sqrt(slices_per_year) <= max.
 
-    About `zero` that is a volatility a year, about the `benchmark` a tracking error. It is a cone, which a general
-    solver takes: some ten times as slow as variance in the objective.
+    About `zero` that is a volatility a year, about the `benchmark` a tracking error. Where it binds it takes some ten
+    times as long as variance in the objective.
     """
 
     needs_risk = True
@@ -23,12 +23,22 @@ class RiskLimit:
         about: AboutName = "benchmark",
         slices_per_year: float = 252.0,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self._limit = above("max", max) / float(np.sqrt(above("slices_per_year", slices_per_year)))
+        self._slices = slices_per_year
         self._about = checked_about(about)
         self.needs = needs_about(about)
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         soft = HARD if self.soft is None else self.soft
-        return (RiskCap(name="risk_limit", limit=self._limit, about=centre(self._about, at), soft=soft),)
+        cap = RiskCap(
+            name="risk_limit",
+            limit=self._limit,
+            about=centre(self._about, at),
+            soft=soft,
+            slices_per_year=self._slices,
+        )
+        return (cap,)

@@ -19,10 +19,12 @@ class Sectors:
         max: float | None = None,
         deviation: float | None = None,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         self.soft = price(soft)
         self.needs = (SECTORS,) if deviation is None else (SECTORS, BENCHMARK)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         return (group_rows("sectors", at, at.sector, at.sectors, self._limits),)

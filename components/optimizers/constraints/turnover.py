@@ -26,12 +26,14 @@ class Turnover:
         count: Literal["l1", "one_way"] = "l1",
         build_up: bool = True,
         soft: float | None = None,
+        firm: bool = False,
     ) -> None:
         if count not in ("l1", "one_way"):
             raise ValueError(f"count must be l1 or one_way, got {count!r}")
         self._max = at_least("max", max) * (1.0 if count == "l1" else 2.0)
         self._build_up = build_up
         self.soft = price(soft)
+        self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         if self._build_up and not at.w0.any():

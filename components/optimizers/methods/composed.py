@@ -1,5 +1,6 @@
 """One problem composed of terms and constraints, solved by the route that fits it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
-from components.optimizers.problem import Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
 from components.optimizers.shadow import binding
 from components.optimizers.stating import Stack, stated, unknown
 from components.optimizers.terms.checked import above
@@ -37,7 +38,8 @@ class Composed:
     `route`. Constraints that count names are searched with at most `nodes` problems. Where constraints contradict one
     another a Note `infeasible` tells which, and the steps of `fallback` are tried, each a Note `fallback:STEP`:
 
-        relax     constraints are loosened by the least total that helps, never long_only, listed and no_alpha
+        relax     caps on turnover are loosened by as much as helps, then other constraints by the least total, a box
+                  for all of its names alike; never those that are `firm`, as long_only and listed are, and no_alpha
         turnover  the caps on turnover are dropped
         shrink    the last weights that were accepted, within today's bounds and scaled to what may be invested
         hold      positions are held
@@ -67,8 +69,11 @@ class Composed:
         objective, constraints = tuple(map(term_of, objective)), tuple(map(constraint_of, constraints))
         self._terms, self._constraints = objective, constraints
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
-        firm = [str(name) for each in constraints for name in getattr(each, "firm", ())]
-        self._ladder = Ladder(fallback, ("no_alpha", *firm))
+        for each in constraints:
+            if getattr(each, "firm", False) and each.soft is not None:
+                raise ValueError(f"{type(each).__name__} is firm and has a price (soft): choose one")
+        self._steps = fallback
+        Ladder(fallback, ())
         self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
@@ -106,15 +111,17 @@ class Composed:
         pieces: list[Piece] = [_pins(at)]
         for term in self._terms:
             pieces += term.cost(at)
-        for constraint in self._constraints:
-            pieces += constraint.allows(at)
+        limits, firm = _limits(self._constraints, at)
+        pieces += limits
         nameless = unknown(pieces)
         if nameless:
             return Decision(weights=None, reason=nameless)
         problem = stated(pieces, at, self._stack)
         solution, remarks = self._routes.solve(problem)
         if solution.w is None:
-            problem, solution, more, reason = self._ladder.descend(problem, solution, self._routes, self._last, at)
+            boxes = [piece for piece in pieces if isinstance(piece, Box) and piece.soft == HARD]
+            ladder = Ladder(self._steps, ("no_alpha", *firm))
+            problem, solution, more, reason = ladder.descend(problem, boxes, solution, self._routes, self._last)
             remarks = (*remarks, *more)
             if solution.w is None:
                 return Decision(weights=None, reason=reason, remarks=remarks)
@@ -138,6 +145,16 @@ class Composed:
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+
+def _limits(constraints: tuple[Constraint, ...], at: Situation) -> tuple[list[Piece], list[str]]:
+    """What is allowed, and the names of limits that are firm; one that shares its name with a loose one is named so."""
+    given = [(piece, getattr(each, "firm", False)) for each in constraints for piece in each.allows(at)]
+    loose = {piece.name for piece, firm in given if not firm}
+    pieces = [
+        replace(piece, name=f"firm {piece.name}") if firm and piece.name in loose else piece for piece, firm in given
+    ]
+    return pieces, [piece.name for piece, (_, firm) in zip(pieces, given, strict=True) if firm]
 
 
 def _pins(at: Situation) -> Box:

@@ -1,12 +1,14 @@
 """What is done where nothing satisfies all constraints: one declared step after the other, each of them told."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from components.optimizers.problem import Problem, Remark, Situation, Solution
-from components.optimizers.remarks import plain
+from components.optimizers.methods.counting import counting
+from components.optimizers.problem import Box, Problem, Remark, Solution
+from components.optimizers.remarks import amount, plain
 from components.optimizers.stating import broken
 from engine.events import Vector
 
@@ -30,25 +32,39 @@ class Ladder:
         if len(set(steps)) < len(steps):
             raise ValueError(f"fallback names a step twice: {', '.join(steps)}; name each once")
         self._steps = steps
-        self._firm = (PINNED, *firm)  # bounds that no relaxation loosens
+        self._firm = (PINNED, *firm)  # limits that no relaxation loosens
 
     def descend(
-        self, problem: Problem, failure: Solution, routes: Route, last: Vector | None, at: Situation
+        self, problem: Problem, boxes: Sequence[Box], failure: Solution, routes: Route, last: Vector | None
     ) -> tuple[Problem, Solution, tuple[Remark, ...], str]:
-        """The problem that was solved in the end, its answer or None, what to tell, and why not the first problem."""
+        """The problem that was solved in the end, its answer or None, what to tell, and why not the first problem.
+
+        `boxes` are all that must hold, of which the problem has the tightest bounds only.
+        """
         reason = failure.status
         told: list[Remark] = []
         loosened: Problem | None = None
-        if failure.status == "infeasible":
+        relaxing = _SAID["relax"]
+        if failure.status == "infeasible" or problem.counted:
             from components.optimizers.elastic import conflict, relaxed
 
-            found = conflict(problem, (PINNED,))
+            found = conflict(problem, (PINNED,), boxes)
             if found.names:
-                amounts = ", ".join(f"{name} by {by:.4g}" for name, by in zip(found.names, found.by, strict=True))
+                amounts = ", ".join(
+                    f"{name} by {amount(problem, name, by)}" for name, by in zip(found.names, found.by, strict=True)
+                )
                 reason = f"no weights satisfy {', '.join(found.names)} together"
                 text = f"{reason}; any one of them could be met if it gave way: {amounts}"
                 told.append(plain("infeasible", text, len(found.names)))
-                loosened = relaxed(problem, self._firm) if "relax" in self._steps else None
+                loosened = relaxed(problem, self._firm, boxes) if "relax" in self._steps else None
+                if loosened is not None and problem.counted and routes.solve(loosened)[0].w is None:
+                    counted = counting(loosened, (), self._firm, routes)
+                    loosened, relaxing = counted.relaxed, f"{relaxing}, and let go was {counted.dropped}"
+            elif problem.counted:
+                counted = counting(problem, boxes, self._firm, routes)
+                reason, loosened = counted.told(problem), counted.relaxed
+                relaxing = f"let go was {counted.dropped}"
+                told.append(plain("infeasible", reason, len(counted.helps)))
         for step in self._steps:
             if step == "hold":
                 break
@@ -60,7 +76,8 @@ class Ladder:
                 solution, more = routes.solve(changed)
                 told += more
             if solution.w is not None:
-                told.append(plain(f"fallback:{step}", f"{reason}; {_SAID[step]}{_beyond(problem, solution.w)}", 1.0))
+                done = relaxing if step == "relax" else _SAID[step]
+                told.append(plain(f"fallback:{step}", f"{reason}; {done}{_beyond(problem, solution.w)}", 1.0))
                 return changed, solution, tuple(told), reason
         told.append(plain("fallback:hold", f"{reason}; {_SAID['hold']}", 1.0))
         return problem, replace(failure, w=None), tuple(told), reason
@@ -72,7 +89,8 @@ class Ladder:
         if step == "relax":
             return None if loosened is None else (loosened, None)
         if step == "turnover":
-            return (replace(problem, turnover=()), None) if problem.turnover else None
+            kept = tuple(cap for cap in problem.turnover if cap.name in self._firm)
+            return (replace(problem, turnover=kept), None) if len(kept) < len(problem.turnover) else None
         shrunk = None if last is None else _shrunk(problem, last)
         return None if shrunk is None else (problem, Solution(status="optimal", route="last weights", w=shrunk))
 
@@ -88,7 +106,11 @@ _SAID = {
 def _beyond(problem: Problem, w: Vector) -> str:
     """What the weights break of the problem as it was."""
     over = {name: by for name, by in broken(problem, w).items() if by > _BROKEN}
-    return "; beyond its limit: " + ", ".join(f"{name} by {by:.4g}" for name, by in over.items()) if over else ""
+    return (
+        "; beyond its limit: " + ", ".join(f"{name} by {amount(problem, name, by)}" for name, by in over.items())
+        if over
+        else ""
+    )
 
 
 def _shrunk(problem: Problem, last: Vector) -> Vector | None:

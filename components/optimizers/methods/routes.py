@@ -53,18 +53,18 @@ class Routes:
     def convex(self, problem: Problem) -> tuple[Solution, tuple[Remark, ...]]:
         """As `solve`, of a problem that counts no names."""
         from components.optimizers.certificate import certified
+        from components.optimizers.program import Compiled
 
         failed: list[Remark] = []
         last = Solution(status=f"no solver among {', '.join(self._names)} has all its pieces", route="none")
         asked: set[str] = set()
         agreed = ""
         for solver in map(self._solver, self._names):
-            if not solver.fits(problem):
-                continue
+            route = solver.handed_to(problem) if isinstance(solver, Compiled) else solver.name
+            if route in asked or not solver.fits(problem):
+                continue  # the same solver by another name, or one that lacks a piece
+            asked.add(route)
             last = solver.solve(problem, self._start(solver.name))
-            if last.route in asked:
-                continue  # the same solver by another name
-            asked.add(last.route)
             if last.status == "optimal":
                 last = certified(problem, last)
                 if last.residual <= self._tolerance:
@@ -111,9 +111,9 @@ class _Certified:
 
 def _made(name: str) -> Solver:
     if name == _KERNEL:
-        from components.optimizers.kernel import Kernel
+        from components.optimizers.kernel_capped import CappedKernel
 
-        return Kernel()
+        return CappedKernel()
     from components.optimizers.program import Compiled
 
     return Compiled(solver=name)  # type: ignore[arg-type]

@@ -8,9 +8,11 @@ import pytest
 
 from components.optimizers.constraints.box import WeightBox
 from components.optimizers.constraints.budget import Budget
+from components.optimizers.constraints.cardinality import Cardinality
 from components.optimizers.constraints.exposures import Exposures
 from components.optimizers.constraints.gross import Gross
 from components.optimizers.constraints.long_only import LongOnly
+from components.optimizers.constraints.no_trade_zone import NoTradeZone
 from components.optimizers.constraints.risk_limit import RiskLimit
 from components.optimizers.constraints.sectors import Sectors
 from components.optimizers.constraints.turnover import Turnover
@@ -146,6 +148,58 @@ def test_names_left_for_their_cost_are_told_with_what_they_would_gain() -> None:
     assert told.text.endswith("less than its cost of 0.001")
 
 
+def test_a_name_that_only_the_cap_on_turnover_stops_is_not_left_for_its_cost() -> None:
+    """Of equal names with a cost of 2 bps each way, one would gain less than that by trading and the others more."""
+    n = 12
+    alpha = np.linspace(3e-4, 30e-4, n)
+    alpha[0] = 1e-4
+    at = situation(n, alpha=alpha, w0=np.full(n, 0.05))
+    terms = (returns(at, alpha="raw"), RiskOf(aversion=0.1), LinearCost(buy_bps=2, sell_bps=2, holding_slices=1))
+    limits = (LongOnly(), WeightBox(max=0.1), Turnover(max=0.1))
+    decision = composed(at, *terms, constraints=limits).weights(at)
+    cap, stopped = (remark for remark in decision.remarks if remark.kind == "binds:turnover")
+    cost = next(remark for remark in decision.remarks if remark.kind == "binds:cost")
+    w = weights(decision)
+    gain = alpha - 0.1 * covariance(at.risk) @ w
+    assert cost.symbol.tolist() == [0]
+    assert sorted(stopped.symbol.tolist()) == [i for i in range(1, n) if abs(w[i] - 0.05) < 1e-9]
+    np.testing.assert_allclose(stopped.value, gain[stopped.symbol] - 2e-4, atol=1e-9)
+    assert (stopped.value <= cap.value[0] + 1e-8).all()
+    assert "but for turnover" in stopped.text
+
+
+def test_soft_limits_that_are_not_kept_say_by_how_much_and_what_is_paid() -> None:
+    at = situation(10, w0=np.full(10, 0.05))
+    limits = (
+        *(Budget(min=1.0, max=1.0, soft=0.01), LongOnly(), WeightBox(max=0.08)),
+        *(Sectors(max=0.3, soft=1e-5), Turnover(max=0.1, soft=1e-5), RiskLimit(max=0.001, about="zero", soft=1e-5)),
+    )
+    decision = composed(at, RiskOf(aversion=1e-3), constraints=limits).weights(at)
+    w = weights(decision)
+    told: dict[str, Any] = {}
+    for remark in decision.remarks:
+        told.setdefault(remark.kind, []).append(remark)
+    assert told["soft:budget"][0].value[0] == pytest.approx(1.0 - w.sum())
+    assert told["soft:budget"][0].text == "budget: sum beyond its limit by 0.2, at 0.01 a unit: 0.002 a slice in all"
+    beyond = [w[at.sector == s].sum() - 0.3 for s in (0, 1)]
+    assert [remark.value[0] for remark in told["soft:sectors"]] == pytest.approx(beyond)
+    assert told["soft:turnover"][0].value[0] == pytest.approx(np.abs(w - at.w0).sum() - 0.1)
+    deviation = float(np.sqrt(w @ covariance(at.risk) @ w))
+    assert told["soft:risk_limit"][0].value[0] == pytest.approx(deviation - 0.001 / 252**0.5)
+    assert f"({deviation * 252**0.5 - 0.001:.4g} a year)" in told["soft:risk_limit"][0].text
+    assert "(0.001 a year)" in told["binds:risk_limit"][0].text
+
+
+def test_a_soft_box_says_which_names_are_beyond_it() -> None:
+    at = situation(10, w0=np.zeros(10))
+    constraints = (FULL, LongOnly(), WeightBox(max=0.08, soft=0.01))
+    decision = composed(at, returns(at), RiskOf(), constraints=constraints).weights(at)
+    told = next(remark for remark in decision.remarks if remark.kind == "soft:box")
+    np.testing.assert_allclose(told.value, weights(decision)[told.symbol] - 0.08, atol=1e-12)
+    assert told.value.sum() == pytest.approx(0.2)
+    assert told.text.endswith("at 0.01 a unit: 0.002 a slice in all")
+
+
 def test_impact_and_cones_are_solved_too() -> None:
     at = situation(10, seed=3)
     decision = composed(at, returns(at, ic=0.2), RiskOf(), ImpactCost(), constraints=(FULL, LongOnly())).weights(at)
@@ -154,6 +208,44 @@ def test_impact_and_cones_are_solved_too() -> None:
     x = weights(active) - at.benchmark
     assert np.sqrt(x @ covariance(at.risk) @ x * 252) == pytest.approx(0.02, rel=1e-4)
     assert "binds:risk_limit" in kinds(active)
+
+
+ACCEPTED: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "risk limit": ((LinearCost(buy_bps=1, sell_bps=2),), (LongOnly(), RiskLimit(max=0.02))),
+    "risk limit alone": ((), (LongOnly(), RiskLimit(max=0.3, about="zero"))),
+    "two risk limits": ((), (LongOnly(), RiskLimit(max=0.04), RiskLimit(max=0.145, about="zero"))),
+    "soft risk limit": ((LinearCost(),), (LongOnly(), RiskLimit(max=0.01, soft=0.05))),
+    "impact": ((ImpactCost(), LinearCost(buy_bps=1, sell_bps=2)), (LongOnly(), WeightBox(max=0.1))),
+    "turnover and gross": ((LinearCost(),), (WeightBox(min=-0.1, max=0.2), Turnover(max=0.3), Gross(max=1.2))),
+    "soft limits": (
+        (ImpactCost(),),
+        (WeightBox(min=-0.1, max=0.02, soft=0.001), Sectors(max=0.45, soft=0.0005), Turnover(max=0.1, soft=0.0004)),
+    ),
+}
+
+
+@pytest.mark.parametrize("which", ACCEPTED)
+def test_whatever_is_accepted_is_certified(which: str) -> None:
+    terms, constraints = ACCEPTED[which]
+    for seed in range(4):
+        at = situation(40, seed=seed, w0=np.full(40, 0.9 / 40) * (seed > 0))
+        decision = composed(at, returns(at, ic=0.1), RiskOf(), *terms, constraints=(FULL, *constraints)).weights(at)
+        told = next(remark.text for remark in decision.remarks if remark.kind == "weights")
+        residual = float(told.split("residual ")[1].split(",")[0])
+        assert residual <= 1e-7, (seed, told)
+        assert not [kind for kind in kinds(decision) if kind.startswith(("route", "fallback"))], decision.remarks
+
+
+@pytest.mark.parametrize("which", [which for which in ACCEPTED if which != "soft limits"])  # that one has residual 0
+def test_what_cannot_be_certified_is_not_traded(which: str) -> None:
+    terms, constraints = ACCEPTED[which]
+    at = situation(20, seed=1)
+    options: dict[str, Any] = {"tolerance": 1e-300, "fallback": ("hold",)}
+    decision = composed(at, returns(at), RiskOf(), *terms, constraints=(FULL, *constraints), **options).weights(at)
+    assert decision.weights is None
+    assert "above 1e-300" in decision.reason
+    routes = [remark.text.split(" ")[0] for remark in decision.remarks if remark.kind == "route"]
+    assert len(routes) == len(set(routes)) >= 2  # no solver is asked twice
 
 
 def rebalances(method: Composed, count: int, cut: int | None = None) -> list[np.ndarray]:
@@ -183,6 +275,23 @@ def test_state_saved_and_loaded_decides_the_very_same() -> None:
             assert one.tobytes() == other.tobytes()
 
 
+def test_aversions_that_stand_for_a_cap_on_risk_are_state_too() -> None:
+    at = situation(20, seed=9)
+
+    def fresh() -> Composed:
+        limits = (FULL, LongOnly(), RiskLimit(max=0.02))
+        return composed(at, returns(at, ic=0.1), RiskOf(), LinearCost(), constraints=limits)
+
+    one = fresh()
+    one.weights(at)
+    other = fresh()
+    other.load(one.save())
+    later = replace(at, alpha=at.alpha[::-1].copy())
+    first, second = one.weights(later), other.weights(later)
+    assert "binds:risk_limit" in kinds(first)
+    assert weights(first).tobytes() == weights(second).tobytes()
+
+
 # ---- where nothing fits ----------------------------------------------------------------------------------------------
 
 
@@ -204,6 +313,113 @@ def test_a_contradiction_is_named_with_its_smallest_relaxation() -> None:
     sums = [weights(decision)[at.sector == s].sum() for s in (0, 1)]
     total = sum(sums)
     assert max(0, 1 - total) + sum(max(0, s - 0.4) for s in sums) == pytest.approx(0.2, abs=2e-6)
+
+
+def amounts(text: str) -> dict[str, float]:
+    """What a note says that limits give or would have to: by name without the label of a row."""
+    pairs = [part.rsplit(" by ", 1) for part in text.split(": ")[-1].split(", ")]
+    return {name.split("[")[0]: float(by) for name, by in pairs}
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_box_that_no_long_book_can_meet_gives_alike_for_all_and_nothing_is_sold_short(order: int) -> None:
+    at = situation(50, w0=np.zeros(50))
+    box = (LongOnly(), WeightBox(min=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *box[:: 1 - 2 * order])).weights(at)
+    w = weights(decision)
+    assert w.min() >= 0.02 - 2e-6  # 50 names at 0.05 are 2.5; at 0.02 they are 1
+    assert w.sum() == pytest.approx(1.0)
+    told = {remark.kind: remark.text for remark in decision.remarks}
+    assert amounts(told["infeasible"])["box"] == pytest.approx(0.03)
+    assert amounts(told["fallback:relax"]) == {"box": pytest.approx(0.03, abs=2e-6)}
+
+
+def test_what_is_firm_is_never_loosened_though_another_limit_is_tighter() -> None:
+    at = situation(10, w0=np.zeros(10))
+    limits = (WeightBox(min=0.3), WeightBox(min=0.05, max=0.15, firm=True))
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits)).weights(at)
+    assert 0.05 - 1e-9 <= weights(decision).min() <= weights(decision).max() <= 0.15 + 1e-9
+    assert "fallback:relax" in kinds(decision)
+
+
+def test_a_firm_limit_has_no_price() -> None:
+    with pytest.raises(ValueError, match=r"WeightBox is firm and has a price \(soft\): choose one"):
+        composed(situation(2), RiskOf(), constraints=(WeightBox(max=0.5, soft=0.1, firm=True),))
+
+
+def test_a_cap_on_turnover_gives_way_before_limits_of_positions() -> None:
+    at = situation(30, w0=np.r_[0.9, np.zeros(29)])
+    limits = (FULL, LongOnly(), WeightBox(max=0.1))
+    w = weights(composed(at, returns(at), RiskOf(), constraints=(*limits, Turnover(max=0.1))).weights(at))
+    assert w.max() <= 0.1 + 1e-9
+    assert np.abs(w - at.w0).sum() == pytest.approx(1.7, abs=1e-5)  # 0.8 sold and 0.9 bought: no more than is needed
+    held = composed(at, returns(at), RiskOf(), constraints=(*limits, Turnover(max=0.1, firm=True))).weights(at)
+    assert np.abs(weights(held) - at.w0).sum() <= 0.1 + 1e-9
+    firm = (FULL, LongOnly(), WeightBox(max=0.1, firm=True), Turnover(max=0.1, firm=True))
+    none = composed(at, returns(at), RiskOf(), constraints=firm).weights(at)
+    assert (none.weights, kinds(none)[-1]) == (None, "fallback:hold")
+
+
+def test_a_conflict_of_many_names_is_found_in_programs_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds of names are no rows of the programs that search for a conflict: that is what makes them fast."""
+    from components.optimizers import elastic_program
+
+    rows, solve = [], elastic_program.linear
+    monkeypatch.setattr(elastic_program, "linear", lambda p: (rows.append(len(p.b) + len(p.right)), solve(p))[1])
+    at = situation(400, sector=(np.arange(400) % 4).astype(np.int32), sectors=tuple("abcd"))
+    limits = (FULL, LongOnly(), WeightBox(max=0.02), Sectors(min=0.4), Turnover(max=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=limits).weights(at)
+    assert "fallback:relax" in kinds(decision)
+    assert sum(count > 12 for count in rows) == 1  # the relaxation itself, once
+
+
+COUNTS: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
+    "too few names": (
+        (LongOnly(), WeightBox(max=0.1), Cardinality(most=5)),
+        {"cardinality most", "budget[sum]", "box"},
+        "cardinality most raised to 10",
+    ),
+    "too little trading": (
+        (LongOnly(), WeightBox(max=0.3), Cardinality(most=10), Turnover(max=0.3)),
+        {"turnover", "cardinality most"},
+        "turnover",
+    ),
+    "too little trading, firm": (
+        (LongOnly(), WeightBox(max=0.3), Cardinality(most=10), Turnover(max=0.3, firm=True)),
+        {"turnover", "cardinality most"},
+        "cardinality most raised to ",
+    ),
+    "too large positions": (
+        (LongOnly(), WeightBox(max=0.06, firm=True), Cardinality(least_weight=0.07)),
+        {"cardinality least_weight", "box", "budget[sum]"},
+        "cardinality least_weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", COUNTS)
+def test_limits_that_count_names_say_what_they_conflict_with_and_give_way_as_declared(which: str) -> None:
+    limits, helps, dropped = COUNTS[which]
+    at = situation(24)
+    decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits), nodes=20).weights(at)
+    told = {remark.kind: remark.text for remark in decision.remarks}
+    assert set(told["infeasible"].split("without one of these it is: ")[1].split(", ")) == helps
+    assert f"let go was {dropped}" in told["fallback:relax"]
+    w = weights(decision)
+    assert w.sum() == pytest.approx(1.0)
+    if "cardinality most" not in dropped and "most" in str(helps):
+        assert np.count_nonzero(np.abs(w) > 1e-9) <= 10
+    none = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits), nodes=20, fallback=("hold",)).weights(at)
+    assert none.weights is None
+
+
+def test_limits_that_contradict_and_count_names_too_give_way_both() -> None:
+    at = situation(50, w0=np.zeros(50))
+    limits = (FULL, LongOnly(), WeightBox(max=0.01), NoTradeZone(width=0.05))
+    decision = composed(at, returns(at), RiskOf(), constraints=limits, nodes=20).weights(at)
+    assert weights(decision).max() <= 0.02 + 2e-6
+    told = next(remark.text for remark in decision.remarks if remark.kind == "fallback:relax")
+    assert "let go was no_trade_zone least_trade" in told
 
 
 def test_a_cap_on_turnover_that_cannot_be_kept_is_dropped_where_that_is_declared() -> None:
