@@ -29,11 +29,11 @@ _DOUBLE = 8  # bytes
 def users_own(component: Any) -> bool:
     """Whether it is of a class from outside this package, or speaks for one: `wraps` names what stands within."""
     kind: Any = type(component)
-    return _from_outside(kind) or any(users_own(part) for part in getattr(component, "wraps", ()))
+    return from_outside(kind) or any(users_own(part) for part in getattr(component, "wraps", ()))
 
 
 @lru_cache(maxsize=1024)
-def _from_outside(kind: type[Any]) -> bool:
+def from_outside(kind: type[Any]) -> bool:
     """Whether a class is not what stands under its name in a module whose file lies in one of our packages.
 
     A class may say of itself that it is of any module.
