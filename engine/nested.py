@@ -167,7 +167,7 @@ class _RiskModel:
 
     def __init__(self, model: RiskModel) -> None:
         self._part = part = _Part("risk model", model)
-        part.passed_on(self, "on_actions")
+        part.passed_on(self, "on_actions", "on_reference")
         self.lookback: int = getattr(model, "lookback", 0)
         self._n, self._ts = -1, 0
 

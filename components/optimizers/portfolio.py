@@ -14,6 +14,7 @@ from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
 from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, Vector
 from engine.ids import OrderIds
+from engine.nested import risk_model_of
 from engine.protocols import CostModel, RiskModel, Stateful
 from engine.state import pack, unpack
 from engine.universe import Universe
@@ -77,6 +78,7 @@ class Portfolio:
             *(order, time_in_force, afford, proceeds, leverage),
         )
         self._around = Surroundings(universe, benchmark=benchmark, slices=traded_slices)
+        risk_model = None if risk_model is None else risk_model_of(risk_model)
         self._method, self._risk_model = method, risk_model
         self._rate = costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot

@@ -260,7 +260,10 @@ class Guarded:
         for rule, now, then in zip(self._scales, self._factors, before, strict=True):
             if not 0 <= now < np.inf:
                 raise ValueError(f"{kind_of(rule)}: it scales by {now}; a factor is a finite number of at least 0")
-            if now != then:
+            if remark := str(getattr(rule, "remark", "")):
+                text = f"{remark}: all that is wanted is multiplied by {now:.4g}"
+                self._note(view, f"rule:{kind_of(rule)}", text, np.empty(0, np.int32), np.array([now]))
+            elif now != then:
                 text = f"all that is wanted is multiplied by {now:.4g}, by {then:.4g} before"
                 self._note(view, f"rule:{kind_of(rule)}", text, np.empty(0, np.int32), np.array([now]))
         return float(np.prod(self._factors))

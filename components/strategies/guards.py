@@ -69,7 +69,8 @@ class Rule(Protocol):
     - `blocks(view, leaving) -> Mask`: (N,) names that do not pass, as of a filter. It is asked in every slice;
       `leaving` (N,) are the positions that rules are closing.
     - `scale(view, weights) -> float`: what all wanted positions are multiplied by, at least 0. `weights` (N,) are
-      those wanted before any scaling, 0 where nothing is known.
+      those wanted before any scaling, 0 where nothing is known. One that keeps its last factor for want of a better
+      says why in `remark`, a text that is told with the factor; empty = nothing to say of this slice.
     """
 
     kind: str

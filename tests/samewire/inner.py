@@ -4,7 +4,7 @@ import numpy as np
 
 from components.strategies.guards import View
 from engine.events import FEE_KINDS, Bars, Book, Mask, Matrix, Signal, Target, TargetKind, Vector
-from engine.protocols import Conditions
+from engine.protocols import Conditions, Risk
 from engine.universe import Universe
 
 
@@ -51,6 +51,18 @@ class Turns:
     def passes(self, view: View, /) -> Mask:
         self._asked += 1
         return np.arange(len(view.universe)) != self._asked % len(view.universe)
+
+
+class Blind:
+    """A risk model whose estimates are no numbers."""
+
+    def __init__(self, *, universe: Universe) -> None:
+        self._n = len(universe)
+
+    def on_bars(self, bars: Bars, /) -> None: ...
+
+    def risk(self) -> Risk:
+        return Risk(factors=np.zeros((self._n, 1)), covariance=np.eye(1), specific=np.full(self._n, np.nan))
 
 
 class Dearer:

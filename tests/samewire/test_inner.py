@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigError
+from engine.events import Note
 from samewire import run
 from samewire.snapshots import latest
+from tests.samewire.test_guards import events
 
 INNER = "tests.samewire.inner"
 COUNTS, SAYS, TURNS = ({"use": f"{INNER}:{name}"} for name in ("Counts", "Says", "Turns"))
@@ -50,3 +52,11 @@ def test_what_stands_within_and_cannot_be_saved_is_named(strategy: Any, costs: A
 def test_one_that_can_be_saved_is_in_the_way_of_nothing(tmp_path: Path) -> None:
     run(a_run(SAYS | {"schedule": "weekly", "filters": "tradable"}), out=tmp_path / "out")
     assert latest(tmp_path / "out" / "journal").without == []
+
+
+def test_a_volatility_target_that_knows_no_risk_says_so_once(tmp_path: Path) -> None:
+    rule = {"use": "volatility_target", "target": 0.05, "risk_model": f"{INNER}:Blind"}
+    run(a_run(TOP | {"rules": rule}), out=tmp_path / "out")
+    (note,) = [note for note in events(tmp_path / "out", Note) if note.kind == "rule:volatility_target"]
+    assert "variance of what is wanted is nan, so the last factor stands: all that is wanted is multiplied" in note.text
+    assert note.value.tolist() == [1.0]
