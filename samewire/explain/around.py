@@ -19,7 +19,10 @@ def of_a_guard(kind: str) -> bool:
 
 @dataclass
 class Around:
-    """Follows a journal. What holds of one symbol now, by the strategy and the kind of the note that told it."""
+    """Follows a journal. What holds of one symbol now, by the piece that told it: its strategy and its kind there.
+
+    Of a strategy inside another one the kind ends with `@` and its name, so that no two pieces are taken for one.
+    """
 
     symbol: int
     holds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -32,13 +35,15 @@ class Around:
         if not of_a_guard(note.kind) or (note.symbol.size and not at.size):
             return
         value = float(note.value[at[0]] if at.size else note.value[0])
-        what, _, kind = note.kind.partition(":")
+        what, _, piece = note.kind.partition(":")
+        kind, _, within = piece.partition("@")
         what = what if at.size else _FACTOR
         over = value == 1.0 if what in (*_PASSING, _FACTOR) else False
-        key = (note.source, note.kind if at.size else f"{_FACTOR}:{kind}")
+        key = (note.source, note.kind if at.size else f"{_FACTOR}:{piece}")
         self.holds.pop(key, None)
         if not over:
-            told = {"source": note.source, "what": what, "kind": kind, "value": value}
+            source = f"{note.source}.{within}" if within else note.source
+            told = {"source": source, "what": what, "kind": kind, "value": value}
             self.holds[key] = told | {"since": note.ts, "text": note.text}
 
     def book(self, book: Book) -> None:

@@ -47,7 +47,7 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
         "slice": found.ts,
         "traded": bool(filled) or any(life.of("fill") for life in decided),
         "answer": _answer(decided, filled, [reason.text for reason in stops]),
-        "reasons": [{"stage": reason.stage, "text": reason.text, **reason.facts} for reason in stops],
+        "reasons": [{"stage": reason.stage, **reason.facts, "text": reason.text} for reason in stops],
         "bar": bar_of(found.scene),
         "features": features_of(found.scene, made),
         "signals": signals_of(found.scene),

@@ -1,6 +1,10 @@
 """Classes of a user's own that stand within components of ours, and do there what such classes do."""
 
+from typing import Any
+
+import msgspec
 import numpy as np
+import pytest
 
 from components.strategies.guards import View
 from engine.events import FEE_KINDS, Bars, Book, Mask, Matrix, Signal, Target, TargetKind, Vector
@@ -82,3 +86,99 @@ class Dearer:
 
     def rate(self) -> float:
         return 1e-4
+
+
+class Reuses:
+    """A strategy that fills the same array in every slice, between its answers too."""
+
+    interval_ns = 0
+
+    def __init__(self, *, universe: Universe, name: str) -> None:
+        self._shares, self._seen, self._name = np.zeros(len(universe)), 0, name
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._seen += 1
+        self._shares[:] = 0.0
+        self._shares[self._seen // 3 % len(self._shares)] = 3000.0
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target:
+        return msgspec.structs.replace(target_of(book, self._name, self._shares), kind=TargetKind.QUANTITY)
+
+
+class Renews(Reuses):
+    """The same with a new array in every answer."""
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target:
+        said = super().on_signals(signals, book)
+        return msgspec.structs.replace(said, value=said.value.copy())
+
+
+class Wrong:
+    """A strategy that answers wrong in the way that it is told."""
+
+    interval_ns = 0
+
+    def __init__(self, *, universe: Universe, name: str, how: str) -> None:
+        self._n, self._name, self._how = len(universe), name, how
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Any:
+        right = target_of(book, self._name, np.full(self._n, 0.1))
+        if self._how == "raise":
+            raise KeyError("x")
+        if self._how == "exit":
+            raise SystemExit(3)
+        changes: dict[str, dict[str, Any]] = {
+            "short": {"value": right.value[:-1]},
+            "kind": {"kind": "weight"},
+            "late": {"ts": right.ts - 1},
+            "list": {"value": right.value.tolist()},
+            "alpha": {"alpha": right.alpha[:3]},
+        }
+        return {"a": 1} if self._how == "dict" else msgspec.structs.replace(right, **changes[self._how])
+
+
+class Writes:
+    """A filter that lets all pass and computes in place."""
+
+    kind, exit = "writes", "hold"
+
+    def passes(self, view: View, /) -> Mask:
+        for array in (view.position, view.unit, view.wanted, view.book.qty, view.bars.close):
+            if array is not None:
+                with pytest.raises(ValueError, match="read-only"):
+                    array[:] = 0.0
+                with pytest.raises(ValueError, match="WRITEABLE"):
+                    array.flags.writeable = True
+        return np.ones(len(view.universe), bool)
+
+    def save(self) -> bytes:
+        return b""
+
+    def load(self, state: bytes, /) -> None: ...
+
+
+class Saves(Counts):
+    """A strategy whose save or load fails in the way that it is told."""
+
+    def __init__(self, *, universe: Universe, name: str, how: str) -> None:
+        super().__init__(universe=universe, name=name)
+        self._how = how
+
+    def save(self) -> Any:
+        if self._how == "raise":
+            raise KeyError("k")
+        return {"text": "some", "none": None, "array": np.zeros(3), "load": b""}[self._how]
+
+    def load(self, state: bytes, /) -> None:
+        raise ValueError("cannot")
+
+
+class Waits(Counts):
+    """A strategy with a handler that is a coroutine."""
+
+    def __init__(self, *, universe: Universe, name: str, method: str) -> None:
+        super().__init__(universe=universe, name=name)
+
+        async def waits(*given: Any) -> None: ...
+
+        setattr(self, method, waits)
