@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -102,7 +103,7 @@ def forgetful_within(run: RunFile) -> Iterator[str]:
     for name, component in named(run):
         if component.group not in _REMEMBER:
             continue
-        kind = resolve(component.group, component.use)
+        kind: Any = resolve(component.group, component.use)
         if from_outside(kind) and not issubclass(kind, Stateful):
             yield name
 

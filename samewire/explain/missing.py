@@ -20,6 +20,7 @@ from samewire.explain.steps import (
     optimizer_of,
     position_of,
     signals_of,
+    sleeves_of,
     targets_of,
 )
 from samewire.explain.words import number, side
@@ -53,6 +54,7 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
         "signals": signals_of(found.scene),
         "targets": targets_of(found.scene),
         "guards": guards_of(found.scene),
+        "sleeves": sleeves_of(found.scene),
         "position": position_of(found.scene),
         "optimizer": optimizer_of(found.scene),
         "control": control_of(found.scene),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.strategies.guards import View
-from engine.events import FEE_KINDS, Bars, Book, Mask, Matrix, Signal, Target, TargetKind, Vector
+from engine.events import FEE_KINDS, Bars, Book, Fills, Mask, Matrix, Note, Signal, Target, TargetKind, Vector
 from engine.protocols import Conditions, Risk
 from engine.universe import Universe
 
@@ -182,3 +182,24 @@ class Waits(Counts):
         async def waits(*given: Any) -> None: ...
 
         setattr(self, method, waits)
+
+
+class Side:
+    """A strategy that wants a share of the first name from its sixth answer on, and tells each of its fills."""
+
+    interval_ns = 0
+
+    def __init__(self, *, universe: Universe, name: str, weight: float) -> None:
+        self._n, self._name, self._weight, self._asked, self._ts = len(universe), name, weight, 0, 0
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._ts = bars.ts
+
+    def on_fills(self, fills: Fills, /) -> Note:
+        assert fills.ts == self._ts
+        return Note(ts=fills.ts, source=self._name, kind="filled", text=f"{fills.qty[0]:.0f}")
+
+    def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target:
+        self._asked += 1
+        weight = self._weight if self._asked > 5 else 0.0
+        return target_of(book, self._name, np.where(np.arange(self._n) == 0, weight, 0.0))

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from engine.errors import ComponentError, ConfigError, StateError
-from engine.events import Note, Orders, Target
+from engine.events import Fills, Note, Orders, Target
 from samewire import load_run, run
+from samewire.explain.lines import missing_text
 from samewire.explain.missing import explain_missing
 from samewire.prepare import prepare
 from samewire.recorded import open_recorded
@@ -190,3 +191,40 @@ def test_a_coroutine_within_is_refused_before_the_first_slice(outer: str, method
     inside: dict[str, Any] = {"strategies": [part]} if outer == "sleeves" else {"strategy": part}
     with pytest.raises(ConfigError, match=f"strategy[.].*: {method} is a coroutine; within another strategy"):
         prepare(load_run(a_run({"use": outer} | inside)))
+
+
+def sides(*weights: float) -> dict[str, Any]:
+    inside = [{"use": f"{INNER}:Side", "weight": weight} for weight in weights]
+    run_ = a_run({"use": "sleeves", "names": ["up", "down"], "strategies": inside})
+    return run_ | {"broker": run_["broker"] | {"short": True}}
+
+
+def test_what_sleeves_want_and_cross_is_told_and_named(tmp_path: Path) -> None:
+    """Nearly all that the two want meets within, and what they say to those fills is in the journal."""
+    run(sides(0.4, -0.4), out=tmp_path / "out")
+    notes: dict[str, list[Note]] = {}
+    for note in events(tmp_path / "out", Note):
+        notes.setdefault(note.kind, []).append(note)
+    for name, weight in (("up", 0.4), ("down", -0.4)):
+        (wish,) = notes[f"wants:weight@{name}"]
+        assert (wish.symbol.tolist(), wish.value.tolist()) == ([0], [weight])
+        crossed = notes[f"crossed@{name}"]
+        assert crossed[0].value[0] * weight > 0
+        assert {note.ts for note in crossed} <= {note.ts for note in notes[f"filled@{name}"]}
+    doc = explained(tmp_path, open_recorded(tmp_path / "out").symbols[0], "2018-01-10")
+    assert [(each["source"], each["kind"], each["value"]) for each in doc["sleeves"]] == [
+        ("strategy.up", "weight", 0.4),
+        ("strategy.down", "weight", -0.4),
+    ]
+    text = missing_text(doc)
+    assert "strategy.up wants a weight of 0.4, since 2018-01-" in text
+    assert "with other sleeves at 2018-01-" in text
+
+
+def test_fills_are_handed_to_a_sleeve_at_the_instant_of_their_event(tmp_path: Path) -> None:
+    """What a strategy says to them has their ts, and is heard."""
+    run(sides(0.4, -0.2), out=tmp_path / "out")
+    filled = [note for note in events(tmp_path / "out", Note) if note.kind == "filled@up"]
+    slices = {event.ts for event in events(tmp_path / "out", Fills) if event.qty.size}
+    assert slices <= {note.ts for note in filled}
+    assert slices
