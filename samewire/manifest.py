@@ -24,6 +24,15 @@ ALWAYS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 )
 _READ = ("universe", "interval_ns", "digest")  # what a session directory is opened with
 _MAPPINGS = ("config", "universe", "feed", "models", "components", "tables", "files", "libraries", "machine", "results")
+_NESTED: MappingProxyType[str, tuple[type, str]] = MappingProxyType(  # what is read of them, as far as it is there
+    {
+        **dict.fromkeys(("config.session", "config.feed", "config.optimizer", "config.broker"), (dict, "a mapping")),
+        **dict.fromkeys(("feed.hashes", "machine"), (dict, "a mapping")),
+        **dict.fromkeys(("config.sinks", "feed.issues", "universe.symbols", "universe.currencies"), (list, "a list")),
+        **dict.fromkeys(("universe.currency", "universe.multiplier", "universe.lot"), (list, "a list")),
+        **dict.fromkeys(("universe.tick", "universe.extra"), (list, "a list")),
+    }
+)
 _AUDIT = ("lines", "head")
 _RESULTS = ("summary.json", "equity.parquet", "ic.parquet", "pnl.parquet")
 _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades")
@@ -46,6 +55,21 @@ def check_manifest(place: Path, manifest: Mapping[str, Any]) -> None:
     if odd:
         kind = type(manifest[odd]).__name__
         raise DataError(f"{place}: {odd!r} of its manifest is a {kind}, not a mapping; it was damaged, restore it")
+    for name, value, word in _odd(manifest):
+        said = f"{name!r} of its manifest is a {type(value).__name__}, not {word}"
+        raise DataError(f"{place}: {said}; it was damaged, restore it")
+
+
+def _odd(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """What within its mappings is of another kind than is read of it: name, value, what it should be."""
+    for name, (kind, word) in _NESTED.items():
+        outer, _, inner = name.partition(".")
+        of = manifest.get(outer, {}) if inner else manifest
+        if (inner or outer) in of and not isinstance(of[inner or outer], kind):
+            yield name, of[inner or outer], word
+    for outer in ("components", "models"):
+        said = manifest.get(outer, {})
+        yield from ((f"{outer}.{name}", each, "a mapping") for name, each in said.items() if not isinstance(each, dict))
 
 
 def versioned(manifest: Mapping[str, Any]) -> bool:
