@@ -24,15 +24,16 @@ ALWAYS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 )
 _READ = ("universe", "interval_ns", "digest")  # what a session directory is opened with
 _MAPPINGS = ("config", "universe", "feed", "models", "components", "tables", "files", "libraries", "machine", "results")
-_NESTED: MappingProxyType[str, tuple[type, str]] = MappingProxyType(  # what is read of them, as far as it is there
+_MAPPING, _LIST, _COLUMN = (dict, "a mapping"), (list, "a list"), ((int, float, list), "a number or a list of them")
+_NESTED: MappingProxyType[str, tuple[Any, str]] = MappingProxyType(  # what is read of them, as far as it is there
     {
-        **dict.fromkeys(("config.session", "config.feed", "config.optimizer", "config.broker"), (dict, "a mapping")),
-        **dict.fromkeys(("feed.hashes", "machine"), (dict, "a mapping")),
-        **dict.fromkeys(("config.sinks", "feed.issues", "universe.symbols", "universe.currencies"), (list, "a list")),
-        **dict.fromkeys(("universe.currency", "universe.multiplier", "universe.lot"), (list, "a list")),
-        **dict.fromkeys(("universe.tick", "universe.extra"), (list, "a list")),
+        **dict.fromkeys(("config.session", "config.feed", "config.optimizer", "config.broker"), _MAPPING),
+        **dict.fromkeys(("feed.hashes",), _MAPPING),
+        **dict.fromkeys(("config.sinks", "feed.issues", "universe.symbols", "universe.currencies"), _LIST),
+        **dict.fromkeys(tuple(f"universe.{column}" for column in ("currency", "multiplier", "lot", "tick")), _COLUMN),
     }
 )
+_EACH = (("components", _MAPPING), ("models", (str, "a hash")), ("files", (str, "a hash")), ("tables", (str, "a hash")))
 _AUDIT = ("lines", "head")
 _RESULTS = ("summary.json", "equity.parquet", "ic.parquet", "pnl.parquet")
 _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades")
@@ -64,12 +65,12 @@ def _odd(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """What within its mappings is of another kind than is read of it: name, value, what it should be."""
     for name, (kind, word) in _NESTED.items():
         outer, _, inner = name.partition(".")
-        of = manifest.get(outer, {}) if inner else manifest
-        if (inner or outer) in of and not isinstance(of[inner or outer], kind):
-            yield name, of[inner or outer], word
-    for outer in ("components", "models"):
-        said = manifest.get(outer, {})
-        yield from ((f"{outer}.{name}", each, "a mapping") for name, each in said.items() if not isinstance(each, dict))
+        of = manifest.get(outer, {})
+        if inner in of and not isinstance(of[inner], kind):
+            yield name, of[inner], word
+    for outer, (kind, word) in _EACH:
+        said = manifest.get(outer, {}).items()
+        yield from ((f"{outer}.{name}", each, word) for name, each in said if not isinstance(each, kind))
 
 
 def versioned(manifest: Mapping[str, Any]) -> bool:
