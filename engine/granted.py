@@ -7,22 +7,25 @@ import numpy as np
 from engine.errors import ComponentError
 from engine.events import ActionKind, Actions, Approved, Book, Fills, LegAction, OrderState, Refusals, Reports, Vector
 from engine.ledger import DUPLICATE
-from engine.state import pack, unpack
+from engine.state import mutable, pack, unpack
 
-_VERSION = 2
+_VERSION = 3
 _MOST = 65_536  # orders, as far as they are over
 _SLACK = 1e-9  # of what is left: what rounding of parts may add up to
 _NEW, _REPLACE, _SPLIT = int(LegAction.NEW), int(LegAction.REPLACE), int(ActionKind.SPLIT)
 _ENDS = (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.FINISHED)
+_REPLACED = int(OrderState.REPLACED)
 
 
 class Granted:
     """Signed shares that each approved order may still fill.
 
-    A replace counts as soon as it was approved, where it asks for more: the broker may have agreed. A fill of an order
-    that was not approved is an error. What a broker does on its own, such as a liquidation, is a fill of order id 0,
-    none, which reduces a position and never turns it over.
-    Memory: the open orders, and those that are over as long as there are no more than 65,536 of both; (N,) positions.
+    A replace counts as soon as it was approved, where it asks for more: the broker may have agreed; one that asks for
+    less counts once the broker says so. A fill of an order that was not approved is an error. What a broker does on its
+    own, such as a liquidation, is a fill of order id 0, none, which reduces a position and never turns it over: the
+    position of the latest book with all that filled since.
+    Memory: the open orders, and those that are over as long as there are no more than 65,536 of both; no more replaces
+    that were not answered; (N,) positions.
 
     >>> granted = Granted("mine")
     >>> granted.on_approved(legs(Approved, symbol=[0], qty=[5.0]))
@@ -34,14 +37,15 @@ class Granted:
         self._broker = broker
         self._orders: dict[int, tuple[int, float]] = {}  # symbol, signed shares left
         self._over: dict[int, None] = {}  # those that were filled whole or ended, the earliest first
-        self._held: Vector = np.zeros(0)  # (N,) of the latest book
+        self._asked: dict[int, tuple[int, float]] = {}  # by leg: order, shares; replaces that were not answered
+        self._held: Vector = np.zeros(0)  # (N,) of the latest book, with the fills since
 
     def left(self, order: int) -> float:
         """NaN for an order that was not approved here."""
         return self._orders.get(order, (0, float("nan")))[1]
 
     def on_book(self, book: Book, /) -> None:
-        self._held = book.qty
+        self._held = book.qty.copy()
 
     def on_approved(self, approved: Approved, /) -> None:
         orders = self._orders
@@ -49,21 +53,42 @@ class Granted:
         for action, own, ref, symbol, qty in zip(*(column.tolist() for column in columns), strict=True):
             if action == _NEW:
                 orders.setdefault(own, (symbol, qty))  # sent twice is one order
-            elif action == _REPLACE and ref in orders and abs(qty) > abs(orders[ref][1]):
-                orders[ref] = symbol, qty
-                self._over.pop(ref, None)
+            elif action == _REPLACE and ref in orders:
+                self._asked[own] = ref, qty
+                if abs(qty) > abs(orders[ref][1]):
+                    orders[ref] = symbol, qty
+                    self._over.pop(ref, None)
+        while len(self._asked) > _MOST:
+            del self._asked[next(iter(self._asked))]
         while len(orders) > _MOST and self._over:
             oldest = next(iter(self._over))
             del self._over[oldest], orders[oldest]
 
     def on_reports(self, reports: Reports, /) -> None:
-        """What ended is kept for a while: a fill may have been on its way."""
-        for order, state in zip(reports.ids.tolist(), reports.state.tolist(), strict=True):
-            if state in _ENDS and order in self._orders:
+        """What ended is kept for a while: a fill may have been on its way. What became smaller is no larger again."""
+        rows = zip(reports.ids.tolist(), reports.state.tolist(), reports.left.tolist(), strict=True)
+        for order, state, left in rows:
+            if order not in self._orders:
+                continue
+            if state in _ENDS:
                 self._over[order] = None
+            elif state == _REPLACED:
+                self._replaced(order, left)
+
+    def _replaced(self, order: int, left: float) -> None:
+        """The earliest replace of the order was done: no more is left than that, or than those not answered yet ask."""
+        legs = [leg for leg, (of, _) in self._asked.items() if of == order]
+        for leg in legs[:1]:
+            del self._asked[leg]
+        symbol, before = self._orders[order]
+        waiting = [abs(self._asked[leg][1]) for leg in legs[1:]]
+        most = max([abs(left), *waiting])
+        if left * before >= 0 and most < abs(before):
+            self._orders[order] = symbol, most if before > 0 else -most
 
     def on_refusals(self, refusals: Refusals, /) -> None:
         for order, rule in zip(refusals.ids.tolist(), refusals.rule, strict=True):
+            self._asked.pop(order, None)
             if rule != DUPLICATE and order in self._orders:
                 self._over[order] = None
 
@@ -71,13 +96,13 @@ class Granted:
         """Raises ComponentError, naming the broker, for more than is left of an order, its other side, another name,
         an order that was not approved, and for fills of its own that do not reduce a position."""
         rows = zip(fills.order_ids.tolist(), fills.symbol.tolist(), fills.qty.tolist(), strict=True)
-        held: dict[int, float] = {}
         for order, symbol, qty in rows:
-            before = held.get(symbol, self._position(symbol))
+            before = self._position(symbol)
             cause = self._of_none(symbol, qty, before) if order == 0 else self._of_order(order, symbol, qty)
             if cause:
                 raise ComponentError(self._broker, "Fills", fills.ts, cause)
-            held[symbol] = before + qty
+            if 0 <= symbol < len(self._held):
+                self._held[symbol] = before + qty
 
     def _position(self, symbol: int) -> float:
         return float(self._held[symbol]) if 0 <= symbol < len(self._held) else 0.0
@@ -113,12 +138,17 @@ class Granted:
                 for order, (symbol, left) in self._orders.items():
                     if symbol == split:
                         self._orders[order] = symbol, left * ratio
+                for leg, (order, asked) in self._asked.items():
+                    if self._orders.get(order, (-1, 0.0))[0] == split:
+                        self._asked[leg] = order, asked * ratio
 
     def save(self) -> bytes:
         orders = [(order, *of) for order, of in self._orders.items()]
-        return pack("granted", _VERSION, orders=orders, over=list(self._over), held=self._held)
+        asked = [(leg, *of) for leg, of in self._asked.items()]
+        return pack("granted", _VERSION, orders=orders, over=list(self._over), asked=asked, held=self._held)
 
     def load(self, state: bytes, /) -> None:
         saved = unpack(state, "granted", _VERSION)
         self._orders = {order: (symbol, left) for order, symbol, left in saved["orders"]}
-        self._over, self._held = dict.fromkeys(saved["over"]), saved["held"]
+        self._asked = {leg: (order, asked) for leg, order, asked in saved["asked"]}
+        self._over, self._held = dict.fromkeys(saved["over"]), mutable(saved["held"])

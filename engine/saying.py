@@ -26,7 +26,7 @@ from engine.events import (
     Signal,
     Target,
 )
-from engine.sealing import check_ts, copied, sealed
+from engine.sealing import check_ts, copied, sealed, with_plain
 
 # Looks at what a component says at an instant, and answers with the event that all others get.
 Look: TypeAlias = Callable[[str, Any, int], Any]
@@ -89,6 +89,7 @@ def _own(component: str, signal: Signal, now: int) -> Signal:
 
 def _own_sealed(component: str, signal: Signal, now: int) -> Signal:
     check_ts(component, signal, now)
+    signal = with_plain(component, signal)
     _own(component, signal, now)
     value: Any = signal.value
     if not isinstance(value, np.ndarray) or value.dtype.hasobject:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -24,16 +25,20 @@ _OURS = ("engine", "components", "adapters", "samewire")  # packages; that they 
 _HOME = Path(__file__).resolve().parent.parent  # the folder that holds them
 _NUMBERS, _WHOLE = "fiu", "iu"
 _DOUBLE = 8  # bytes
+_LONG = 2**63
+_WORDS: MappingProxyType[Any, str] = MappingProxyType(
+    {int: "a whole number of 64 bits", float: "a float", str: "text in Unicode", tuple: "a tuple of texts"}
+)
 
 
 def users_own(component: Any) -> bool:
     """Whether it is of a class from outside this package, or speaks for one: `wraps` names what stands within."""
     kind: Any = type(component)
-    return _from_outside(kind) or any(users_own(part) for part in getattr(component, "wraps", ()))
+    return from_outside(kind) or any(users_own(part) for part in getattr(component, "wraps", ()))
 
 
 @lru_cache(maxsize=1024)
-def _from_outside(kind: type[Any]) -> bool:
+def from_outside(kind: type[Any]) -> bool:
     """Whether a class is not what stands under its name in a module whose file lies in one of our packages.
 
     A class may say of itself that it is of any module.
@@ -89,11 +94,12 @@ def _own_copy(array: Any) -> Any:
 def sealed(component: str, event: Any, now: int) -> Any:
     """The event with copies of its columns that nobody can make writeable again: they lie in bytes.
 
-    Raises ComponentError unless it has the `ts` of the input that it follows from, and in each column one value of the
-    right type for each thing that it speaks of. Whole numbers of another width are taken where their values fit.
+    Raises ComponentError unless it has the `ts` of the input that it follows from, in each plain field a value of its
+    type, and in each column one value of the right type for each thing that it speaks of. Whole numbers of another
+    width are taken where their values fit.
     """
     check_ts(component, event, now)
-    kind = event.__class__
+    event, kind = with_plain(component, event), event.__class__
     if kind is Note and event.source != component:
         raise _wrong(component, event, f"source is {event.source!r}, not its own name {component!r}")
     plan = PLANS[kind]
@@ -104,6 +110,50 @@ def sealed(component: str, event: Any, now: int) -> Any:
             columns[name] = copied(_checked(component, event, name, usual))
     _check_rows(component, event, columns)
     return msgspec.structs.replace(event, **columns)
+
+
+_PLAIN: MappingProxyType[type[Any], tuple[tuple[str, Any], ...]] = MappingProxyType(
+    {
+        kind: tuple(
+            (name, get_origin(hint) or hint) for name, hint in get_type_hints(kind).items() if name in plan.plain
+        )
+        for kind, plan in PLANS.items()
+    }
+)
+
+
+def with_plain(component: str, event: Any) -> Any:
+    """The event with plain fields of the very types of its class. ComponentError, naming the field, for another."""
+    changed: dict[str, Any] = {}
+    for name, kind in _PLAIN[event.__class__]:
+        value = getattr(event, name)
+        same = _plain_value(kind, value)
+        if same is None:
+            word = _WORDS.get(kind, f"a {kind.__name__}")
+            raise _wrong(component, event, f"{name} is a {type(value).__name__} that is not {word}")
+        if same is not value:
+            changed[name] = same
+    return msgspec.structs.replace(event, **changed) if changed else event
+
+
+def _plain_value(kind: Any, value: Any) -> Any:
+    """The value as one of this type, None where it is none."""
+    if kind is int:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and -_LONG <= value < _LONG
+        return int(value) if whole else None
+    if kind is float:
+        number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        return float(value) if number else None
+    if kind is str:
+        return str.__str__(value) if _is_text(value) else None
+    if kind is tuple:
+        return value if value.__class__ is tuple and all(map(_is_text, value)) else None
+    return value if value.__class__ is kind else None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that can be written: half of a surrogate pair is none."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def check_ts(component: str, event: Any, now: int) -> None:
@@ -145,8 +195,6 @@ def _check_rows(component: str, event: Any, columns: dict[str, Any]) -> None:
     kind = event.__class__
     lengths = {name: len(column) for name, column in columns.items()}
     if kind is Refusals:
-        if event.rule.__class__ is not tuple:
-            raise _wrong(component, event, f"rule is a {type(event.rule).__name__}, not a tuple of texts")
         lengths["rule"] = len(event.rule)
     if kind is Note and not lengths["symbol"]:
         return

@@ -24,6 +24,16 @@ ALWAYS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 )
 _READ = ("universe", "interval_ns", "digest")  # what a session directory is opened with
 _MAPPINGS = ("config", "universe", "feed", "models", "components", "tables", "files", "libraries", "machine", "results")
+_MAPPING, _LIST, _COLUMN = (dict, "a mapping"), (list, "a list"), ((int, float, list), "a number or a list of them")
+_NESTED: MappingProxyType[str, tuple[Any, str]] = MappingProxyType(  # what is read of them, as far as it is there
+    {
+        **dict.fromkeys(("config.session", "config.feed", "config.optimizer", "config.broker"), _MAPPING),
+        **dict.fromkeys(("feed.hashes",), _MAPPING),
+        **dict.fromkeys(("config.sinks", "feed.issues", "universe.symbols", "universe.currencies"), _LIST),
+        **dict.fromkeys(tuple(f"universe.{column}" for column in ("currency", "multiplier", "lot", "tick")), _COLUMN),
+    }
+)
+_EACH = (("components", _MAPPING), ("models", (str, "a hash")), ("files", (str, "a hash")), ("tables", (str, "a hash")))
 _AUDIT = ("lines", "head")
 _RESULTS = ("summary.json", "equity.parquet", "ic.parquet", "pnl.parquet")
 _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades")
@@ -47,6 +57,21 @@ def check_manifest(place: Path, manifest: Mapping[str, Any]) -> None:
     if odd:
         kind = type(manifest[odd]).__name__
         raise DataError(f"{place}: {odd!r} of its manifest is a {kind}, not a mapping; it was damaged, restore it")
+    for name, value, word in _odd(manifest):
+        said = f"{name!r} of its manifest is a {type(value).__name__}, not {word}"
+        raise DataError(f"{place}: {said}; it was damaged, restore it")
+
+
+def _odd(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """What within its mappings is of another kind than is read of it: name, value, what it should be."""
+    for name, (kind, word) in _NESTED.items():
+        outer, _, inner = name.partition(".")
+        of = manifest.get(outer, {})
+        if inner in of and not isinstance(of[inner], kind):
+            yield name, of[inner], word
+    for outer, (kind, word) in _EACH:
+        said = manifest.get(outer, {}).items()
+        yield from ((f"{outer}.{name}", each, word) for name, each in said if not isinstance(each, kind))
 
 
 def versioned(manifest: Mapping[str, Any]) -> bool:

@@ -160,7 +160,10 @@ def _begun(run: RunFile, directory: Path | None) -> Given:
 def _snapshots(run: RunFile, feed: Feed, folder: Path, wiring: Wiring, journal: Journal) -> tuple[Snapshots, ...]:
     if not (every := run.session.snapshot_every):
         return ()
-    return (Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=feed.interval_ns, hide=hider()),)
+    interval = feed.interval_ns
+    return (
+        Snapshots(folder, wiring=wiring, journal=journal, every=every, interval_ns=interval, hide=hider(), run=run),
+    )
 
 
 def _fold(run: RunFile, feed: Feed, parts: Parts, deciding: Deciding) -> SessionFold:

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib
+import os
 import platform
 import zoneinfo
 from collections.abc import Iterable, Iterator
@@ -49,7 +50,8 @@ def _hash(files: Iterable[Path], home: Path) -> str:
     whole = hashlib.sha256()
     for path in files:
         content = path.read_bytes()
-        whole.update(f"{path.relative_to(home).as_posix()}:{len(content)}:".encode())
+        name = Path(os.path.relpath(path, home)).as_posix()
+        whole.update(f"{name}:{len(content)}:".encode())
         whole.update(content)
     return whole.hexdigest()
 
@@ -77,8 +79,9 @@ def with_nested(name: str, component: Component) -> Iterator[tuple[str, Componen
 def code_of(component: Component) -> dict[str, str]:
     """What a component is and the SHA-256 of its code.
 
-    Of ours that is its module; of a user's module the package that it is part of, or itself and what it imports of the
-    folder in which it lies.
+    Of ours that is its module; of a user's module the package that it is part of, or itself, and what it imports of
+    the folder in which that lies. Of a package that is so where the folder is the working directory or the run file's:
+    beside an installed one lies what is not the user's.
     """
     place = BUILT_IN[component.group].get(component.use, component.use)
     module = importlib.import_module(place.partition(":")[0])
@@ -87,25 +90,36 @@ def code_of(component: Component) -> dict[str, str]:
     if top in _OWN:
         return {"use": component.use, "sha256": _hash((file,), file.parent)}
     if top == module.__name__ and file.name != "__init__.py":
-        return {"use": component.use, "sha256": _hash(sorted(_with_imports(file)), file.parent)}
+        return {"use": component.use, "sha256": _hash(sorted(_with_imports({file}, file.parent)), file.parent)}
     folder = file.parents[module.__name__.count(".") - (file.name != "__init__.py")]
-    return {"use": component.use, "sha256": _hash(sorted(folder.rglob("*.py")), folder)}
+    files, root = set(folder.rglob("*.py")), folder.parent
+    if root in (Path.cwd().resolve(), component.where.origin.folder.resolve()):
+        files = _with_imports(files, root)
+    return {"use": component.use, "sha256": _hash(sorted(files), folder)}
 
 
-def _with_imports(file: Path) -> set[Path]:
-    """A module's file and those of its folder that it imports, and that these import."""
-    found, waiting = {file}, [file]
+def _with_imports(files: set[Path], root: Path) -> set[Path]:
+    """These files and those of a folder that they import, and that these import."""
+    found, waiting = set(files), sorted(files)
     while waiting:
-        for node in ast.walk(ast.parse(waiting.pop().read_text())):
+        for node in ast.walk(_parsed(waiting.pop())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-            for name in names:
-                first = file.parent / name.partition(".")[0]
+            for name in (name for name in names if name.partition(".")[0] not in _OWN):
+                first = root / name.partition(".")[0]
                 near = [first.with_suffix(".py"), *sorted(first.rglob("*.py"))]
                 fresh = [each for each in near if each.is_file() and each not in found]
                 found.update(fresh)
                 waiting += fresh
     return found
+
+
+def _parsed(file: Path) -> ast.Module:
+    """Of what is no Python nothing is imported: a package may hold templates."""
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 def machine() -> dict[str, Any]:

@@ -111,10 +111,14 @@ class _Bars:
             self._recorded.lost.append(why)
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"its manifest holds {word}, which no manifest of ours does")
+
+
 def open_recorded(directory: Path, allow: tuple[str, ...] | None = None) -> Recorded:
     """A session directory, whose run file may name classes of these modules only. DataError where there is none."""
     try:
-        manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+        manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text(), parse_constant=_no_number)
         if isinstance(manifest, dict):
             check_manifest(directory, manifest)
         universe = universe_from(manifest["universe"])

@@ -1,7 +1,8 @@
 """Snapshots of all that remembers, beside the journal: what verification and a restart may begin from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -9,12 +10,21 @@ from engine.errors import ComponentError, ConfigError, DataError, StateError
 from engine.events import Bars, Event
 from engine.journal import Journal
 from engine.protocols import Stateful
+from engine.sealing import from_outside
 from engine.state import pack, unpack
 from engine.wiring import Wiring
 from samewire.hiding import Hider
+from samewire.provenance import named
+from samewire.registry import resolve
+from samewire.run_file import RunFile
 
 _KIND, _VERSION = "snapshot", 1
 FOLDER = "snapshots"
+# Groups whose classes may remember what they saw; those that stand within another component are reached by it alone.
+_REMEMBER = (
+    *("learners", "strategies", "filters", "rules", "schedules", "methods", "terms", "constraints", "risk_models"),
+    *("costs", "financing"),
+)
 
 
 class Snapshot(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -28,12 +38,24 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 class Snapshots:
-    """Writes a snapshot behind every `every`-th slice of `interval_ns`. A recorder: it stands behind the journal."""
+    """Writes a snapshot behind every `every`-th slice of `interval_ns`. A recorder: it stands behind the journal.
 
-    def __init__(
-        self, folder: Path, *, wiring: Wiring, journal: Journal, every: int, interval_ns: int, hide: Hider | None = None
+    `run` is the run file that the wiring was built from: what stands within its components is told by it.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a snapshot is made from and when
+        self,
+        folder: Path,
+        *,
+        wiring: Wiring,
+        journal: Journal,
+        every: int,
+        interval_ns: int,
+        hide: Hider | None = None,
+        run: RunFile | None = None,
     ) -> None:
         self._folder, self._wiring, self._journal, self._hide = folder / FOLDER, wiring, journal, hide
+        self._within = [] if run is None else list(forgetful_within(run))
         self._every, self._interval_ns, self._slices = every, interval_ns, 0
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -51,7 +73,7 @@ class Snapshots:
             digest=self._journal.position,
             ts=first.ts,
             wiring=self._wiring.save(),
-            without=forgetful(self._wiring),
+            without=[*forgetful(self._wiring), *self._within],
         )
         if self._hide and self._hide.stands_in(state):
             self._refuse(first, self._hide)
@@ -71,6 +93,19 @@ class Snapshots:
 def forgetful(wiring: Wiring) -> list[str]:
     """Components whose state cannot be saved."""
     return [named.name for named in wiring.components if not isinstance(named.component, Stateful)]
+
+
+def forgetful_within(run: RunFile) -> Iterator[str]:
+    """Classes of the user's own within other components, by their names in the run file, that have no save and load.
+
+    Components of ours that have neither remember nothing.
+    """
+    for name, component in named(run):
+        if component.group not in _REMEMBER:
+            continue
+        kind: Any = resolve(component.group, component.use)
+        if from_outside(kind) and not issubclass(kind, Stateful):
+            yield name
 
 
 def read_snapshot(path: Path) -> Snapshot:

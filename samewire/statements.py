@@ -12,6 +12,7 @@ from samewire.manifest import DAMAGED, RESULTS, lacking, versioned
 from samewire.provenance import named
 from samewire.recorded import Recorded
 from samewire.schema import hash_of_words
+from samewire.taught import model_of
 
 Statement = tuple[str, Any, Any]  # what is stated, what the manifest says, what it should say
 
@@ -46,6 +47,10 @@ def of_components(recorded: Recorded) -> Iterator[Statement]:
     now = {name: component.use for name, component in named(recorded.run)}
     for name in sorted({**kept, **now}) if kept or versioned(recorded.manifest) else ():
         yield f"components.{name}.use", kept.get(name), now.get(name)
+    models = {spec.component.name for spec in recorded.run.models}
+    for key, value in recorded.manifest.get("models", {}).items():
+        if model_of(key) not in models:
+            yield f"models.{key}", value, "nothing: the run file has no such model"
 
 
 def of_feed(recorded: Recorded, feed: Feed) -> Iterator[Statement]:

@@ -14,10 +14,12 @@ from components.strategies.guards import (
     Schedule,
     View,
     answer_of,
+    apart,
     handlers_of,
-    kind_of,
+    names_of,
     view_of,
 )
+from components.strategies.nested import answered, load_into, saved_by
 from components.strategies.wishes import (
     at_full_size,
     clipped,
@@ -34,7 +36,8 @@ from components.strategies.wishes import (
 from engine.barrier import followed
 from engine.errors import StateError
 from engine.events import ActionKind, Actions, Bars, Book, Mask, Note, Out, Signal, Target, Vector
-from engine.protocols import Stateful, Strategy
+from engine.protocols import Strategy
+from engine.sealing import copied, users_own
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
@@ -57,7 +60,9 @@ class Guarded:
 
     None where nothing has changed. Notes say which names began or ceased to pass (`filter:KIND` and `block:KIND`, value
     1 = passes now), which positions are being closed, once each, with the number behind it (`rule:KIND`, `sell:KIND`),
-    and which factor holds (`rule:KIND` without a symbol). Without filters, rules and a schedule it is the strategy.
+    and which factor holds (`rule:KIND` without a symbol). Where two filters, or two rules, are of one kind, KIND has
+    its place in the list: `price[1]`. Where models have opinions and the strategy wants nothing yet, they come with a
+    target that leaves all as it is. Without filters, rules and a schedule it is the strategy.
 
     >>> from components.strategies.rules.stop_loss import StopLoss
     >>> from components.strategies.sign import Sign
@@ -83,12 +88,15 @@ class Guarded:
         schedule: Schedule | None = None,
     ) -> None:
         self._inner, self._universe, self._name = strategy, universe, name
-        self._filters, self._schedule = filters, schedule
-        self._exits = [rule for rule in rules if hasattr(rule, "exits")]
-        self._blocks = [rule for rule in rules if hasattr(rule, "blocks")]
-        self._scales = [rule for rule in rules if hasattr(rule, "scale")]
+        self._filters, self._schedule = tuple(zip(names_of(filters), filters, strict=True)), schedule
+        called = tuple(zip(names_of(rules), rules, strict=True))
+        self._exits = [(kind, rule) for kind, rule in called if hasattr(rule, "exits")]
+        self._blocks = [(kind, rule) for kind, rule in called if hasattr(rule, "blocks")]
+        self._scales = [(kind, rule) for kind, rule in called if hasattr(rule, "scale")]
+        parts = ("strategy", *(f"filters[{k}]" for k in range(len(filters))))
+        self._called = [f"{name}.{part}" for part in (*parts, *(f"rules[{k}]" for k in range(len(rules))), "schedule")]
         self.wraps: tuple[Any, ...] = (strategy, *filters, *rules, *(() if schedule is None else (schedule,)))
-        self._bare = len(self.wraps) == 1
+        self._bare, self._own_parts = len(self.wraps) == 1, any(map(users_own, self.wraps))
         self.lookback: int = max(getattr(part, "lookback", 0) for part in self.wraps)
         self.slow_handlers: tuple[str, ...] = tuple(getattr(strategy, "slow_handlers", ()))
         self._handlers = {method: handlers_of(self.wraps, method) for method in ("on_signals", *HANDLERS)}
@@ -155,7 +163,8 @@ class Guarded:
         notes, self._notes = tuple(self._notes), []
         for handler in handlers_of((self._inner,), "on_target"):  # guards within guards
             within: Any = handler(target)
-            notes += tuple(map(self._own, within if within.__class__ is tuple else () if within is None else (within,)))
+            said = within if within.__class__ is tuple else () if within is None else (within,)
+            notes += tuple(map(self._own, map(_inner, said) if isinstance(self._inner, Guarded) else said))
         return notes if len(notes) > 1 else notes[0] if notes else None
 
     # ---- the decision ------------------------------------------------------------------------------------------------
@@ -170,6 +179,7 @@ class Guarded:
         view = msgspec.structs.replace(
             view_of(self._universe, self._bars, book), decided=self._decided, slices=self._slices, wanted=self._wanted
         )
+        view = apart(view) if self._own_parts else view
         side = np.sign(book.qty)
         self._leaving = np.where(self._leaving == side, self._leaving, 0.0)  # closed or turned over: done
         self._by_rule &= self._leaving != 0
@@ -179,13 +189,15 @@ class Guarded:
         schedule = self._schedule
         due = self._decided == 0 or schedule is None or schedule.due(view)
         asked = due and self._ask(signals, view, allowed)
+        if self._wish is None and not self._leaving.any():
+            return self._told_alone(view, signals)
         return self._answer(view, allowed, due, asked)
 
     def _filtered(self, view: View) -> Mask:
         """(2, N) what may be bought, and what may be sold short. Positions of filters that sell begin to be closed."""
         allowed = np.ones((2, len(self._universe)), bool)
         self._now = []
-        for each in self._filters:
+        for kind, each in self._filters:
             answer = answer_of(each, "passes", each.passes(view), "b", (allowed.shape[1:], allowed.shape))
             passes = np.broadcast_to(answer, allowed.shape)
             allowed &= passes
@@ -193,15 +205,13 @@ class Guarded:
             if getattr(each, "exit", "hold") == "sell":
                 qty = view.book.qty
                 gone = ((qty > 0) & ~passes[0]) | ((qty < 0) & ~passes[1])
-                self._begin(
-                    view, f"sell:{kind_of(each)}", "does not pass, sold: shares held", np.where(gone, qty, np.nan)
-                )
+                self._begin(view, f"sell:{kind}", "does not pass, sold: shares held", np.where(gone, qty, np.nan))
         return allowed
 
     def _close_by_rule(self, view: View) -> None:
-        for rule in self._exits:
+        for kind, rule in self._exits:
             value = answer_of(rule, "exits", rule.exits(view), "f", (view.position.shape,))
-            began = self._begin(view, f"rule:{kind_of(rule)}", str(getattr(rule, "text", "closed")), value)
+            began = self._begin(view, f"rule:{kind}", str(getattr(rule, "text", "closed")), value)
             self._by_rule |= began
 
     def _begin(self, view: View, kind: str, text: str, value: Vector) -> Mask:
@@ -214,7 +224,7 @@ class Guarded:
 
     def _blocked(self, view: View) -> Mask:
         blocked = np.zeros(len(self._universe), bool)
-        for rule in self._blocks:
+        for _, rule in self._blocks:
             by_this = answer_of(rule, "blocks", rule.blocks(view, self._by_rule.copy()), "b", (blocked.shape,))
             self._now.append(by_this.copy())
             blocked |= by_this
@@ -224,7 +234,8 @@ class Guarded:
         """Asks the strategy. Whether it answered with a target."""
         unseen = ~allowed[0] & (view.position == 0)
         seen = tuple(hidden(signal, unseen) for signal in signals) if unseen.any() else signals
-        answer = self._inner.on_signals(seen, at_full_size(view, float(np.prod(self._factors))))
+        book = at_full_size(view, float(np.prod(self._factors)))
+        answer = answered(self._called[0], self._inner, seen, book)
         if answer is not None:
             self._wish = in_shares(answer, view) if self._schedule is not None else answer
         if self._wish is not None:
@@ -234,8 +245,6 @@ class Guarded:
     def _answer(self, view: View, allowed: Mask, due: bool, asked: bool) -> Target | None:
         leaving: Mask = self._leaving != 0
         if self._wish is None:
-            if not leaving.any():
-                return None
             self._wish = leave_all(view, self._name)
         self._wish = closed(self._wish, leaving)
         target = clipped(scaled(self._wish, self._factor(view)), view, allowed)
@@ -250,23 +259,37 @@ class Guarded:
         self._said, self._told = target, self._now
         return target
 
+    def _told_alone(self, view: View, signals: tuple[Signal, ...]) -> Target | None:
+        """Nothing is wanted yet, though there are opinions: a target that leaves all as it is carries what changed."""
+        if not any(np.isfinite(signal.value).any() for signal in signals):
+            return None  # nothing was held back from a strategy that is warming up
+        self._tell_changes(view)
+        if not self._notes:
+            return None
+        self._told = self._now
+        return leave_all(view, self._name)
+
     def _factor(self, view: View) -> float:
         """What all that is wanted is multiplied by; told where it changes."""
         if not self._scales:
             return 1.0
         assert self._wish is not None
         weights = np.nan_to_num(weights_of(self._wish, view), nan=0.0)
-        before, self._factors = self._factors, [float(rule.scale(view, weights)) for rule in self._scales]
-        for rule, now, then in zip(self._scales, self._factors, before, strict=True):
+        weights = copied(weights) if self._own_parts else weights
+        before, self._factors = self._factors, [float(rule.scale(view, weights)) for _, rule in self._scales]
+        for (kind, rule), now, then in zip(self._scales, self._factors, before, strict=True):
             if not 0 <= now < np.inf:
-                raise ValueError(f"{kind_of(rule)}: it scales by {now}; a factor is a finite number of at least 0")
-            if now != then:
+                raise ValueError(f"{kind}: it scales by {now}; a factor is a finite number of at least 0")
+            if remark := str(getattr(rule, "remark", "")):
+                text = f"{remark}: all that is wanted is multiplied by {now:.4g}"
+                self._note(view, f"rule:{kind}", text, np.empty(0, np.int32), np.array([now]))
+            elif now != then:
                 text = f"all that is wanted is multiplied by {now:.4g}, by {then:.4g} before"
-                self._note(view, f"rule:{kind_of(rule)}", text, np.empty(0, np.int32), np.array([now]))
+                self._note(view, f"rule:{kind}", text, np.empty(0, np.int32), np.array([now]))
         return float(np.prod(self._factors))
 
     def _tell_changes(self, view: View) -> None:
-        kinds = [f"filter:{kind_of(each)}" for each in self._filters] + [f"block:{kind_of(r)}" for r in self._blocks]
+        kinds = [f"filter:{kind}" for kind, _ in self._filters] + [f"block:{kind}" for kind, _ in self._blocks]
         for kind, now, told in zip(kinds, self._now, self._told, strict=True):
             rows = np.flatnonzero(now != told)
             if rows.size:
@@ -281,6 +304,7 @@ class Guarded:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> bytes:
+        ts = 0 if self._bars is None else self._bars.ts
         columns = {"leaving": self._leaving, "by_rule": self._by_rule, "wanted": self._wanted, "told": self._told}
         return pack(
             _KIND,
@@ -292,7 +316,7 @@ class Guarded:
             factors=self._factors,
             wish=saved(self._wish),
             said=saved(self._said),
-            parts=[part.save() if isinstance(part, Stateful) else b"" for part in self.wraps],
+            parts=[saved_by(called, part, ts) for called, part in zip(self._called, self.wraps, strict=False)],
         )
 
     def load(self, state: bytes, /) -> None:
@@ -312,6 +336,10 @@ class Guarded:
         self._told = [placed(told, before, now, True) for told in fields["told"]]
         self._decided, self._slices, self._factors = fields["decided"], fields["slices"], list(fields["factors"])
         self._wish, self._said = (restored(fields[key], self._name, before, now) for key in ("wish", "said"))
-        for part, kept in zip(self.wraps, fields["parts"], strict=True):
-            if isinstance(part, Stateful):
-                part.load(kept)
+        for called, part, kept in zip(self._called, self.wraps, fields["parts"], strict=False):
+            load_into(called, part, kept)
+
+
+def _inner(event: Any) -> Any:
+    """A note of guards within guards, told apart from those of the outer ones."""
+    return msgspec.structs.replace(event, kind=f"{event.kind}@strategy") if event.__class__ is Note else event

@@ -5,7 +5,7 @@ A piece that remembers defines `save` and `load`; one that follows events define
 in `lookback`. `kind` is what its notes are called.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ import numpy as np
 
 from components.optimizers.paying import unit_value
 from engine.events import Bars, Book, Mask, Vector
+from engine.sealing import copied
 from engine.universe import Universe
 
 
@@ -47,6 +48,12 @@ def view_of(universe: Universe, bars: Bars, book: Book) -> View:
     return View(universe=universe, ts=book.ts, bars=bars, book=book, position=book.qty + book.working, unit=unit)
 
 
+def apart(view: View) -> View:
+    """The view with arrays that nobody else holds and nobody can write into, for pieces of a user's own."""
+    wanted = None if view.wanted is None else copied(view.wanted)
+    return msgspec.structs.replace(view, position=copied(view.position), unit=copied(view.unit), wanted=wanted)
+
+
 class Filter(Protocol):
     """Names that may be bought: others are neither bought nor added to, and what is held may be kept or reduced.
 
@@ -69,7 +76,8 @@ class Rule(Protocol):
     - `blocks(view, leaving) -> Mask`: (N,) names that do not pass, as of a filter. It is asked in every slice;
       `leaving` (N,) are the positions that rules are closing.
     - `scale(view, weights) -> float`: what all wanted positions are multiplied by, at least 0. `weights` (N,) are
-      those wanted before any scaling, 0 where nothing is known.
+      those wanted before any scaling, 0 where nothing is known. One that keeps its last factor for want of a better
+      says why in `remark`, a text that is told with the factor; empty = nothing to say of this slice.
     """
 
     kind: str
@@ -90,6 +98,18 @@ HANDLERS = (  # what a piece or a strategy within may take besides
 def kind_of(piece: Any) -> str:
     """What the notes of a piece are called; of a class that does not say the name of the class."""
     return str(getattr(piece, "kind", type(piece).__name__))
+
+
+def names_of(pieces: Sequence[Any]) -> tuple[str, ...]:
+    """What the notes of each are called: its kind, with its place in the list where another has the same.
+
+    >>> from components.strategies.rules.stop_loss import StopLoss
+    >>> from components.strategies.rules.take_profit import TakeProfit
+    >>> names_of((StopLoss(loss=0.1), TakeProfit(gain=0.2), StopLoss(loss=0.2)))
+    ('stop_loss[0]', 'take_profit', 'stop_loss[2]')
+    """
+    kinds = [kind_of(piece) for piece in pieces]
+    return tuple(kind if kinds.count(kind) == 1 else f"{kind}[{place}]" for place, kind in enumerate(kinds))
 
 
 def answer_of(piece: Any, method: str, answer: Any, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Any:

@@ -38,14 +38,15 @@ class Sleeve:
         unit = has.mark[held] * self._universe.multiplier[held] * book.rate[self._universe.currency[held]]
         self.equity = float(has.cash.dot(book.rate)) + float(np.nan_to_num(has.qty[held] * unit).sum())
 
-    def trade(self, symbol: Codes, qty: Vector, price: Vector, fees: Any, at: Any) -> Fills | None:
-        """Books its part of fills, rows of no quantity left out; None where nothing is left."""
+    def trade(self, ts: int, symbol: Codes, qty: Vector, paid: tuple[Vector, Any], at: Any) -> Fills | None:
+        """Books its part of fills of `ts` at (prices, fees), rows of no quantity left out; None where none is left."""
+        price, fees = paid
         rows = np.flatnonzero(qty)
         if not rows.size:
             return None
         none = np.zeros(len(rows), np.uint64)
         fills = Fills(
-            ts=int(at[-1]),
+            ts=ts,
             exec_ids=none,
             order_ids=none,
             symbol=symbol[rows],

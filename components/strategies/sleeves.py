@@ -54,9 +54,10 @@ class Sleeves:
 
     `shares` are the capital of each in the order of `strategies`, in proportion, all the same unless given; `names` are
     what notes call them. Every `rebalance_every` slices, 0 = never, cash moves between the sleeves so that their
-    what notes call them. Every `rebalance_every` slices, 0 = never, cash moves between the sleeves so that their
     equities have those shares again. A Note `sleeve` tells the equity of each at every slice, and `sleeve:moved` before
-    it the cash that came in since. Sleeves of negative equity go on: what their strategies do then is theirs to say.
+    it the cash that came in since; behind a target `wants:KIND@NAME` tells what a sleeve wants other than before, in
+    the units of its target (weight, quantity, value), and `crossed@NAME` the signed shares that it traded with others.
+    Sleeves of negative equity go on: what their strategies do then is theirs to say.
 
     >>> from engine.universe import universe_of
     >>> from components.strategies.equal_weight import EqualWeight
@@ -99,6 +100,7 @@ class Sleeves:
         self._sleeves = tuple(Sleeve(universe, 0.0) for _ in strategies)
         self._begun, self._decided, self._ts = False, 0, 0
         self._moved: list[float] | None = None  # cash that came into each sleeve and was not told yet
+        self._notes: list[Any] = []  # of the target that was returned last
         self._status: Codes = np.full(len(universe), Status.MISSING, np.int32)
         self._income: Vector = np.zeros(len(universe))  # of the account, as last seen
         self._dividends: list[tuple[int, float, Vector]] = []  # symbol, cash a share, shares (S,): not yet in a book
@@ -131,7 +133,7 @@ class Sleeves:
         for row in [slice(None)] if once else [slice(i, i + 1) for i in range(len(fills.symbol))]:
             parts = self._divided(fills.symbol[row], fills.qty[row])
             fees = in_parts(fills.fees[row], parts)
-            said += self._booked(fills.symbol[row], parts, fills.price[row], fees, fills.at[row])
+            said += self._booked(fills.ts, fills.symbol[row], parts, (fills.price[row], fees), fills.at[row])
         return tuple(said) or None
 
     def on_charges(self, charges: Charges, /) -> None:
@@ -183,8 +185,7 @@ class Sleeves:
 
     def on_book(self, book: Book, /) -> Any:
         """The account as it is: sleeves follow it, tell their equity once a slice, and show their own books inside."""
-        self._follow(book)
-        said: list[Any] = []
+        said = self._follow(book)
         if book.ts == self._ts:
             said += self._moves(book.ts)
             for inner, sleeve in zip(self._names, self._sleeves, strict=True):
@@ -203,8 +204,12 @@ class Sleeves:
             for inner, cash in zip(self._names, moved or (), strict=moved is not None)
         ]
 
-    def _follow(self, book: Book) -> None:
-        """Brings the sleeves to what the account has; what they cannot explain is divided as the class says."""
+    def _follow(self, book: Book) -> list[Any]:
+        """Brings the sleeves to what the account has; what they cannot explain is divided as the class says.
+
+        What the strategies inside say to fills that come of it.
+        """
+        said: list[Any] = []
         if not self._begun:
             self._begin(book)
         self._pay_dividends(book)
@@ -218,10 +223,11 @@ class Sleeves:
             parts = self._divided(rows, gap[rows])
             at = np.full(len(rows), book.ts)
             fees = np.broadcast_to(no_fees(len(rows)), (len(self._sleeves), *no_fees(len(rows)).shape))
-            self._booked(rows.astype(np.int32), parts, book.mark[rows], fees, at)
+            said = self._booked(book.ts, rows.astype(np.int32), parts, (book.mark[rows], fees), at)
             for sleeve in self._sleeves:
                 sleeve.see(book)
         self._share_out(book.equity - sum(sleeve.equity for sleeve in self._sleeves), book)
+        return said
 
     def _begin(self, book: Book) -> None:
         """Cash and whatever is held already, by share of capital."""
@@ -257,11 +263,12 @@ class Sleeves:
         held = np.stack([sleeve.has.qty[symbol] for sleeve in self._sleeves])
         return divided(qty, pending, held, self._share)
 
-    def _booked(self, symbol: Codes, parts: Any, price: Vector, fees: Any, at: Any) -> list[Any]:
-        """Books parts (S, L) of trades at these prices; what the strategies inside say to their own fills."""
+    def _booked(self, ts: int, symbol: Codes, parts: Any, paid: tuple[Vector, Any], at: Any) -> list[Any]:
+        """Books parts (S, L) of trades at (prices, fees (S, L, K)); what those inside say to their own fills."""
         said: list[Any] = []
+        price, fees = paid
         for k, sleeve in enumerate(self._sleeves):
-            fills = sleeve.trade(symbol, parts[k], price, fees[k], at)
+            fills = sleeve.trade(ts, symbol, parts[k], (price, fees[k]), at)
             if fills is not None:
                 sleeve.pending = sleeve.pending.copy()
                 left = sleeve.pending[fills.symbol] - fills.qty
@@ -273,7 +280,7 @@ class Sleeves:
     # ---- what is decided ---------------------------------------------------------------------------------------------
 
     def on_signals(self, signals: tuple[Signal, ...], book: Book, /) -> Target | None:
-        self._follow(book)
+        self._notes = self._follow(book)
         self._decided += 1
         if self._every and self._decided % self._every == 0:
             self._even(book)
@@ -281,7 +288,9 @@ class Sleeves:
         seen = [sleeve.book(book, part) for sleeve, part in zip(self._sleeves, working, strict=True)]
         for k, sleeve in enumerate(self._sleeves):
             answer = self._nested.ask(k, signals, seen[k])
-            sleeve.target = sleeve.target if answer is None else answer
+            if answer is not None:
+                self._tell_wish(k, answer)
+                sleeve.target = answer
         if all(sleeve.target is None for sleeve in self._sleeves):
             return None
         change = np.stack([self._change(*each) for each in zip(self._sleeves, seen, strict=True)])
@@ -289,6 +298,26 @@ class Sleeves:
         for sleeve, part, moves in zip(self._sleeves, working, change, strict=True):
             sleeve.pending = part + moves
         return self._netted(change, book)
+
+    def _tell_wish(self, k: int, target: Target) -> None:
+        """What a sleeve wants other than before; nothing of what it leaves as it is (NaN) from the first."""
+        before, value = self._sleeves[k].target, target.value
+        was = np.zeros(len(value)) if before is None else np.full(len(value), np.nan)
+        if before is not None and before.kind is target.kind:
+            was = before.value
+        rows = np.flatnonzero((value != was) & ~(np.isnan(value) & (np.isnan(was) | (before is None))))
+        if rows.size:
+            text = f"{self._names[k]}: wants of those told, as {target.kind.value}"
+            self._note(target.ts, f"wants:{target.kind.value}@{self._names[k]}", text, rows, value[rows])
+
+    def _note(self, ts: int, kind: str, text: str, rows: Any, value: Vector) -> None:
+        symbol, value = frozen(rows.astype(np.int32)), frozen(np.array(value))
+        self._notes.append(Note(ts=ts, source=self._name, kind=kind, text=text, symbol=symbol, value=value))
+
+    def on_target(self, target: Target, /) -> Any:
+        """What was wanted and crossed behind the target that was returned last, and what those inside say of it."""
+        said, self._notes = self._notes, []
+        return (*said, *(self._nested.tell("on_target", target) or ())) or None
 
     def _change(self, sleeve: Sleeve, seen: Book) -> Vector:
         """(N,) shares that a sleeve wants beyond what it holds and has working; 0 where it wants nothing."""
@@ -309,9 +338,11 @@ class Sleeves:
                 sleeve.pending = np.zeros(len(unit))  # it is set anew by this decision
                 at, fees = np.full(len(rows), book.ts), no_fees(len(rows))
                 part = exact(sleeve.has.qty[rows], met[k][rows])
-                fills = sleeve.trade(rows.astype(np.int32), part, book.mark[rows], fees, at)
+                fills = sleeve.trade(book.ts, rows.astype(np.int32), part, (book.mark[rows], fees), at)
                 if fills is not None:
-                    self._nested.tell_one(k, "on_fills", fills)
+                    text = f"{self._names[k]}: shares traded with other sleeves at the mark"
+                    self._note(book.ts, f"crossed@{self._names[k]}", text, fills.symbol, fills.qty)
+                    self._notes += self._nested.tell_one(k, "on_fills", fills)
         return np.where(np.abs(change - met) <= DUST * np.abs(change), 0.0, change - met)
 
     def _netted(self, change: Any, book: Book) -> Target:

@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.bus import INPUT
 from samewire.event_rows import stamp
-from samewire.explain.around import guard_text
+from samewire.explain.around import guard_text, sleeve_text
 from samewire.explain.life import Facts
 from samewire.explain.reasons import binding, rule_text
 from samewire.explain.words import number, shares, side
@@ -16,7 +16,8 @@ _FEATURES = 6  # shown in text
 
 def upstream_lines(doc: Facts) -> Lines:
     """Bar, features, signals, targets, guards and position of a document of `why` or `why-not`."""
-    guards = [("guard", guard_text(told)) for told in doc["guards"]]
+    guards = [("sleeve", sleeve_text(told)) for told in doc["sleeves"]]
+    guards += [("guard", guard_text(told)) for told in doc["guards"]]
     return [*_bar(doc["bar"]), *_features(doc["features"]), *_signals(doc), *_targets(doc), *guards, *_position(doc)]
 
 

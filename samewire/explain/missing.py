@@ -20,6 +20,7 @@ from samewire.explain.steps import (
     optimizer_of,
     position_of,
     signals_of,
+    sleeves_of,
     targets_of,
 )
 from samewire.explain.words import number, side
@@ -47,12 +48,13 @@ def explain_missing(of: Recorded, symbol: str, time: str) -> Facts:
         "slice": found.ts,
         "traded": bool(filled) or any(life.of("fill") for life in decided),
         "answer": _answer(decided, filled, [reason.text for reason in stops]),
-        "reasons": [{"stage": reason.stage, "text": reason.text, **reason.facts} for reason in stops],
+        "reasons": [{"stage": reason.stage, **reason.facts, "text": reason.text} for reason in stops],
         "bar": bar_of(found.scene),
         "features": features_of(found.scene, made),
         "signals": signals_of(found.scene),
         "targets": targets_of(found.scene),
         "guards": guards_of(found.scene),
+        "sleeves": sleeves_of(found.scene),
         "position": position_of(found.scene),
         "optimizer": optimizer_of(found.scene),
         "control": control_of(found.scene),

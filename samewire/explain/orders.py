@@ -20,6 +20,7 @@ from samewire.explain.steps import (
     optimizer_of,
     position_of,
     signals_of,
+    sleeves_of,
     targets_of,
 )
 from samewire.recorded import Recorded
@@ -67,6 +68,7 @@ def _decided(life: Life, scene: Scene, made: dict[str, Any]) -> Facts:
         "signals": signals_of(scene),
         "targets": targets_of(scene),
         "guards": guards_of(scene),
+        "sleeves": sleeves_of(scene),
         "position": position_of(scene),
         "optimizer": optimizer_of(scene) | {"source": leg.get("by", ""), "ordered": leg.get("qty", np.nan)},
         "control": control_of(scene),

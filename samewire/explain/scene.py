@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.events import Actions, Bars, Book, Control, Event, Late, Note, Reference, Signal, Target
 from engine.journal_reading import Entry
-from samewire.explain.around import Around, of_a_guard
+from samewire.explain.around import Around, of_a_guard, of_a_sleeve
 from samewire.recorded import Recorded
 
 _HISTORY = (Bars, Actions, Late, Reference)
@@ -90,9 +90,9 @@ class Scene:
         return copy
 
     def noted(self) -> list[dict[str, Any]]:
-        """Notes of this slice on the symbol and on none, but for those of guards: source, kind, text, value."""
+        """Notes of this slice on the symbol and on none, but for those of guards and sleeves."""
         found = []
-        for note in (note for note in self.notes if not of_a_guard(note.kind)):
+        for note in (note for note in self.notes if not (of_a_guard(note.kind) or of_a_sleeve(note.kind))):
             at = np.flatnonzero(note.symbol == self.symbol)
             if at.size or not note.symbol.size:
                 value = note.value[at[0]] if at.size else note.value[0] if note.value.size else np.nan

@@ -84,6 +84,11 @@ def guards_of(scene: Scene) -> list[Facts]:
     return [dict(told) for told in scene.around.holds.values()]
 
 
+def sleeves_of(scene: Scene) -> list[Facts]:
+    """What each sleeve of capital wants of the symbol, and what it traded of it with others."""
+    return [dict(told) for told in scene.around.sleeves.values()]
+
+
 def position_of(scene: Scene) -> Facts:
     """The book before the decision."""
     book, s = scene.book, scene.symbol

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.events import Status, Vector
 from samewire.event_rows import stamp
-from samewire.explain.around import guard_text
+from samewire.explain.around import guard_text, sleeve_text
 from samewire.explain.scene import Opinion, Scene
 from samewire.explain.steps import position_of, rank
 from samewire.explain.words import number, shares
@@ -151,7 +151,7 @@ def _target(scene: Scene) -> list[Found]:
             found.append(("target", f"{target.source} leaves it as it is{kept} (NaN)", facts))
             continue
         found.append(("target", f"{target.source} {_wants(value, target.kind.value, start)}{kept}", facts))
-    return found
+    return found + [("sleeve", sleeve_text(told), dict(told)) for told in scene.around.sleeves.values()]
 
 
 def _wants(value: float, kind: str, start: float) -> str:

@@ -128,6 +128,107 @@ def test_several_fills_of_one_event_count_together() -> None:
         granted.on_fills(msgspec.structs.replace(twice, **pairs))
 
 
+def test_fills_of_several_events_count_together_until_the_next_book() -> None:
+    granted, twin = Granted("b"), Granted("b")
+    before = book(day(0), [1.0], qty=[10.0])
+    granted.on_book(before)
+    granted.on_fills(fills(0, -10.0))
+    twin.load(granted.save())
+    for each in (granted, twin):
+        with pytest.raises(ComponentError, match="at a position of 0"):
+            each.on_fills(fills(0, -10.0))
+    assert before.qty.tolist() == [10.0]
+    granted.on_book(book(day(0), [1.0], qty=[4.0]))
+    granted.on_fills(fills(0, -4.0))
+
+
+def test_what_an_order_opened_may_be_closed_before_the_next_book() -> None:
+    granted = Granted("b")
+    granted.on_book(book(day(0), [1.0], qty=[0.0]))
+    granted.on_approved(legs(Approved, symbol=[0], qty=[8.0]))
+    granted.on_fills(fills(1, 8.0))
+    granted.on_fills(fills(0, -8.0))
+    with pytest.raises(ComponentError, match="at a position of 0"):
+        granted.on_fills(fills(0, -1.0))
+
+
+class Turns(FillAtOpen):
+    """Closes every position that there is, and once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._there = np.zeros(2)
+
+    def on_book(self, seen: Book, /) -> None:
+        self._there = seen.qty
+
+    def on_bars(self, slice_: Bars, /) -> Any:
+        *reports, done = super().on_bars(slice_)
+        rows = np.flatnonzero(self._there)
+        if not rows.size:
+            return (*reports, done)
+        count = len(rows)
+        own = Fills(
+            ts=slice_.ts,
+            exec_ids=np.arange(count, dtype=np.uint64) + np.uint64(slice_.ts),
+            order_ids=np.zeros(count, np.uint64),
+            symbol=rows.astype(np.int32),
+            qty=-self._there[rows],
+            price=slice_.open[rows],
+            reference=slice_.open[rows],
+            fees=np.zeros((count, 3)),
+            at=np.full(count, slice_.ts),
+        )
+        again = msgspec.structs.replace(own, exec_ids=own.exec_ids + np.uint64(100))
+        return (*reports, done, own, again)
+
+
+async def test_a_broker_that_turns_positions_over_by_two_events_is_named() -> None:
+    slices = two_slices()
+    last = [each for each in slices if isinstance(each, Bars)][-1]
+    slices += [msgspec.structs.replace(last, ts=day(2))]
+    with pytest.raises(ComponentError, match=r"broker: failed on Fills .* at a position of \S+; what a broker does"):
+        await ran(Wiring(parts(broker=Named("broker", Turns()))), slices)
+
+
+def replace(granted: Granted, leg: int, size: float) -> None:
+    action = np.array([LegAction.REPLACE], np.int32)
+    granted.on_approved(legs(Approved, symbol=[0], qty=[size], action=action, ref=order_ids(1), ids=order_ids(leg)))
+
+
+def replaced(left: float) -> Reports:
+    state, none = np.array([OrderState.REPLACED], np.int32), np.zeros(1, np.int32)
+    return Reports(ts=day(0), ids=order_ids(1), symbol=none, state=state, left=np.array([left]))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_what_a_broker_says_it_replaced_by_less_is_no_larger_again(side: float) -> None:
+    granted = Granted("b")
+    granted.on_approved(legs(Approved, symbol=[0], qty=[8.0 * side]))
+    replace(granted, 2, 2.0 * side)
+    assert granted.left(1) == 8.0 * side  # the broker may not have agreed yet
+    granted.on_reports(replaced(2.0 * side))
+    assert granted.left(1) == 2.0 * side
+    with pytest.raises(ComponentError, match="of which -?2 were approved"):
+        granted.on_fills(fills(1, 8.0 * side))
+
+
+def test_a_larger_replace_that_is_on_its_way_stands() -> None:
+    granted, twin = Granted("b"), Granted("b")
+    granted.on_approved(legs(Approved, symbol=[0], qty=[8.0]))
+    for leg, size in ((2, 2.0), (3, 9.0), (4, 5.0)):
+        replace(granted, leg, size)
+    granted.on_reports(replaced(2.0))
+    twin.load(granted.save())
+    assert (granted.left(1), twin.left(1)) == (9.0, 9.0)
+    twin.on_actions(action(0, ActionKind.SPLIT, 0, ratio=2.0))
+    twin.on_reports(replaced(4.0))
+    assert twin.left(1) == 10.0
+    granted.on_refusals(refused(3, "max_weight"))
+    granted.on_reports(replaced(5.0))
+    assert granted.left(1) == 5.0
+
+
 def test_a_restart_knows_the_positions() -> None:
     granted, twin = Granted("b"), Granted("b")
     granted.on_book(book(day(0), [1.0], qty=[10.0]))

@@ -17,9 +17,12 @@ from components.features.expression import Expression
 from components.models.stages import applied
 from components.optimizers.direct import Direct
 from components.optimizers.mean_variance import MeanVariance
+from components.optimizers.portfolio import Portfolio
+from components.optimizers.problem import Decision, Situation
+from components.strategies.rules.volatility_target import VolatilityTarget
 from engine.barrier import Named
 from engine.errors import ComponentError, ConfigError
-from engine.events import DAY_NS, Actions, Bars, Charges, Fills, Orders
+from engine.events import DAY_NS, Actions, Bars, Charges, Fills, Orders, Reference, Target
 from engine.ids import OrderIds
 from engine.journal import Journal
 from engine.nested import costs_of, financing_of, risk_model_of
@@ -296,6 +299,9 @@ class Guess:
     def on_actions(self, actions: Actions, /) -> None:
         self.done += written(actions)
 
+    def on_reference(self, reference: Reference, /) -> None:
+        self.done.append(reference.name)
+
     def risk(self) -> Any:
         return self.answer
 
@@ -330,6 +336,36 @@ def test_one_that_fits_is_used_and_one_that_knows_too_little_is_waited_for() -> 
     assert found is not None
     assert found.factors.tolist() == [[1.0], [1.0]]
     assert risk_model_of(Guess(None)).risk() is None
+
+
+class Equal:
+    """A method that weighs no risk."""
+
+    def weights(self, at: Situation, /) -> Decision:
+        return Decision(weights=np.full(len(at.w0), 0.5))
+
+
+def optimizer_of(kind: Any, model: Any) -> Any:
+    given: dict[str, Any] = {"universe": UNIVERSE, "ids": OrderIds("s", "o"), "costs": Bps(), "name": "optimizer"}
+    return kind(**given, risk_model=model, **({"method": Equal()} if kind is Portfolio else {"alpha": "raw"}))
+
+
+@pytest.mark.parametrize("kind", [MeanVariance, Portfolio, VolatilityTarget])
+def test_a_risk_model_hears_of_references(kind: Any) -> None:
+    model = Guess(GOOD)
+    holder = VolatilityTarget(target=0.1, risk_model=model) if kind is VolatilityTarget else optimizer_of(kind, model)
+    holder.on_reference(Reference(ts=day(0), name="exposures", rows="symbol", value=np.ones((2, 1))))
+    assert model.done == ["exposures"]
+
+
+@pytest.mark.parametrize("case", RISKS)
+def test_an_estimate_that_is_none_is_said_to_a_method_too(case: str) -> None:
+    answer, said = RISKS[case]
+    optimizer = optimizer_of(Portfolio, Guess(answer))
+    optimizer.on_bars(bars(day(0), [10.0, 30.0]))
+    wish: Target = target(day(0), [0.5, 0.5], alpha=[0.01, 0.02])
+    with pytest.raises(ComponentError, match=f"^risk model Guess: failed on risk.*{said}"):
+        optimizer.on_targets((wish,), book(day(0), [10.0, 30.0], cash=1e5))
 
 
 def test_orders_are_those_of_the_same_costs_of_ours() -> None:

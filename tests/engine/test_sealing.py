@@ -26,6 +26,7 @@ from engine.events import (
 )
 from engine.ids import OrderIds
 from engine.protocols import Artefact
+from engine.saying import signal_look
 from engine.sealing import copied, sealed, users_own
 from engine.universe import universe_of
 from engine.wiring import ModelPart, Wiring
@@ -253,7 +254,10 @@ def test_a_refusal_has_a_rule_for_each_leg_and_a_note_may_have_no_symbols() -> N
     one = np.ones(1)
     columns: dict[str, Any] = {"ids": np.ones(1, np.uint64), "symbol": np.zeros(1, np.int32), "qty": one}
     given = {"ts": 5, "by": "gate", "value": one, "threshold": one} | columns
-    for rule, said in (((), "columns differ in length .* rule 0"), (["a"], "rule is a list, not a tuple of texts")):
+    for rule, said in (
+        ((), "columns differ in length .* rule 0"),
+        (["a"], "rule is a list that is not a tuple of texts"),
+    ):
         with pytest.raises(ComponentError, match=f"gate: .* of its Refusals {said}"):
             sealed("gate", Refusals(rule=rule, **given), 5)  # type: ignore[arg-type]
     assert sealed("gate", Refusals(rule=("a",), **given), 5).rule == ("a",)
@@ -304,3 +308,51 @@ def test_whose_a_component_is() -> None:
     assert users_own(BarLevel("b"))
     assert not users_own(Momentum(window=1, universe=universe_of(("A",)), name="m"))
     assert not users_own(limited().component)
+
+
+class Text(str):
+    """Text of a class of its own."""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("kind", 5, "kind is a int that is not text"),
+        ("text", None, "text is a NoneType that is not text"),
+        ("text", ["a"], "text is a list that is not text"),
+        ("text", np.nan, "text is a float that is not text"),
+        ("text", "\ud800", "text is a str that is not text in Unicode"),
+    ],
+)
+def test_a_plain_field_of_another_type_is_named(field: str, value: Any, said: str) -> None:
+    note = msgspec.structs.replace(Note(ts=day(0), source="mine", kind="k"), **{field: value})
+    with pytest.raises(ComponentError, match=f"^mine: failed on Note .* of its Note {said}"):
+        sealed("mine", note, day(0))
+
+
+def test_text_of_another_class_is_said_as_plain_text() -> None:
+    for text in (Text("q"), np.str_("q")):
+        found = sealed("mine", Note(ts=day(0), source="mine", kind="k", text=text), day(0))
+        assert (type(found.text), found.text) == (str, "q")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("asof", "x", "asof is a str that is not a whole number"),
+        ("asof", float(day(0)), "asof is a float that is not a whole number"),
+        ("horizon_ns", True, "horizon_ns is a bool that is not a whole number"),
+        ("horizon_ns", 2**80, "horizon_ns is a int that is not a whole number of 64 bits"),
+        ("model_hash", 5, "model_hash is a int that is not text"),
+    ],
+)
+def test_a_plain_field_of_a_signal_of_another_type_is_named(field: str, value: Any, said: str) -> None:
+    wrong = Signal(ts=day(0), asof=day(0), source="mine", value=np.zeros(2), horizon_ns=1)
+    with pytest.raises(ComponentError, match=f"^mine: failed on Signal .* of its Signal {said}"):
+        signal_look(own=True)("mine", msgspec.structs.replace(wrong, **{field: value}), day(0))
+
+
+def test_a_whole_number_of_numpy_is_said_as_one_of_python() -> None:
+    said = Signal(ts=day(0), asof=np.int64(day(0)), source="mine", value=np.zeros(2), horizon_ns=1)  # type: ignore[arg-type]
+    found = signal_look(own=True)("mine", said, day(0))
+    assert type(found.asof) is int

@@ -24,19 +24,19 @@ async def test_a_stop_loss_of_one_sleeve_looks_at_the_costs_of_that_sleeve() -> 
             kinds[event.kind] = kinds.get(event.kind, 0) + 1
             if event.kind == "sleeve":
                 total[event.ts] = total.get(event.ts, 0.0) + float(event.value[0])
-    assert kinds["rule:stop_loss"] > 10
-    assert kinds["rule:take_profit"] > 10
+    assert kinds["rule:stop_loss@core"] > 10
+    assert kinds["rule:take_profit@pairs"] > 10
     assert all(equity == pytest.approx(books[ts].equity, rel=1e-9) for ts, equity in total.items())
-    texts = [event.text for event in events if isinstance(event, Note) and event.kind == "rule:stop_loss"]
+    texts = [event.text for event in events if isinstance(event, Note) and event.kind == "rule:stop_loss@core"]
     assert all(text.startswith("core: ") for text in texts)
 
 
 async def test_filters_around_a_blend_hide_names_from_what_is_inside() -> None:
     blend: dict[str, Any] = {"use": "blend_signals", "strategy": TOP, "filters": [{"use": "price", "minimum": 60}]}
     within: dict[str, Any] = {"use": "blend_signals", "strategy": TOP | {"filters": [{"use": "price", "minimum": 60}]}}
-    for strategy in (blend, within):
+    for strategy, kind in ((blend, "filter:price"), (within, "filter:price@strategy")):
         events = await events_of(a_run(strategy))
-        notes = [event for event in events if isinstance(event, Note) and event.kind == "filter:price"]
+        notes = [event for event in events if isinstance(event, Note) and event.kind == kind]
         assert notes
         assert {note.source for note in notes} == {"strategy"}
 

@@ -9,7 +9,9 @@ import pytest
 
 from samewire import run
 from samewire.build import libraries
-from samewire.provenance import machine, zone_rules
+from samewire.diagnostics import Origin, Where
+from samewire.provenance import code_of, machine, zone_rules
+from samewire.run_file import Component
 from tests.samewire.test_execute import small
 
 DECIDE = ["blake3", "clarabel", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba", "numpy"]
@@ -72,3 +74,44 @@ def test_the_rules_of_time_zones_are_those_that_are_read(tmp_path: Path, monkeyp
     assert zone_rules() == f"tzdata {metadata.version('tzdata')}"
     (tmp_path / "UTC").write_bytes(b"TZif")  # rules without a word on their version
     assert zone_rules() == "unknown"
+
+
+def hash_at(folder: Path) -> str:
+    """Of the code of a class of a package, for a run file of this folder."""
+    where = Where(Origin("run.yaml", folder))
+    component = Component(group="strategies", use="beside_a.strategy:Mine", name="s", options={}, where=where)
+    return code_of(component)["sha256"]
+
+
+def test_a_module_beside_a_package_of_the_users_counts_as_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever way it comes to it; what it does not import, and what lies beside an installed one, do not."""
+    files = {
+        "beside_a/__init__.py": "",
+        "beside_a/strategy.py": "import beside_b\nclass Mine: ...\n",
+        "beside_a/template.py": "{{ no python }}\n",
+        "beside_b.py": "from beside_c.inner import X\n",
+        "beside_c/__init__.py": "",
+        "beside_c/inner.py": "X = 1\n",
+        "beside_d.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    before, installed = hash_at(tmp_path), hash_at(tmp_path / "elsewhere")
+    (tmp_path / "beside_d.py").write_text("Y = 2\n")
+    assert hash_at(tmp_path) == before
+    for name in ("beside_c/inner.py", "beside_b.py"):
+        (tmp_path / name).write_text(files[name] + "Y = 2\n")
+        assert hash_at(tmp_path) != before
+        assert hash_at(tmp_path / "elsewhere") == installed
+        monkeypatch.chdir(tmp_path)
+        assert hash_at(tmp_path / "elsewhere") == hash_at(tmp_path)
+        monkeypatch.undo()
+        monkeypatch.syspath_prepend(tmp_path)
+        before = hash_at(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("beside_")]:
+        del sys.modules[name]

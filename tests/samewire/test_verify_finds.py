@@ -223,3 +223,36 @@ def test_every_run_file_of_ours_is_identical_from_its_start_and_from_its_middle(
     rest = asyncio.run(verify(open_recorded(tmp_path / "out"), snapshot=snapshot))
     assert (rest.identical, rest.digest, rest.since) == (True, recorded.digest, snapshot.events), rest
     assert 0 < rest.since < rest.events == whole.events
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        *((f"config.{name}", None, "is a NoneType, not a mapping") for name in ("session", "feed", "broker")),
+        ("components.feed", None, "is a NoneType, not a mapping"),
+        ("config.sinks", 1, "is a int, not a list"),
+        ("feed.hashes", None, "is a NoneType, not a mapping"),
+        ("universe.currency", None, "is a NoneType, not a number or a list of them"),
+        ("models.momentum", None, "is a NoneType, not a hash"),
+        ("seed", float("nan"), "its manifest holds NaN"),
+    ],
+)
+def test_what_is_of_another_kind_within_a_manifest_is_named(
+    session: Path, tmp_path: Path, path: str, value: Any, said: str
+) -> None:
+    def change(manifest: Any) -> None:
+        *outer, last = path.split(".")
+        for key in outer:
+            manifest = manifest[key]
+        manifest[last] = value
+
+    name = "" if path == "seed" else f"'{path}' of its manifest "
+    with pytest.raises(DataError, match=f"{name}{said}"):
+        open_recorded(patched(copied(session, tmp_path / "copy"), change))
+
+
+def test_a_model_that_the_run_file_does_not_have_is_named(session: Path, tmp_path: Path) -> None:
+    folder = patched(copied(session, tmp_path / "copy"), lambda manifest: manifest["models"].update(other="aa"))
+    verdict = verified(folder)
+    assert verdict.difference is not None
+    assert (verdict.difference.event, verdict.cause) == ("manifest: models.other", "record")

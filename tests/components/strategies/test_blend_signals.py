@@ -167,7 +167,7 @@ def test_what_the_inner_one_takes_is_handed_on_and_no_more() -> None:
     assert not hasattr(blend, "on_actions")
     assert (blend.lookback, blend.slow_handlers) == (7, ("on_signals",))
     (note,) = blend.on_bars(bars(day(0), [10.0]))
-    assert (note.source, note.kind, note.text) == ("blend", "seen", "strategy: a bar")
+    assert (note.source, note.kind, note.text) == ("blend", "seen@strategy", "strategy: a bar")
     blend.on_timer(Timer(ts=day(0), name="x", due=day(0)))
     assert [type(event) for event in inner.heard] == [Bars, Timer]
     sign: Any = BlendSignals(strategy=Sign(universe=names(1), name="s"), universe=names(1), name="blend")
@@ -198,7 +198,7 @@ def test_a_target_of_another_length_is_refused_by_name(length: int) -> None:
         ts=day(0), source="x", kind=TargetKind.WEIGHT, value=value, alpha=value, limit=value * NAN, stop=value * NAN
     )
     blend = BlendSignals(strategy=Listening(wrong), universe=names(2), name="blend")
-    with pytest.raises(ValueError, match="blend: strategy answered Target, not a Target of 2 values"):
+    with pytest.raises(ComponentError, match="^blend.strategy: .* it answered Target, not a Target of 2 values"):
         blend.on_signals((signal(day(0), [1, 2]),), book(day(0), [10.0, 10.0]))
 
 

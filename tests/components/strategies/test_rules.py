@@ -274,6 +274,47 @@ def test_a_step_of_a_volatility_target_is_no_reason_to_borrow() -> None:
     assert rule.scale(view([1.0]), np.array([1.25])) == pytest.approx(0.8)
 
 
+class Broken(Known):
+    """Its estimate of a second name is no number, or none that a covariance has."""
+
+    def risk(self) -> Any:
+        from engine.protocols import Risk
+
+        assert self.sigma is not None
+        covariance = np.array([[self.sigma**2]]) if self.sigma >= 0 else np.array([[-1.0]])
+        return Risk(factors=np.ones((1, 1)), covariance=covariance, specific=np.zeros(1))
+
+
+@pytest.mark.parametrize("sigma", [np.nan, np.inf, -1.0])
+def test_where_a_variance_is_none_the_last_factor_stands_and_is_told_once(sigma: float) -> None:
+    model = Broken(0.02)
+    rule = VolatilityTarget(target=0.01, risk_model=model, max_leverage=2.0, slices_per_year=1, band=0.0)
+    one = np.array([1.0])
+    assert (rule.scale(view([1.0]), one), rule.remark) == (0.5, "")
+    model.sigma = sigma
+    assert rule.scale(view([1.0]), one) == 0.5
+    assert "the estimated variance of what is wanted is" in rule.remark
+    assert (rule.scale(view([1.0]), one), rule.remark) == (0.5, "")
+    assert rule.scale(view([1.0]), 8 * one) == 0.25  # its leverage holds all the same
+    fresh = VolatilityTarget(target=0.01, risk_model=model, max_leverage=2.0, slices_per_year=1, band=0.0)
+    fresh.load(rule.save())
+    assert (fresh.scale(view([1.0]), one), fresh.remark) == (0.25, "")
+    model.sigma = 0.01
+    assert (rule.scale(view([1.0]), one), rule.remark) == (1.0, "")
+
+
+def test_a_variance_that_is_negative_by_rounding_is_no_risk() -> None:
+    class Rounded(Known):
+        def risk(self) -> Any:
+            from engine.protocols import Risk
+
+            covariance = np.array([[1.0, 1.0], [1.0, 1.0 - 1e-15]])
+            return Risk(factors=np.array([[1.0, -1.0]]), covariance=covariance, specific=np.zeros(1))
+
+    rule = VolatilityTarget(target=0.01, risk_model=Rounded(0.0), slices_per_year=1)
+    assert (rule.scale(view([1.0]), np.array([1.0])), rule.remark) == (1.0, "")
+
+
 def test_nothing_wanted_moves_no_factor() -> None:
     rule = VolatilityTarget(target=0.01, risk_model=Known(0.02), slices_per_year=1)
     assert rule.scale(view([1.0]), np.array([1.0])) == 0.5

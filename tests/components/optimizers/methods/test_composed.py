@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.optimizers.constraints.benchmark_band import BenchmarkBand
 from components.optimizers.constraints.box import WeightBox
 from components.optimizers.constraints.budget import Budget
 from components.optimizers.constraints.cardinality import Cardinality
@@ -336,7 +337,8 @@ def test_a_box_that_no_long_book_can_meet_gives_alike_for_all_and_nothing_is_sol
 
 def test_what_is_firm_is_never_loosened_though_another_limit_is_tighter() -> None:
     at = situation(10, w0=np.zeros(10))
-    limits = (WeightBox(min=0.3), WeightBox(min=0.05, max=0.15, firm=True))
+    at = replace(at, benchmark=np.full(10, 0.4))
+    limits = (BenchmarkBand(deviation=0.1), WeightBox(min=0.05, max=0.15, firm=True))  # at least 0.3, at most 0.15
     decision = composed(at, returns(at), RiskOf(), constraints=(FULL, *limits)).weights(at)
     assert 0.05 - 1e-9 <= weights(decision).min() <= weights(decision).max() <= 0.15 + 1e-9
     assert "fallback:relax" in kinds(decision)
