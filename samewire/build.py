@@ -211,7 +211,7 @@ def sinks_of(run: RunFile, given: Given) -> tuple[Sink, ...]:
 # What decides numbers (numba compiles with llvmlite), when an exchange is open, and what a digest is.
 _DECIDE = (
     *("samewire", "numpy", "scipy", "pandas", "pyarrow", "msgspec", "blake3", "lightgbm", "cvxpy", "piqp", "numba"),
-    *("llvmlite", "exchange-calendars", "tzdata", "safetensors", "torch", "clarabel", "osqp", "scs"),
+    *("llvmlite", "exchange-calendars", "tzdata", "safetensors", "torch", "aiokafka", "clarabel", "osqp", "scs"),
 )
 
 

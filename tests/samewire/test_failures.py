@@ -138,7 +138,7 @@ def test_what_could_not_be_written_is_told_before_what_failed_after_it(trips: bo
     ran = samewire("replay", "run.yaml", "--out", "out", cwd=folder)
     assert ran.returncode == 1
     assert "m: failed on Note" in ran.stderr
-    assert "a value of its event cannot be written" in ran.stderr
+    assert "of its Note text is a str that is not text in Unicode" in ran.stderr
     assert "out.failed" in ran.stderr
     kept = read_journal(folder / "out.failed" / "journal")
     slices = [entry.event for entry in kept if isinstance(entry.event, Signal)]

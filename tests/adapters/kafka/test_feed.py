@@ -129,8 +129,9 @@ async def test_slices_cut_from_the_topic_are_those_of_the_file(
         bar = codec.bar_of(record.value)
         cut += slicer.offer(bar, bar.ts + 1)
     cut += slicer.advance(recorded[-1].ts + HOUR_NS)
-    assert slicer.counts.duplicates == said["duplicated"] > 0
-    assert slicer.counts.late == slicer.counts.unfit == slicer.counts.outside == 0
+    # The copy of a halt that comes when its slice has been cut is counted as one that has nothing to keep.
+    assert slicer.counts.duplicates + slicer.counts.unfit == said["duplicated"] > 0
+    assert slicer.counts.late == slicer.counts.outside == 0
     slices = [event for event in cut if isinstance(event, Bars)]
     assert [each.ts for each in slices] == [each.ts for each in recorded]
     assert any((each.status != 0).any() for each in recorded)
