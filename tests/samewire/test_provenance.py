@@ -14,8 +14,8 @@ from samewire.provenance import code_of, machine, zone_rules
 from samewire.run_file import Component
 from tests.samewire.test_execute import small
 
-DECIDE = ["blake3", "clarabel", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba", "numpy"]
-DECIDE += ["osqp", "pandas", "piqp", "pyarrow", "safetensors", "samewire", "scipy", "scs", "torch", "tzdata"]
+DECIDE = ["aiokafka", "blake3", "clarabel", "cvxpy", "exchange-calendars", "lightgbm", "llvmlite", "msgspec", "numba"]
+DECIDE += ["numpy", "osqp", "pandas", "piqp", "pyarrow", "safetensors", "samewire", "scipy", "scs", "torch", "tzdata"]
 
 
 @pytest.mark.parametrize("name", DECIDE)
