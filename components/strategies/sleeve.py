@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers.sizing import wanted_shares
 from engine.events import FEE_KINDS, Book, Codes, Fills, Target, TargetKind, Vector
 from engine.holdings import COLUMNS, Holdings
 from engine.open_orders import frozen
@@ -84,6 +85,13 @@ class Sleeve:
             equity=self.equity,
             mode=whole.mode,
         )
+
+    def change(self, seen: Book) -> Vector:
+        """(N,) shares that it wants beyond what it holds and has working; 0 where it wants nothing."""
+        if self.target is None:
+            return np.zeros(len(seen.qty))
+        change = wanted_shares((self.target,), seen, self._universe) - (seen.qty + seen.working)
+        return np.where(np.isfinite(change), change, 0.0)
 
     def pay(self, currency: int, amount: float) -> None:
         cash = self.has.cash.copy()

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from components.optimizers.paying import unit_value
-from components.optimizers.sizing import wanted_shares
 from components.strategies.nested import Nested
 from components.strategies.sleeve import DUST, Sleeve, crossed, divided, exact, in_parts, no_fees
 from engine.barrier import followed
@@ -293,7 +292,7 @@ class Sleeves:
                 sleeve.target = answer
         if all(sleeve.target is None for sleeve in self._sleeves):
             return None
-        change = np.stack([self._change(*each) for each in zip(self._sleeves, seen, strict=True)])
+        change = np.stack([sleeve.change(each) for sleeve, each in zip(self._sleeves, seen, strict=True)])
         change = self._cross(change, book)
         for sleeve, part, moves in zip(self._sleeves, working, change, strict=True):
             sleeve.pending = part + moves
@@ -318,13 +317,6 @@ class Sleeves:
         """What was wanted and crossed behind the target that was returned last, and what those inside say of it."""
         said, self._notes = self._notes, []
         return (*said, *(self._nested.tell("on_target", target) or ())) or None
-
-    def _change(self, sleeve: Sleeve, seen: Book) -> Vector:
-        """(N,) shares that a sleeve wants beyond what it holds and has working; 0 where it wants nothing."""
-        if sleeve.target is None:
-            return np.zeros(len(seen.qty))
-        change = wanted_shares((sleeve.target,), seen, self._universe) - (seen.qty + seen.working)
-        return np.where(np.isfinite(change), change, 0.0)
 
     def _cross(self, change: Any, book: Book) -> Any:
         """(S, N) what is left of these changes once sleeves have traded with each other."""
