@@ -90,7 +90,7 @@ class ExpectedReturn:
 def z_scores(values: Vector) -> Vector:
     """(N,) values less their mean over their standard deviation, of the finite ones; 0 elsewhere, and if none differ.
 
-    >>> z_scores(np.array([1.0, 3.0, np.nan])).tolist()
+    >>> z_scores(np.array([2.0, 4.0, np.nan])).tolist()
     [-1.0, 1.0, 0.0]
     """
     known = np.isfinite(values)
