@@ -4,8 +4,9 @@ It is the order in which a replay of the same events enters: by (ts, kind of inp
 No clock and no wait in it: how late it is, is an argument.
 """
 
+import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -42,6 +43,16 @@ class Course:
         self._taken = (start, 0)  # ts of the latest event known beforehand that was taken, and how many of that ts
         self._upcoming = known(start)
         self._following = next(self._upcoming, None)
+
+    def know(self, more: Sequence[Event]) -> None:
+        """Adds events that are known beforehand, in their order; before anything has entered."""
+        known, rows = self._known, tuple(more)
+
+        def key(event: Event) -> tuple[int, int]:
+            return event.ts, _RANK[event.__class__]
+
+        self._known = lambda since: heapq.merge(known(since), (event for event in rows if event.ts >= since), key=key)
+        self.resume((self._last, *self._taken))
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
@@ -87,7 +98,7 @@ class Course:
         return found
 
     def _next(self, now: int) -> Input | None:
-        if self._commands and (self._cut or not self._is_due(now)):
+        if self._commands and (self._cut or not self.is_due(now)):
             control = self._commands.popleft()
             ts = self._last if self._cut else max(self._last, min(now, self.slicer.next - 1))
             return Input(msgspec.structs.replace(control, ts=ts))
@@ -101,7 +112,8 @@ class Course:
             return self._timer(heap[0][0], after_bars=True)
         return None
 
-    def _is_due(self, now: int) -> bool:
+    def is_due(self, now: int) -> bool:
+        """Whether a timer, or something known beforehand, enters now."""
         heap, known = self._timers.heap, self._following
         return bool(heap and self._may(heap[0][0], now)) or (known is not None and self._may(known.ts, now))
 

@@ -5,7 +5,7 @@ of the same name takes its place, and compaction clears the older one away.
 """
 
 import hashlib
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -80,10 +80,3 @@ class Blobs:
         if name not in self.found:
             raise KafkaError(f"topic {self._topic}: it holds no {name} of this session; begin anew with --new")
         return self.found[name]
-
-
-async def collected(topic: str, records: AsyncIterable[Received]) -> Blobs:
-    blobs = Blobs(topic)
-    async for record in records:
-        blobs.add(record)
-    return blobs

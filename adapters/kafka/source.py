@@ -16,6 +16,7 @@ from adapters.kafka.address import KafkaError
 from adapters.kafka.live_record import LastBar, Offsets
 from adapters.kafka.merging import Merging
 from adapters.kafka.transport import Place, Received
+from engine.clock import Clock
 from engine.cuts import Bar, fit
 from engine.errors import DataError
 
@@ -28,14 +29,25 @@ class Unusable(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     offset: int
-    reason: str  # undecodable, oversized, future, unfit, unknown_symbol, unknown_interval, control
+    timestamp_ms: int
+    reason: str  # one of adapters.kafka.messages.DEAD_REASONS
     text: str
-    value: bytes
+    value: bytes | None
+    key: bytes | None
 
 
-def unusable(place: Place, offset: int, reason: str, text: str, value: bytes) -> Unusable:
+def unusable(place: Place, record: Received, reason: str, text: str) -> Unusable:
     topic, partition = place
-    return Unusable(topic=topic, partition=partition, offset=offset, reason=reason, text=text, value=value)
+    return Unusable(
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        reason=reason,
+        text=text,
+        value=record.value,
+        key=record.key,
+    )
 
 
 class Feeding(Protocol):
@@ -66,12 +78,12 @@ class Sorter:
     def __init__(self, decode: Decode, rules: BarRules) -> None:
         self._decode, self._rules = decode, rules
 
-    def __call__(self, topic: str, partition: int, record: Received) -> Bar | Unusable | None:
+    def __call__(self, place: Place, record: Received) -> Bar | Unusable | None:
         """Without a look at any clock: the same record, the same answer, also after a restart."""
         value = record.value or b""
 
         def bad(reason: str, text: str) -> Unusable:
-            return unusable((topic, partition), record.offset, reason, text, value)
+            return unusable(place, record, reason, text)
 
         if len(value) > self._rules.largest:
             return bad("oversized", f"{len(value):,} bytes; a bar has {self._rules.largest:,} at most")
@@ -79,12 +91,22 @@ class Sorter:
             bar = self._decode(record.value)
         except DataError as error:
             return bad("unknown_symbol" if "symbol" in str(error) else "undecodable", str(error))
-        interval = self._rules.intervals[topic]
+        interval = self._rules.intervals[place[0]]
         if bar.interval_ns != interval:
             return bad("unknown_interval", f"a bar of {bar.interval_ns} ns in a topic of {interval} ns")
         if not (bar.halted or fit(bar)):
             return bad("unfit", "its prices cannot be: finite, above 0, low <= open, close <= high, volume not below 0")
         return bar if bar.ts > self._rules.since else None
+
+    def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
+        """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
+        rules = self._rules
+        if bar.ts > now + rules.skew_ns:
+            return unusable(place, record, "future", f"it ends {(bar.ts - now) / 1e9:.3f} s after now")
+        if latest is not None and bar.ts > latest + rules.ahead_ns:
+            said = f"it ends {(bar.ts - latest) / 1e9:.0f} s after every bar before it"
+            return unusable(place, record, "future", said)
+        return bar
 
 
 class Source:
@@ -94,8 +116,8 @@ class Source:
     since it was last emptied.
     """
 
-    def __init__(self, reader: Feeding, sorter: Sorter, rules: BarRules, control: str) -> None:
-        self._reader, self._sorter, self._rules, self._control = reader, sorter, rules, (control, 0)
+    def __init__(self, reader: Feeding, sorter: Sorter, control: str, clock: Clock) -> None:
+        self._reader, self._sorter, self._control, self._clock = reader, sorter, (control, 0), clock
         self._merging: Merging[Place, Bar | Unusable | None] = Merging([])
         self._task: asyncio.Task[None] | None = None
         self._failed: BaseException | None = None
@@ -140,16 +162,13 @@ class Source:
             if place == self._control:
                 self.commands.extend(records)
                 continue
-            topic, partition = place
             rows: list[tuple[int, int, Bar | Unusable | None]] = []
-            shown, latest = 0, self._merging.latest
+            shown, latest, now = 0, self._merging.latest, self._clock.now_ns()
             for record in records:
-                item = self._sorter(topic, partition, record)
-                if isinstance(item, Bar) and latest is not None and item.ts > latest + self._rules.ahead_ns:
-                    said = f"it ends {(item.ts - latest) / 1e9:.0f} s after every bar before it"
-                    item = unusable((topic, partition), record.offset, "future", said, record.value or b"")
+                item = self._sorter(place, record)
                 if isinstance(item, Bar):
-                    shown = item.ts
+                    item = self._sorter.in_time(item, place, record, now, latest)
+                    shown = getattr(item, "ts", shown)
                 rows.append((record.offset, shown, item))
             self._merging.add(place, rows)
             self._note(place, record)
@@ -184,8 +203,8 @@ class Source:
         if self._failed is not None:
             raise self._failed
 
-    def take(self, limit: int, wall_ns: int) -> Bar | None:
-        """The next bar, if it ends at `limit` or earlier; one from the future of the wall clock is not taken."""
+    def take(self, limit: int) -> Bar | None:
+        """The next bar, if it ends at `limit` or earlier."""
         while (arrival := self._merging.take(limit)) is not None:
             (topic, partition), offset, _, item = arrival
             self.taken[topic][partition] = offset + 1
@@ -194,10 +213,7 @@ class Source:
             if isinstance(item, Unusable):
                 self.unusable.append(item)
             elif item is not None:
-                if item.ts <= wall_ns + self._rules.skew_ns:
-                    return item
-                said = f"it ends {(item.ts - wall_ns) / 1e9:.3f} s after now"
-                self.unusable.append(unusable(arrival.key, offset, "future", said, msgspec.json.encode(item)))
+                return item
         return None
 
     async def wait(self, timeout_s: float | None) -> None:

@@ -1,4 +1,4 @@
-"""A live session without its transport: bars and commands in, completed steps out. It neither reads nor writes Kafka."""
+"""A live session without its transport: bars and commands in, what follows from them out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,6 @@ from engine.journal_reading import Record, Run
 from engine.saying import FROM_OUTSIDE
 from engine.slicer import Slicer
 from engine.stream_clock import StreamClock
-from engine.wiring import Wiring
 from samewire.hiding import hider
 from samewire.live.expected import ends_of, known_of
 from samewire.prepare import Wired
@@ -44,7 +43,9 @@ class Core:
     until the next one, the blocks of its journal in `blocks` until somebody takes them.
     """
 
-    def __init__(self, run: RunFile, wired: Wired, rules: CutRules, *, events: int = 0, digest: bytes = GENESIS) -> None:
+    def __init__(
+        self, run: RunFile, wired: Wired, rules: CutRules, *, events: int = 0, digest: bytes = GENESIS
+    ) -> None:
         self.wired, self.wiring = wired, wired.wiring
         self.blocks: list[bytes] = []
         self.journal = Journal(self.blocks.append, events=events, digest=digest)
@@ -146,7 +147,9 @@ def start_of(wired: Wired) -> int:
         return wired.start - 1
     span: tuple[int, int] | None = getattr(wired.feed, "span", None)
     if span is None:
-        raise ConfigError("session.start: the feed does not know where its history ends; name the first day of the session")
+        raise ConfigError(
+            "session.start: the feed does not know where its history ends; name the first day of the session"
+        )
     return span[1]
 
 
@@ -172,8 +175,8 @@ def _told(record: Record, found: str) -> str:
 
 def _text(record: Record, what: str) -> str:
     return (
-        f"the session decides otherwise than it did at event {record.seq}: {what}; no order is sent: bring back the code, "
-        "model, data and configuration it ran with, or begin a new one with --new"
+        f"the session decides otherwise than it did at event {record.seq}: {what}; no order is sent: bring back the "
+        "code, model, data and configuration it ran with, or begin a new one with --new"
     )
 
 

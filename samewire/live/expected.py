@@ -58,7 +58,7 @@ def ends_of(feed: Feed, interval_ns: int) -> Ends:
 
 
 def known_of(feed: Feed, end: int | None) -> Known:
-    """What is known beforehand from an instant on: actions and references from files, opens and closes by the calendar."""
+    """What is known beforehand from an instant on: actions and references from files, opens and closes by calendar."""
     sessions: Sessions | None = getattr(feed, "sessions", None)
     timed = sessions is not None and feed.interval_ns < DAY_NS
 
