@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from adapters.kafka.asyncapi import document, json_schema
-from adapters.kafka.topics import KINDS
+from adapters.kafka.topics import PUBLIC
 from samewire.cli import main, version
 from tests.adapters.kafka.test_codec import one_of_each
 
@@ -48,26 +48,26 @@ def test_the_official_schema_finds_what_is_wrong(path: tuple[str, ...], value: A
     assert not OFFICIAL.is_valid(said)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PUBLIC)
 def test_what_is_written_is_what_the_document_says(kind: str) -> None:
     said, record = document("1"), one_of_each()[kind]
     message = said["components"]["messages"][kind]
     whole = {"$ref": message["payload"]["$ref"], "components": said["components"]}
     Draft202012Validator(whole).validate(json.loads(record.value))
     Draft202012Validator(message["headers"]).validate({name: text.decode("ascii") for name, text in record.headers})
-    parts = dict(zip(("env", KINDS[kind].named_by), record.topic.split(".")[::2], strict=True))
+    parts = dict(zip(("env", PUBLIC[kind].named_by), record.topic.split(".")[::2], strict=True))
     assert said["channels"][kind]["address"].format(**parts) == record.topic
     assert sorted(said["channels"][kind]["parameters"]) == sorted(parts)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PUBLIC)
 def test_a_body_that_lacks_what_it_must_have_is_not_what_the_schema_says(kind: str) -> None:
     schema = json_schema(kind)
     Draft202012Validator.check_schema(schema)
     body = json.loads(one_of_each()[kind].value)
     for name in body:
         less = {key: value for key, value in body.items() if key != name}
-        definition = schema["$defs"][KINDS[kind].message.__name__]
+        definition = schema["$defs"][PUBLIC[kind].message.__name__]
         assert Draft202012Validator(schema).is_valid(less) == (name not in definition["required"]), name
 
 
