@@ -71,7 +71,8 @@ class Producer:
     """An Outbox on aiokafka. `options` are those of the connection."""
 
     def __init__(self, options: Mapping[str, Any], transactional_id: str) -> None:
-        self._options, self._id, self._producer = dict(options), transactional_id, None
+        self._options, self._id = dict(options), transactional_id
+        self._producer: Any = None
 
     async def start(self) -> None:
         from aiokafka import AIOKafkaProducer
@@ -132,7 +133,8 @@ class Reader:
     """Reads partitions that were assigned by hand, read committed, from offsets that were said; commits none."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options, self._consumer = dict(options), None
+        self._options = dict(options)
+        self._consumer: Any = None
         self._known_end: dict[Place, int] = {}
 
     async def start(self) -> None:

@@ -38,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
 
 
 class Asking:
-    """Turns records of the control topic into controls; one that cannot be followed is a dead letter with its reason."""
+    """Turns records of the control topic into controls; what cannot be followed is a dead letter with its reason."""
 
     def __init__(self, topic: str, swap: Callable[[str, str], tuple[str, bytes]], known: list[str]) -> None:
         self._topic, self._swap = topic, swap

@@ -21,6 +21,7 @@ from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
 from engine.clock import Clock
+from engine.cuts import CutRules
 from engine.errors import ConfigError
 from engine.events import Mode
 from engine.protocols import Artefact
@@ -38,6 +39,8 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
+_NEVER = 1 << 61  # ns
+_LATE_MAX = 1_000_000  # late bars that wait for the next slice
 
 
 class Settings(Protocol):
@@ -55,7 +58,7 @@ class Settings(Protocol):
     skew_s: float
     ahead_s: float
 
-    def cut_rules(self) -> Any: ...
+    def cut_rules(self) -> CutRules: ...
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +153,22 @@ class Daemon:
         await loop.writer.commit()
         await self._status("stopped")
 
+    def summary(self) -> dict[str, Any]:
+        """Where the session stood when this process ended."""
+        loop, names = self._loop, self._names
+        if loop is None or names is None:
+            return {}
+        standing, journal = loop.standing, loop.core.journal
+        return {
+            "session": names.session,
+            "run_id": names.run_id,
+            "digest": journal.digest,
+            "events": journal.events,
+            "slices": standing.slices,
+            "transactions": loop.writer.transactions,
+            "dead_letters": standing.dead,
+        }
+
     # ---- beginning ---------------------------------------------------------------------------------------------------
 
     async def _start(self) -> tuple[Loop, Source]:
@@ -193,8 +212,8 @@ class Daemon:
         code = own_code()
         if step.code != code and not self._manner.changed_code:
             raise ConfigError(
-                f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, go "
-                "on with --changed-code where it decides the same, or begin a new session with --new"
+                f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
+                "go on with --changed-code where it decides the same, or begin a new session with --new"
             )
 
     async def _begin(self) -> tuple[Loop, Source]:
@@ -202,7 +221,7 @@ class Daemon:
         run = self._run
         built = wired(run, None, None)
         names = self._named(built, run_id="")
-        core = Core(run, built, self._settings.cut_rules())
+        core = Core(run, built, self._cutting())
         core.course.know(built.learnt.controls)
         await warm_up(run, built.feed, core.wiring, built.start)
         offsets, control = await self._beginning(names)
@@ -231,7 +250,7 @@ class Daemon:
         names = self._named(built, run_id=found.last.run_id)
         whole = bool(state.without)
         at = {} if whole else {"events": state.events, "digest": state.digest}
-        core = Core(run, built, self._settings.cut_rules(), **at)
+        core = Core(run, built, self._cutting(), **at)
         core.course.know(built.learnt.controls)
         if whole:
             self._tell("session.rebuilding", why=f"{', '.join(state.without)}: no save and load")
@@ -273,6 +292,10 @@ class Daemon:
             bars=bars,
         )
         return self._names
+
+    def _cutting(self) -> CutRules:
+        """When slices are cut. Bars from the future are sorted out before, by a clock that the slicer does not have."""
+        return msgspec.structs.replace(self._settings.cut_rules(), skew_ns=_NEVER, late_max=_LATE_MAX)
 
     def _rules(self, names: Names, core: Core) -> BarRules:
         settings = self._settings

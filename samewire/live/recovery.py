@@ -161,8 +161,8 @@ class Recovery:
         found = [_kept(event) for event in events if isinstance(event, Bars | Late)]
         if found != self._cut_inputs.pop(step.seq, []):
             raise StateError(
-                f"bars: the slices of step {step.seq} are not those that were recorded, so the topic was changed; no order "
-                "is sent: begin a new session with --new"
+                f"bars: the slices of step {step.seq} are not those that were recorded, so the topic was changed; no "
+                "order is sent: begin a new session with --new"
             )
 
     async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
