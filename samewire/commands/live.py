@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from samewire.live.daemon import Manner
     from samewire.run_file import RunFile
+
+
+Tell = Callable[..., None]
 
 
 @Parameter(name="*")
@@ -61,7 +66,8 @@ def live(
     run, clock = taken.load(run_file), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
     manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
-    said = asyncio.run(_lived(run, settings_of(run), manner, clock))
+    words = output.log_format == "console" or (output.log_format == "auto" and sys.stderr.isatty())
+    said = asyncio.run(_lived(run, settings_of(run), manner, (clock, _teller(run.session.name, words=words))))
     if output.json:
         say_json({"ok": True, **said})
     return 0
@@ -78,17 +84,26 @@ def settings_of(run: "RunFile") -> "Kafka":
     return made
 
 
-async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", clock: "Clock") -> dict[str, Any]:
+def _teller(session: str, *, words: bool) -> Tell:
+    """Writes the lines of the log: all fields for machines, and for people the sentence where there is one."""
     import structlog
-
-    from adapters.kafka.transport import Producer, Reader
-    from samewire.live.daemon import Daemon
 
     log = structlog.get_logger("samewire.live")
 
     def tell(what: str, **more: Any) -> None:
-        log.info(what, **({"session": run.session.name} | more))
+        if words and "said" in more:
+            log.info(more["said"])
+        else:
+            log.info(what, **({"session": session} | more))
 
+    return tell
+
+
+async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell]) -> dict[str, Any]:
+    from adapters.kafka.transport import Producer, Reader
+    from samewire.live.daemon import Daemon
+
+    clock, tell = through
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
     outbox, reader = Producer(options, name), Reader(options)

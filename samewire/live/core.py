@@ -10,7 +10,7 @@ from engine.clock import Timers
 from engine.course import Course, Input
 from engine.cuts import CutRules
 from engine.errors import ConfigError, StateError
-from engine.events import Approved, Bars, Book, Event, Fills, Refusals
+from engine.events import Approved, Bars, Book, Event, Fills, Mode, Refusals
 from engine.journal import GENESIS, Journal
 from engine.journal_reading import Record, Run
 from engine.saying import FROM_OUTSIDE
@@ -26,7 +26,7 @@ _NEVER = 1 << 62
 
 
 class Tally(msgspec.Struct):
-    """What a session has done since this process began."""
+    """What a session has done since it first began."""
 
     slices: int = 0
     orders: int = 0
@@ -34,6 +34,7 @@ class Tally(msgspec.Struct):
     refusals: int = 0
     missing: int = 0
     inputs: int = 0
+    at: int = 0  # end of the latest slice, UTC ns
 
 
 class Core:
@@ -78,6 +79,11 @@ class Core:
         return end is not None and self.slicer.next >= end
 
     @property
+    def mode(self) -> Mode:
+        """What the risk gate lets through."""
+        return self.wiring.ledger.latches.mode
+
+    @property
     def limit(self) -> int:
         """The end of the slice behind the next: no bar that ends later is taken yet."""
         following, limit = self._limit
@@ -101,6 +107,7 @@ class Core:
                 self.book = event  # type: ignore[assignment]
             elif kind is Bars:
                 tally.slices += 1
+                tally.at = event.ts
             elif kind is Approved:
                 tally.orders += len(event.ids)  # type: ignore[union-attr]
             elif kind is Fills:

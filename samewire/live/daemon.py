@@ -16,18 +16,18 @@ import msgspec
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.live_record import Offsets, Step
-from adapters.kafka.messages import StatusMessage
 from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
 from engine.clock import Clock
 from engine.cuts import CutRules
 from engine.errors import ConfigError
-from engine.events import Mode
+from engine.instants import instant_text
 from engine.protocols import Artefact
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
-from samewire.live.core import Core
+from samewire.live.core import Core, Tally
+from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
 from samewire.live.recovery import Found, Recovery, last_step, left
@@ -39,7 +39,7 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-_NEVER = 1 << 61  # ns
+_NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
 _LATE_MAX = 1_000_000  # late bars that wait for the next slice
 
 
@@ -194,9 +194,16 @@ class Daemon:
             inputs=inputs, events=core.events, digest=core.digest, took_s=took,
         )  # fmt: skip
         self.ready.set_result(ready)
-        self._tell("session.ready", **msgspec.structs.asdict(ready))
+        self._tell("session.ready", said=self._stands(ready, loop), **msgspec.structs.asdict(ready))
         await self._status("catching_up")
         return loop, source
+
+    def _stands(self, ready: Ready, loop: Loop) -> str:
+        """A start that came about, in words."""
+        how = f"{ready.inputs:,} inputs again, all with the same answers" if ready.recovered else "a new session"
+        where = f"behind {instant_text(loop.standing.ts)}, mode {loop.core.mode.name}"
+        shadow = ", a shadow: it sends no orders" if self._manner.shadow else ""
+        return f"live since {instant_text(self._clock.now_ns())}, after {ready.took_s:.1f} s: {how}; {where}{shadow}"
 
     def _check(self, step: Step) -> None:
         """Whether this process may go on with the session. ConfigError that says what has changed."""
@@ -219,11 +226,14 @@ class Daemon:
     async def _begin(self) -> tuple[Loop, Source]:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
         run = self._run
+        self._tell("session.building", said="a new session: reading history, training what the run file says")
         built = wired(run, None, None)
         names = self._named(built, run_id="")
         core = Core(run, built, self._cutting())
         core.course.know(built.learnt.controls)
-        await warm_up(run, built.feed, core.wiring, built.start)
+        slices = await warm_up(run, built.feed, core.wiring, built.start)
+        begins = f"the session takes bars that end after {instant_text(core.start)}"
+        self._tell("session.warmed_up", said=f"warmed up on {slices:,} slices of history; {begins}", slices=slices)
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
         manifest = keeping.manifest_of(
@@ -240,6 +250,8 @@ class Daemon:
 
     async def _take_up(self, found: Found) -> tuple[Loop, Source, int]:
         run, state = self._run, found.state
+        said = f"taking run {found.last.run_id} up: everything since its snapshot behind event {state.events:,} again"
+        self._tell("session.recovering", said=said, events=found.last.events)
         manifest = keeping.manifest_in(found.blobs)
         artefacts = keeping.artefacts_in(found.blobs)
         recorded: dict[str, Artefact] = {name: artefacts[hash_] for name, hash_ in manifest["models"].items()}
@@ -259,14 +271,17 @@ class Daemon:
             core.wiring.load(state.wiring)
         core.slicer.load(state.slicer)
         sorter = self._sorter(built, names, core)
-        count = await Recovery(self._reader, core, sorter, names.journal).run(found, state, whole=whole)
+        recovery = Recovery(self._reader, core, sorter, names.journal)
+        count = await recovery.run(found, state, whole=whole)
         last = found.last
-        standing = Standing(seq=last.seq, offsets=last.offsets, control=last.control, slices=state.slices)
-        loop, source = self._made(built, core, names, standing, state.asked)
+        core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
+        standing = Standing(
+            seq=last.seq, offsets=last.offsets, control=last.control, slices=core.tally.slices,
+            kept_at=state.slices, dead=last.tally.get("dead", 0),
+        )  # fmt: skip
+        loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
         loop.writer.kept = dict(last.kept) | found.blobs.offsets
         loop.writer.journal = found.journal_end
-        standing.kept_at = state.slices
-        standing.slices = state.slices + core.tally.slices
         return loop, source, count
 
     # ---- parts -------------------------------------------------------------------------------------------------------
@@ -319,15 +334,18 @@ class Daemon:
             batch_ns=round(settings.batch_ms * 1e6),
             batch_records=settings.batch_records,
             ordered=settings.ordered,
-            stop_on_late=settings.late == "stop",
+            late=settings.late,
             poison_max=settings.poison_max,
         )
         loop = Loop(
             core, source, Writer(self._outbox, names), names, standing,
             pace=pace, clock=self._clock, codec=codec,
             outgoing=Outgoing(codec, settings.account, shadow=self._manner.shadow),
-            asking=Asking(names.control, swapping(self._run, built, core.wiring), asked),
+            asking=Asking(
+                names.control, swapping(self._run, built.given, core.wiring), core.wiring.ledger.latches, asked
+            ),
             without=keeping.forgotten(self._run, built),
+            tell=self._tell,
         )  # fmt: skip
         return loop, source
 
@@ -349,37 +367,8 @@ class Daemon:
         if loop is None or names is None:
             raise KafkaError("status: the session has not begun")
         said = status_of(loop, names, state, self._began, self._clock.now_ns())
-        self._tell("session.health", **{k: v for k, v in msgspec.structs.asdict(said).items() if v is not None})
+        self._tell("session.health", said=in_words(said), **msgspec.structs.asdict(said))
         await transact(self._outbox, [loop.codec.status(said)])
-
-
-def status_of(loop: Loop, names: Names, state: str, began: int, now: int) -> StatusMessage:
-    core, standing, counts = loop.core, loop.standing, loop.core.slicer.counts
-    mode = Mode.ACTIVE if core.book is None else Mode(core.book.mode)
-    return StatusMessage(
-        session=names.session,
-        run_id=names.run_id,
-        state=state,
-        mode=mode.name,
-        started_at=began,
-        uptime_s=(now - began) / 1e9,
-        ts=standing.ts or None,
-        slices=standing.slices,
-        placed=counts.placed,
-        late=counts.late,
-        missing=core.tally.missing,
-        duplicates=counts.duplicates,
-        conflicts=counts.conflicts,
-        revised=counts.revised,
-        unfit=counts.unfit,
-        ahead=counts.ahead,
-        dead_letters=standing.dead,
-        orders=core.tally.orders,
-        fills=core.tally.fills,
-        refusals=core.tally.refusals,
-        equity=None if core.book is None else float(core.book.equity),
-        lag=loop.source.lag,
-    )
 
 
 def refuse(run: RunFile) -> None:

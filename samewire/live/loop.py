@@ -1,6 +1,7 @@
 """Decides: takes what arrives, runs it through the core, and hands completed steps to the writer."""
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,6 +14,7 @@ from engine.course import Input
 from engine.cuts import Bar
 from engine.errors import DataError
 from engine.events import Bars, Late
+from engine.instants import instant_text
 from samewire.live.asking import Asking
 from samewire.live.core import Core
 from samewire.live.keeping import STATE, State, packed
@@ -20,6 +22,7 @@ from samewire.live.outgoing import Outgoing
 from samewire.live.writing import Names, Writer
 
 _NANO = 1_000_000_000
+Tell = Callable[..., None]  # a line of the log
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +32,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     batch_ns: int
     batch_records: int
     ordered: bool  # whether each partition is in the order of its bars' ends
-    stop_on_late: bool
+    late: str  # what becomes of a bar whose slice was cut: next, ignore or stop, as `live.late` says
     poison_max: int
 
 
@@ -66,10 +69,12 @@ class Loop:
         outgoing: Outgoing,
         asking: Asking,
         without: list[str],
+        tell: Tell,
     ) -> None:
         self.core, self.source, self.writer, self.standing = core, source, writer, standing
         self._names, self._pace, self._clock, self.codec = names, pace, clock, codec
-        self._outgoing, self._asking, self._without = outgoing, asking, without
+        self._outgoing, self._asking, self._without, self._tell = outgoing, asking, without, tell
+        self._asked: list[str] = []  # ids that were followed since the last step
         self._cuts: list[CutWords] = []
         self._entered = False
         self._left_out: list[tuple[str, int, int]] = []
@@ -83,8 +88,8 @@ class Loop:
         """Runs what can be run now, as far as one transaction goes. Returns whether there is something to write."""
         begun = self._clock.monotonic_ns()
         self._look()
-        self._commands()
         while True:
+            self._command()
             if await self._run_on():
                 if self._full(begun):
                     break
@@ -119,8 +124,9 @@ class Loop:
 
     async def _enter(self, given: Input) -> None:
         event = given.event
-        if isinstance(event, Late) and self._pace.stop_on_late:
-            raise DataError(f"bars of {event.slice_ts} came after their slice was cut; live.late says to stop then")
+        if isinstance(event, Late) and self._pace.late != "next":
+            self._unheard(event)
+            return
         events = await self.core.enter(given)
         self.standing.ts = event.ts
         if given.cut is not None:
@@ -128,6 +134,16 @@ class Loop:
         if isinstance(event, Bars):
             self.standing.slices += 1
         self.writer.add(self._outgoing.records(events))
+
+    def _unheard(self, late: Late) -> None:
+        """Bars that came too late for a session that does not want to hear of them."""
+        if self._pace.late == "stop":
+            of = instant_text(late.slice_ts)
+            raise DataError(
+                f"{len(late.symbol)} bars of {of} came after their slice was cut, and live.late is stop; "
+                "mend the feed, or go on with live.late next or ignore"
+            )
+        self.writer.add(self.codec.late(late))
 
     def _pass_time(self) -> bool:
         """What follows without a bar, from a promise of the partitions or the time. Returns whether anything may."""
@@ -151,19 +167,25 @@ class Loop:
             self.core.clock.hold(self._mono)
         self._now = self.core.clock.now(self.core.slicer.next, self._mono)
 
-    def _commands(self) -> None:
-        """What operators asked for enters before the next slice."""
-        while self.source.commands:
-            record = self.source.commands.popleft()
-            asked = self._asking.take(record)
-            self.standing.control = record.offset + 1
-            if isinstance(asked, Unusable):
-                self._dead.append(asked)
-                self._entered = True  # said at once: nobody waits for a slice to hear that a command was wrong
-            elif asked is not None:
-                for name, content in asked.blobs:
-                    self.writer.blob(name, content, self.standing.ts)
-                self.core.course.command(asked.control)
+    def _command(self) -> None:
+        """What an operator asked for enters before the next slice: one at a time, since it is judged by what is."""
+        if not self.source.commands:
+            return
+        record = self.source.commands.popleft()
+        asked = self._asking.take(record)
+        self.standing.control = record.offset + 1
+        self._entered = True  # said at once: nobody waits for a slice to hear that a command was wrong
+        if isinstance(asked, Unusable):
+            self._dead.append(asked)
+            self._tell("control.refused", reason=asked.text)
+        elif asked is not None:
+            for name, content in asked.blobs:
+                self.writer.blob(name, content, self.standing.ts)
+            self.core.course.command(asked.control)
+            self._asked.append(asked.id)
+            words = ("action", "component", "artefact", "latch", "actor", "reason")
+            said = {word: str(getattr(asked.control, word)) for word in words}
+            self._tell("control.followed", id=asked.id, **{word: text for word, text in said.items() if text})
 
     def wait_s(self, most: float) -> float:
         """How long nothing will follow unless something arrives."""
@@ -188,7 +210,7 @@ class Loop:
             self.source.unusable.clear()
         self._letters()
         self.writer.step(self._step(), standing.ts)
-        self._cuts, self._left_out = [], []
+        self._cuts, self._left_out, self._asked = [], [], []
         if standing.slices - standing.kept_at >= self._pace.snapshot_every:
             self.keep()
 
@@ -210,6 +232,9 @@ class Loop:
             left_out=self._left_out,
             course=core.course.position,
             kept=self.writer.kept,
+            asked=self._asked,
+            mode=int(core.mode),
+            tally=msgspec.structs.asdict(core.tally) | {"dead": standing.dead},
             ended=ended,
         )
 
