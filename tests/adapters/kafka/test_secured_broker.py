@@ -17,11 +17,15 @@ from aiokafka.errors import TopicAuthorizationFailedError, TransactionalIdAuthor
 from adapters.kafka.address import KafkaError
 from adapters.kafka.admin import administration, create, describe, make
 from adapters.kafka.checks import Start, check
+from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.layout import wanted
+from adapters.kafka.publish import Publisher
 from adapters.kafka.settings import Kafka
 from adapters.kafka.topics import KINDS, Topic
 from engine.clock import SystemClock
+from engine.cuts import Bar
 from engine.secret import Secret
+from engine.universe import universe_of
 from tests.adapters.kafka.certificates import Pair, authority, signed
 from tests.adapters.kafka.rights import grant, granted
 from tools.kafka.broker import Broker
@@ -136,6 +140,16 @@ async def test_every_way_to_log_in_works_for_every_client(secured: Secured) -> N
         finally:
             await producer.stop()
             await consumer.stop()
+
+
+async def test_a_feed_is_published_over_tls(secured: Secured) -> None:
+    codec = Codec("dev", universe_of(("AAA",)), Origin(daemon="quick"))
+    record = codec.bar(
+        Bar(symbol=0, ts=86_400 * 10**9, interval_ns=86_400 * 10**9, open=1, high=1, low=1, close=1, volume=1)
+    )
+    async with Publisher(secured.ssl, partitions=1, clock=SystemClock()) as publisher:
+        await publisher.send(record)
+    assert publisher.topics == {record.topic: 1}
 
 
 async def refusal(settings: Kafka) -> str:
