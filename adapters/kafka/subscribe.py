@@ -80,6 +80,7 @@ class Subscription:
         self._options, self._group, self._since, self._reading = dict(options), group, since, reading
         self._clock = clock
         self._consumer: Any = None
+        self._places: dict[int, Any] = {}  # partition -> what the client calls it
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # where reading ends, if it does
         self._known: dict[str, None] = {}  # ids, the oldest first
@@ -106,11 +107,9 @@ class Subscription:
         """Tells the broker the position under the group's name, for whoever measures lag."""
         if self._group is None:
             raise ConfigError(f"topic {self._topic}: positions are committed under a name; say group=")
-        from aiokafka import TopicPartition
-
         if self._consumer is not None and self._next:
             with self._told():
-                await self._consumer.commit({TopicPartition(self._topic, k): n for k, n in self._next.items()})
+                await self._consumer.commit({self._places[k]: offset for k, offset in self._next.items()})
 
     async def aclose(self) -> None:
         """Ends the connection. The position stays."""
@@ -185,7 +184,7 @@ class Subscription:
     # ---- the client --------------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        from aiokafka import AIOKafkaConsumer, TopicPartition
+        from aiokafka import AIOKafkaConsumer
 
         if self._consumer is not None:
             raise ConfigError(f"topic {self._topic}: it is being read already; subscribe once more for a second reader")
@@ -202,9 +201,9 @@ class Subscription:
             with self._told():
                 await consumer.start()
                 self._next, first = await self._start()
-                consumer.assign([TopicPartition(self._topic, k) for k in first])
+                consumer.assign(list(self._places.values()))
                 for k, offset in first.items():
-                    consumer.seek(TopicPartition(self._topic, k), offset)
+                    consumer.seek(self._places[k], offset)
         except BaseException:
             await self.aclose()
             raise
@@ -217,27 +216,33 @@ class Subscription:
         found = (await self._consumer._client.fetch_all_metadata()).partitions_for_topic(self._topic)
         if not found:
             raise KafkaError(f"topic {self._topic}: there is none, or it may not be read by this user")
-        places = [TopicPartition(self._topic, k) for k in sorted(found)]
-        begin = {at.partition: n for at, n in (await self._consumer.beginning_offsets(places)).items()}
-        end = {at.partition: n for at, n in (await self._consumer.end_offsets(places)).items()}
+        self._places = {k: TopicPartition(self._topic, k) for k in sorted(found)}
+        begin, end = await self._bounds()
         since: Since = self._next or self._since
-        self._ends = {} if self._reading.follow else end
+        self._ends = {} if self._reading.follow else dict(end)
         if since == "earliest":
             return begin, begin
         if since == "latest":
             return end, end
         if isinstance(since, int):
-            asked = await self._consumer.offsets_for_times(dict.fromkeys(places, max(0, since // 1_000_000)))
+            ms = max(0, since // 1_000_000)
+            asked = await self._consumer.offsets_for_times(dict.fromkeys(self._places.values(), ms))
             times = {at.partition: end[at.partition] if n is None else n.offset for at, n in asked.items()}
             return times, times
-        said = since if isinstance(since, Mapping) else await self._committed(places, begin)
+        said = since if isinstance(since, Mapping) else await self._committed(begin)
         kept = {int(k): int(offset) for k, offset in said.items()}  # keys that went through JSON are texts
         self._check(kept, begin, end)
         return kept, {k: max(begin[k], n - self._reading.again) for k, n in kept.items()}
 
-    async def _committed(self, places: list[Any], begin: Position) -> dict[int, int]:
+    async def _bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        """By partition: the oldest offset that is kept, and the one behind the last that is decided on."""
+        places = list(self._places.values())
+        begin, end = await self._consumer.beginning_offsets(places), await self._consumer.end_offsets(places)
+        return {at.partition: n for at, n in begin.items()}, {at.partition: n for at, n in end.items()}
+
+    async def _committed(self, begin: Position) -> dict[int, int]:
         """What was committed under the group's name; the beginning where nothing was."""
-        said = {at.partition: await self._consumer.committed(at) for at in places}
+        said = {k: await self._consumer.committed(place) for k, place in self._places.items()}
         return {k: begin[k] if offset is None else offset for k, offset in said.items()}
 
     def _check(self, kept: Position, begin: Position, end: Position) -> None:
@@ -248,19 +253,16 @@ class Subscription:
             )
         for k, offset in sorted(kept.items()):
             if offset < begin[k]:
-                raise self._gap(k, offset, begin[k])
+                raise KafkaError(
+                    f"topic {self._topic}, partition {k}: offset {offset} was to be read next, the oldest that is kept "
+                    f"is {begin[k]}: what lay between was deleted and is lost to this reader; to go on without it, "
+                    f"begin with since='earliest' or a position of {begin[k]}"
+                )
             if offset > end[k]:
                 raise KafkaError(
                     f"topic {self._topic}, partition {k}: the position is {offset}, and it ends at {end[k]}: it was "
                     "made anew; begin with since='earliest'"
                 )
-
-    def _gap(self, partition: int, offset: int, first: int) -> KafkaError:
-        return KafkaError(
-            f"topic {self._topic}, partition {partition}: offset {offset} was to be read next, the oldest that is kept "
-            f"is {first}: what lay between was deleted and is lost to this reader; to go on without it, begin with "
-            f"since='earliest' or a position of {first}"
-        )
 
     async def _polled(self) -> dict[Any, list[Any]]:
         from aiokafka.errors import OffsetOutOfRangeError
@@ -269,10 +271,12 @@ class Subscription:
         with self._told():
             try:
                 records = await self._consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_MAX)
-            except OffsetOutOfRangeError as error:
-                ((place, offset),) = error.args[0].items()
-                first = (await self._consumer.beginning_offsets([place]))[place]
-                raise self._gap(place.partition, offset, first) from error
+            except OffsetOutOfRangeError:
+                begin, end = await self._bounds()
+                self._check(self._next, begin, end)
+                for k, place in self._places.items():  # what is gone was to be read again for its ids only
+                    self._consumer.seek(place, max(self._next[k], begin[k]))
+                records = {}
         if records:
             self._answered = {}
         else:
@@ -281,11 +285,9 @@ class Subscription:
 
     def _wait_on(self) -> None:
         """KafkaError once a broker has not answered for too long. The client itself tries again for ever."""
-        from aiokafka import TopicPartition
-
         now = self._clock.monotonic_ns()
-        for k in self._next:
-            stamp = self._consumer.last_poll_timestamp(TopicPartition(self._topic, k))
+        for k, place in self._places.items():
+            stamp = self._consumer.last_poll_timestamp(place)
             before, since = self._answered.get(k, (None, now))
             self._answered[k] = (stamp, since if stamp == before else now)
             if now - self._answered[k][1] > self._reading.patience_s * 1e9:
@@ -296,10 +298,8 @@ class Subscription:
 
     async def _behind(self) -> None:
         """Moves the position behind what is no message: marks of transactions, and what stands in aborted ones."""
-        from aiokafka import TopicPartition
-
         for k, offset in self._next.items():
-            read = await self._consumer.position(TopicPartition(self._topic, k))
+            read = await self._consumer.position(self._places[k])
             self._next[k] = max(offset, min(read, self._ends.get(k, read)))
         now = self._clock.monotonic_ns()
         if self._group is not None and now - self._committed_at >= self._reading.commit_s * 1e9:

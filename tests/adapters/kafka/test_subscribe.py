@@ -82,6 +82,17 @@ async def test_reading_begins_where_it_was_asked_to(kafka: str, topic_prefix: st
     assert await stamps(subscribe(topic, address=kafka, since=kept, reading=WHOLE)) == [6 * ms, 7 * ms]
 
 
+async def test_reading_that_ends_ends_where_the_topic_did_and_goes_on_there(kafka: str, topic_prefix: str) -> None:
+    topic, found = await topic_of(kafka, topic_prefix, (True, [1, 2])), []
+    for since in ("earliest", "latest"):
+        async with subscribe(topic, address=kafka, since=since, reading=WHOLE) as ending:
+            async for message in ending:
+                found.append(message.ts)
+                await written(kafka, (True, [signal(topic_prefix, 3), signal(topic_prefix, 4)]))
+            assert (found, ending.position()) == ([1, 2], {0: 3 if since == "earliest" else 9})
+    assert await stamps(subscribe(topic, address=kafka, since={0: 3}, reading=WHOLE)) == [3, 4]
+
+
 async def test_a_group_is_a_name_for_a_position_and_nothing_else(kafka: str, topic_prefix: str) -> None:
     topic = await topic_of(kafka, topic_prefix, (True, [1, 2, 3]))
     asked: dict[str, Any] = {"address": kafka, "since": "committed", "group": f"{topic_prefix}-desk"}
