@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.kafka.topics import KINDS, VERSION, Kind
+from adapters.kafka.topics import PUBLIC, VERSION, Kind
 
 BINDINGS = "0.5.0"
 _REF = "#/components/schemas/{name}"
@@ -20,7 +20,8 @@ _HEADERS: dict[str, Any] = {
         "ce_specversion": {"const": "1.0"},
         "ce_id": _TEXT | {"description": "the same for the same message: drop doubles by it"},
         "ce_source": _TEXT | {"description": "/samewire/ and the name of the session"},
-        "ce_time": _TEXT | {"format": "date-time", "description": "end of the slice"},
+        "ce_time": _TEXT
+        | {"format": "date-time", "description": "the instant it speaks of: end of the slice, or when it was said"},
         "run-id": _TEXT | {"description": "of the process; differs between two runs over the same inputs"},
         "code-version": _TEXT,
         "config-hash": _TEXT,
@@ -33,6 +34,7 @@ _PARAMETERS = {
     "interval": "of the bars: 1m, 1h, 1d",
     "source": "name of the model or strategy in the run file",
     "account": "name of the account",
+    "session": "name of the session in the run file",
 }
 _READING = (
     "Read with isolation.level=read_committed: what is not committed may never have been decided. Offsets have gaps, "
@@ -44,13 +46,13 @@ _READING = (
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the messages of one kind of topic, standing alone."""
-    schema = msgspec.json.schema(KINDS[kind].message)
+    schema = msgspec.json.schema(PUBLIC[kind].message)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def document(version: str) -> dict[str, Any]:
     """The AsyncAPI document, as a session sees its topics: it sends signals and receives bars."""
-    messages = [kind.message for kind in KINDS.values()]
+    messages = [kind.message for kind in PUBLIC.values()]
     _, schemas = msgspec.json.schema_components(messages, ref_template=_REF)
     return {
         "asyncapi": "3.0.0",
@@ -61,10 +63,10 @@ def document(version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name, kind) for name, kind in KINDS.items()},
-        "operations": {f"{kind.direction}-{name}": _operation(name, kind) for name, kind in KINDS.items()},
+        "channels": {name: _channel(name, kind) for name, kind in PUBLIC.items()},
+        "operations": {f"{kind.direction}-{name}": _operation(name, kind) for name, kind in PUBLIC.items()},
         "components": {
-            "messages": {name: _message(name, kind) for name, kind in KINDS.items()},
+            "messages": {name: _message(name, kind) for name, kind in PUBLIC.items()},
             "schemas": schemas,
         },
     }

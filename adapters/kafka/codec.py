@@ -2,19 +2,38 @@
 
 Pure: the same event gives the same bytes. Numbers survive to the last bit; NaN and infinities are null, since JSON has
 none, and come back as NaN.
-Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2 (binary content mode).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-import msgspec
 import numpy as np
 
-from adapters.kafka.messages import BarMessage, FillMessage, OrderMessage, SignalMessage, TargetMessage, words
-from adapters.kafka.topics import KINDS, Topic, interval_name
+from adapters.kafka.envelope import (
+    DeadLetter,
+    Envelope,
+    Origin,
+    Record,
+    control_event,
+    control_of,
+    decoded,
+    digest,
+    exact_text,
+)
+from adapters.kafka.messages import (
+    BarMessage,
+    ControlMessage,
+    FillMessage,
+    LateMessage,
+    OrderMessage,
+    RefusalMessage,
+    SignalMessage,
+    StatusMessage,
+    TargetMessage,
+    words,
+)
+from adapters.kafka.topics import interval_name
 from engine.cuts import Bar
 from engine.errors import DataError
 from engine.events import (
@@ -22,8 +41,10 @@ from engine.events import (
     Approved,
     Codes,
     Fills,
+    Late,
     LegAction,
     OrderKind,
+    Refusals,
     Signal,
     Target,
     TargetKind,
@@ -31,54 +52,11 @@ from engine.events import (
     Vector,
 )
 from engine.ids import id_text
-from engine.instants import instant_text
 from engine.universe import Universe
 
-M = TypeVar("M")
-Headers = tuple[tuple[str, bytes], ...]
-
-CONTENT_TYPE = "application/json"
-_ENCODE = msgspec.json.Encoder().encode
-_DECODERS: Mapping[type[Any], Any] = {
-    kind: msgspec.json.Decoder(kind) for kind in (BarMessage, SignalMessage, TargetMessage, OrderMessage, FillMessage)
-}
+__all__ = ["Codec", "DeadLetter", "Origin", "Record", "control_event", "control_of", "decoded", "exact_text"]
 _ACTION, _KIND, _TIF = words(LegAction), words(OrderKind), words(TimeInForce)
 _LEG_WORDS = (("action", LegAction), ("kind", OrderKind), ("time_in_force", TimeInForce))
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Who publishes. What differs between two runs over the same inputs stands here and in headers only."""
-
-    daemon: str  # name of the session
-    run_id: str = ""
-    code_version: str = ""
-    config_hash: str = ""
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is handed to a producer."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Headers
-    timestamp_ms: int  # of the slice, not of the writing
-
-
-def decoded(value: bytes | None, kind: type[M]) -> M:
-    """The message in a body; DataError with the reason where it is none. Unknown fields are let through.
-
-    >>> decoded(b'{"instrument": "A"}', BarMessage)
-    Traceback (most recent call last):
-    engine.errors.DataError: BarMessage: Object missing required field `ts`
-    """
-    if value is None:
-        raise DataError(f"{kind.__name__}: the record has no body")
-    try:
-        said: M = _DECODERS[kind].decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{kind.__name__}: {error}") from None
-    return said
 
 
 class Codec:
@@ -93,7 +71,8 @@ class Codec:
     """
 
     def __init__(self, env: str, universe: Universe, origin: Origin) -> None:
-        self._env, self._universe, self._origin = env, universe, origin
+        self._envelope, self._universe = Envelope(env, origin), universe
+        self._record = self._envelope.record
         self._symbols = list(universe.symbols)
         self._place = {symbol: k for k, symbol in enumerate(universe.symbols)}
 
@@ -186,34 +165,52 @@ class Codec:
         )
         return self._record(("fills", account), order, message, (name, fills.ts))
 
-    def _record(
-        self,
-        of: tuple[str, str],
-        key: str,
-        message: Any,
-        at: tuple[str, int],
-        more: Sequence[tuple[str, str]] = (),
-    ) -> Record:
-        (kind, name), (what, ts), origin = of, at, self._origin
-        said = [
-            ("content-type", CONTENT_TYPE),
-            ("ce_specversion", "1.0"),
-            ("ce_id", _plain(":".join(part for part in (name, what, str(ts)) if part))),
-            ("ce_source", f"/samewire/{_plain(origin.daemon)}"),
-            ("ce_type", KINDS[kind].ce_type),
-            ("ce_time", exact_text(ts)),
-            ("run-id", origin.run_id),
-            ("code-version", origin.code_version),
-            ("config-hash", origin.config_hash),
-            *more,
-        ]
-        return Record(
-            topic=str(Topic(self._env, kind, name)),
-            key=key.encode(),
-            value=_ENCODE(message),
-            headers=tuple((name, text.encode("ascii")) for name, text in said if text),
-            timestamp_ms=max(0, ts // 1_000_000),
+    def refusals(self, refused: Refusals, account: str) -> list[Record]:
+        """One record a leg, in their order. Legs of one id may be refused together: what is said is in the id."""
+        return [self._refusal(refused, k, account) for k in range(len(refused.ids))]
+
+    def _refusal(self, refused: Refusals, k: int, account: str) -> Record:
+        name, place = id_text(int(refused.ids[k])), int(refused.symbol[k])
+        message = RefusalMessage(
+            id=name,
+            ts=refused.ts,
+            instrument=self._symbols[place] if 0 <= place < len(self._symbols) else "",
+            quantity=float(refused.qty[k]),
+            limit=refused.rule[k],
+            value=float(refused.value[k]),
+            threshold=float(refused.threshold[k]),
+            by=refused.by,
         )
+        return self._record(("refusals", account), name, message, (f"{name}:{digest(message)}", refused.ts))
+
+    def late(self, late: Late) -> list[Record]:
+        """One record a bar, in their order. A bar may be late in several revisions: what it says is in its id."""
+        return [self._late(late, k) for k in range(len(late.symbol))]
+
+    def _late(self, late: Late, k: int) -> Record:
+        symbol = self._symbols[late.symbol[k]]
+        message = LateMessage(
+            instrument=symbol,
+            ts=late.ts,
+            slice_ts=late.slice_ts,
+            interval_ns=late.interval_ns,
+            open=float(late.open[k]),
+            high=float(late.high[k]),
+            low=float(late.low[k]),
+            close=float(late.close[k]),
+            volume=float(late.volume[k]),
+        )
+        name = interval_name(late.interval_ns)
+        return self._record(("late", name), symbol, message, (f"{symbol}:{digest(message)}", late.ts))
+
+    def deadletter(self, dead: DeadLetter) -> Record:
+        return self._envelope.deadletter(dead)
+
+    def control(self, said: ControlMessage) -> Record:
+        return self._envelope.control(said)
+
+    def status(self, said: StatusMessage) -> Record:
+        return self._envelope.status(said)
 
     # ---- from bodies -------------------------------------------------------------------------------------------------
 
@@ -302,6 +299,9 @@ class Codec:
             settles=_sealed([fill.settles or fill.at for fill in said], np.int64) if settled else None,
         )
 
+    def control_of(self, value: bytes | None) -> ControlMessage:
+        return control_of(value)
+
     def _placed(self, symbol: str, what: str) -> int:
         place = self._place.get(symbol)
         if place is None:
@@ -322,21 +322,6 @@ class Codec:
         column[at] = np.array(values, np.float64)
         column.flags.writeable = False
         return column
-
-
-def exact_text(ts: int) -> str:
-    """An instant to the nanosecond, UTC, as RFC 3339 writes it.
-
-    >>> exact_text(1_514_926_800_000_000_000), exact_text(1_514_926_800_000_000_001)
-    ('2018-01-02T21:00:00Z', '2018-01-02T21:00:00.000000001Z')
-    """
-    rest = ts % 1_000_000_000
-    return f"{instant_text(ts)[:-1]}.{rest:09d}Z" if rest else instant_text(ts)
-
-
-def _plain(text: str) -> str:
-    """ASCII only, since readers decode headers as they please."""
-    return quote(text, safe=":._-/ ")
 
 
 def _number(value: float | None) -> float:

@@ -10,7 +10,12 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from engine.events import FEE_KINDS, LegAction, OrderKind, TargetKind, TimeInForce
+from engine.events import FEE_KINDS, LegAction, Mode, OrderKind, TargetKind, TimeInForce
+
+# What is wrong with a record that could not be used.
+DEAD_REASONS = ("undecodable", "oversized", "future", "unfit", "unknown_symbol", "unknown_interval", "control")
+CONTROL_ACTIONS = ("halt", "resume", "reduce", "flatten", "swap_model")
+STATES = ("starting", "catching_up", "live", "stopped")
 
 
 def words(kind: type[IntEnum]) -> tuple[str, ...]:
@@ -36,6 +41,7 @@ Span: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1, description="nanosecon
 Id: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="16 hexadecimal digits")]
 Number: TypeAlias = float | None  # null where an event has NaN: JSON has no word for it
 Column: TypeAlias = Annotated[list[float | None], _said("one for each of `instruments`, null = none")]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Symbols: TypeAlias = Annotated[list[Name], _said("symbols, each once, in the order of the columns")]
 
 
@@ -113,4 +119,89 @@ class FillMessage(msgspec.Struct, frozen=True, kw_only=True):
     settles: Annotated[Instant | None, _said("when the cash is settled, null = at once")] = None
 
 
-MESSAGES: tuple[type[Any], ...] = (BarMessage, SignalMessage, TargetMessage, OrderMessage, FillMessage)
+class RefusalMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One order, cancellation or replacement that was not let through, and the limit that it broke."""
+
+    id: Id
+    ts: Annotated[Instant, _said("when it was refused, UTC nanoseconds since 1970")]
+    instrument: Annotated[str, _said("empty where the order was for none of the universe")]
+    quantity: Annotated[float, _said("signed shares")]
+    limit: Annotated[str, _said("name of the limit, as in a run file")]
+    value: Annotated[Number, _said("what the order would have had, in the limit's unit; null = not known")]
+    threshold: Annotated[Number, _said("what the limit allows")]
+    by: Annotated[str, _said("the gate or the broker")]
+
+
+class LateMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One bar that came after its slice was cut: decided without it, known from `ts` on."""
+
+    instrument: Name
+    ts: Annotated[Instant, _said("the slice from which on it is known, UTC nanoseconds since 1970")]
+    slice_ts: Annotated[Instant, _said("end of the bar, and of the slice that it is missing from")]
+    interval_ns: Annotated[int, Meta(ge=1, le=2**63 - 1, description="length of the bar, nanoseconds")]
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Annotated[Number, _said("shares, null = unknown")]
+
+
+class DeadLetterMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One record that could not be used, as it lay in its topic, and why."""
+
+    topic: Annotated[str, _said("where it lies")]
+    partition: Count
+    offset: Count
+    ts: Annotated[Instant, _said("its timestamp, UTC nanoseconds since 1970")]
+    reason: Annotated[str, _one_of(DEAD_REASONS, "what kind of thing is wrong with it")]
+    text: Annotated[str, _said("what exactly is wrong, for people")]
+    size: Annotated[Count, _said("bytes of its body, before any cut")]
+    value: Annotated[bytes | None, _said("its body, at most the first 64 KiB, in base64; null = it had none")]
+    key: Annotated[bytes | None, _said("its key, at most the first 1 KiB, in base64")] = None
+
+
+class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator asks of a session."""
+
+    id: Annotated[Id, _said("the same one again is the same request, which is followed once")]
+    ts: Annotated[Instant, _said("when it was asked, UTC nanoseconds since 1970")]
+    action: Annotated[str, _one_of(CONTROL_ACTIONS, "")]
+    by: Annotated[Name, _said("who asks")]
+    reason: str = ""
+    component: Annotated[str, _said("the model to swap, empty = the whole session")] = ""
+    artefact: Annotated[str, _said("hash of the artefact to swap to")] = ""
+    latch: Annotated[str, _said("the tripped limit to release, empty = what an operator set")] = ""
+
+
+class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """How a session is. Counts are since it first began, restarts included."""
+
+    session: Name
+    run_id: Annotated[str, _said("of the process")]
+    state: Annotated[str, _one_of(STATES, "")]
+    mode: Annotated[str, _one_of([mode.name for mode in Mode], "what the risk gate lets through")]
+    started_at: Annotated[Instant, _said("of the process, UTC nanoseconds since 1970")]
+    uptime_s: Annotated[float, _said("since then")] = 0.0
+    ts: Annotated[Instant | None, _said("end of the latest slice, UTC nanoseconds since 1970")] = None
+    slices: Count = 0
+    bars: Annotated[Count, _said("records read from the topic of bars")] = 0
+    placed: Annotated[Count, _said("bars that stand in a slice")] = 0
+    late: Annotated[Count, _said("bars that came after their slice was cut")] = 0
+    missing: Annotated[Count, _said("places in slices without a bar")] = 0
+    duplicates: Annotated[Count, _said("bars that were there already")] = 0
+    conflicts: Annotated[Count, _said("the same bar and revision with other values: the first counts")] = 0
+    revised: Annotated[Count, _said("bars of which another revision counts")] = 0
+    unfit: Annotated[Count, _said("bars whose prices cannot be")] = 0
+    ahead: Annotated[Count, _said("bars from the future")] = 0
+    dead_letters: Annotated[Count, _said("records that could not be used")] = 0
+    orders: Count = 0
+    fills: Count = 0
+    refusals: Count = 0
+    equity: Annotated[Number, _said("in the base currency")] = None
+    lag: Annotated[Count | None, _said("records that lie in the topics read and are not, null = not known")] = None
+
+
+MESSAGES: tuple[type[Any], ...] = (
+    *(BarMessage, SignalMessage, TargetMessage, OrderMessage, FillMessage, RefusalMessage, LateMessage),
+    *(DeadLetterMessage, ControlMessage, StatusMessage),
+)

@@ -1,4 +1,4 @@
-"""Names of the public topics, what a topic of each kind holds, and how it is laid out."""
+"""Names of the topics, what a topic of each kind holds, and how it is laid out."""
 
 import re
 from types import MappingProxyType
@@ -7,12 +7,24 @@ from typing import Any
 import msgspec
 
 from adapters.files.when import interval_text
-from adapters.kafka.messages import BarMessage, FillMessage, OrderMessage, SignalMessage, TargetMessage
+from adapters.kafka.messages import (
+    BarMessage,
+    ControlMessage,
+    DeadLetterMessage,
+    FillMessage,
+    LateMessage,
+    OrderMessage,
+    RefusalMessage,
+    SignalMessage,
+    StatusMessage,
+    TargetMessage,
+)
 from engine.errors import ConfigError
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # a dot parts names, and Kafka reports `.` and `_` as the same
 _DAY_MS = 86_400_000
+FOR_EVER = -1
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +39,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int  # what `create` makes; fixed from then on
     cleanup: str = "delete"
     retention_ms: int = 30 * _DAY_MS
+    public: bool = True  # others may rely on what stands in it
 
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -78,8 +91,82 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
             partitions=1,
             retention_ms=366 * _DAY_MS,
         ),
+        "refusals": Kind(
+            message=RefusalMessage,
+            holds="one order, cancellation or replacement that was refused",
+            named_by="account",
+            key="order id",
+            ce_type="samewire.refusals.leg.v1",
+            direction="send",
+            partitions=1,
+            retention_ms=366 * _DAY_MS,
+        ),
+        "late": Kind(
+            message=LateMessage,
+            holds="one bar that came after its slice was cut",
+            named_by="interval",
+            key="instrument",
+            ce_type="samewire.late.bar.v1",
+            direction="send",
+            partitions=1,
+        ),
+        "deadletter": Kind(
+            message=DeadLetterMessage,
+            holds="one record that could not be used",
+            named_by="session",
+            key="topic it lies in",
+            ce_type="samewire.deadletter.record.v1",
+            direction="send",
+            partitions=1,
+        ),
+        "control": Kind(
+            message=ControlMessage,
+            holds="what an operator asks",
+            named_by="session",
+            key="session",
+            ce_type="samewire.control.request.v1",
+            direction="receive",
+            partitions=1,
+            retention_ms=366 * _DAY_MS,
+        ),
+        "status": Kind(
+            message=StatusMessage,
+            holds="how a session is",
+            named_by="session",
+            key="session",
+            ce_type="samewire.status.session.v1",
+            direction="send",
+            partitions=1,
+            cleanup="compact",
+            retention_ms=FOR_EVER,
+        ),
+        "journal": Kind(
+            message=bytes,
+            holds="where a session is, and what it decided, after one slice",
+            named_by="session",
+            key="session",
+            ce_type="samewire.journal.slice.v1",
+            direction="send",
+            partitions=1,
+            retention_ms=366 * _DAY_MS,
+            public=False,
+        ),
+        "snapshots": Kind(
+            message=bytes,
+            holds="a piece of a session's whole state",
+            named_by="session",
+            key="session and piece",
+            ce_type="samewire.snapshots.piece.v1",
+            direction="send",
+            partitions=1,
+            cleanup="compact",
+            retention_ms=FOR_EVER,
+            public=False,
+        ),
     }
 )
+# Those that readers who know nothing of the engine may rely on; the others are a session's own.
+PUBLIC: MappingProxyType[str, Kind] = MappingProxyType({name: kind for name, kind in KINDS.items() if kind.public})
 
 
 class Topic(msgspec.Struct, frozen=True, order=True):
@@ -112,7 +199,7 @@ def parse_topic(text: str) -> Topic:
     """
     match = re.fullmatch(r"([^.]+)\.([^.]+)\.([^.]+)\.v([1-9][0-9]{0,3})", text)
     if match is None:
-        raise ConfigError(f"topic: {text!r} is no public topic; they are named ENV.KIND.NAME.v1")
+        raise ConfigError(f"topic: {text!r} is no topic of a session; they are named ENV.KIND.NAME.v1")
     env, kind, name, version = match.groups()
     return Topic(env, kind, name, int(version))
 

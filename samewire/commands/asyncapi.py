@@ -20,20 +20,20 @@ def asyncapi(
     Parameters
     ----------
     schema
-        The JSON Schema of the messages of one kind of topic instead: bars, signals, targets, orders or fills.
+        The JSON Schema of the messages of one kind of topic instead, e.g. signals.
     out
         File to write; stdout when left out.
     """
     from adapters.kafka.asyncapi import document, json_schema
-    from adapters.kafka.topics import KINDS
+    from adapters.kafka.topics import PUBLIC
     from engine.errors import ConfigError
     from samewire.cli import version
     from samewire.closest import closest
 
-    if schema and schema not in KINDS:
-        near = closest(schema, KINDS)
+    if schema and schema not in PUBLIC:
+        near = closest(schema, PUBLIC)
         hint = f"; did you mean {near!r}?" if near else ""
-        raise ConfigError(f"--schema: no topic is of kind {schema!r}; expected one of: {', '.join(KINDS)}{hint}")
+        raise ConfigError(f"--schema: no topic is of kind {schema!r}; expected one of: {', '.join(PUBLIC)}{hint}")
     said = json_schema(schema) if schema else document(version())
     text = json.dumps(said, indent=None if output.json and out is None else 2)
     if out is None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,18 +13,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from adapters.kafka.asyncapi import json_schema
-from adapters.kafka.codec import Codec, Origin, Record, exact_text
-from adapters.kafka.topics import KINDS, Topic, parse_topic
+from adapters.kafka.codec import Codec, Origin, Record, decoded, exact_text
+from adapters.kafka.messages import ControlMessage
+from adapters.kafka.topics import PUBLIC, Topic, parse_topic
 from engine.cuts import Bar
 from engine.errors import DataError, SamewireError
 from engine.events import Approved, Fills, Signal, Target, TargetKind
 from engine.universe import universe_of
+from tests.adapters.kafka.said import NAN, T, dead, late, refused, status
 
 SYMBOLS = ("AAA", "BRK.B", "ÖL")
 UNIVERSE = universe_of(SYMBOLS)
 CODEC = Codec("dev", UNIVERSE, Origin(daemon="quick", run_id="r1", code_version="0.1", config_hash="c"))
-T = 1_514_926_800_000_000_123
-NAN = float("nan")
 
 numbers = st.floats(allow_infinity=False)
 columns = st.lists(numbers, min_size=3, max_size=3).map(lambda v: np.array(v, np.float64))
@@ -99,6 +101,13 @@ def one_of_each() -> dict[str, Record]:
         "targets": CODEC.target(target),
         "orders": CODEC.orders(approved(), "main")[2],
         "fills": CODEC.fills(fills(), "main")[0],
+        "refusals": CODEC.refusals(refused(), "main")[1],
+        "late": CODEC.late(late())[0],
+        "deadletter": CODEC.deadletter(dead()),
+        "control": CODEC.control(
+            ControlMessage(id="", ts=T, action="swap_model", by="jo", component="m", artefact="a")
+        ),
+        "status": CODEC.status(status()),
     }
 
 
@@ -199,6 +208,16 @@ def test_symbols_that_a_message_does_not_speak_of_have_no_opinion() -> None:
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 
+EVENTS: dict[str, Callable[[bytes | None], Any]] = {
+    "bars": CODEC.bar_of,
+    "signals": CODEC.signal_of,
+    "targets": CODEC.target_of,
+    "orders": lambda one: CODEC.orders_of([one or b""]),
+    "fills": lambda one: CODEC.fills_of([one or b""]),
+    "control": CODEC.control_of,
+}
+
+
 def broken(kind: str, /, **change: object) -> bytes:
     return json.dumps(json.loads(one_of_each()[kind].value) | change).encode()
 
@@ -229,15 +248,8 @@ def broken(kind: str, /, **change: object) -> bytes:
 )
 def test_what_is_no_message_is_refused_with_its_reason(kind: str, value: object, why: str) -> None:
     body = broken(kind, **value) if isinstance(value, dict) else value
-    read = {
-        "bars": CODEC.bar_of,
-        "signals": CODEC.signal_of,
-        "targets": CODEC.target_of,
-        "orders": lambda one: CODEC.orders_of([one]),
-        "fills": lambda one: CODEC.fills_of([one]),
-    }
     with pytest.raises(DataError, match=why):
-        read[kind](body)
+        EVENTS[kind](body)
 
 
 @given(st.binary(max_size=200))
@@ -296,12 +308,12 @@ def test_ids_tell_messages_apart() -> None:
     assert len({headers(record)["ce_id"] for record in records}) == len(records)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PUBLIC)
 def test_readers_of_version_1_go_on_when_fields_are_added(kind: str) -> None:
     body = broken(kind, a_field_of_tomorrow={"x": [1]})
-    read = {"bars": CODEC.bar_of, "signals": CODEC.signal_of, "targets": CODEC.target_of}
-    many = {"orders": CODEC.orders_of, "fills": CODEC.fills_of}
-    assert read[kind](body) if kind in read else many[kind]([body])
+    assert decoded(body, PUBLIC[kind].message)
+    if kind in EVENTS:
+        assert EVENTS[kind](body)
     assert Draft202012Validator(json_schema(kind)).is_valid(json.loads(body))
 
 
@@ -314,16 +326,23 @@ SAMPLES = {
     b'"time_in_force":"day"}',
     "fills": b'{"id":"00000000000000ff","order_id":"0000000000000001","ts":5,"instrument":"AAA","quantity":1,"price":2,'
     b'"at":5}',
+    "refusals": b'{"id":"00000000000000ff","ts":5,"instrument":"AAA","quantity":1,"limit":"max_weight","value":null,'
+    b'"threshold":0.2,"by":"risk"}',
+    "late": b'{"instrument":"AAA","ts":5,"slice_ts":4,"interval_ns":60,"open":1,"high":1,"low":1,"close":1,"volume":1}',
+    "deadletter": b'{"topic":"t","partition":0,"offset":1,"ts":5,"reason":"unfit","text":"","size":1,"value":"e30="}',
+    "control": b'{"id":"00000000000000ff","ts":5,"action":"halt","by":"jo"}',
+    "status": b'{"session":"s","run_id":"r","state":"live","mode":"ACTIVE","started_at":5}',
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PUBLIC)
 def test_messages_as_version_1_began_are_read_for_ever(kind: str) -> None:
     body = SAMPLES[kind]
     assert Draft202012Validator(json_schema(kind)).is_valid(json.loads(body))
-    read = {"bars": CODEC.bar_of, "signals": CODEC.signal_of, "targets": CODEC.target_of}
-    many = {"orders": CODEC.orders_of, "fills": CODEC.fills_of}
-    assert (read[kind](body) if kind in read else many[kind]([body])).ts in (5, 1_514_926_800_000_000_000)
+    said = decoded(body, PUBLIC[kind].message)
+    assert said.started_at == 5 if kind == "status" else said.ts in (5, 1_514_926_800_000_000_000)
+    if kind in EVENTS:
+        assert EVENTS[kind](body).ts == said.ts
 
 
 @pytest.mark.parametrize(
