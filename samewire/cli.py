@@ -31,7 +31,7 @@ COMMANDS = (
         "samewire.commands.attribution:attribution",
         "What made the difference to the benchmark: sectors, factors, trading.",
     ),
-    ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+    ("tap", "samewire.commands.tap:tap", "Prints what was said on a topic of Kafka or of a session directory."),
     (
         "doctor",
         "samewire.commands.doctor:doctor",
