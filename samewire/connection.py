@@ -18,11 +18,9 @@ _OF_ACCOUNT = ("orders", "fills", "refusals")  # which a shadow does not write
 
 
 def settings_of(run: RunFile) -> Kafka:
-    """What the run file says under `live`, its secrets read. ConfigError where it says nothing."""
+    """What the run file says under `live`, its secrets read; without that section the defaults."""
     if run.live is None:
-        raise ConfigError(
-            f"{run.feed.where.origin.name}: it has no section live, which says where Kafka is; add: live: {{env: dev}}"
-        )
+        return Kafka()
     made = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
     if not isinstance(made, Kafka):
         raise ConfigError(

@@ -37,7 +37,6 @@ class To:
     def settings(self, run: "RunFile") -> "Kafka":
         """The run file's, with what is said here in their place."""
         from adapters.kafka.address import servers
-        from adapters.kafka.settings import Kafka
         from adapters.kafka.topics import Topic
         from samewire.connection import settings_of
 
@@ -45,7 +44,7 @@ class To:
             Topic(self.env, "bars", "1d")  # an environment that cannot be is told before anything is opened
         if self.kafka:
             servers(self.kafka)
-        known = Kafka() if run.live is None else settings_of(run)
+        known = settings_of(run)
         return replace(known, servers=self.kafka or known.servers, env=self.env or known.env)
 
 

@@ -31,7 +31,7 @@ def topics(
     Parameters
     ----------
     run_file
-        The YAML file, with a section live.
+        The YAML file; its section live says which cluster.
     """
     from samewire.connection import settings_of, start_of
     from samewire.prepare import feed_of

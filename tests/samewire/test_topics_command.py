@@ -70,10 +70,13 @@ def test_files_of_secrets_are_those_that_live_refers_to(tmp_path: Path) -> None:
     assert secret_files(load_run(plain_run())) == ()
 
 
-def test_a_run_file_without_the_section_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broker_that_is_not_there_is_told_whoever_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMEWIRE_KAFKA", "127.0.0.1:2")
     path = written(tmp_path)
     code, said = told(capsys, "topics", path, "--set", "live=null")
-    assert (code, "no section live" in said["message"]) == (2, True)
+    assert (code, "127.0.0.1:2 connection refused" in said["message"]) == (5, True)
     code, said = told(capsys, "topics", path, "--set", "live.servers=127.0.0.1:1")
     assert (code, "127.0.0.1:1 connection refused" in said["message"]) == (5, True)
     code, said = told(capsys, "topics", path, "--partitions=-1")
