@@ -34,6 +34,7 @@ def json_schema() -> dict[str, Any]:
         "broker": True,
         "sinks": {"type": "array", "items": {"$ref": "#/$defs/sinks"}},
         "training": _training(definitions),
+        "live": {"anyOf": [_options("live", "kafka", definitions, False), {"$ref": "#/$defs/live"}, _NULL]},
     }
     whole = {"optimizer": {"$ref": "#/$defs/optimizers"}, "broker": {"$ref": "#/$defs/brokers"}}
     return {

@@ -41,6 +41,8 @@ def run_in_words(run: RunFile, version: int, path_text: Callable[[Path], str]) -
     said |= {"risk": words(run.risk), "broker": words(run.broker), "sinks": [words(sink) for sink in run.sinks]}
     if run.training is not None:
         said["training"] = _training(run.training, path_text)
+    if run.live is not None:
+        said["live"] = words(run.live)
     return said
 
 

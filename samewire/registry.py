@@ -220,6 +220,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
+        "live": MappingProxyType({"kafka": "adapters.kafka.settings:Kafka"}),
     }
 )
 
@@ -248,6 +249,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("costs", (("price",), ("fees",), ("rate",))),
     ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
+    ("live", (("client_options",), ("cut_rules",))),
 )
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())

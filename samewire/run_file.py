@@ -167,6 +167,7 @@ class RunFile:
     broker: Component
     sinks: tuple[Component, ...] = ()
     training: "Training | None" = None
+    live: Component | None = None
     compat: str = ""  # the preset whose options it holds, empty = none
     folder: Path = field(compare=False, repr=False)  # what relative paths of the file start from
 

@@ -54,6 +54,7 @@ KEYS = (
     "broker",
     "sinks",
     "training",
+    "live",
 )
 _MODEL_KEYS = frozenset(ModelKeys.model_fields)
 _OWN_NAMES = (
@@ -143,6 +144,7 @@ class _Assembly:
         broker = self._one("broker", "brokers")
         sinks = self._sinks()
         training = read_training(root, reader, models, self._models_of) if self._said("training") else None
+        live = self._one("live", "live", use="kafka") if self._said("live") else None
         if session is None or feed is None or optimizer is None or risk is None or broker is None:
             return None
         used = self._used_features(features, models)
@@ -161,6 +163,7 @@ class _Assembly:
             broker=broker,
             sinks=tuple(sinks),
             training=training,
+            live=live,
             compat=self._compat,
             folder=self._folder,
         )
@@ -359,12 +362,14 @@ def dump_run(run: RunFile, beside: Path | None = None) -> str:
 def config_hash(run: RunFile) -> str:
     """SHA-256 of what decides the run: the resolved file as canonical JSON, paths relative to its folder.
 
-    The same folder in another place has the same hash. What the files hold is no part of it.
+    The same folder in another place has the same hash. What the files hold is no part of it, and neither is how a live
+    session is connected: what that decided, the cut of each slice, is recorded.
     """
     return hash_of_words(resolved(run))
 
 
 def hash_of_words(words: Mapping[str, Any]) -> str:
     """The same of a run file in plain words, as `resolved` has it and a manifest keeps it."""
-    text = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    decides = {key: said for key, said in words.items() if key != "live"}
+    text = json.dumps(decides, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

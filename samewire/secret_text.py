@@ -14,7 +14,7 @@ import msgspec
 from pydantic import BeforeValidator, WithJsonSchema
 
 from engine.errors import ConfigError
-from engine.secret import Secret
+from engine.secret import HIDDEN, Secret
 from samewire.hiding import hider
 
 BYTES_MAX = 65_536  # of a file that holds a secret
@@ -121,6 +121,17 @@ def revealed(value: Any, said: str) -> Any:
         return type(value)(revealed(inner, said) for inner in value)
     if isinstance(value, dict):
         return {key: revealed(inner, said) for key, inner in value.items()}
+    return value
+
+
+def unread(value: Any) -> Any:
+    """The value of an option with a secret that says nothing in place of each that it refers to."""
+    if isinstance(value, SecretRef):
+        return Secret(HIDDEN)
+    if isinstance(value, list | tuple):
+        return type(value)(map(unread, value))
+    if isinstance(value, dict):
+        return {key: unread(inner) for key, inner in value.items()}
     return value
 
 

@@ -35,7 +35,7 @@ from samewire.snapshots import Snapshot
 from samewire.walk import Found
 
 LATE, CLOCK, JOURNAL = "late bar", "clock", "journal"
-_IDLE = ("session.snapshot_every", "session.record", "sinks")  # of a run file: they decide nothing
+_IDLE = ("session.snapshot_every", "session.record", "sinks", "live")  # of a run file: they decide nothing
 _OF_BARS = ("feed.", "session.start", "session.end", "session.currency")  # of a run file: they say which bars there are
 _OF_FEEDS = (SESSION_OPENED, SESSION_CLOSED)  # timers that a feed hands out itself, by its calendar
 _ORDER = (MODEL, CONFIGURATION, DATA, LIBRARY, CODE)  # which change explains most, where several were made
