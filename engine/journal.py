@@ -149,6 +149,11 @@ class Journal:
         self._streams: dict[tuple[str, type[Any]], Stream] = {}
         self._open()
 
+    def begin_again(self) -> None:
+        """From here on it can be read without what stands before: by a reader that is told `events` and `digest`."""
+        self.settle()
+        self._open()
+
     def _open(self) -> None:
         """Begins anew with what the streams know, and tells a reader to."""
         self._streams.clear()

@@ -76,13 +76,13 @@ _openings, _endings = msgspec.msgpack.Decoder(Opening), msgspec.msgpack.Decoder(
 class Reader:
     """Turns blocks into runs, in order, each checked against the running digest.
 
-    `events` and `digest` say how far it is, `ended` whether the session came to its end.
+    `events` and `digest` say how far it is, `ended` whether the session came to its end. It may begin at an opening in
+    the middle, given where the session stood there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, events: int = 0, digest: bytes = GENESIS) -> None:
         self.opening: Opening | None = None
-        self.events = 0
-        self.digest = GENESIS
+        self.events, self.digest = events, digest
         self.ended = False
         self._streams: list[tuple[str, Stream]] = []
 

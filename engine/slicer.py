@@ -54,8 +54,7 @@ class Slicer:
     only grow, what is older counts as the latest so far. While history is caught up with, pass the instants at which
     it arrived, or every deadline has passed already.
 
-    Memory: the slices that end within `patience_ns` before and `skew_ns` after now, (N, columns) each; versions of the
-    latest `kept` cut slices an interval; `late_max` late bars.
+    Memory: slices from `patience_ns` before now to `skew_ns` after, (N, columns); versions of `kept`; `late_max` bars.
 
     >>> from engine.slice_ends import Clock
     >>> from engine.universe import universe_of
@@ -102,13 +101,17 @@ class Slicer:
         """Bars in open slices."""
         return sum(opened.placed for lane in self._ordered for opened in lane.open.values())
 
+    @property
+    def next(self) -> int:
+        """Where the slice ends that is cut next."""
+        return self._next_lane().end
+
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
     def offer(self, bar: Bar, now_ns: int) -> list[Event]:
         """Takes one bar. Returns the events that follow from it and from the time that has passed."""
         out: list[Event] = []
-        if self.cuts:
-            self.cuts = []
+        self.cuts = self.cuts and []
         if now_ns > self._now:
             self._now = now_ns
             if now_ns >= self.due:
@@ -270,11 +273,9 @@ class Slicer:
 
     def _skip(self, lane: Lane) -> bool:
         """Passes over ends without any bar, once none can come in time. Returns whether there was one."""
-        last = max(
-            self._now - (self._patience_ns if self._rules.quorum else self._rules.deadline_ns), self._promise - 1
-        )
-        if lane.order:
-            last = min(last, lane.order[0] - 1)
+        grace = self._patience_ns if self._rules.quorum else self._rules.deadline_ns
+        last = max(self._now - grace, self._promise - 1)
+        last = min(last, lane.order[0] - 1) if lane.order else last
         if last < lane.end:
             return False
         lane.begin, lane.end = lane.ends.after(last)
@@ -323,8 +324,8 @@ class Slicer:
         absent = int(np.count_nonzero(~lane.waits[missing]))
         counts, self._since = self._since, Counts()
         self._before = self._before.plus(counts)
-        known: dict[str, Any] = {"ts": ts, "interval_ns": lane.interval_ns, "rule": rule, "taken": self._taken}
-        self.cuts.append(Cut(missing=missing, absent=absent, counts=counts, **known))
+        known: dict[str, Any] = {"interval_ns": lane.interval_ns, "rule": rule, "taken": self._taken}
+        self.cuts.append(Cut(ts=ts, missing=missing, absent=absent, counts=counts, **known))
         self._ts = ts
         lane.close([-1] * self._n if opened is None else opened.versions, self._rules.kept)
         while len(self._members) > 1 and self._members[1][0] <= self._next_lane().end:

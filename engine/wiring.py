@@ -98,7 +98,7 @@ class Wiring:
         keeping = getattr(parts.broker.component, "bookkeeping", Bookkeeping())
         self.ledger = Ledger(universe=parts.universe, cash=parts.cash, bookkeeping=keeping, gate=parts.gate.name)
         self.granted = Granted(parts.broker.name) if users_own(parts.broker.component) else None
-        self._artefacts = artefacts or {}
+        self._artefacts = dict(artefacts or {})
         finest = parts.interval_ns
         self._check()
         self._several = any(interval != finest for interval in parts.intervals)
@@ -330,6 +330,10 @@ class Wiring:
         if kind is Bars and self._several:
             where = ("interval_ns", part.interval_ns or self.parts.interval_ns)
         return Route(kind, part.name, plain if held is None else held.on_event, slow=slow, where=where)
+
+    def admit(self, artefact: Artefact) -> None:
+        """From now on a control may swap a model to it."""
+        self._artefacts[artefact.hash] = artefact
 
     def _swap(self, control: Control, /) -> None:
         """A model takes over at a slice boundary; its artefact was loaded and checked before the session began."""

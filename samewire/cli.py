@@ -37,6 +37,11 @@ COMMANDS = (
         "samewire.commands.doctor:doctor",
         "What is wrong with this installation, and the command that mends it.",
     ),
+    (
+        "live",
+        "samewire.commands.live:live",
+        "The daemon: a run file on bars from Kafka, taken up where it stood.",
+    ),
     ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
     (
         "topics",

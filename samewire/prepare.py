@@ -75,29 +75,68 @@ class Prepared(msgspec.Struct, frozen=True):
             raise_scrubbed(error, hider())
 
     async def warm_up(self) -> int:
-        """Feeds the slices before the start to features, models and risk estimates; nobody decides on them.
+        """Feeds the slices before the start to features, models and risk estimates; nobody decides on them."""
+        return await warm_up(self.run_file, self.feed, self.session.wiring, self.start)
 
-        As many as `session.warmup` says, else as the components declare by `lookback`, each in slices of the interval
-        that it works on. Returns how many there were.
-        """
-        asked = self.run_file.session.warmup
-        wiring = self.session.wiring
-        needs = wiring.lookbacks
-        if asked is not None:
-            needs = dict.fromkeys(needs, asked)
-        known = getattr(self.feed, "span", None)
-        if self.start is None or not any(needs.values()) or (known is not None and known[0] >= self.start):
-            return 0
-        events = latest(self.feed, self.start, needs)
-        bus = Bus(wiring.warm_routes())
-        await bus.run(_stream(events))
-        await bus.aclose()
-        return sum(isinstance(event, Bars) for event in events)
+
+async def warm_up(run: RunFile, feed: Feed, wiring: Wiring, start: int | None) -> int:
+    """Feeds slices before the start to whoever keeps estimates. Returns how many there were.
+
+    As many as `session.warmup` says, else as the components declare by `lookback`, each in slices of the interval that
+    it works on.
+    """
+    asked, needs = run.session.warmup, wiring.lookbacks
+    if asked is not None:
+        needs = dict.fromkeys(needs, asked)
+    known = getattr(feed, "span", None)
+    if start is None or not any(needs.values()) or (known is not None and known[0] >= start):
+        return 0
+    events = latest(feed, start, needs)
+    bus = Bus(wiring.warm_routes())
+    await bus.run(_stream(events))
+    await bus.aclose()
+    return sum(isinstance(event, Bars) for event in events)
 
 
 async def _stream(events: Iterable[Event]) -> AsyncIterator[Event]:
     for event in events:
         yield event
+
+
+class Wired(msgspec.Struct, frozen=True):
+    """What replay and live are both built from: the feed's history, the wiring, and what its models know."""
+
+    feed: Feed
+    start: int | None
+    end: int | None
+    given: Given
+    parts: Parts
+    wiring: Wiring
+    learnt: Learned
+    tables: list[Table]
+    issues: list[Issue]
+
+
+def wired(run: RunFile, directory: Path | None, recorded: Mapping[str, Artefact] | None) -> Wired:
+    """Builds every component but the sinks, and trains the models unless there are `recorded` artefacts."""
+    given = _begun(run, directory)
+    feed, start, end = _feed(run, given)
+    tables = _Tables(run, feed)
+    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
+    parts = parts_of(run, feed, given)
+    learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
+    wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
+    return Wired(
+        feed=feed,
+        start=start,
+        end=end,
+        given=given,
+        parts=parts,
+        wiring=wiring,
+        learnt=learnt,
+        tables=tables.read_so_far,
+        issues=tables.issues,
+    )
 
 
 def prepare(
@@ -113,23 +152,19 @@ def prepare(
     Without a directory the sinks that write into one are left out; all others are built. With the artefacts of a
     `recorded` session nothing is trained: the controls that put them to use are inputs of the record.
     """
-    given = _begun(run, directory)
-    feed, start, end = _feed(run, given)
-    tables = _Tables(run, feed)
-    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
-    parts = parts_of(run, feed, given)
-    learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
+    built = wired(run, directory, recorded)
+    feed, start, end, parts, learnt = built.feed, built.start, built.end, built.parts, built.learnt
     deciding = Deciding(run, feed)
     fold = _fold(run, feed, parts, deciding)
     walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
-    sinks = sinks_of(run, given)
+    sinks = sinks_of(run, built.given)
     guards = guards_of(run, hider())  # every component has been built, so every secret is known
     told: list[Any] = [*guards, journal, fold, *deciding.recorders, *recorders]
     told += [_Slower(feed.interval_ns, slower)] if parts.intervals else []
     told += [] if on_progress is None else [_Watch(fold, on_progress, _span(feed, start, end))]
-    wiring = _wiring(parts, learnt)
+    wiring = built.wiring
     if directory is not None and write is not None:
         told += _snapshots(run, feed, directory / "journal", wiring, journal)
     controls = [Replay(lambda: iter(learnt.controls))] if learnt.controls else []
@@ -144,8 +179,8 @@ def prepare(
         start=start,
         artefacts=learnt.artefacts,
         ends=learnt.ends,
-        tables=tables.read_so_far,
-        table_issues=tables.issues,
+        tables=built.tables,
+        table_issues=built.issues,
         warnings=(*_cautions(run), *learnt.warnings),
         slower=slower,
         walk=lambda: feed.events(start, end),
@@ -175,10 +210,6 @@ def _fold(run: RunFile, feed: Feed, parts: Parts, deciding: Deciding) -> Session
         slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
         on_note=deciding.notes.on_note,
     )
-
-
-def _wiring(parts: Parts, learnt: Learned) -> Wiring:
-    return Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
 
 
 def feed_of(run: RunFile) -> Feed:

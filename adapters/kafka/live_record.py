@@ -1,0 +1,103 @@
+"""What a live session writes of each step into its journal topic: what was decided, on what, and where it stood.
+
+One record a step: the blocks of the journal as a session directory holds them, how slices were cut, the next offset of
+every input, and where the last snapshot is. It is written in the transaction of the step's signals and orders, so that
+it is the truth about them.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from adapters.kafka.address import KafkaError
+from engine.cuts import Counts, Cut, CutRule
+
+VERSION = 1
+Offsets = dict[str, dict[int, int]]  # topic -> partition -> the next offset to be read
+_encoder = msgspec.msgpack.Encoder()
+
+
+class CutWords(msgspec.Struct, frozen=True, array_like=True):
+    """A cut in plain values."""
+
+    ts: int
+    interval_ns: int
+    rule: int
+    taken: int
+    missing: list[int]
+    absent: int
+    counts: list[int]
+
+
+class LastBar(msgspec.Struct, frozen=True, array_like=True):
+    """The last record that was read of a partition: a topic that was made anew has another one there."""
+
+    offset: int
+    timestamp_ms: int
+    checksum: int  # CRC-32 of its body
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written of one step. `events` and `digest` are the journal's behind it."""
+
+    version: int = VERSION
+    session: str
+    run_id: str
+    config: str  # hash
+    code: str
+    seq: int  # steps of the session so far, this one among them
+    events: int
+    digest: bytes
+    blocks: list[bytes]
+    cuts: list[CutWords] = []
+    offsets: Offsets  # behind the bars of the last cut
+    control: int = 0  # the next offset of the control topic
+    last: dict[str, dict[int, LastBar]] = {}
+    left_out: list[tuple[str, int, int]] = []  # topic, partition, offset of what went to the dead letters since
+    course: tuple[int, int, int] = (0, 0, 0)
+    kept: dict[str, int] = {}  # name of a blob -> offset in the snapshots topic from where on it stands
+    ended: bool = False
+
+
+_decode = msgspec.msgpack.Decoder(Step).decode
+
+
+def encoded(step: Step) -> bytes:
+    return _encoder.encode(step)
+
+
+def step_of(value: bytes | None, topic: str, offset: int) -> Step:
+    """Raises KafkaError for what is none of ours, or of another version."""
+    try:
+        found = _decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise KafkaError(f"topic {topic}: the record at {offset} is no step of a session ({error})") from None
+    if found.version != VERSION:
+        raise KafkaError(
+            f"topic {topic}: the record at {offset} is of version {found.version}, this code writes {VERSION}; "
+            "end the session with the version that began it, or begin a new one with --new"
+        )
+    return found
+
+
+def words_of(cut: Cut) -> CutWords:
+    counts: Any = msgspec.structs.astuple(cut.counts)
+    return CutWords(cut.ts, cut.interval_ns, int(cut.rule), cut.taken, cut.missing.tolist(), cut.absent, list(counts))
+
+
+def cut_of(words: CutWords) -> Cut:
+    """
+    >>> words = CutWords(9, 3, int(CutRule.DEADLINE), 2, [1], 0, [2, 0, 0, 0, 0, 0, 0, 0])
+    >>> words_of(cut_of(words)) == words
+    True
+    """
+    return Cut(
+        ts=words.ts,
+        interval_ns=words.interval_ns,
+        rule=CutRule(words.rule),
+        taken=words.taken,
+        missing=np.array(words.missing, np.int32),
+        absent=words.absent,
+        counts=Counts(*words.counts),
+    )

@@ -1,0 +1,97 @@
+"""Records of several partitions, each in its own order, as one stream by time. Pure: it neither reads nor waits.
+
+Source: the choice of the next record is that of Kafka Streams (KIP-353, KIP-695): the smallest timestamp among
+partitions, and one that is empty is waited for until it is known to hold no more.
+"""
+
+from collections import deque
+from collections.abc import Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class Arrival(NamedTuple, Generic[K, T]):
+    """One record: of which partition, at which offset, its instant and what it is."""
+
+    key: K
+    offset: int
+    ts: int
+    item: T
+
+
+class Merging(Generic[K, T]):
+    """Hands out the oldest record of all partitions.
+
+    While catching up nothing is handed out until every partition has shown its next record, or is known to hold none:
+    else one that is read sooner would make the bars of the others late. A record later than `limit` waits, so that no
+    partition runs ahead. Records of one partition keep their order, whatever their instants.
+
+    >>> merging = Merging(["p0", "p1"])
+    >>> merging.add("p0", [(0, 60, "a"), (1, 120, "b")])
+    >>> merging.take(10**9) is None  # p1 may hold an older one
+    True
+    >>> merging.at_end("p1", True)
+    >>> merging.take(10**9), merging.take(100)
+    (Arrival(key='p0', offset=0, ts=60, item='a'), None)
+    """
+
+    def __init__(self, keys: Iterable[K]) -> None:
+        self._waiting: dict[K, deque[Arrival[K, T]]] = {key: deque() for key in keys}
+        self._shown: dict[K, int] = {}  # the latest instant that each partition has shown
+        self._more = set(self._waiting)  # partitions that may hold records that nobody has seen yet
+
+    def add(self, key: K, records: Iterable[tuple[int, int, T]]) -> None:
+        """Records of one partition, as (offset, ts, item), behind those before."""
+        waiting = self._waiting[key]
+        waiting.extend(Arrival(key, offset, ts, item) for offset, ts, item in records)
+        if waiting:
+            self._shown[key] = max(self._shown.get(key, waiting[-1].ts), waiting[-1].ts)
+
+    def at_end(self, key: K, end: bool) -> None:
+        """Whether everything that the partition is known to hold was added."""
+        if end:
+            self._more.discard(key)
+        else:
+            self._more.add(key)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is more than was handed out, as far as is known."""
+        return bool(self._more) or any(self._waiting.values())
+
+    @property
+    def keys(self) -> tuple[K, ...]:
+        return tuple(self._waiting)
+
+    def waiting(self, key: K) -> int:
+        return len(self._waiting[key])
+
+    @property
+    def latest(self) -> int | None:
+        """The latest instant that any partition has shown."""
+        return max(self._shown.values(), default=None)
+
+    @property
+    def promise(self) -> int | None:
+        """The instant up to which each partition that ever held a record has shown its own, if each keeps its order.
+
+        What waits has been shown, and counts once it is the next of its partition.
+        """
+        if self._more - self._shown.keys() or not self._shown:
+            return None
+        return min(self._waiting[key][0].ts if self._waiting[key] else ts for key, ts in self._shown.items())
+
+    def take(self, limit: int) -> Arrival[K, T] | None:
+        """The next record, taken off; None while one must be waited for, or where the next is later than `limit`."""
+        best: deque[Arrival[K, T]] | None = None
+        for key, waiting in self._waiting.items():
+            if not waiting:
+                if key in self._more:
+                    return None
+            elif best is None or waiting[0].ts < best[0].ts:
+                best = waiting
+        if best is None or best[0].ts > limit:
+            return None
+        return best.popleft()

@@ -1,0 +1,242 @@
+"""Bars and commands of a live session from Kafka: read in a task of its own, handed out in the order of their instants.
+
+What cannot be used goes to the dead letters with its reason, and is part of the position all the same.
+"""
+
+import asyncio
+import contextlib
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from adapters.kafka.address import KafkaError
+from adapters.kafka.live_record import LastBar, Offsets
+from adapters.kafka.merging import Merging
+from adapters.kafka.transport import Place, Received
+from engine.clock import Clock
+from engine.cuts import Bar, fit
+from engine.errors import DataError
+
+_WAITING_MAX = 20_000  # records of a partition that wait before no more of it are read
+
+
+class Unusable(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that is no bar of this session, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    reason: str  # one of adapters.kafka.messages.DEAD_REASONS
+    text: str
+    value: bytes | None
+    key: bytes | None
+
+
+def unusable(place: Place, record: Received, reason: str, text: str) -> Unusable:
+    topic, partition = place
+    return Unusable(
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        reason=reason,
+        text=text,
+        value=record.value,
+        key=record.key,
+    )
+
+
+class Feeding(Protocol):
+    """Reads partitions: what `adapters.kafka.transport.Reader` does."""
+
+    async def assign(self, offsets: Mapping[Place, int], /) -> None: ...
+    async def poll(self) -> dict[Place, list[Received]]: ...
+    async def at_end(self, place: Place, /) -> bool: ...
+    def pause(self, places: list[Place], /) -> None: ...
+
+
+class BarRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bars a session takes. What depends on the wall clock is decided once, and recorded."""
+
+    since: int  # UTC ns: bars that end then or earlier are history, and passed over
+    intervals: dict[str, int]  # bars topic -> interval of its bars
+    skew_ns: int  # how far ahead of the wall clock a bar may end
+    ahead_ns: int  # how far ahead of the stream
+    largest: int = 1_000_000  # bytes
+
+
+Decode = Callable[[bytes | None], Bar]
+
+
+class Sorter:
+    """What a record of a bars topic is: a bar to take, nothing (None), or unusable."""
+
+    def __init__(self, decode: Decode, rules: BarRules) -> None:
+        self._decode, self._rules = decode, rules
+
+    def __call__(self, place: Place, record: Received) -> Bar | Unusable | None:
+        """Without a look at any clock: the same record, the same answer, also after a restart."""
+        value = record.value or b""
+
+        def bad(reason: str, text: str) -> Unusable:
+            return unusable(place, record, reason, text)
+
+        if len(value) > self._rules.largest:
+            return bad("oversized", f"{len(value):,} bytes; a bar has {self._rules.largest:,} at most")
+        try:
+            bar = self._decode(record.value)
+        except DataError as error:
+            return bad("unknown_symbol" if "symbol" in str(error) else "undecodable", str(error))
+        interval = self._rules.intervals[place[0]]
+        if bar.interval_ns != interval:
+            return bad("unknown_interval", f"a bar of {bar.interval_ns} ns in a topic of {interval} ns")
+        if not (bar.halted or fit(bar)):
+            return bad("unfit", "its prices cannot be: finite, above 0, low <= open, close <= high, volume not below 0")
+        return bar if bar.ts > self._rules.since else None
+
+    def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
+        """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
+        rules = self._rules
+        if bar.ts > now + rules.skew_ns:
+            return unusable(place, record, "future", f"it ends {(bar.ts - now) / 1e9:.3f} s after now")
+        if latest is not None and bar.ts > latest + rules.ahead_ns:
+            said = f"it ends {(bar.ts - latest) / 1e9:.0f} s after every bar before it"
+            return unusable(place, record, "future", said)
+        return bar
+
+
+class Source:
+    """The bars of a session by time, and the commands beside them.
+
+    `taken` is the next offset of each partition, behind what was handed out. `left_out` are places of unusable records
+    since it was last emptied.
+    """
+
+    def __init__(self, reader: Feeding, sorter: Sorter, control: str, clock: Clock) -> None:
+        self._reader, self._sorter, self._control, self._clock = reader, sorter, (control, 0), clock
+        self._merging: Merging[Place, Bar | Unusable | None] = Merging([])
+        self._task: asyncio.Task[None] | None = None
+        self._failed: BaseException | None = None
+        self._paused: list[Place] = []
+        self.news = asyncio.Event()
+        self.commands: deque[Received] = deque()
+        self.taken: Offsets = {}
+        self.last: dict[str, dict[int, LastBar]] = {}
+        self._sums: dict[tuple[Place, int], LastBar] = {}
+        self.unusable: deque[Unusable] = deque()
+
+    async def start(self, offsets: Offsets, control: int) -> None:
+        """Reads from these offsets on; KafkaError where they are gone."""
+        places = {(topic, part): at for topic, parts in offsets.items() for part, at in parts.items()}
+        self.taken = {topic: dict(parts) for topic, parts in offsets.items()}
+        self._merging = Merging(places)
+        await self._reader.assign(places | {self._control: control})
+        self._task = asyncio.create_task(self._read(list(places)), name="bars")
+
+    async def _read(self, places: list[Place]) -> None:
+        try:
+            while True:
+                found = await self._reader.poll()
+                self._add(found)
+                for place in places:
+                    self._merging.at_end(place, await self._reader.at_end(place))
+                full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
+                if full != self._paused:
+                    self._paused = full
+                    self._reader.pause(full)
+                if found or full:
+                    await asyncio.sleep(0)  # what was read is worked off before more is
+                self.news.set()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised where the session waits
+            self._failed = error
+            self.news.set()
+
+    def _add(self, found: Mapping[Place, list[Received]]) -> None:
+        for place, records in found.items():
+            if place == self._control:
+                self.commands.extend(records)
+                continue
+            rows: list[tuple[int, int, Bar | Unusable | None]] = []
+            shown, latest, now = 0, self._merging.latest, self._clock.now_ns()
+            for record in records:
+                item = self._sorter(place, record)
+                if isinstance(item, Bar):
+                    item = self._sorter.in_time(item, place, record, now, latest)
+                    shown = getattr(item, "ts", shown)
+                rows.append((record.offset, shown, item))
+            self._merging.add(place, rows)
+            self._note(place, record)
+
+    def _note(self, place: Place, record: Received) -> None:
+        checksum = zlib.crc32(record.value or b"")
+        self._sums[place, record.offset] = LastBar(record.offset, record.timestamp_ms, checksum)
+
+    # ---- what goes out -----------------------------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        return self._merging.behind
+
+    @property
+    def latest(self) -> int | None:
+        """The latest end of a bar that was read."""
+        return self._merging.latest
+
+    @property
+    def promise(self) -> int | None:
+        """No bar that ends before this instant follows, if each partition is in order."""
+        return self._merging.promise
+
+    @property
+    def lag(self) -> int:
+        """Records that were read and not handed out."""
+        return sum(map(self._merging.waiting, self._merging.keys))
+
+    def check(self) -> None:
+        """Raises what reading failed with."""
+        if self._failed is not None:
+            raise self._failed
+
+    def take(self, limit: int) -> Bar | None:
+        """The next bar, if it ends at `limit` or earlier."""
+        while (arrival := self._merging.take(limit)) is not None:
+            (topic, partition), offset, _, item = arrival
+            self.taken[topic][partition] = offset + 1
+            if (known := self._sums.pop((arrival.key, offset), None)) is not None:
+                self.last.setdefault(topic, {})[partition] = known
+            if isinstance(item, Unusable):
+                self.unusable.append(item)
+            elif item is not None:
+                return item
+        return None
+
+    async def wait(self, timeout_s: float | None) -> None:
+        """Until something was read, or the time is up."""
+        self.news.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.news.wait(), timeout_s)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+
+def check_same(place: Place, known: LastBar, found: Received | None) -> None:
+    """Raises KafkaError where the record at a known offset is another one than the session read."""
+    topic, partition = place
+    if found is None or found.offset != known.offset:
+        return  # cleared away by retention: nothing to compare with
+    if (found.timestamp_ms, zlib.crc32(found.value or b"")) != (known.timestamp_ms, known.checksum):
+        raise KafkaError(
+            f"topic {topic}, partition {partition}: the record at offset {known.offset} is another one than this "
+            "session read there; the topic was made anew, or this is another cluster: begin a new session with --new"
+        )

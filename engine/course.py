@@ -1,0 +1,155 @@
+"""The course of a live session: what the slicer cuts, what is known beforehand, timers and commands, in one order.
+
+It is the order in which a replay of the same events enters: by (ts, kind of input), a timer before whatever is later.
+No clock and no wait in it: how late it is, is an argument.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from engine.clock import Timers
+from engine.cuts import Bar, Cut
+from engine.events import INPUT_ORDER, Bars, Control, Event, Timer
+from engine.slicer import Slicer
+
+_RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
+_TIMER = _RANK[Timer]
+Known = Callable[[int], Iterator[Event]]  # the events of ts >= since that are known beforehand, in their order
+
+
+class Input(msgspec.Struct, frozen=True, eq=False):
+    """What enters the bus next; `cut` where it is a slice."""
+
+    event: Event
+    cut: Cut | None = None
+
+
+class Course:
+    """Hands out one input after the other. Between two calls of `next` the bus has run the one before to its end.
+
+    `known` are corporate actions, references, opens and closes: what files and calendars say beforehand. A command
+    enters as soon as it is there, before slices that are cut already: its ts is that of the input before it, or how
+    late it is.
+    """
+
+    def __init__(self, slicer: Slicer, timers: Timers, known: Known, start: int) -> None:
+        self.slicer, self._timers, self._known = slicer, timers, known
+        self._last = start  # ts of the input before
+        self._cut: deque[Input] = deque()
+        self._commands: deque[Control] = deque()
+        self._taken = (start, 0)  # ts of the latest event known beforehand that was taken, and how many of that ts
+        self._upcoming = known(start)
+        self._following = next(self._upcoming, None)
+
+    def know(self, more: Sequence[Event]) -> None:
+        """Adds events that are known beforehand, in their order; before anything has entered."""
+        known, rows = self._known, tuple(more)
+
+        def key(event: Event) -> tuple[int, int]:
+            return event.ts, _RANK[event.__class__]
+
+        self._known = lambda since: heapq.merge(known(since), (event for event in rows if event.ts >= since), key=key)
+        self.resume((self._last, *self._taken))
+
+    # ---- what comes in -----------------------------------------------------------------------------------------------
+
+    def arrive(self, bar: Bar, now: int) -> bool:
+        """Takes one bar. Returns whether a slice was cut."""
+        return self._take(self.slicer.offer(bar, now))
+
+    def advance(self, now: int) -> bool:
+        return self._take(self.slicer.advance(now))
+
+    def promise(self, ts: int, now: int) -> bool:
+        return self._take(self.slicer.promised(ts, now))
+
+    def follow(self, cut: Cut, arrived: Iterable[tuple[Bar, int]]) -> list[Event]:
+        """Repeats a recorded cut; what follows from it is returned, and enters no more."""
+        return self.slicer.follow(cut, arrived)
+
+    def command(self, control: Control) -> None:
+        self._commands.append(control)
+
+    def _take(self, events: list[Event]) -> bool:
+        cuts = iter(self.slicer.cuts)
+        self._cut += [Input(each, next(cuts) if each.__class__ is Bars else None) for each in events]
+        return bool(events)
+
+    # ---- what goes out -----------------------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> int:
+        """When something follows from the time alone; to be asked for then."""
+        dues = [self.slicer.due]
+        if self._timers.heap:
+            dues.append(self._timers.heap[0][0])
+        if self._following is not None:
+            dues.append(self._following.ts)
+        return min(dues)
+
+    def next(self, now: int) -> Input | None:
+        """What enters next, None where nothing does until something comes or time goes on."""
+        found = self._next(now)
+        if found is not None:
+            self._last = found.event.ts
+        return found
+
+    def _next(self, now: int) -> Input | None:
+        if self._commands and (self._cut or not self.is_due(now)):
+            control = self._commands.popleft()
+            ts = self._last if self._cut else max(self._last, min(now, self.slicer.next - 1))
+            return Input(msgspec.structs.replace(control, ts=ts))
+        if self._cut:
+            return self._before(self._cut[0].event) or self._cut.popleft()
+        known = self._following
+        if known is not None and self._may(known.ts, now):
+            return self._before(known) or self._known_one(known)
+        heap = self._timers.heap
+        if heap and self._may(heap[0][0], now):
+            return self._timer(heap[0][0], after_bars=True)
+        return None
+
+    def is_due(self, now: int) -> bool:
+        """Whether a timer, or something known beforehand, enters now."""
+        heap, known = self._timers.heap, self._following
+        return bool(heap and self._may(heap[0][0], now)) or (known is not None and self._may(known.ts, now))
+
+    def _may(self, ts: int, now: int) -> bool:
+        """Whether no slice can come any more that would enter before something of `ts`."""
+        return ts <= now and ts < self.slicer.next
+
+    def _before(self, event: Event) -> Input | None:
+        """What enters before this event, if anything does."""
+        rank, known = _RANK[event.__class__], self._following
+        if known is not None and known is not event and (known.ts, _RANK[known.__class__]) < (event.ts, rank):
+            return self._before(known) or self._known_one(known)
+        return self._timer(event.ts, after_bars=rank > _TIMER)
+
+    def _timer(self, ts: int, *, after_bars: bool) -> Input | None:
+        timer = self._timers.due(ts, after_bars=after_bars)
+        return None if timer is None else Input(timer)
+
+    def _known_one(self, event: Event) -> Input:
+        ts, count = self._taken
+        self._taken = (event.ts, count + 1 if ts == event.ts else 1)
+        self._following = next(self._upcoming, None)
+        return Input(event)
+
+    # ---- after a restart ---------------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """Where it stands: ts of the latest input; of the latest event known beforehand, and how many of that ts."""
+        return (self._last, *self._taken)
+
+    def resume(self, position: tuple[int, int, int]) -> None:
+        """Goes on behind what had entered when `position` was asked for."""
+        self._last, ts, count = position
+        self._taken = (ts, count)
+        self._upcoming = self._known(ts)
+        for _ in range(count):
+            next(self._upcoming, None)
+        self._following = next(self._upcoming, None)

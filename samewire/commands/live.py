@@ -1,0 +1,100 @@
+"""`samewire live`: the daemon."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from engine.errors import ConfigError
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say_json
+
+if TYPE_CHECKING:
+    from adapters.kafka.settings import Kafka
+    from engine.clock import Clock
+    from samewire.live.daemon import Manner
+    from samewire.run_file import RunFile
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """How it begins."""
+
+    shadow: Annotated[
+        bool, Parameter(help="Decide and publish to topics of its own (<env>-shadow), send no orders.", negative="")
+    ] = False
+    new: Annotated[
+        bool, Parameter(help="Begin a new session, whatever the journal holds of one of this name.", negative="")
+    ] = False
+    changed_code: Annotated[
+        bool,
+        Parameter(help="Go on with other code than the session ran with, if it decides the same.", negative=""),
+    ] = False
+
+
+def live(
+    run_file: Path,
+    /,
+    *,
+    asked: Asked = Asked(),
+    taken: Taken = AS_IT_STANDS,
+    output: Output = NO_OUTPUT,
+) -> int:
+    """Runs the wiring of a run file on bars from Kafka, exactly once, until SIGTERM or the session's last day.
+
+    Started again it goes on where it stood, once everything that it decided since its last snapshot came out the same.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file; its section `live` names the broker.
+    """
+    from engine.clock import SystemClock
+    from samewire.live.daemon import Manner
+    from samewire.logs import configure
+
+    if not __debug__:
+        raise ConfigError("live: Python runs with -O, which leaves out checks of the Kafka client; run it without")
+    run, clock = taken.load(run_file), SystemClock()
+    configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
+    manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
+    said = asyncio.run(_lived(run, settings_of(run), manner, clock))
+    if output.json:
+        say_json({"ok": True, **said})
+    return 0
+
+
+def settings_of(run: "RunFile") -> "Kafka":
+    """The section `live` of a run file, which may be left out."""
+    from adapters.kafka.settings import Kafka
+    from samewire.build import Given, construct
+
+    if run.live is None:
+        return Kafka()
+    made: Kafka = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
+    return made
+
+
+async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", clock: "Clock") -> dict[str, Any]:
+    import structlog
+
+    from adapters.kafka.transport import Producer, Reader
+    from samewire.live.daemon import Daemon
+
+    log = structlog.get_logger("samewire.live")
+
+    def tell(what: str, **more: Any) -> None:
+        log.info(what, **({"session": run.session.name} | more))
+
+    options = settings.client_options()
+    name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
+    outbox, reader = Producer(options, name), Reader(options)
+    daemon = Daemon(run, settings, outbox=outbox, reader=reader, clock=clock, manner=manner, tell=tell)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    await daemon.run()
+    return daemon.summary()

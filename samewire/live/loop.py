@@ -1,0 +1,268 @@
+"""Decides: takes what arrives, runs it through the core, and hands completed steps to the writer."""
+
+from collections import deque
+
+import msgspec
+
+from adapters.kafka.codec import Codec
+from adapters.kafka.envelope import DeadLetter
+from adapters.kafka.live_record import CutWords, Offsets, Step, words_of
+from adapters.kafka.source import Source, Unusable
+from engine.clock import Clock
+from engine.course import Input
+from engine.cuts import Bar
+from engine.errors import DataError
+from engine.events import Bars, Late
+from samewire.live.asking import Asking
+from samewire.live.core import Core
+from samewire.live.keeping import STATE, State, packed
+from samewire.live.outgoing import Outgoing
+from samewire.live.writing import Names, Writer
+
+_NANO = 1_000_000_000
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """When what was decided is written, and when all state is."""
+
+    snapshot_every: int
+    batch_ns: int
+    batch_records: int
+    ordered: bool  # whether each partition is in the order of its bars' ends
+    stop_on_late: bool
+    poison_max: int
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """Where a session stands, behind its last step."""
+
+    seq: int = 0
+    offsets: Offsets
+    control: int = 0
+    slices: int = 0
+    kept_at: int = 0  # slices when the last snapshot was taken
+    dead: int = 0
+    ts: int = 0  # of the last input
+
+
+class Loop:
+    """Runs a session from input to step.
+
+    Everything that follows from one bar, one command or the passing of time is one step; while there is a backlog
+    several steps are written together.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts that a session is made of
+        self,
+        core: Core,
+        source: Source,
+        writer: Writer,
+        names: Names,
+        standing: Standing,
+        *,
+        pace: Pace,
+        clock: Clock,
+        codec: Codec,
+        outgoing: Outgoing,
+        asking: Asking,
+        without: list[str],
+    ) -> None:
+        self.core, self.source, self.writer, self.standing = core, source, writer, standing
+        self._names, self._pace, self._clock, self.codec = names, pace, clock, codec
+        self._outgoing, self._asking, self._without = outgoing, asking, without
+        self._cuts: list[CutWords] = []
+        self._entered = False
+        self._left_out: list[tuple[str, int, int]] = []
+        self._dead: deque[Unusable] = deque()
+        self._front = self._promised = -(1 << 62)
+        self._mono, self._now = 0, -(1 << 62)
+
+    # ---- deciding ----------------------------------------------------------------------------------------------------
+
+    async def decide(self) -> bool:
+        """Runs what can be run now, as far as one transaction goes. Returns whether there is something to write."""
+        begun = self._clock.monotonic_ns()
+        self._look()
+        self._commands()
+        while True:
+            if await self._run_on():
+                if self._full(begun):
+                    break
+                continue
+            bar = None if self.core.over else self.source.take(self.core.limit)
+            if bar is None:
+                if not self._pass_time():
+                    break
+                continue
+            self._take(bar)
+        return self.writer.records > 0
+
+    def _take(self, bar: Bar) -> None:
+        core = self.core
+        if bar.ts > self._front:
+            self._front = bar.ts
+            core.clock.saw(bar.ts, self._mono)
+            self._look()
+        core.course.arrive(bar, self._now)
+
+    async def _run_on(self) -> bool:
+        """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""
+        core = self.core
+        while (given := core.course.next(self._now)) is not None:
+            self._entered = True
+            await self._enter(given)
+        if not self._entered:
+            return False
+        self._entered = False
+        self._close()
+        return True
+
+    async def _enter(self, given: Input) -> None:
+        event = given.event
+        if isinstance(event, Late) and self._pace.stop_on_late:
+            raise DataError(f"bars of {event.slice_ts} came after their slice was cut; live.late says to stop then")
+        events = await self.core.enter(given)
+        self.standing.ts = event.ts
+        if given.cut is not None:
+            self._cuts.append(words_of(given.cut))
+        if isinstance(event, Bars):
+            self.standing.slices += 1
+        self.writer.add(self._outgoing.records(events))
+
+    def _pass_time(self) -> bool:
+        """What follows without a bar, from a promise of the partitions or the time. Returns whether anything may."""
+        core = self.core
+        latest, promise = self.source.latest, self.source.promise
+        if latest is not None:
+            core.clock.saw(latest, self._mono)
+        self._look()
+        if self._pace.ordered and promise is not None and promise > self._promised:
+            self._promised = promise
+            if core.course.promise(promise, self._now):
+                return True
+        if self._now >= core.course.due:
+            return core.course.advance(self._now) or core.course.is_due(self._now)
+        return False
+
+    def _look(self) -> None:
+        """Reads the clocks."""
+        self._mono = self._clock.monotonic_ns()
+        if self.source.behind:
+            self.core.clock.hold(self._mono)
+        self._now = self.core.clock.now(self.core.slicer.next, self._mono)
+
+    def _commands(self) -> None:
+        """What operators asked for enters before the next slice."""
+        while self.source.commands:
+            record = self.source.commands.popleft()
+            asked = self._asking.take(record)
+            self.standing.control = record.offset + 1
+            if isinstance(asked, Unusable):
+                self._dead.append(asked)
+                self._entered = True  # said at once: nobody waits for a slice to hear that a command was wrong
+            elif asked is not None:
+                for name, content in asked.blobs:
+                    self.writer.blob(name, content, self.standing.ts)
+                self.core.course.command(asked.control)
+
+    def wait_s(self, most: float) -> float:
+        """How long nothing will follow unless something arrives."""
+        ns = self.core.clock.wait_ns(self.core.course.due, self.core.slicer.next, self._clock.monotonic_ns())
+        return most if ns is None else min(most, ns / _NANO)
+
+    def _full(self, begun: int) -> bool:
+        if self.writer.records >= self._pace.batch_records or not self.source.behind:
+            return True
+        return self._clock.monotonic_ns() - begun >= self._pace.batch_ns
+
+    # ---- steps -------------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Writes down what was decided and where that leaves the session."""
+        standing = self.standing
+        standing.seq += 1
+        if self._cuts:
+            standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
+            self._dead += self.source.unusable
+            self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
+            self.source.unusable.clear()
+        self._letters()
+        self.writer.step(self._step(), standing.ts)
+        self._cuts, self._left_out = [], []
+        if standing.slices - standing.kept_at >= self._pace.snapshot_every:
+            self.keep()
+
+    def _step(self, *, ended: bool = False) -> Step:
+        names, standing, core = self._names, self.standing, self.core
+        return Step(
+            session=names.session,
+            run_id=names.run_id,
+            config=names.config,
+            code=names.code,
+            seq=standing.seq,
+            events=core.journal.events,
+            digest=core.journal.position,
+            blocks=core.take_blocks(),
+            cuts=self._cuts,
+            offsets=standing.offsets,
+            control=standing.control,
+            last=self.source.last,
+            left_out=self._left_out,
+            course=core.course.position,
+            kept=self.writer.kept,
+            ended=ended,
+        )
+
+    def _letters(self) -> None:
+        for each in self._dead:
+            self.standing.dead += 1
+            letter = DeadLetter(
+                topic=each.topic,
+                partition=each.partition,
+                offset=each.offset,
+                ts=each.timestamp_ms * 1_000_000,
+                reason=each.reason,
+                text=each.text,
+                value=each.value,
+                key=each.key,
+            )
+            self.writer.add([self.codec.deadletter(letter)])
+        self._dead.clear()
+        if self.standing.dead > self._pace.poison_max:
+            raise DataError(
+                f"{self.standing.dead} records could not be used, more than live.poison_max: {self._pace.poison_max}; "
+                f"look at the topic {self._names.deadletter}, mend the feed, and start again"
+            )
+
+    def keep(self) -> None:
+        """Writes all state, behind the last step; a reader of the journal may begin there."""
+        standing, core = self.standing, self.core
+        core.journal.begin_again()
+        state = State(
+            events=core.journal.events,
+            digest=core.journal.position,
+            seq=standing.seq,
+            journal=self.writer.journal,
+            wiring=core.wiring.save(),
+            slicer=core.slicer.save(),
+            course=core.course.position,
+            offsets=standing.offsets,
+            control=standing.control,
+            slices=standing.slices,
+            without=self._without,
+            asked=self._asking.known,
+        )
+        self.writer.blob(STATE, packed(state), standing.ts)
+        standing.kept_at = standing.slices
+
+    def rest(self) -> None:
+        """A step in which nothing was decided: says where the session stands, and where its state is."""
+        self.standing.seq += 1
+        self.writer.step(self._step(), self.standing.ts)
+
+    def end(self) -> None:
+        """The session came to its end: no process goes on with it."""
+        self.core.wiring.barrier.check()
+        self.core.journal.end()
+        self.standing.seq += 1
+        self.writer.step(self._step(ended=True), self.standing.ts)

@@ -1,0 +1,183 @@
+"""Takes a session up where it stood: the last snapshot, then every recorded input again, each answer compared.
+
+What the inputs were is in the journal; that the slicer stands where it stood follows from the bars themselves, read
+again from their topics and cut as the journal says they were.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+import msgspec
+
+from adapters.kafka.address import KafkaError
+from adapters.kafka.blobs import Blobs
+from adapters.kafka.live_record import Offsets, Step, cut_of, step_of
+from adapters.kafka.source import Sorter, check_same
+from adapters.kafka.transport import Place, Reader, Received
+from engine.cuts import Bar
+from engine.errors import StateError
+from engine.event_columns import PLANS
+from engine.events import Bars, Event, Late
+from engine.journal import content_of
+from engine.journal_reading import Reader as Journal
+from engine.journal_reading import Run
+from samewire.live.core import Core
+from samewire.live.keeping import STATE, State, state_of
+
+_TAIL = 4  # records that are looked at first
+_LONG_AGO = -(1 << 62)
+
+
+class Found(msgspec.Struct, frozen=True, eq=False):
+    """What a session left in its topics: its last step, and what it kept."""
+
+    last: Step
+    blobs: Blobs
+    journal_end: int
+
+    @property
+    def state(self) -> State:
+        return state_of(self.blobs.named(STATE))
+
+
+async def last_step(reader: Reader, topic: str, session: str) -> tuple[Step | None, int]:
+    """The last step of a session in its journal, None where it has none; and where the journal ends."""
+    place = (topic, 0)
+    first, end = (await reader.bounds([place]))[place]
+    width = _TAIL
+    while True:
+        begin = max(first, end - width)
+        found: Step | None = None
+        async for record in reader.read(place, begin, end):
+            step = step_of(record.value, topic, record.offset)
+            found = step if step.session == session else found
+        if found is not None or begin == first:
+            return found, end
+        width *= 8
+
+
+async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
+    """What a session kept: each blob from where its last step says that it stands, and whatever was kept since."""
+    place = (topic, 0)
+    first, last = (await reader.bounds([place]))[place]
+    blobs = Blobs(topic)
+    since = step.kept.get(STATE, first)
+    for name, offset in step.kept.items():
+        if name != STATE:
+            async for record in reader.read(place, max(first, offset), last):
+                blobs.add(record)
+                if name in blobs.found:
+                    break
+    async for record in reader.read(place, max(first, since), last):
+        blobs.add(record)
+    return Found(step, blobs, end)
+
+
+class Recovery:
+    """Feeds a core what was recorded behind a state, muted."""
+
+    def __init__(self, reader: Reader, core: Core, sorter: Sorter, topic: str) -> None:
+        self._reader, self._core, self._sorter, self._topic = reader, core, sorter, topic
+        self._cut_inputs: dict[
+            int, list[tuple[str, int, bytes]]
+        ] = {}  # by step: slices and late bars that were recorded
+
+    async def steps(self, session: str, begin: int, end: int) -> AsyncIterator[Step]:
+        """The steps of the journal in this range of offsets."""
+        first, _ = (await self._reader.bounds([(self._topic, 0)]))[self._topic, 0]
+        async for record in self._reader.read((self._topic, 0), max(begin, first), end):
+            step = step_of(record.value, self._topic, record.offset)
+            if step.session == session:
+                yield step
+
+    async def run(self, found: Found, state: State, *, whole: bool) -> int:
+        """Up to the last step. With `whole` from the session's first input. Returns how many inputs were run again.
+
+        StateError where something follows from them that was not recorded.
+        """
+        last = found.last
+        begin = 0 if whole else state.journal
+        steps = [step async for step in self.steps(last.session, begin, found.journal_end)]
+        steps = [step for step in steps if step.run_id == last.run_id]
+        journal, count = Journal() if whole else Journal(state.events, state.digest), 0
+        for step in steps:
+            if step.seq <= state.seq and not whole:
+                continue
+            for run in self._runs(journal, step):
+                await self._core.enter_again(run)
+                count += 1
+                event = run.records[0].event
+                if isinstance(event, Bars | Late):
+                    self._cut_inputs.setdefault(step.seq, []).append(_kept(event))
+        self._check_whole(journal, last)
+        await self._follow([step for step in steps if step.seq > state.seq], state, last)
+        self._core.course.resume(last.course)
+        self._core.take_blocks()  # they are in the journal already
+        self._core.journal.begin_again()
+        return count
+
+    def _runs(self, journal: Journal, step: Step) -> Iterable[Run]:
+        for block in step.blocks:
+            run = journal.read(block)
+            if run is not None:
+                yield run
+
+    def _check_whole(self, journal: Journal, last: Step) -> None:
+        if (journal.events, journal.digest) != (last.events, last.digest):
+            raise KafkaError(
+                f"topic {self._topic}: it leads to event {journal.events}, and its last step is at {last.events}: some "
+                "of it is gone; begin a new session with --new"
+            )
+
+    # ---- the slicer --------------------------------------------------------------------------------------------------
+
+    async def _follow(self, steps: Sequence[Step], state: State, last: Step) -> None:
+        """Cuts the bars between two positions as they were cut, and compares the slices with those recorded."""
+        cutting = [step for step in steps if step.cuts]
+        bars = await self._between(state.offsets, last.offsets, last)
+        before = state.offsets
+        for step in cutting:
+            left_out = set(step.left_out)
+            arrived: list[tuple[Bar, int]] = []
+            for topic, parts in step.offsets.items():
+                for partition, end in parts.items():
+                    begin = before.get(topic, {}).get(partition, 0)
+                    arrived += self._taken((topic, partition), bars[topic, partition], begin, end, left_out)
+            self._cut(step, arrived)
+            before = step.offsets
+
+    def _taken(
+        self, place: Place, records: list[Received], begin: int, end: int, left_out: set[tuple[str, int, int]]
+    ) -> Iterable[tuple[Bar, int]]:
+        for record in records:
+            if begin <= record.offset < end and (*place, record.offset) not in left_out:
+                bar = self._sorter(place, record)
+                if isinstance(bar, Bar):
+                    yield bar, _LONG_AGO
+
+    def _cut(self, step: Step, arrived: list[tuple[Bar, int]]) -> None:
+        events: list[Event] = []
+        for k, words in enumerate(step.cuts):
+            events += self._core.course.follow(cut_of(words), arrived if k == 0 else ())
+        found = [_kept(event) for event in events if isinstance(event, Bars | Late)]
+        if found != self._cut_inputs.pop(step.seq, []):
+            raise StateError(
+                f"bars: the slices of step {step.seq} are not those that were recorded, so the topic was changed; no "
+                "order is sent: begin a new session with --new"
+            )
+
+    async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
+        """The records of the bars topics between two positions; the last of them must be the one that was read."""
+        found: dict[Place, list[Received]] = {}
+        for topic, parts in end.items():
+            for partition, until in parts.items():
+                since = begin.get(topic, {}).get(partition, 0)
+                place = (topic, partition)
+                found[place] = [record async for record in self._reader.read(place, since, until)]
+                known = last.last.get(topic, {}).get(partition)
+                if known is not None and found[place] and known.offset < until:
+                    check_same(place, known, next((r for r in found[place] if r.offset == known.offset), None))
+        return found
+
+
+def _kept(event: Bars | Late) -> tuple[str, int, bytes]:
+    return event.__class__.__name__, event.ts, content_of(PLANS[event.__class__], event)
