@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from engine.errors import ConfigError
 from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say_json
 
 if TYPE_CHECKING:
@@ -35,11 +34,14 @@ class Asked:
     ] = False
 
 
+AS_USUAL = Asked()
+
+
 def live(
     run_file: Path,
     /,
     *,
-    asked: Asked = Asked(),
+    asked: Asked = AS_USUAL,
     taken: Taken = AS_IT_STANDS,
     output: Output = NO_OUTPUT,
 ) -> int:
@@ -53,11 +55,10 @@ def live(
         The YAML file; its section `live` names the broker.
     """
     from engine.clock import SystemClock
+    from samewire.connection import settings_of
     from samewire.live.daemon import Manner
     from samewire.logs import configure
 
-    if not __debug__:
-        raise ConfigError("live: Python runs with -O, which leaves out checks of the Kafka client; run it without")
     run, clock = taken.load(run_file), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
     manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
@@ -67,28 +68,21 @@ def live(
     return 0
 
 
-def settings_of(run: "RunFile") -> "Kafka":
-    """The section `live` of a run file, which may be left out."""
-    from adapters.kafka.settings import Kafka
-    from samewire.build import Given, construct
-
-    if run.live is None:
-        return Kafka()
-    made: Kafka = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
-    return made
-
-
 async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", clock: "Clock") -> dict[str, Any]:
     import structlog
 
+    from adapters.kafka.checks import check
     from adapters.kafka.transport import Producer, Reader
+    from samewire.connection import start_of
     from samewire.live.daemon import Daemon
+    from samewire.prepare import feed_of
 
     log = structlog.get_logger("samewire.live")
 
     def tell(what: str, **more: Any) -> None:
         log.info(what, **({"session": run.session.name} | more))
 
+    await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
     outbox, reader = Producer(options, name), Reader(options)
