@@ -31,7 +31,7 @@ COMMANDS = (
         "samewire.commands.attribution:attribution",
         "What made the difference to the benchmark: sectors, factors, trading.",
     ),
-    ("tap", "samewire.commands.tap:tap", "Prints the events of a topic from a session directory."),
+    ("tap", "samewire.commands.tap:tap", "Prints what was said on a topic of Kafka or of a session directory."),
     (
         "doctor",
         "samewire.commands.doctor:doctor",
@@ -43,6 +43,11 @@ COMMANDS = (
         "The daemon: a run file on bars from Kafka, taken up where it stood.",
     ),
     ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
+    (
+        "topics",
+        "samewire.commands.topics:topics",
+        "The topics of a live session: what they must be, and are; makes them.",
+    ),
     ("asyncapi", "samewire.commands.asyncapi:asyncapi", "The AsyncAPI document of the topics that others read."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),

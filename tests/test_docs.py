@@ -73,6 +73,12 @@ def test_the_model_of_the_architecture_page_answers() -> None:
     assert done.stdout.strip() == "2"
 
 
+@pytest.mark.parametrize("code", blocks(ROOT / "docs" / "topics.md", "python"), ids=lambda code: code.split("\n")[0])
+def test_the_python_of_the_page_of_topics_runs(code: str) -> None:
+    if "asyncio.run" not in code:  # what needs a broker runs against one in tests/adapters/kafka/test_subscribe.py
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
 def test_the_readme_says_the_commands_that_ci_runs() -> None:
     commands = blocks(ROOT / "README.md", "sh")[0].split("\n")
     assert commands[:2] == ["make demo", "make test"]

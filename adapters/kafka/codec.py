@@ -170,11 +170,11 @@ class Codec:
         return [self._refusal(refused, k, account) for k in range(len(refused.ids))]
 
     def _refusal(self, refused: Refusals, k: int, account: str) -> Record:
-        name = id_text(int(refused.ids[k]))
+        name, place = id_text(int(refused.ids[k])), int(refused.symbol[k])
         message = RefusalMessage(
             id=name,
             ts=refused.ts,
-            instrument=self._symbols[refused.symbol[k]],
+            instrument=self._symbols[place] if 0 <= place < len(self._symbols) else "",
             quantity=float(refused.qty[k]),
             limit=refused.rule[k],
             value=float(refused.value[k]),

@@ -124,7 +124,7 @@ class RefusalMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Id
     ts: Annotated[Instant, _said("when it was refused, UTC nanoseconds since 1970")]
-    instrument: Name
+    instrument: Annotated[str, _said("empty where the order was for none of the universe")]
     quantity: Annotated[float, _said("signed shares")]
     limit: Annotated[str, _said("name of the limit, as in a run file")]
     value: Annotated[Number, _said("what the order would have had, in the limit's unit; null = not known")]

@@ -213,7 +213,7 @@ def _sent(run: "RunFile", message: "ControlMessage", asking: Asking, output: Out
 
 def _operator(run: "RunFile", shadow: bool) -> "Operator":
     from engine.clock import SystemClock
-    from samewire.commands.live import settings_of
+    from samewire.connection import settings_of
     from samewire.live.operating import Addressed, Operator
     from samewire.logs import configure
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from engine.errors import ConfigError
 from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say_json
 
 if TYPE_CHECKING:
@@ -40,11 +39,14 @@ class Asked:
     ] = False
 
 
+AS_USUAL = Asked()
+
+
 def live(
     run_file: Path,
     /,
     *,
-    asked: Asked = Asked(),
+    asked: Asked = AS_USUAL,
     taken: Taken = AS_IT_STANDS,
     output: Output = NO_OUTPUT,
 ) -> int:
@@ -58,11 +60,10 @@ def live(
         The YAML file; its section `live` names the broker.
     """
     from engine.clock import SystemClock
+    from samewire.connection import settings_of
     from samewire.live.daemon import Manner
     from samewire.logs import configure
 
-    if not __debug__:
-        raise ConfigError("live: Python runs with -O, which leaves out checks of the Kafka client; run it without")
     run, clock = taken.load(run_file), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
     manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
@@ -73,33 +74,26 @@ def live(
     return 0
 
 
-def settings_of(run: "RunFile") -> "Kafka":
-    """The section `live` of a run file, which may be left out."""
-    from adapters.kafka.settings import Kafka
-    from samewire.build import Given, construct
-
-    if run.live is None:
-        return Kafka()
-    made: Kafka = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
-    return made
-
-
 def _teller(session: str, *, words: bool) -> Tell:
     """Writes the lines of the log: all fields for machines, and for people the sentence where there is one."""
     import structlog
 
-    log = structlog.get_logger("samewire.live")
-
+    log: Any = structlog.get_logger("samewire.live")
     if words:
         return lambda what, **more: log.info(more["said"]) if "said" in more else log.info(what, **more)
-    return log.bind(session=session).info  # type: ignore[no-any-return]
+    tell: Tell = log.bind(session=session).info
+    return tell
 
 
 async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell]) -> dict[str, Any]:
+    from adapters.kafka.checks import check
     from adapters.kafka.transport import Producer, Reader
+    from samewire.connection import start_of
     from samewire.live.daemon import Daemon
+    from samewire.prepare import feed_of
 
     clock, tell = through
+    await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
     outbox, reader = Producer(options, name), Reader(options)

@@ -1,6 +1,8 @@
-"""`samewire tap`: what was said on a topic."""
+"""`samewire tap`: what was said on a topic of Kafka, or of a session directory."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from samewire.commands.common import NO_OUTPUT, Allow, Output, allowed, say
+
+_CELL_MAX = 1_000  # characters; in JSON nothing is cut
 
 
 @Parameter(name="*")
@@ -19,51 +23,106 @@ class Filter:
     source: Annotated[str, Parameter(help="Only of this component, e.g. gbdt.", show_default=False)] = ""
     symbol: Annotated[str, Parameter(help="Only of this symbol.", show_default=False)] = ""
     since: Annotated[
-        str, Parameter(help="From here on: 2021-03-01 or 2021-03-01T21:00:00 (UTC).", show_default=False)
+        str,
+        Parameter(
+            help="From here on: 2021-03-01 or 2021-03-01T21:00:00 (UTC); of Kafka also latest.", show_default=False
+        ),
     ] = ""
     until: Annotated[str, Parameter(help="Before this instant.", show_default=False)] = ""
     limit: Annotated[int, Parameter(help="Rows at most, 0 = all.")] = 0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Place:
+    """Where the topic is."""
+
+    directory: Annotated[
+        Path | None, Parameter(name="--dir", help="The session directory to read.", show_default=False)
+    ] = None
+    kafka: Annotated[
+        str, Parameter(help="HOST:PORT of a broker, as SAMEWIRE_KAFKA names it where left out.", show_default=False)
+    ] = ""
+    follow: Annotated[bool, Parameter(help="Of Kafka: goes on with what comes.", negative="")] = False
 
 
 def tap(
     topic: str,
     /,
     *,
-    directory: Annotated[Path, Parameter(name="--dir")],
+    place: Place = Place(),
     only: Filter = Filter(),
     allow: Allow = (),
     output: Output = NO_OUTPUT,
 ) -> int:
-    """Prints the events of a topic, one row a symbol or order leg; with --format json one JSON object a line.
+    """Prints what was said on a topic, one row a symbol or order leg; with --format json one JSON object a line.
 
     Parameters
     ----------
     topic
-        actions, approved, bars, books, charges, children, controls, fills, late, notes, orders, references, refusals,
-        reports, signals, targets, timers, watermarks, or all.
-    directory
-        The session directory.
+        On Kafka its name, such as prod.signals.gbdt.v1. Of a session directory: actions, approved, bars, books,
+        charges, children, controls, fills, late, notes, orders, references, refusals, reports, signals, targets,
+        timers, watermarks, or all.
     """
+    from samewire.event_rows import TOPICS
+
+    printed = _Printer(output.json)
+    if "." in topic:
+        if place.directory is not None:
+            raise _wrong(f"tap: {topic} is a topic of Kafka, leave out --dir; there", ", ".join(TOPICS), "")
+        return asyncio.run(_messages(topic, place, only, printed))
+    return _events(topic, place, only, allow, printed)
+
+
+def _events(topic: str, place: Place, only: Filter, allow: Sequence[str], printed: "_Printer") -> int:
     from samewire.closest import closest
     from samewire.event_rows import TOPICS
     from samewire.recorded import open_recorded
 
     if topic not in TOPICS:
         raise _wrong(f"tap: no topic is called {topic!r}", ", ".join(TOPICS), closest(topic, TOPICS))
-    recorded = open_recorded(directory, allowed(allow))
+    if place.directory is None or place.follow or place.kafka:
+        from engine.errors import ConfigError
+
+        how = f"say --dir DIR and neither --kafka nor --follow, or take one of Kafka such as dev.{topic}.NAME.v1"
+        raise ConfigError(f"tap: {topic} is a topic of session directories; {how}")
+    recorded = open_recorded(place.directory, allowed(allow))
     symbols = recorded.symbols
-    place: int | None = None
+    at: int | None = None
     if only.symbol:
         if only.symbol not in symbols:
             raise _wrong(f"tap: {only.symbol!r} is not in the universe", _few(symbols), closest(only.symbol, symbols))
-        place = symbols.index(only.symbol)
-    printed = _Printer(output.json)
-    for count, row in enumerate(
-        _selected(recorded.entries(bars=topic in ("bars", "all")), topic, only, (symbols, place))
-    ):
+        at = symbols.index(only.symbol)
+    for count, row in enumerate(_selected(recorded.entries(bars=topic in ("bars", "all")), topic, only, (symbols, at))):
         if only.limit and count >= only.limit:
             break
         printed.row(row)
+    return 0
+
+
+async def _messages(topic: str, place: Place, only: Filter, printed: "_Printer") -> int:
+    """Reads a topic of Kafka to its end, or on and on."""
+    from adapters.kafka.subscribe import Reading, Since, subscribe
+    from samewire.message_rows import rows
+
+    since = None if only.since in ("latest", "earliest") else instant(only.since)
+    begin: Since = since if since is not None else "latest" if only.since == "latest" else "earliest"
+    until, count, reading = instant(only.until), 0, Reading(follow=place.follow, poison="skip")
+    async with subscribe(topic, address=place.kafka, since=begin, reading=reading) as messages:
+        async for message in messages:
+            ts = getattr(message, "ts", None)
+            if ts is not None and ((since is not None and ts < since) or (until is not None and ts >= until)):
+                continue
+            if only.source and only.source not in (getattr(message, "source", ""), getattr(message, "by", "")):
+                continue
+            for row in rows(message, only.symbol):
+                printed.row(row)
+                count += 1
+                if count == only.limit:
+                    return 0
+            sys.stdout.flush()  # whoever follows reads it now
+    if lost := messages.counts.poison:
+        sys.stderr.write(f"{topic}: {lost} records are no messages of it and were passed over\n")
     return 0
 
 
@@ -142,5 +201,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):
-        return str(value)
+        text = str(value)
+        return text if len(text) <= _CELL_MAX else f"{text[:_CELL_MAX]}..."
     return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.8g}"

@@ -16,7 +16,7 @@ from engine.clock import SystemClock
 from engine.journal_reading import Reader as JournalReader
 from engine.journal_reading import Record
 from samewire.cli import main
-from samewire.commands.live import settings_of
+from samewire.connection import settings_of
 from samewire.live.daemon import Daemon
 from samewire.live.operating import Addressed, Operator
 from samewire.schema import load_run

@@ -1,16 +1,19 @@
 """The section `live` within a run file: read, told, written back, and of no weight in what is decided."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from adapters.kafka.settings import Kafka
 from samewire.build import Given, construct
 from samewire.cli import main
 from samewire.json_schema import json_schema
 from samewire.schema import config_hash, dump_run, hash_of_words, load_run, resolved
-from tests.samewire.said import GOOD, plain_run, problems
+from samewire.signatures import schema_of
+from tests.samewire.said import GOOD, ROOT, plain_run, problems
 
 LIVE = {
     "env": "prod",
@@ -83,6 +86,12 @@ def test_check_points_at_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "^^^^" in said
 
 
+def test_the_page_lists_every_option_in_its_order() -> None:
+    text = (ROOT / "docs" / "kafka-connection.md").read_text().partition("## Options\n")[2].partition("\n## ")[0]
+    first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert [name for cell in first for name in re.findall(r"`(\w+)`", cell)] == schema_of(Kafka, "live").keys
+
+
 def test_the_json_schema_takes_what_is_read_and_nothing_else() -> None:
     schema = Draft202012Validator(json_schema())
     base = plain_run(feed={"use": "tests.samewire.own:Walk"})
@@ -90,3 +99,22 @@ def test_the_json_schema_takes_what_is_read_and_nothing_else() -> None:
         assert list(schema.iter_errors(json.loads(json.dumps(base | {"live": live})))) == []
     for live in ({"late": "later"}, {"password": "opensesame"}, {"deadlin_s": 1}):
         assert list(schema.iter_errors(base | {"live": live})) != []
+
+
+def test_a_replay_needs_no_secret_of_it_and_verify_is_blind_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIVE_PASSWORD", raising=False)
+    feed = {"use": "sample", "symbols": 8, "years": 1}
+    strategy = {"use": "topk_dropout", "topk": 3, "n_drop": 1}
+    session = {"name": "quick", "cash": 1e6, "start": "2018-03-01", "end": "2018-03-29"}
+    (tmp_path / "run.yaml").write_text(json.dumps(plain_run(session=session, feed=feed, strategy=strategy, live=LIVE)))
+    kept = tmp_path / "session"
+    assert main(["replay", str(tmp_path / "run.yaml"), "--out", str(kept), "--quiet"]) == 0
+    assert "${env:LIVE_PASSWORD}" in (kept / "run.yaml").read_text()
+    changed = (kept / "run.yaml").read_text().replace("env: prod", "env: shadow")
+    assert "env: shadow" in changed
+    (kept / "run.yaml").write_text(changed)
+    capsys.readouterr()
+    assert main(["verify", str(kept), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True

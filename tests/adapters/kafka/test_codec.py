@@ -13,19 +13,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from adapters.kafka.asyncapi import json_schema
-from adapters.kafka.codec import Codec, DeadLetter, Origin, Record, decoded, exact_text
-from adapters.kafka.messages import ControlMessage, StatusMessage
+from adapters.kafka.codec import Codec, Origin, Record, decoded, exact_text
+from adapters.kafka.messages import ControlMessage
 from adapters.kafka.topics import PUBLIC, Topic, parse_topic
 from engine.cuts import Bar
 from engine.errors import DataError, SamewireError
-from engine.events import Approved, Fills, Late, Refusals, Signal, Target, TargetKind
+from engine.events import Approved, Fills, Signal, Target, TargetKind
 from engine.universe import universe_of
+from tests.adapters.kafka.said import NAN, T, dead, late, refused, status
 
 SYMBOLS = ("AAA", "BRK.B", "ÖL")
 UNIVERSE = universe_of(SYMBOLS)
 CODEC = Codec("dev", UNIVERSE, Origin(daemon="quick", run_id="r1", code_version="0.1", config_hash="c"))
-T = 1_514_926_800_000_000_123
-NAN = float("nan")
 
 numbers = st.floats(allow_infinity=False)
 columns = st.lists(numbers, min_size=3, max_size=3).map(lambda v: np.array(v, np.float64))
@@ -83,44 +82,6 @@ def fills(settles: bool = True) -> Fills:
         at=np.array([T - 1, T], np.int64),
         settles=np.array([T + 1, T + 2], np.int64) if settles else None,
     )
-
-
-def refused() -> Refusals:
-    """Two legs of one id: an id that is there already is a reason to be refused."""
-    return Refusals(
-        ts=T,
-        by="risk",
-        ids=np.array([5, 5], np.uint64),
-        symbol=np.array([0, 0], np.int32),
-        qty=np.array([1.0, 2.0]),
-        rule=("duplicate_id", "duplicate_id"),
-        value=np.array([NAN, 0.1 + 0.2]),
-        threshold=np.array([0.0, 0.0]),
-    )
-
-
-def late() -> Late:
-    """One bar in two revisions."""
-    one, other = np.array([1.0, 1.0]), np.array([1.5, 1.25])
-    at = {"ts": T, "interval_ns": 60 * 10**9, "slice_ts": T - 5, "symbol": np.array([1, 1], np.int32)}
-    return Late(open=one, high=other, low=one, close=other, volume=np.array([NAN, 7.0]), **at)  # type: ignore[arg-type]
-
-
-def dead(**more: object) -> DeadLetter:
-    said = {"topic": "dev.bars.1m.v1", "partition": 3, "offset": 2**40, "ts": T, "reason": "undecodable", "text": "no"}
-    return DeadLetter(**(said | {"value": b"\xff{", "key": b"\x00"} | more))  # type: ignore[arg-type]
-
-
-def status(**more: object) -> StatusMessage:
-    said = {
-        "session": "quick",
-        "run_id": "r1",
-        "state": "live",
-        "mode": "REDUCE_ONLY",
-        "started_at": T,
-        "uptime_s": 1.5,
-    }
-    return StatusMessage(**(said | {"equity": NAN, "lag": 0} | more))  # type: ignore[arg-type]
 
 
 def one_of_each() -> dict[str, Record]:

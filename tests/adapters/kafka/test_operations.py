@@ -15,7 +15,8 @@ from adapters.kafka.topics import KINDS, PUBLIC
 from engine.errors import DataError
 from engine.events import ControlAction
 from engine.universe import universe_of
-from tests.adapters.kafka.test_codec import CODEC, UNIVERSE, T, bits, dead, headers, late, refused, status
+from tests.adapters.kafka.said import T, dead, late, refused, status
+from tests.adapters.kafka.test_codec import CODEC, UNIVERSE, bits, headers
 
 
 def test_refused_legs_of_one_id_are_two_messages() -> None:
@@ -28,6 +29,12 @@ def test_refused_legs_of_one_id_are_two_messages() -> None:
     assert (said[0].value, said[1].value) == (None, 0.1 + 0.2)
     assert [(record.topic, record.key) for record in records] == [("dev.refusals.main.v1", b"0000000000000005")] * 2
     assert len({headers(record)["ce_id"] for record in records}) == 2
+
+
+def test_an_order_for_no_symbol_at_all_is_refused_without_one() -> None:
+    for place in (-1, len(UNIVERSE)):
+        odd = msgspec.structs.replace(refused(), symbol=np.array([0, place], np.int32))
+        assert [decoded(each.value, RefusalMessage).instrument for each in CODEC.refusals(odd, "main")] == ["AAA", ""]
 
 
 def test_a_bar_that_is_late_in_two_revisions_is_two_messages() -> None:
