@@ -140,7 +140,8 @@ class Daemon:
             elif loop.core.over:
                 loop.end()
                 await loop.writer.commit()
-                self._tell("session.ended", events=loop.core.journal.events, digest=loop.core.journal.digest)
+                said = f"the session came to its end behind {instant_text(loop.standing.ts)}"
+                self._tell("session.ended", said=said, events=loop.core.journal.events, digest=loop.core.journal.digest)
                 await self._status("stopped")
                 return
             else:
