@@ -220,6 +220,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
+        "run_sinks": MappingProxyType({"mlflow": "adapters.tracking.mlflow:Mlflow"}),
     }
 )
 
@@ -248,6 +249,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("costs", (("price",), ("fees",), ("rate",))),
     ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
+    ("run_sinks", (("begin",), ("log",), ("end",))),
 )
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())

@@ -1,8 +1,9 @@
 """Constructing a component only for its own checks of values, so that they show before anything is read.
 
-A built-in is constructed with a universe of two made-up symbols and those that its options name. A class of the user
-is constructed only where it is handed nothing that could not be made up. Feeds, sinks and what reads a file are never
-constructed here; of a feed from files the options are looked at, as far as no file is needed for that.
+A built-in is constructed with a universe of two made-up symbols and those that its options name, and with made-up
+secrets. A class of the user is constructed only where it is handed nothing that could not be made up. Feeds, sinks of
+sessions and what reads a file are never constructed here; of a feed from files the options are looked at, as far as no
+file is needed for that.
 """
 
 import dataclasses
@@ -15,10 +16,11 @@ import numpy as np
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.protocols import CostModel
+from engine.secret import Secret
 from engine.universe import Universe, universe_of
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import Component, built, nested_in
-from samewire.secret_text import holds_secret
+from samewire.secret_text import SecretRef, holds_secret
 from samewire.signatures import Schema, schema_of
 
 _READING = ("feeds", "sinks")
@@ -54,7 +56,7 @@ def _possible(component: Component, schema: Schema) -> bool:
         return False
     built_in = component.use in BUILT_IN[component.group]
     hints = get_type_hints(resolve(component.group, component.use).__init__)
-    if any(holds_secret(hint) for hint in hints.values()):  # nothing secret is read to check a run file
+    if not built_in and any(holds_secret(hint) for hint in hints.values()):  # it might knock with a made-up one
         return False
     if any(hint is Sessions or (hint is Universe and not built_in) for hint in hints.values()):
         return False
@@ -70,7 +72,7 @@ def _made(component: Component) -> Any:
         hint = hints.get(key)
         if key in component.options:
             value = component.options[key]
-            arguments[key] = built(value, _made)
+            arguments[key] = Secret("made up") if isinstance(value, SecretRef) else built(value, _made)
         elif key == "name":
             arguments[key] = component.name
         elif hint is Universe:

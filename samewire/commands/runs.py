@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, say, say_json
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json
 
 if TYPE_CHECKING:
     from adapters.tracking.store import RunRow, RunStore
@@ -101,6 +101,31 @@ def compare(first: str, second: str, /, *, store: _Store = STORE, output: Output
         say(f"  {name:<{widths[0]}}  {left:<{widths[1]}}  {right}".rstrip())
     say(f"  {len(keys) - len(differ)} other facts are the same")
     return 0
+
+
+def push(
+    run_file: Path, /, *, taken: Taken = AS_IT_STANDS, store: Path | None = None, output: Output = NO_OUTPUT
+) -> int:
+    """Tells the places of `training.sinks` what is missing there. The exit code is 1 when something still is.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file whose runs are told.
+    store
+        Folder in which trainings are recorded, in place of `training.store`.
+    """
+    from samewire.training_plan import section_of
+    from samewire.training_telling import push, told_lines, told_words
+
+    run = taken.load(run_file)
+    places = push(run, store or section_of(run).plan.store)
+    ok = not any(place.missing for place in places)
+    if output.json:
+        say_json({"ok": ok, "sinks": told_words(places)})
+    else:
+        say("\n".join([f"{run.session.name}: {sum(place.sent for place in places)} sent now", *told_lines(places)]))
+    return 0 if ok else 1
 
 
 # ---- below -----------------------------------------------------------------------------------------------------------
