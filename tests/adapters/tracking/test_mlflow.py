@@ -279,7 +279,8 @@ def test_a_failing_training_is_not_kept_by_what_is_to_be_told(store: RunStore, s
     server.slow, clock = True, SystemClock()
     began = clock.monotonic_ns()
     sinks = [Mlflow(uri=server.uri)]
-    with pytest.raises(KeyboardInterrupt), told_meanwhile(store.folder, "plan", sinks, warn=print):
-        recorded(store)
-        raise KeyboardInterrupt
+    telling_ = told_meanwhile(store.folder, "plan", sinks, warn=print)
+    telling_.__enter__()
+    recorded(store)
+    assert not telling_.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert clock.monotonic_ns() - began < 3e9
