@@ -152,6 +152,14 @@ def prepare(
     )
 
 
+def ready_to_learn(run: RunFile) -> tuple[Feed, Parts, Given]:
+    """The feed, the parts and what constructors are handed, as `prepare` has them before a model learns."""
+    given = _begun(run, None)
+    feed = _feed(run, given)[0]
+    given = msgspec.structs.replace(given, universe=feed.universe, table=_Tables(run, feed).read)
+    return feed, parts_of(run, feed, given), given
+
+
 def _begun(run: RunFile, directory: Path | None) -> Given:
     begin_hiding()  # before a component reads the first secret
     return Given(session=run.session.name, seed=run.session.seed, directory=directory)

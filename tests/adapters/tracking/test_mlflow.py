@@ -17,9 +17,11 @@ from adapters.tracking.rest import UnheardError
 from adapters.tracking.store import RunStore
 from adapters.tracking.telling import told_meanwhile
 from engine.clock import SystemClock
+from engine.errors import StateError
 from engine.learning import Metric
 from engine.secret import Secret
 from tests.adapters.tracking.mlflow_server import Server, serving
+from tests.room import room_for
 
 TASK = {
     "model": "gbdt",
@@ -223,6 +225,16 @@ def test_an_answer_that_never_ends_is_cut_off(store: RunStore) -> None:
             Mlflow(uri=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout_s=0.3).begin(row, "")
         stop.set()
         thread.join(5)
+
+
+def test_a_full_disk_is_told_and_costs_nothing_but_another_try(store: RunStore, server: Server) -> None:
+    run = recorded(store, steps=2_000)
+    store.read(store.run(run).files[0])
+    with room_for(2_000), pytest.raises(StateError, match=r"sent\.sqlite: it cannot be used .* free some space"):
+        delivered(store, server)
+    assert store.run(run).status == "end"
+    assert not delivered(store, server).missing
+    assert len(server.run(run)["metrics"]) == 2_000
 
 
 # ---- while it is recorded --------------------------------------------------------------------------------------------
