@@ -76,7 +76,7 @@ class Server:
         assert body["experiment_id"] in self.experiments.values()
         assert isinstance(body["start_time"], int)
         made = f"{len(self.runs):032x}"
-        self.runs[made] = {"status": "RUNNING", "metrics": [], "params": {}, "tags": {}, "created": body}
+        self.runs[made] = {"status": "RUNNING", "metrics": [], "seen": set(), "params": {}, "tags": {}, "created": body}
         self._tags(made, body["tags"])
         return {"run": {"info": {"run_id": made, "status": "RUNNING"}}}
 
@@ -113,7 +113,8 @@ class Server:
         self._tags(made, tags)
         for metric in metrics:  # as its SQL store does: one that is there as it is, is there once
             told = tuple(metric[key] for key in ("key", "step", "value", "timestamp"))
-            if told not in run["metrics"]:
+            if told not in run["seen"]:
+                run["seen"].add(told)
                 run["metrics"].append(told)
         return {}
 
