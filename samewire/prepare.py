@@ -152,12 +152,11 @@ def prepare(
     )
 
 
-def ready_to_learn(run: RunFile) -> tuple[Feed, Parts, Given]:
-    """The feed, the parts and what constructors are handed, as `prepare` has them before a model learns."""
+def ready_to_learn(run: RunFile) -> tuple[Feed, Given]:
+    """The feed and what constructors are handed, as `prepare` has them before a model learns; nothing else is built."""
     given = _begun(run, None)
     feed = _feed(run, given)[0]
-    given = msgspec.structs.replace(given, universe=feed.universe, table=_Tables(run, feed).read)
-    return feed, parts_of(run, feed, given), given
+    return feed, msgspec.structs.replace(given, universe=feed.universe, table=_Tables(run, feed).read)
 
 
 def _begun(run: RunFile, directory: Path | None) -> Given:

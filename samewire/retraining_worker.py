@@ -99,13 +99,14 @@ def carry_out(argument: bytes) -> bytes:
 def _came(run: RunFile, asked: _Asked) -> _Came:
     spec, how = _of(run, asked.model)
     spec = replace(spec, turn=asked.known + 1)
-    feed, parts, given = ready_to_learn(run)
-    part = next(part for part in parts.models if part.name == asked.model)
-    made = Made(spec, part.interval_ns or feed.interval_ns, given)
+    feed, given = ready_to_learn(run)
+    reads = feature_set_of(run, spec, given)
+    pace = spec.interval_ns or int(getattr(reads, "interval_ns", 0)) or feed.interval_ns  # as the wiring has it
+    made = Made(spec, pace, given)
     seen = _Seen(feed, made.interval_ns)
     history = History(run, seen, given, asked.known + 1)  # type: ignore[arg-type]
     try:
-        lesson = next(retrained(made, history, feature_set_of(run, spec, given), asked.known + 1))
+        lesson = next(retrained(made, history, reads, asked.known + 1))
     except NoLabelError:  # a replay, which knows later ones, says that there are none yet
         lesson = too_few(asked.known + 1, 0, how)
     if seen.last != asked.known:

@@ -175,7 +175,11 @@ class Worker:
             return self.late
         if code >= 0:
             return f"its worker ended with exit code {code} before it answered"
-        hint = "; the system may have run out of memory: try fewer workers" if code == -signal.SIGKILL else ""
+        hint = (
+            "; the system may have run out of memory: try fewer workers, or less history"
+            if code == -signal.SIGKILL
+            else ""
+        )
         return f"its worker was killed by {signal.Signals(-code).name}{hint}"
 
     def kill(self) -> None:

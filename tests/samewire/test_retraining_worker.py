@@ -80,7 +80,7 @@ def test_a_turn_leaves_what_the_replay_has_from_it_and_the_loop_goes_on(tmp_path
 async def test_a_process_that_dies_is_not_ready() -> None:
     dies = walk(die_after=1)
     assert await turn(dies, "linear", slices(dies)[50]) == NotReady(
-        "its worker was killed by SIGKILL; the system may have run out of memory: try fewer workers"
+        "its worker was killed by SIGKILL; the system may have run out of memory: try fewer workers, or less history"
     )
 
 
