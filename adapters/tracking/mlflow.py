@@ -157,6 +157,7 @@ class Mlflow:
             )
         except UnheardError as error:
             if error.code == _MISSING:
+                self._experiments.clear()
                 raise GoneError(str(error)) from error
             raise
 

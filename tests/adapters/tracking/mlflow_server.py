@@ -73,7 +73,8 @@ class Server:
         return {"experiment_id": self.experiments[body["name"]]}
 
     def _runs_create(self, body: dict[str, Any]) -> dict[str, Any]:
-        assert body["experiment_id"] in self.experiments.values()
+        if body["experiment_id"] not in self.experiments.values():
+            raise WrongError(404, "RESOURCE_DOES_NOT_EXIST", "no such experiment")
         assert isinstance(body["start_time"], int)
         made = f"{len(self.runs):032x}"
         self.runs[made] = {"status": "RUNNING", "metrics": [], "seen": set(), "params": {}, "tags": {}, "created": body}
