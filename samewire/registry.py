@@ -220,6 +220,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
+        "run_sinks": MappingProxyType({"mlflow": "adapters.tracking.mlflow:Mlflow"}),
         "live": MappingProxyType({"kafka": "adapters.kafka.settings:Kafka"}),
     }
 )
@@ -249,6 +250,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("costs", (("price",), ("fees",), ("rate",))),
     ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
+    ("run_sinks", (("begin",), ("log",), ("end",))),
     ("live", (("client_options",), ("cut_rules",))),
 )
 

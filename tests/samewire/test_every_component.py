@@ -397,7 +397,7 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("multi_period", horizon=2, impact=0.1),
 )
 # Sinks are told what was decided, and a replay is connected to nothing: neither check builds these.
-BESIDE = ("sinks", "live")
+BESIDE = ("sinks", "run_sinks", "live")
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group not in BESIDE]
 
 
