@@ -40,6 +40,7 @@ class Course:
         self._last = start  # ts of the input before
         self._cut: deque[Input] = deque()
         self._commands: deque[Control] = deque()
+        self._expected: deque[Control] = deque()
         self._taken = (start, 0)  # ts of the latest event known beforehand that was taken, and how many of that ts
         self._upcoming = known(start)
         self._following = next(self._upcoming, None)
@@ -73,6 +74,15 @@ class Course:
     def command(self, control: Control) -> None:
         self._commands.append(control)
 
+    def expect(self, control: Control) -> None:
+        """A control that enters before the bars of its own instant; those of several in their order."""
+        self._expected.append(control)
+
+    @property
+    def cut(self) -> int | None:
+        """End of the slice that enters next; None where none was cut."""
+        return self._cut[0].event.ts if self._cut else None
+
     def _take(self, events: list[Event]) -> bool:
         cuts = iter(self.slicer.cuts)
         self._cut += [Input(each, next(cuts) if each.__class__ is Bars else None) for each in events]
@@ -103,6 +113,8 @@ class Course:
             ts = self._last if self._cut else max(self._last, min(now, self.slicer.next - 1))
             return Input(msgspec.structs.replace(control, ts=ts))
         if self._cut:
+            if self._expected and self._expected[0].ts <= self._cut[0].event.ts:
+                return self._before(self._expected[0]) or Input(self._expected.popleft())
             return self._before(self._cut[0].event) or self._cut.popleft()
         known = self._following
         if known is not None and self._may(known.ts, now):

@@ -60,6 +60,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     asked: list[str] = []  # ids of the requests of operators that entered in it
     mode: int = 0  # engine.events.Mode behind it
     tally: dict[str, int] = {}  # what the session has done since it first began
+    plans: dict[str, list[int]] = {}  # of models that are trained again: where each stands
     ended: bool = False
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say_json
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, allowed, say_json
 
 if TYPE_CHECKING:
     from adapters.kafka.settings import Kafka
@@ -66,7 +66,7 @@ def live(
 
     run, clock = taken.load(run_file), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
-    manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
+    manner = Manner(allow=allowed(taken.allow), new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
     words = output.log_format == "console" or (output.log_format == "auto" and sys.stderr.isatty())
     said = asyncio.run(_lived(run, settings_of(run), manner, (clock, _teller(run.session.name, words=words))))
     if output.json:

@@ -56,9 +56,9 @@ class Core:
         guards: Any = guards_of(run, hider())
         self.bus = Bus(self.wiring.routes, recorders=(*guards, self.journal, self), takes=FROM_OUTSIDE)
         self.intervals = tuple(sorted({wired.feed.interval_ns, *wired.parts.intervals}))
-        self._ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
+        self.ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
         self._start = start_of(wired)
-        self.slicer = Slicer(universe=wired.feed.universe, ends=self._ends, start=self._start, rules=rules)
+        self.slicer = Slicer(universe=wired.feed.universe, ends=self.ends, start=self._start, rules=rules)
         self.course = Course(self.slicer, self.wiring.timers, known_of(wired.feed, wired.end), self._start + 1)
         self.clock = StreamClock()
         self._limit = (-_NEVER, 0)
@@ -90,7 +90,7 @@ class Core:
         if following != self.slicer.next:
             following = self.slicer.next
             try:
-                limit = self._ends[self.intervals[0]].after(following)[1]
+                limit = self.ends[self.intervals[0]].after(following)[1]
             except ConfigError:  # the calendar ends: the next bar says so
                 limit = following
             self._limit = (following, limit)

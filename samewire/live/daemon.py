@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -31,9 +31,11 @@ from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
 from samewire.live.recovery import Found, Recovery, last_step, left
+from samewire.live.teaching import Teaching, plans_of, untaught
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
 from samewire.provenance import own_code
+from samewire.retraining_worker import NotReady, Trained, turn
 from samewire.run_file import RunFile
 from samewire.schema import config_hash
 from samewire.taught import Learned
@@ -51,6 +53,7 @@ class Settings(Protocol):
     snapshot_every: int
     health_s: float
     poison_max: int
+    retrain_wait_s: float
     batch_ms: float
     batch_records: int
     ordered: bool
@@ -66,6 +69,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
 
     new: bool = False  # begin a session anew, whatever the journal holds
     changed_code: bool = False  # go on with other code than the session ran with, if it decides the same
+    allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
     shadow: bool = False  # decide and publish to topics of its own, send no orders
 
 
@@ -99,7 +103,6 @@ class Daemon:
         manner: Manner = AS_USUAL,
         tell: Tell = lambda *said, **more: None,
     ) -> None:
-        refuse(run)
         self._run, self._settings, self._manner = run, settings, manner
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
@@ -125,6 +128,8 @@ class Daemon:
             if self._source is not None:
                 await self._source.close()
             if self._loop is not None:
+                if self._loop.teaching is not None:
+                    await self._loop.teaching.close()
                 with contextlib.suppress(Exception):  # what failed first is what must be told
                     await self._loop.core.aclose()
             await self._outbox.close()
@@ -187,6 +192,8 @@ class Daemon:
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
+        if loop.teaching is not None:
+            loop.teaching.begin()
         await source.start(loop.standing.offsets, loop.standing.control)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
@@ -228,7 +235,7 @@ class Daemon:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
         run = self._run
         self._tell("session.building", said="a new session: reading history, training what the run file says")
-        built = wired(run, None, None)
+        built = wired(untaught(run), None, None)
         names = self._named(built, run_id="")
         core = Core(run, built, self._cutting())
         core.course.know(built.learnt.controls)
@@ -237,6 +244,7 @@ class Daemon:
         self._tell("session.warmed_up", said=f"warmed up on {slices:,} slices of history; {begins}", slices=slices)
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
+        loop.teaching = self._teaching(core, {})
         manifest = keeping.manifest_of(
             run, built, {"run_id": names.run_id, "name": names.session, "created": self._date()}
         )
@@ -281,6 +289,7 @@ class Daemon:
             kept_at=state.slices, dead=last.tally.get("dead", 0),
         )  # fmt: skip
         loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
+        loop.teaching = self._teaching(core, last.plans)
         loop.writer.kept = dict(last.kept) | found.blobs.offsets
         loop.writer.journal = found.journal_end
         return loop, source, count
@@ -350,6 +359,17 @@ class Daemon:
         )  # fmt: skip
         return loop, source
 
+    def _teaching(self, core: Core, saved: dict[str, list[int]]) -> Teaching | None:
+        """None where no model is trained again."""
+        plans = plans_of(self._run, core.wired, core.ends, core.start, saved)
+        if not plans:
+            return None
+
+        def train(name: str, known: int) -> Coroutine[Any, Any, Trained | NotReady]:
+            return turn(self._run, name, known, allow=self._manner.allow)
+
+        return Teaching(plans, train, wait_s=self._settings.retrain_wait_s, clock=self._clock, tell=self._tell)
+
     async def _beginning(self, names: Names) -> tuple[Offsets, int]:
         """Where a new session begins to read: everything that its topics of bars hold; of commands only later ones."""
         places: list[Place] = [(topic, part) for topic in names.bars for part in await self._reader.partitions(topic)]
@@ -370,13 +390,3 @@ class Daemon:
         said = status_of(loop, names, state, self._began, self._clock.now_ns())
         self._tell("session.health", said=in_words(said), **msgspec.structs.asdict(said))
         await transact(self._outbox, [loop.codec.status(said)])
-
-
-def refuse(run: RunFile) -> None:
-    """What a run file may ask of a replay and not, yet, of a live session."""
-    for spec in run.models:
-        if spec.retrain is not None:
-            raise ConfigError(
-                f"models.{spec.component.name}.retrain: a live session does not train; train with `samewire train` and "
-                "hand the artefact over with `samewire swap-model`"
-            )

@@ -17,8 +17,9 @@ from engine.events import Bars, Late
 from engine.instants import instant_text
 from samewire.live.asking import Asking
 from samewire.live.core import Core
-from samewire.live.keeping import STATE, State, packed
+from samewire.live.keeping import STATE, State, artefact_blob, packed
 from samewire.live.outgoing import Outgoing
+from samewire.live.teaching import Teaching
 from samewire.live.writing import Names, Writer
 
 _NANO = 1_000_000_000
@@ -75,6 +76,7 @@ class Loop:
         self._names, self._pace, self._clock, self.codec = names, pace, clock, codec
         self._outgoing, self._asking, self._without, self._tell = outgoing, asking, without, tell
         self._asked: list[str] = []  # ids that were followed since the last step
+        self.teaching: Teaching | None = None  # where models are trained again
         self._cuts: list[CutWords] = []
         self._entered = False
         self._left_out: list[tuple[str, int, int]] = []
@@ -113,7 +115,11 @@ class Loop:
     async def _run_on(self) -> bool:
         """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""
         core = self.core
-        while (given := core.course.next(self._now)) is not None:
+        while True:
+            if self.teaching is not None and (ts := core.course.cut) is not None:
+                await self._take_over(self.teaching, ts)
+            if (given := core.course.next(self._now)) is None:
+                break
             self._entered = True
             await self._enter(given)
         if not self._entered:
@@ -133,7 +139,17 @@ class Loop:
             self._cuts.append(words_of(given.cut))
         if isinstance(event, Bars):
             self.standing.slices += 1
+            if self.teaching is not None:
+                self.teaching.closed(event.ts, event.interval_ns)
         self.writer.add(self._outgoing.records(events))
+
+    async def _take_over(self, teaching: Teaching, ts: int) -> None:
+        """Models that were trained again take over before the slice at `ts`; their artefacts are kept with the step."""
+        for control, artefact in await teaching.due(ts):
+            if artefact is not None:
+                self.core.wiring.admit(artefact)
+                self.writer.blob(*artefact_blob(artefact), ts)
+            self.core.course.expect(control)
 
     def _unheard(self, late: Late) -> None:
         """Bars that came too late for a session that does not want to hear of them."""
@@ -235,6 +251,7 @@ class Loop:
             asked=self._asked,
             mode=int(core.mode),
             tally=msgspec.structs.asdict(core.tally) | {"dead": standing.dead},
+            plans={} if self.teaching is None else self.teaching.save(),
             ended=ended,
         )
 
