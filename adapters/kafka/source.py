@@ -168,7 +168,9 @@ class Source:
                 item = self._sorter(place, record)
                 if isinstance(item, Bar):
                     item = self._sorter.in_time(item, place, record, now, latest)
-                    shown = getattr(item, "ts", shown)
+                    if isinstance(item, Bar):
+                        shown = item.ts
+                        latest = shown if latest is None else max(latest, shown)
                 rows.append((record.offset, shown, item))
             self._merging.add(place, rows)
             self._note(place, record)
@@ -182,6 +184,10 @@ class Source:
     @property
     def behind(self) -> bool:
         return self._merging.behind
+
+    def catching_up(self, limit: int) -> bool:
+        """Whether a bar that ends at `limit` or earlier can be handed out, or is still to be read."""
+        return self._merging.catching_up(limit)
 
     @property
     def latest(self) -> int | None:

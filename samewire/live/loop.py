@@ -147,7 +147,7 @@ class Loop:
     def _look(self) -> None:
         """Reads the clocks."""
         self._mono = self._clock.monotonic_ns()
-        if self.source.behind:
+        if self.source.catching_up(self.core.limit):
             self.core.clock.hold(self._mono)
         self._now = self.core.clock.now(self.core.slicer.next, self._mono)
 
