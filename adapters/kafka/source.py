@@ -138,19 +138,21 @@ class Source:
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
     async def _read(self, places: list[Place]) -> None:
+        ends: list[bool] = []
         try:
             while True:
                 found = await self._reader.poll()
                 self._add(found)
-                for place in places:
-                    self._merging.at_end(place, await self._reader.at_end(place))
+                before, ends = ends, [await self._reader.at_end(place) for place in places]
+                for place, end in zip(places, ends, strict=True):
+                    self._merging.at_end(place, end)
                 full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
                 if full != self._paused:
                     self._paused = full
                     self._reader.pause(full)
-                if found or full:
-                    await asyncio.sleep(0)  # what was read is worked off before more is
-                self.news.set()
+                if found or ends != before:
+                    self.news.set()
+                await asyncio.sleep(0)  # what was read is worked off before more is
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - raised where the session waits

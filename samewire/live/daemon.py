@@ -39,7 +39,7 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-_NEVER = 1 << 61  # ns
+_NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
 _LATE_MAX = 1_000_000  # late bars that wait for the next slice
 
 

@@ -167,15 +167,16 @@ class Recovery:
 
     async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
         """The records of the bars topics between two positions; the last of them must be the one that was read."""
-        found: dict[Place, list[Received]] = {}
-        for topic, parts in end.items():
-            for partition, until in parts.items():
-                since = begin.get(topic, {}).get(partition, 0)
-                place = (topic, partition)
-                found[place] = [record async for record in self._reader.read(place, since, until)]
-                known = last.last.get(topic, {}).get(partition)
-                if known is not None and found[place] and known.offset < until:
-                    check_same(place, known, next((r for r in found[place] if r.offset == known.offset), None))
+        ranges = {
+            (topic, partition): (begin.get(topic, {}).get(partition, 0), until)
+            for topic, parts in end.items()
+            for partition, until in parts.items()
+        }
+        found = await self._reader.read_all(ranges)
+        for (topic, partition), (_, until) in ranges.items():
+            known, records = last.last.get(topic, {}).get(partition), found[topic, partition]
+            if known is not None and records and known.offset < until:
+                check_same((topic, partition), known, next((r for r in records if r.offset == known.offset), None))
         return found
 
 
