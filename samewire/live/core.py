@@ -1,6 +1,6 @@
 """A live session without its transport: bars and commands in, what follows from them out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from engine.course import Course, Input
 from engine.cuts import CutRules
 from engine.errors import ConfigError, StateError
 from engine.events import Approved, Bars, Book, Event, Fills, Refusals
+from engine.instants import instant_text
 from engine.journal import GENESIS, Journal
 from engine.journal_reading import Record, Run
 from engine.saying import FROM_OUTSIDE
@@ -54,7 +55,7 @@ class Core:
         self.tally = Tally()
         guards: Any = guards_of(run, hider())
         self.bus = Bus(self.wiring.routes, recorders=(*guards, self.journal, self), takes=FROM_OUTSIDE)
-        self.intervals = tuple(sorted({wired.feed.interval_ns, *wired.parts.intervals}))
+        self.intervals = intervals_of(wired)
         self._ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
         self._start = start_of(wired)
         self.slicer = Slicer(universe=wired.feed.universe, ends=self._ends, start=self._start, rules=rules)
@@ -122,16 +123,13 @@ class Core:
         if event is None:
             raise StateError(f"journal: the input of record {record.seq} was not kept by value; begin anew with --new")
         if record.kind == "Timer":
-            self._again(record)
+            self.timers.entered(record.plain["name"], record.plain["due"])
         await self.bus.feed(event)
         if self.journal.position != run.digest:
-            raise StateError(differing(run, self.said, self.wired.feed.universe.symbols))
-
-    def _again(self, record: Record) -> None:
-        """A timer that a component asked for is one that it waits for no more."""
-        heap = self.timers.heap
-        if heap and heap[0][0] == record.plain["due"] and heap[0][2] == record.plain["name"]:
-            self.timers.due(int(record.plain["ts"]), after_bars=True)
+            raise StateError(
+                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the code, "
+                "model, data and configuration it ran with, or begin a new one with --new"
+            )
 
     def take_blocks(self) -> list[bytes]:
         found, self.blocks[:] = list(self.blocks), []
@@ -139,6 +137,11 @@ class Core:
 
     async def aclose(self) -> None:
         await self.bus.aclose()
+
+
+def intervals_of(wired: Wired) -> tuple[int, ...]:
+    """Of the slices that a session is made of, the finest first."""
+    return tuple(sorted({wired.feed.interval_ns, *wired.parts.intervals}))
 
 
 def start_of(wired: Wired) -> int:
@@ -174,10 +177,8 @@ def _told(record: Record, found: str) -> str:
 
 
 def _text(record: Record, what: str) -> str:
-    return (
-        f"the session decides otherwise than it did at event {record.seq}: {what}; no order is sent: bring back the "
-        "code, model, data and configuration it ran with, or begin a new one with --new"
-    )
+    return f"the session decides otherwise than it did at event {record.seq}, {_at(record)}: {what}"
 
 
-Artefacts = Mapping[str, Any]
+def _at(record: Record) -> str:
+    return instant_text(int(record.plain["ts"]))
