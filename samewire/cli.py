@@ -44,6 +44,11 @@ COMMANDS = (
     ),
     ("fetch", "samewire.commands.fetch:fetch", "A live session, read back from Kafka into a session directory."),
     ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
+    (
+        "topics",
+        "samewire.commands.topics:topics",
+        "The topics of a live session: what they must be, and are; makes them.",
+    ),
     ("asyncapi", "samewire.commands.asyncapi:asyncapi", "The AsyncAPI document of the topics that others read."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),

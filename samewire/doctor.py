@@ -53,7 +53,12 @@ def findings(run: "RunFile | None", *, clock: Clock, environ: Mapping[str, str] 
     yield _cache()
     yield calendar(_sessions_ahead, clock.now_ns())
     yield from [_feed(run)] if run is not None else _folder(environ)
-    yield broker(environ)
+    if run is None or run.live is None:
+        yield broker(environ)
+    else:
+        from samewire.doctor_live import connection
+
+        yield from connection(run)
 
 
 def exit_code(found: Iterable[Finding]) -> int:

@@ -18,6 +18,7 @@ START = "python tools/kafka/broker.py start"
 _API_VERSIONS = 18  # the one request that every broker answers before anybody has said who they are
 _PRODUCE, _INIT_PRODUCER_ID = 0, 22
 _ANSWER_MAX = 65_536  # bytes
+_ALERT = b"\x15\x03"  # how TLS says that it does not understand
 
 
 class KafkaError(SamewireError):
@@ -105,7 +106,10 @@ def _asked(host: str, port: int, timeout_s: float) -> dict[int, tuple[int, int]]
     with socket.create_connection((host, port), timeout=timeout_s) as line:
         asked = struct.pack(">hhih", _API_VERSIONS, 0, 1, -1)  # key, version, correlation id, no client id
         line.sendall(struct.pack(">i", len(asked)) + asked)
-        (size,) = struct.unpack(">i", _read(line, 4))
+        head = _read(line, 4)
+        if head.startswith(_ALERT):
+            raise OSError("wants TLS: say live.security, ssl or sasl_ssl")
+        (size,) = struct.unpack(">i", head)
         if not 10 <= size <= _ANSWER_MAX:
             raise OSError("listens there, but does not speak Kafka")
         answer = _read(line, size)

@@ -1,22 +1,22 @@
 """Publishes bars: makes their topics, and hands records to a producer that never says it sent what it did not."""
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable
 from types import TracebackType
 from typing import Any
 
-from adapters.kafka.address import KafkaError, probe, servers
+from adapters.kafka.address import KafkaError
+from adapters.kafka.admin import TIMEOUT_MS, administration, make, reach, settings_of_topics, told
 from adapters.kafka.codec import Codec, Record
 from adapters.kafka.faults import Sending
-from adapters.kafka.topics import KINDS, parse_topic
+from adapters.kafka.layout import Wanted
+from adapters.kafka.security import quiet_client
+from adapters.kafka.settings import Kafka
+from adapters.kafka.topics import parse_topic
 from engine.clock import Clock
 
 IN_FLIGHT_MAX = 2_000  # records whose acknowledgement is waited for
-_TIMEOUT_MS = 10_000
 _DAY_MS = 86_400_000
-_EXISTS = 36  # TOPIC_ALREADY_EXISTS
 
 
 class Publisher:
@@ -28,11 +28,11 @@ class Publisher:
     would move to other partitions.
     """
 
-    def __init__(self, address: str, *, partitions: int, clock: Clock) -> None:
+    def __init__(self, settings: Kafka, *, partitions: int, clock: Clock) -> None:
         if partitions < 1:
             raise ValueError(f"partitions must be at least 1, got {partitions}")
-        servers(address)
-        self._address, self._partitions, self._clock = address, partitions, clock
+        self._client, self._dev = settings.client_options(), settings.dev
+        self._address, self._partitions, self._clock = settings.where().address, partitions, clock
         self._producer: Any = None
         self._flying: list[asyncio.Future[Any]] = []
         self.topics: dict[str, int] = {}  # topic -> records that were acknowledged
@@ -40,18 +40,18 @@ class Publisher:
     async def __aenter__(self) -> "Publisher":
         from aiokafka import AIOKafkaProducer
 
-        logging.getLogger("aiokafka").setLevel(logging.WARNING)  # below, it writes out what is sent
-        await asyncio.to_thread(probe, self._address)
+        quiet_client()
+        await reach(self._client)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._address,
+            **self._client,
             enable_idempotence=True,
             linger_ms=2,
             max_batch_size=262_144,
             retry_backoff_ms=5,
-            request_timeout_ms=_TIMEOUT_MS,
+            request_timeout_ms=TIMEOUT_MS,
         )
         try:
-            with _told(self._address):
+            with told(f"{self._address}: publishing stopped"):
                 await self._producer.start()
         except BaseException:
             await self._producer.stop()
@@ -72,9 +72,9 @@ class Publisher:
     async def send(self, record: Record) -> None:
         """Hands a record over; waits for the others once there are too many under way."""
         if record.topic not in self.topics:
-            with _told(record.topic):
+            with told(f"{record.topic}: publishing stopped"):
                 await self._open(record.topic, record.timestamp_ms)
-        with _told(record.topic):
+        with told(f"{record.topic}: publishing stopped"):
             future = await self._producer.send(
                 record.topic,
                 key=record.key,
@@ -91,22 +91,19 @@ class Publisher:
         """Returns once every record is acknowledged; KafkaError if one was refused."""
         flying, self._flying = self._flying, []
         answers = await asyncio.gather(*flying, return_exceptions=True)
-        with _told(self._address):
+        with told(f"{self._address}: publishing stopped"):
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
 
     async def _open(self, topic: str, oldest_ms: int) -> None:
         """Makes the topic unless it is there, and refuses one that would not keep what comes as it comes."""
-        from aiokafka.admin import AIOKafkaAdminClient
-
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._address, request_timeout_ms=_TIMEOUT_MS)
-        await admin.start()
-        try:
-            made = await self._made(admin, topic)
-            kept_ms = -1 if made else await _retention_ms(admin, topic)
-        finally:
-            await admin.close()
+        asked = Wanted(topic=topic, kind=parse_topic(topic).kind, partitions=self._partitions, retention_ms=-1)
+        async with administration(self._client) as admin:
+            brokers = len((await admin.describe_cluster())["brokers"])
+            made = await make(admin, asked, brokers=brokers, dev=self._dev or brokers == 1)
+            settings, _ = ({}, "") if made else (await settings_of_topics(admin, [topic]))[topic]
+        kept_ms = int(settings.get("retention.ms", -1))
         there = len(await self._producer.partitions_for(topic))
         if there != self._partitions:
             raise KafkaError(
@@ -119,29 +116,6 @@ class Publisher:
                 "broker would delete them; set its retention.ms to -1, or publish to another environment with --env"
             )
         self.topics[topic] = 0
-
-    async def _made(self, admin: Any, topic: str) -> bool:
-        """True if it was not there before."""
-        from aiokafka.admin import NewTopic
-
-        brokers = len((await admin.describe_cluster())["brokers"])
-        settings = {"cleanup.policy": KINDS[parse_topic(topic).kind].cleanup, "retention.ms": "-1"}
-        asked = NewTopic(topic, self._partitions, min(3, brokers), topic_configs=settings)
-        answer = await admin.create_topics([asked])
-        _, code, *why = answer.topic_errors[0]
-        if code not in (0, _EXISTS):
-            raise KafkaError(f"topic {topic}: it could not be made (error {code}: {why[0] if why else 'no reason'})")
-        return bool(code == 0)
-
-
-async def _retention_ms(admin: Any, topic: str) -> int:
-    """How long a topic keeps records, -1 = for ever or not to be known."""
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
-    asked = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": None})
-    answers = await admin.describe_configs([asked])
-    entries = [entry for answer in answers for resource in answer.resources for entry in resource[4]]
-    return next((int(value) for name, value, *_ in entries if name == "retention.ms" and value), -1)
 
 
 async def publish(sendings: AsyncIterable[Sending], codec: Codec, publisher: Publisher, *, in_step: bool) -> None:
@@ -156,14 +130,3 @@ async def publish(sendings: AsyncIterable[Sending], codec: Codec, publisher: Pub
         now = sending.ts
         await publisher.send(codec.bar(sending.bar))
     await publisher.settle()
-
-
-@contextlib.contextmanager
-def _told(place: str) -> Iterator[None]:
-    """What the client raises, told with the address or the topic."""
-    from aiokafka.errors import KafkaError as ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        raise KafkaError(f"kafka: {place}: {error or type(error).__name__}; publishing stopped") from error

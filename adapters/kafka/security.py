@@ -131,18 +131,18 @@ class Tokens:
     """Gives aiokafka a token for each connection it makes: the one at hand while that lives, else a new one.
 
     A token is renewed once it has less than a minute or a tenth of its life before it. Where that fails, the one at
-    hand is taken until its end. One of which nobody says how long it lives is asked for at each connection. `said`
-    returns a token, or the JSON of a token service.
+    hand is taken until its end. One of which nobody says how long it lives is asked for at each connection, and so is
+    any unless `keep`. `said` returns a token, or the JSON of a token service.
     """
 
-    def __init__(self, said: Callable[[], Awaitable[str]], *, clock: Clock) -> None:
-        self._said, self._clock = said, clock
+    def __init__(self, said: Callable[[], Awaitable[str]], *, clock: Clock, keep: bool = True) -> None:
+        self._said, self._clock, self._keep = said, clock, keep
         self._token, self._renew_ns, self._end_ns = "", 0, 0
         self._lock = asyncio.Lock()
 
     async def token(self) -> str:
         async with self._lock:  # several connections begin at once
-            if self._clock.now_ns() < self._renew_ns:
+            if self._keep and self._clock.now_ns() < self._renew_ns:
                 return self._token
             try:
                 self._take(await self._said())
@@ -205,7 +205,8 @@ def tokens(settings: "Kafka", clock: Clock | None = None) -> Tokens:
             raise KafkaError(f"kafka: live.token_file: {wrong}")
         return await asyncio.to_thread(_file_text, path)
 
-    return Tokens(of_file if path is not None else lambda: _printed(command), clock=clock or SystemClock())
+    said = of_file if path is not None else lambda: _printed(command)
+    return Tokens(said, clock=clock or SystemClock(), keep=path is None)  # a file may be exchanged at any time
 
 
 def _file_text(path: Path) -> str:

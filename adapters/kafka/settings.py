@@ -166,7 +166,9 @@ class Kafka:
         if self.servers:
             return Found(self.servers, "live.servers")
         if (known := found(environ)) is None:
-            raise KafkaError(f"kafka: no broker is named; set live.servers or {VARIABLE}, or: {START}")
+            raise KafkaError(
+                f"kafka: no broker is named; say live.servers in the run file, set {VARIABLE}, or: {START}"
+            )
         return known
 
     @property
@@ -196,6 +198,9 @@ class Kafka:
         """What every client of aiokafka is told: servers, security, login. Files are read now."""
         from adapters.kafka.security import login, tls
 
+        if self.security == "sasl_plaintext" and not self.loopback:
+            between = f"whoever is between here and {self.where().address}"
+            raise ConfigError(f"live.security: sasl_plaintext would show the login to {between}; say sasl_ssl")
         return {
             "bootstrap_servers": [part.strip() for part in self.where().address.split(",")],
             "security_protocol": self.security.upper(),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say
 
 if TYPE_CHECKING:
     from adapters.kafka.faults import Faults, Sending, Tally
+    from adapters.kafka.settings import Kafka
     from engine.clock import Clock
     from engine.events import Event
     from samewire.run_file import RunFile
@@ -23,13 +24,29 @@ Share = Annotated[float, Parameter(show_default=True)]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class To:
-    """Where bars are published."""
+    """Where bars are published: as the run file's section live says, unless it is said here."""
 
     kafka: Annotated[
-        str, Parameter(help="HOST:PORT of a broker, as SAMEWIRE_KAFKA names it where left out.", show_default=False)
+        str, Parameter(help="HOST:PORT of a broker, else of live, else of SAMEWIRE_KAFKA.", show_default=False)
     ] = ""
-    env: Annotated[str, Parameter(help="First part of the names of topics.")] = "dev"
+    env: Annotated[
+        str, Parameter(help="First part of the names of topics, else of live, else dev.", show_default=False)
+    ] = ""
     partitions: Annotated[int, Parameter(help="Of a topic that is made.")] = 4
+
+    def settings(self, run: "RunFile") -> "Kafka":
+        """The run file's, with what is said here in their place."""
+        from adapters.kafka.address import servers
+        from adapters.kafka.settings import Kafka
+        from adapters.kafka.topics import Topic
+        from samewire.connection import settings_of
+
+        if self.env:
+            Topic(self.env, "bars", "1d")  # an environment that cannot be is told before anything is opened
+        if self.kafka:
+            servers(self.kafka)
+        known = Kafka() if run.live is None else settings_of(run)
+        return replace(known, servers=self.kafka or known.servers, env=self.env or known.env)
 
 
 @Parameter(name="*")
@@ -117,35 +134,25 @@ def pace_of(speed: str) -> float:
     return pace
 
 
-def address_of(named: str) -> str:
-    """The broker to publish to; KafkaError where none is named."""
-    from adapters.kafka.address import START, VARIABLE, KafkaError, found
-
-    known = found()
-    if not named and known is None:
-        raise KafkaError(f"kafka: no broker is named; say --kafka HOST:PORT, set {VARIABLE}, or: {START}")
-    return named or (known.address if known else "")
-
-
 async def _published(run: "RunFile", pace: float, to: To, faults: "Faults", clock: "Clock") -> dict[str, Any]:
     from adapters.kafka.codec import Codec, Origin
     from adapters.kafka.faults import Tally
     from adapters.kafka.publish import Publisher, publish
-    from adapters.kafka.topics import Topic
     from samewire.pacing import Paced
     from samewire.prepare import feed_of, walk_of
     from samewire.schema import config_hash
 
-    Topic(to.env, "bars", "1d")  # an environment that cannot be is told before anything is opened
-    address, universe = address_of(to.kafka), feed_of(run).universe
+    settings = to.settings(run)
+    settings.where()
+    universe = feed_of(run).universe
     origin = Origin(daemon=run.session.name, config_hash=config_hash(run))
     tally, others = Tally(), [0]
     sendings = _sendings(walk_of(run)(), faults, tally, others)
     source = Paced(sendings, pace=pace, clock=clock) if pace else sendings
     if to.partitions < 1:
         raise ConfigError(f"--partitions {to.partitions}: a topic has at least one")
-    async with Publisher(address, partitions=to.partitions, clock=clock) as publisher:
-        await publish(source, Codec(to.env, universe, origin), publisher, in_step=pace > 0)
+    async with Publisher(settings, partitions=to.partitions, clock=clock) as publisher:
+        await publish(source, Codec(settings.env, universe, origin), publisher, in_step=pace > 0)
     shown = {name: getattr(tally, name) for name in tally.__struct_fields__}
     return {"topics": publisher.topics, **shown, "other_events": others[0]}
 

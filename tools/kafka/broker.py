@@ -143,11 +143,23 @@ def _digest(pom: Path) -> str:
 
 
 class Broker:
-    """A broker that keeps everything in one folder; what ran in that folder before is found again by its pid file."""
+    """A broker that keeps everything in one folder; what ran in that folder before is found again by its pid file.
 
-    def __init__(self, folder: Path, *, heap: str = "512m", ready_s: float = 60.0) -> None:
+    `more` is added to its properties, with {port} and {controller} in them, and wins over what stands there before;
+    `formatted` are options of the first formatting, such as passwords of users.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        heap: str = "512m",
+        ready_s: float = 60.0,
+        more: str = "",
+        formatted: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder.resolve()
-        self._heap, self._ready_s = heap, ready_s
+        self._heap, self._ready_s, self._more, self._formatted = heap, ready_s, more, formatted
         self._settings = self.folder / "server.properties"
         self._log = self.folder / "server.log"
         self._pid = self.folder / "pid"
@@ -217,7 +229,8 @@ class Broker:
 
     def _configure(self) -> None:
         port, controller = _free_ports(2)
-        self._settings.write_text(PROPERTIES.format(port=port, controller=controller, folder=self.folder))
+        text = PROPERTIES + self._more
+        self._settings.write_text(text.format(port=port, controller=controller, folder=self.folder))
         (self.folder / "log4j2.properties").write_text(LOGGING)
         (self.folder / "address").write_text(f"127.0.0.1:{port}\n")
 
@@ -230,7 +243,7 @@ class Broker:
             return
         # 16 bytes in URL-safe base64; a leading dash would be read as an option.
         cluster = base64.urlsafe_b64encode(b"S" + secrets.token_bytes(15)).rstrip(b"=").decode()
-        what = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings)]
+        what = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings), *self._formatted]
         done = subprocess.run([*self._java(libs, "128m"), *_BRIEF, *what], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NoBrokerError(f"Kafka could not format {self.folder}: {(done.stdout + done.stderr).strip()[-500:]}")

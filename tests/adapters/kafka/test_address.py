@@ -57,7 +57,7 @@ def test_a_port_where_nobody_listens_is_named() -> None:
     [
         (b"", "hangs up: it wants TLS, or is no broker"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "listens there, but does not speak Kafka"),
-        (b"\x15\x03\x03\x00\x02\x02\x50", "listens there, but does not speak Kafka"),  # a TLS alert
+        (b"\x15\x03\x03\x00\x02\x02\x50", "wants TLS: say live.security"),  # a TLS alert
         (b"\x00\x00\x00\x10" + b"\x00\x00\x00\x02" + b"\x00" * 12, "listens there, but does not speak Kafka"),
         (b"\x00\x00\x00\x0a\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00", "answers, but takes no transactions"),
         (b"\x00\x00\x00\x0a\x00\x00", "hangs up"),

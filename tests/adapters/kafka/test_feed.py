@@ -19,6 +19,7 @@ from adapters.kafka.asyncapi import json_schema
 from adapters.kafka.codec import Codec, Origin, Record
 from adapters.kafka.faults import Faults, Tally, schedule
 from adapters.kafka.publish import Publisher
+from adapters.kafka.settings import Kafka
 from engine.clock import SystemClock
 from engine.cuts import CutRules
 from engine.events import DAY_NS, HOUR_NS, Bars
@@ -143,13 +144,13 @@ async def test_slices_cut_from_the_topic_are_those_of_the_file(
 
 async def test_another_number_of_partitions_is_refused(kafka: str, topic_prefix: str) -> None:
     record = Record(topic=f"{topic_prefix}.bars.1d.v1", key=b"A", value=b"{}", headers=(), timestamp_ms=1)
-    async with Publisher(kafka, partitions=2, clock=SystemClock()) as publisher:
+    async with Publisher(Kafka(servers=kafka), partitions=2, clock=SystemClock()) as publisher:
         await publisher.send(record)
     assert publisher.topics == {record.topic: 1}
     with pytest.raises(
         KafkaError, match="it has 2 partitions, asked were 3; say --partitions 2, or publish to another"
     ):
-        async with Publisher(kafka, partitions=3, clock=SystemClock()) as other:
+        async with Publisher(Kafka(servers=kafka), partitions=3, clock=SystemClock()) as other:
             await other.send(record)
 
 
@@ -185,7 +186,7 @@ async def made(address: str, topic: str, settings: dict[str, str]) -> None:
 
 
 async def sent(address: str, *records: Record) -> None:
-    async with Publisher(address, partitions=1, clock=SystemClock()) as publisher:
+    async with Publisher(Kafka(servers=address), partitions=1, clock=SystemClock()) as publisher:
         for record in records:
             await publisher.send(record)
             await publisher.settle()  # else they would share a batch, which is refused whole

@@ -73,7 +73,7 @@ def test_loopback_is_when_every_server_is(servers: str, here: bool) -> None:
 
 def test_servers_are_those_of_the_file_then_of_the_environment_then_the_local_broker(tmp_path: Path) -> None:
     local = {"SAMEWIRE_KAFKA_DIR": str(tmp_path)}
-    with pytest.raises(KafkaError, match=r"live\.servers or SAMEWIRE_KAFKA"):
+    with pytest.raises(KafkaError, match=r"live\.servers .* SAMEWIRE_KAFKA"):
         Kafka().where(local)
     (tmp_path / "address").write_text("127.0.0.1:7\n")
     assert Kafka().where(local).address == "127.0.0.1:7"
