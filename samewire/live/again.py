@@ -62,7 +62,7 @@ class Cutting:
 
     def __init__(self, past: Past, rules: CutRules) -> None:
         run = past.run
-        self.built: Wired = wired(run, None, past.artefacts)
+        self.built: Wired = wired(run, None, past.artefacts)  # its wiring is not used
         feed, start = self.built.feed, start_of(self.built)
         intervals = intervals_of(self.built)
         slicer = Slicer(

@@ -37,7 +37,9 @@ class Past:
         name = self.run.session.name
         step, self._end = await last_step(self._reader, self.journal, name)
         if step is None:
-            raise ConfigError(f"session {name}: the topic {self.journal} holds no step of it; it never began in {self.env}")
+            raise ConfigError(
+                f"session {name}: the topic {self.journal} holds no step of it; it never began in {self.env}"
+            )
         if step.config != config_hash(self.run):
             raise ConfigError(
                 f"session {name}: it ran with configuration {step.config[:12]} and this one is "
@@ -69,7 +71,9 @@ class Past:
             if (step.session, step.run_id) != (self.last.session, self.last.run_id):
                 continue
             if step.seq != seq + 1:
-                raise KafkaError(f"topic {self.journal}: step {seq + 1} of session {step.session} is not there any more")
+                raise KafkaError(
+                    f"topic {self.journal}: step {seq + 1} of session {step.session} is not there any more"
+                )
             seq = step.seq
             yield step
 
