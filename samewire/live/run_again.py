@@ -90,6 +90,8 @@ async def run_again(past: Past, how: Again, place: Place, clock: Clock) -> Resul
             if kept is not None and isinstance(told, SamewireError):
                 kept.fail(prepared, told, digest=how.digest)
             raise
+        if how.writes:
+            prepared.journal.end()
         took = (clock.monotonic_ns() - wall) / 1e9, (clock.cpu_ns() - cpu) / 1e9
         result = concluded(prepared, folder, kept, took, ended=how.ended)
         return result if place.out is None else Result(place.out, result.summary)
