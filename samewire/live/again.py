@@ -16,7 +16,7 @@ from engine.course import Course
 from engine.cuts import CutRules
 from engine.slicer import Slicer
 from samewire.live.core import intervals_of, start_of
-from samewire.live.expected import ends_of
+from samewire.live.expected import ends_of, membership_of
 from samewire.live.past import Past
 from samewire.prepare import Wired, wired
 from samewire.run_file import RunFile
@@ -71,7 +71,7 @@ class Cutting:
             start=start,
             rules=msgspec.structs.replace(rules, skew_ns=1 << 63, late_max=1_000_000),
         )
-        self.course = Course(slicer, Timers(), lambda since: iter(()), start + 1)
+        self.course = Course(slicer, Timers(), lambda since: iter(()), start + 1, membership_of(feed, start))
         env = settings_of(run).env
         self.topics = {str(Topic(env, "bars", interval_name(each))): each for each in intervals}
         codec = Codec(env, feed.universe, Origin(daemon=run.session.name))

@@ -10,13 +10,13 @@ from adapters.kafka.transport import Reader
 from engine.clock import Clock
 from engine.cuts import Bar, CutRules
 from engine.errors import StateError
+from engine.event_columns import PLANS
 from engine.events import INPUT_ORDER, SESSION_CLOSED, SESSION_OPENED, Bars, Event, Late, Status, Timer
 from engine.instants import instant_text
 from engine.journal import content_of
-from engine.journal_reading import Run
-from engine.event_columns import PLANS
 from samewire.live.again import Cutting
 from samewire.live.decided import Beside, Decided, apart, field_of, of_run
+from samewire.live.following import act
 from samewire.live.past import Past
 from samewire.live.run_again import Again, Place, run_again
 from samewire.prepare import Prepared
@@ -51,14 +51,15 @@ class Final:
 
     async def run(self, place: Place, clock: Clock) -> tuple[Result, dict[str, Any]]:
         """The session on these bars, and what that changed."""
-        await self._look()
-        cleaned = await self._cleaned()
+        cutting = Cutting(self._past, _RULES)
+        await self._look(cutting)
+        cleaned = await self._cleaned(cutting)
         beside = Beside(self._seen)
         how = Again(drive=self._drive(cleaned), recorders=(beside,), writes=True, ended=True)
         result = await run_again(self._past, how, place, clock)
         return result, await self._told(beside)
 
-    async def _look(self) -> None:
+    async def _look(self, cutting: Cutting) -> None:
         """What the session decided, where its bars begin, and how far it is."""
         async for step in self._past.steps():
             self._begin = self._begin or step.offsets
@@ -66,12 +67,12 @@ class Final:
                 self._last[cut.interval_ns] = cut.ts
         async for run in self._past.runs():
             of_run(self._seen, run)
+            act(cutting.course, (run,))
 
     # ---- bars --------------------------------------------------------------------------------------------------------
 
-    async def _cleaned(self) -> dict[tuple[int, int], Bars]:
+    async def _cleaned(self, cutting: Cutting) -> dict[tuple[int, int], Bars]:
         """Slices by (end, interval), of the highest version of each bar; of the same version the first."""
-        cutting = Cutting(self._past, _RULES)
         best: dict[tuple[int, int], dict[int, Bar]] = {}
         left_out = {place async for step in self._past.steps() for place in step.left_out}
         for topic in cutting.topics:

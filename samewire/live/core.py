@@ -10,7 +10,7 @@ from engine.clock import Timers
 from engine.course import Course, Input
 from engine.cuts import CutRules
 from engine.errors import ConfigError, StateError
-from engine.events import Approved, Bars, Book, Event, Fills, Refusals
+from engine.events import SESSION_CLOSED, Actions, Approved, Bars, Book, Event, Fills, Refusals
 from engine.instants import instant_text
 from engine.journal import GENESIS, Journal
 from engine.journal_reading import Record, Run
@@ -18,7 +18,7 @@ from engine.saying import FROM_OUTSIDE
 from engine.slicer import Slicer
 from engine.stream_clock import StreamClock
 from samewire.hiding import hider
-from samewire.live.expected import ends_of, known_of
+from samewire.live.expected import day_ends, ends_of, known_of, membership_of
 from samewire.prepare import Wired
 from samewire.run_file import RunFile
 from samewire.secret_guard import guards_of
@@ -59,7 +59,9 @@ class Core:
         self._ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
         self._start = start_of(wired)
         self.slicer = Slicer(universe=wired.feed.universe, ends=self._ends, start=self._start, rules=rules)
-        self.course = Course(self.slicer, self.wiring.timers, known_of(wired.feed, wired.end), self._start + 1)
+        known, members = known_of(wired.feed, self._start, wired.end), membership_of(wired.feed, self._start)
+        self.course = Course(self.slicer, self.wiring.timers, known, self._start + 1, members)
+        self._day_end = day_ends(wired.feed)
         self.clock = StreamClock()
         self._limit = (-_NEVER, 0)
 
@@ -112,6 +114,7 @@ class Core:
     async def enter(self, given: Input) -> Sequence[Event]:
         """Runs one input to its end. Returns it and what followed."""
         await self.bus.feed(given.event)
+        self._day(given.event)
         if given.cut is not None:
             self.tally.missing += len(given.cut.missing)
         return self.said[1]
@@ -124,12 +127,20 @@ class Core:
             raise StateError(f"journal: the input of record {record.seq} was not kept by value; begin anew with --new")
         if record.kind == "Timer":
             self.timers.entered(record.plain["name"], record.plain["due"])
+        if isinstance(event, Actions):
+            self.course.act(event)
         await self.bus.feed(event)
+        self._day(event)
         if self.journal.position != run.digest:
             raise StateError(
                 f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the code, "
                 "model, data and configuration it ran with, or begin a new one with --new"
             )
+
+    def _day(self, event: Event) -> None:
+        """Where no calendar says when days end: one that had a bar ends at its declared close."""
+        if self._day_end is not None and isinstance(event, Bars) and event.interval_ns == self.intervals[0]:
+            self.timers.at(self._day_end(event.ts), SESSION_CLOSED, priority=-1)
 
     def take_blocks(self) -> list[bytes]:
         found, self.blocks[:] = list(self.blocks), []

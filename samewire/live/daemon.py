@@ -257,7 +257,7 @@ class Daemon:
             await warm_up(run, built.feed, core.wiring, built.start)
         else:
             core.wiring.load(state.wiring)
-        core.slicer.load(state.slicer)
+        core.course.load(state.slicer)
         sorter = self._sorter(built, names, core)
         count = await Recovery(self._reader, core, sorter, names.journal).run(found, state, whole=whole)
         last = found.last

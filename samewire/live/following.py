@@ -10,7 +10,7 @@ from engine.course import Course
 from engine.cuts import Bar
 from engine.errors import StateError
 from engine.event_columns import PLANS
-from engine.events import Bars, Event, Late
+from engine.events import Actions, Bars, Event, Late
 from engine.instants import instant_text
 from engine.journal import content_of
 from engine.journal_reading import Run
@@ -23,6 +23,14 @@ def of_bars(runs: Iterable[Run]) -> list[Slice]:
     """What of these inputs was cut from bars."""
     events = (run.records[0].event for run in runs if run.records[0].kind in ("Bars", "Late"))
     return [sliced(event) for event in events if isinstance(event, Bars | Late)]
+
+
+def act(course: Course, runs: Iterable[Run]) -> None:
+    """Tells of the actions among these inputs: who is delisted is a member no more."""
+    for run in runs:
+        event = run.records[0].event if run.records[0].kind == "Actions" else None
+        if isinstance(event, Actions):
+            course.act(event)
 
 
 def sliced(event: Bars | Late) -> Slice:
@@ -43,12 +51,13 @@ class Following:
         self.gone = False  # bars are not there any more: nothing is compared then
         self.slices = 0  # that were compared
 
-    async def add(self, step: Step, slices: list[Slice]) -> None:
-        """The next step. StateError where the bars of its slices are not those that were recorded."""
+    async def add(self, step: Step, runs: Sequence[Run]) -> None:
+        """The next step with its inputs. StateError where the bars of its slices are not those that were recorded."""
         if self._before is None:
             self._before = step.offsets
+        act(self._course, runs)
         if step.cuts and not self.gone:
-            self._waiting.append((step, slices))
+            self._waiting.append((step, of_bars(runs)))
             if len(self._waiting) == _TOGETHER:
                 await self.settle()
 

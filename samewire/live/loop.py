@@ -244,7 +244,7 @@ class Loop:
             seq=standing.seq,
             journal=self.writer.journal,
             wiring=core.wiring.save(),
-            slicer=core.slicer.save(),
+            slicer=core.course.save(),
             course=core.course.position,
             offsets=standing.offsets,
             control=standing.control,

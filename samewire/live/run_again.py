@@ -21,7 +21,7 @@ from samewire.execute import concluded
 from samewire.hiding import hider
 from samewire.keeping import Keeping, names_of
 from samewire.live.core import differing
-from samewire.live.following import Following, of_bars
+from samewire.live.following import Following
 from samewire.live.past import Past
 from samewire.prepare import Prepared, prepare
 from samewire.result import Result
@@ -167,7 +167,7 @@ class Seen:
                         runs.append(run)
                         differs = differs or await self._same(prepared, run)
                 if following is not None and differs is None:
-                    await following.add(step, of_bars(runs))
+                    await following.add(step, runs)
             if differs is not None:
                 raise differs
             if following is not None:
