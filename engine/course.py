@@ -64,9 +64,9 @@ class Course:
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def arrive(self, bar: Bar, now: int) -> bool:
-        """Takes one bar. Returns whether a slice was cut."""
-        return self._take(self.slicer.offer(bar, now))
+    def arrive(self, bar: Bar, now: int, *more: Bar) -> bool:
+        """Takes one bar, or several that came together: none of them is late for another. Returns whether it cut."""
+        return self._take(self.slicer.offer(bar, now, *more))
 
     def advance(self, now: int) -> bool:
         return self._take(self.slicer.advance(now))

@@ -144,7 +144,9 @@ def known_of(feed: Feed, start: int, end: int | None) -> Known:
         if behind and span is not None:
             yield from (each for each in _standing(feed, span[1], start + 1) if each.ts >= since)
             return
-        for event in feed.events(since, end):
+        for event in feed.events(start + 1, end):  # from the beginning: what holds then is told there
+            if event.ts < since:
+                continue
             own = isinstance(event, Timer) and feed.interval_ns < DAY_NS
             own = own and event.name in (SESSION_OPENED, SESSION_CLOSED)  # type: ignore[union-attr]
             if not isinstance(event, Bars | Watermark) and not own:

@@ -89,6 +89,9 @@ class Loop:
                 if self._full(begun):
                     break
                 continue
+            self._look()
+            if self._now >= self.core.course.due and self.core.course.advance(self._now):
+                continue  # before a bar is taken: a cut speaks of all that were
             bar = None if self.core.over else self.source.take(self.core.limit)
             if bar is None:
                 if not self._pass_time():
@@ -98,12 +101,14 @@ class Loop:
         return self.writer.records > 0
 
     def _take(self, bar: Bar) -> None:
-        core = self.core
+        """This bar, and what else is there of its slice: a symbol that nobody waits for is in it all the same."""
+        core, more = self.core, list[Bar]()
         if bar.ts > self._front:
             self._front = bar.ts
             core.clock.saw(bar.ts, self._mono)
-            self._look()
-        core.course.arrive(bar, self._now)
+        while (other := self.source.take(bar.ts)) is not None:
+            more.append(other)
+        core.course.arrive(bar, self._now, *more)
 
     async def _run_on(self) -> bool:
         """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""

@@ -21,7 +21,7 @@ from samewire.recorded import open_recorded
 from samewire.run_file import RunFile
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
-QUICK = ("live.dev=true", "live.batch_ms=50")
+QUICK = ("live.dev=true", "live.batch_ms=0")
 
 
 class Ground:
