@@ -42,6 +42,7 @@ COMMANDS = (
         "samewire.commands.live:live",
         "The daemon: a run file on bars from Kafka, taken up where it stood.",
     ),
+    ("fetch", "samewire.commands.fetch:fetch", "A live session, read back from Kafka into a session directory."),
     ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
     (
         "topics",

@@ -61,6 +61,12 @@ class Merging(Generic[K, T]):
         """Whether there is more than was handed out, as far as is known."""
         return bool(self._more) or any(self._waiting.values())
 
+    def catching_up(self, limit: int) -> bool:
+        """Whether there is more to hand out up to `limit`, as far as is known: what waits behind that is no backlog."""
+        if any(not self._waiting[key] for key in self._more):
+            return True
+        return any(waiting[0].ts <= limit for waiting in self._waiting.values() if waiting)
+
     @property
     def keys(self) -> tuple[K, ...]:
         return tuple(self._waiting)

@@ -138,19 +138,21 @@ class Source:
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
     async def _read(self, places: list[Place]) -> None:
+        ends: list[bool] = []
         try:
             while True:
                 found = await self._reader.poll()
                 self._add(found)
-                for place in places:
-                    self._merging.at_end(place, await self._reader.at_end(place))
+                before, ends = ends, [await self._reader.at_end(place) for place in places]
+                for place, end in zip(places, ends, strict=True):
+                    self._merging.at_end(place, end)
                 full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
                 if full != self._paused:
                     self._paused = full
                     self._reader.pause(full)
-                if found or full:
-                    await asyncio.sleep(0)  # what was read is worked off before more is
-                self.news.set()
+                if found or ends != before:
+                    self.news.set()
+                await asyncio.sleep(0)  # what was read is worked off before more is
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - raised where the session waits
@@ -168,7 +170,9 @@ class Source:
                 item = self._sorter(place, record)
                 if isinstance(item, Bar):
                     item = self._sorter.in_time(item, place, record, now, latest)
-                    shown = getattr(item, "ts", shown)
+                    if isinstance(item, Bar):
+                        shown = item.ts
+                        latest = shown if latest is None else max(latest, shown)
                 rows.append((record.offset, shown, item))
             self._merging.add(place, rows)
             self._note(place, record)
@@ -182,6 +186,10 @@ class Source:
     @property
     def behind(self) -> bool:
         return self._merging.behind
+
+    def catching_up(self, limit: int) -> bool:
+        """Whether a bar that ends at `limit` or earlier can be handed out, or is still to be read."""
+        return self._merging.catching_up(limit)
 
     @property
     def latest(self) -> int | None:

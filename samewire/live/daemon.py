@@ -278,7 +278,7 @@ class Daemon:
             await warm_up(run, built.feed, core.wiring, built.start)
         else:
             core.wiring.load(state.wiring)
-        core.slicer.load(state.slicer)
+        core.course.load(state.slicer)
         sorter = self._sorter(built, names, core)
         recovery = Recovery(self._reader, core, sorter, names.journal)
         count = await recovery.run(found, state, whole=whole)

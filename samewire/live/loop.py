@@ -96,6 +96,9 @@ class Loop:
                 if self._full(begun):
                     break
                 continue
+            self._look()
+            if self._now >= self.core.course.due and self.core.course.advance(self._now):
+                continue  # before a bar is taken: a cut speaks of all that were
             bar = None if self.core.over else self.source.take(self.core.limit)
             if bar is None:
                 if not self._pass_time():
@@ -105,12 +108,14 @@ class Loop:
         return self.writer.records > 0
 
     def _take(self, bar: Bar) -> None:
-        core = self.core
+        """This bar, and what else is there of its slice: a symbol that nobody waits for is in it all the same."""
+        core, more = self.core, list[Bar]()
         if bar.ts > self._front:
             self._front = bar.ts
             core.clock.saw(bar.ts, self._mono)
-            self._look()
-        core.course.arrive(bar, self._now)
+        while (other := self.source.take(bar.ts)) is not None:
+            more.append(other)
+        core.course.arrive(bar, self._now, *more)
 
     async def _run_on(self) -> bool:
         """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""
@@ -149,7 +154,7 @@ class Loop:
             if artefact is not None:
                 self.core.wiring.admit(artefact)
                 self.writer.blob(*artefact_blob(artefact), ts)
-            self.core.course.expect(control)
+            self.core.course.before_bars(control)
 
     def _unheard(self, late: Late) -> None:
         """Bars that came too late for a session that does not want to hear of them."""
@@ -179,7 +184,7 @@ class Loop:
     def _look(self) -> None:
         """Reads the clocks."""
         self._mono = self._clock.monotonic_ns()
-        if self.source.behind:
+        if self.source.catching_up(self.core.limit):
             self.core.clock.hold(self._mono)
         self._now = self.core.clock.now(self.core.slicer.next, self._mono)
 
@@ -286,7 +291,7 @@ class Loop:
             seq=standing.seq,
             journal=self.writer.journal,
             wiring=core.wiring.save(),
-            slicer=core.slicer.save(),
+            slicer=core.course.save(),
             course=core.course.position,
             offsets=standing.offsets,
             control=standing.control,

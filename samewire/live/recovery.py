@@ -21,6 +21,7 @@ from engine.journal import content_of
 from engine.journal_reading import Reader as Journal
 from engine.journal_reading import Run
 from samewire.live.core import Core
+from samewire.live.following import heard
 from samewire.live.keeping import STATE, State, state_of
 
 _TAIL = 4  # records that are looked at first
@@ -163,9 +164,7 @@ class Recovery:
             events += self._core.course.follow(cut_of(words), arrived if k == 0 else ())
         found = [_kept(event) for event in events if isinstance(event, Bars | Late)]
         recorded = self._cut_inputs.pop(step.seq, [])
-        if not any(kind == Late.__name__ for kind, _, _ in recorded):  # `live.late` was ignore then: nothing heard them
-            found = [each for each in found if each[0] != Late.__name__]
-        if found != recorded:
+        if heard(found, recorded) != recorded:
             raise StateError(
                 f"bars: the slices of step {step.seq} are not those that were recorded, so the topic was changed; no "
                 "order is sent: begin a new session with --new"
@@ -173,15 +172,16 @@ class Recovery:
 
     async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
         """The records of the bars topics between two positions; the last of them must be the one that was read."""
-        found: dict[Place, list[Received]] = {}
-        for topic, parts in end.items():
-            for partition, until in parts.items():
-                since = begin.get(topic, {}).get(partition, 0)
-                place = (topic, partition)
-                found[place] = [record async for record in self._reader.read(place, since, until)]
-                known = last.last.get(topic, {}).get(partition)
-                if known is not None and found[place] and known.offset < until:
-                    check_same(place, known, next((r for r in found[place] if r.offset == known.offset), None))
+        ranges = {
+            (topic, partition): (begin.get(topic, {}).get(partition, 0), until)
+            for topic, parts in end.items()
+            for partition, until in parts.items()
+        }
+        found = await self._reader.read_all(ranges)
+        for (topic, partition), (_, until) in ranges.items():
+            known, records = last.last.get(topic, {}).get(partition), found[topic, partition]
+            if known is not None and records and known.offset < until:
+                check_same((topic, partition), known, next((r for r in records if r.offset == known.offset), None))
         return found
 
 
