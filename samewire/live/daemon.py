@@ -9,13 +9,14 @@ import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.live_record import Offsets, Step
+from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
@@ -23,6 +24,7 @@ from engine.clock import Clock
 from engine.cuts import CutRules
 from engine.errors import ConfigError
 from engine.instants import instant_text
+from engine.journal import GENESIS
 from engine.protocols import Artefact
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
@@ -43,25 +45,6 @@ from samewire.taught import Learned
 _IDLE_S = 1.0  # between two looks at what only time brings about
 _NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
 _LATE_MAX = 1_000_000  # late bars that wait for the next slice
-
-
-class Settings(Protocol):
-    """What of `live:` the daemon reads: see adapters.kafka.settings.Kafka."""
-
-    env: str
-    account: str
-    snapshot_every: int
-    health_s: float
-    poison_max: int
-    retrain_wait_s: float
-    batch_ms: float
-    batch_records: int
-    ordered: bool
-    late: str
-    skew_s: float
-    ahead_s: float
-
-    def cut_rules(self) -> CutRules: ...
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +78,7 @@ class Daemon:
     def __init__(  # noqa: PLR0913 - the ways to the outside
         self,
         run: RunFile,
-        settings: Settings,
+        settings: Kafka,
         *,
         outbox: Outbox,
         reader: Reader,
@@ -270,8 +253,8 @@ class Daemon:
         built = msgspec.structs.replace(built, learnt=Learned(recorded, keeping.controls_of(manifest)))
         names = self._named(built, run_id=found.last.run_id)
         whole = bool(state.without)
-        at = {} if whole else {"events": state.events, "digest": state.digest}
-        core = Core(run, built, self._cutting(), **at)
+        events, digest = (0, GENESIS) if whole else (state.events, state.digest)
+        core = Core(run, built, self._cutting(), events=events, digest=digest)
         core.course.know(built.learnt.controls)
         if whole:
             self._tell("session.rebuilding", why=f"{', '.join(state.without)}: no save and load")
