@@ -259,7 +259,7 @@ def _text(seen: "Seen") -> str:
     rows = [
         ("state", "ended" if step.ended else said.state),
         ("mode", _mode(step.mode)),
-        ("last slice", "none yet" if said.ts is None else instant_text(said.ts)),
+        ("last slice", instant_text(at) if (at := step.tally.get("at")) else "none yet"),
         ("last word", f"{seen.age_s:,.0f} s ago"),
         ("process", f"up {said.uptime_s:,.0f} s, run {said.run_id}"),
         ("records that wait", f"{said.lag or 0:,}"),

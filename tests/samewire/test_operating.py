@@ -77,14 +77,19 @@ async def test_a_session_is_operated_dies_and_stands_where_it_was_told_to(ground
         halted = await operator.ask(asked("halt"), 20.0)
         assert halted.step is not None
         assert Mode(halted.step.mode) is Mode.HALTED
+        again = Envelope(ground.env, Origin(daemon="quick")).control(asked("halt"))  # the very same request
+        await sent({"bootstrap_servers": ground.kafka}, again)
+        odd = msgspec.structs.replace(again, value=again.value.replace(b'"halt"', b'"stop"'))
+        await sent({"bootstrap_servers": ground.kafka}, odd)
+        assert "no model is called 'x'" in await refusal(ground, asked("swap_model", component="x", artefact="0" * 64))
         seen = await operator.look()
         assert (seen.silent, back.step is not None) == ("", True)
-        assert daemon.summary()["dead_letters"] == 5
+        assert daemon.summary()["dead_letters"] == 7
     letters = [decoded(record.value, DeadLetterMessage) for record in await ground.read("deadletter", "quick")]
-    assert [letter.reason for letter in letters] == ["control"] * 5
+    assert any("'stop' is no action" in letter.text for letter in letters)
+    assert [letter.reason for letter in letters] == ["control"] * 7
 
     shutil.rmtree(tmp_path / "registry")
-    again = Envelope(ground.env, Origin(daemon="quick")).control(asked("halt"))  # the very same request
     await sent({"bootstrap_servers": ground.kafka}, again)
     await ground.feed("2018-03-12", "2018-03-16")
     async with ground.daemon() as daemon:
@@ -94,7 +99,7 @@ async def test_a_session_is_operated_dies_and_stands_where_it_was_told_to(ground
         resumed = await operator.ask(asked("resume"), 20.0)
         assert resumed.step is not None
         assert Mode(resumed.step.mode) is Mode.ACTIVE
-        assert daemon.summary()["dead_letters"] == 5  # those of before it died
+        assert daemon.summary()["dead_letters"] == 7  # those of before it died
         daemon.stop()
     records = await ground.records()
     controls = [record.event for record in records if record.kind == "Control"]
