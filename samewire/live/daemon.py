@@ -119,7 +119,7 @@ class Daemon:
             await self._reader.close()
 
     async def _go_on(self, loop: Loop, source: Source) -> None:
-        health = self._clock.monotonic_ns()
+        health, caught_up = self._clock.monotonic_ns(), False
         while not self._stop.is_set():
             source.check()
             source.news.clear()
@@ -134,8 +134,9 @@ class Daemon:
                 return
             else:
                 await source.wait(loop.wait_s(_IDLE_S))
-            if self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
-                health = self._clock.monotonic_ns()
+            first = not (caught_up or source.behind)
+            if first or self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
+                health, caught_up = self._clock.monotonic_ns(), caught_up or first
                 await self._status("catching_up" if source.behind else "live")
         loop.keep()
         loop.rest()
