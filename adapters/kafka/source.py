@@ -129,11 +129,12 @@ class Source:
         self._sums: dict[tuple[Place, int], LastBar] = {}
         self.unusable: deque[Unusable] = deque()
 
-    async def start(self, offsets: Offsets, control: int) -> None:
-        """Reads from these offsets on; KafkaError where they are gone."""
+    async def start(self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]]) -> None:
+        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone."""
         places = {(topic, part): at for topic, parts in offsets.items() for part, at in parts.items()}
         self.taken = {topic: dict(parts) for topic, parts in offsets.items()}
-        self._merging = Merging(places)
+        self.last = {topic: dict(parts) for topic, parts in last.items()}
+        self._merging = Merging(places, _shown(last))
         await self._reader.assign(places | {self._control: control})
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
@@ -232,10 +233,19 @@ class Source:
             self._task = None
 
 
+def _shown(last: Mapping[str, Mapping[int, LastBar]]) -> dict[Place, int]:
+    """How late the bars were that partitions have shown: a record is stamped with the end of its bar."""
+    return {
+        (topic, partition): known.timestamp_ms * 1_000_000
+        for topic, parts in last.items()
+        for partition, known in parts.items()
+    }
+
+
 def check_same(place: Place, known: LastBar, found: Received | None) -> None:
     """Raises KafkaError where the record at a known offset is another one than the session read."""
     topic, partition = place
-    if found is None or found.offset != known.offset:
+    if found is None:
         return  # cleared away by retention: nothing to compare with
     if (found.timestamp_ms, zlib.crc32(found.value or b"")) != (known.timestamp_ms, known.checksum):
         raise KafkaError(

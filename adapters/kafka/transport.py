@@ -214,13 +214,8 @@ class Reader:
     async def assign(self, offsets: Mapping[Place, int]) -> None:
         """Follows these partitions from these offsets on. KafkaError where one is gone already."""
         tail, bounds = _own(self._tail), await self.bounds(list(offsets))
-        for (topic, partition), offset in offsets.items():
-            first, end = bounds[topic, partition]
-            if not first <= offset <= end:
-                raise KafkaError(
-                    f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} "
-                    f"to {end}: its records are gone, or it was made anew; begin a new session with --new"
-                )
+        for place, offset in offsets.items():
+            check_there(place, offset, bounds[place])
         self._known_end = {place: end for place, (_, end) in bounds.items()}
         tail.assign([_at(place) for place in offsets])
         for place, offset in offsets.items():
@@ -278,7 +273,11 @@ class Reader:
                     yield record
 
     async def read_all(self, ranges: Mapping[Place, tuple[int, int]]) -> dict[Place, list[Received]]:
-        """The committed records of several ranges, each with start <= offset < end."""
+        """The committed records of several ranges, each with start <= offset < end. KafkaError where some are gone."""
+        bounds = await self.bounds(list(ranges)) if ranges else {}
+        for place, ends in ranges.items():
+            for offset in ends:
+                check_there(place, offset, bounds[place])
         found: dict[Place, list[Received]] = {place: [] for place in ranges}
         async for place, records in self._ranges(ranges):
             found[place] += records
@@ -327,6 +326,16 @@ class Reader:
                 with contextlib.suppress(Exception):  # nothing of it is needed any more
                     await asyncio.wait_for(consumer.stop(), _CLOSE_S)
         self._tail = self._asking = None
+
+
+def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
+    """KafkaError where a partition can no longer be read from an offset on that it held."""
+    (topic, partition), (first, end) = place, bounds
+    if not first <= offset <= end:
+        raise KafkaError(
+            f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to {end}: "
+            "its records are gone, or it was made anew; begin a new session with --new"
+        )
 
 
 def _own(consumer: Any) -> Any:

@@ -30,7 +30,7 @@ from samewire.live.asking import Asking, swapping
 from samewire.live.core import Core
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, last_step, left
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
 from samewire.provenance import own_code
@@ -104,7 +104,7 @@ class Daemon:
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
         self._stop = asyncio.Event()
-        self._began = clock.now_ns()
+        self._began, self._code = clock.now_ns(), own_code()
         self._loop: Loop | None = None
         self._source: Source | None = None
         self._names: Names | None = None
@@ -148,7 +148,6 @@ class Daemon:
             if self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
                 health = self._clock.monotonic_ns()
                 await self._status("catching_up" if source.behind else "live")
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         await self._status("stopped")
@@ -179,14 +178,18 @@ class Daemon:
         session = self._run.session.name
         step, end = await last_step(self._reader, journal, session)
         if step is None or self._manner.new:
+            if not self._manner.new:
+                await check_none(self._reader, snapshots, journal, session)
             loop, source = await self._begin()
             inputs = 0
         else:
             self._check(step)
+            await self._check_partitions(step)
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
-        await source.start(loop.standing.offsets, loop.standing.control)
+        last = {} if step is None or self._manner.new else step.last
+        await source.start(loop.standing.offsets, loop.standing.control, last)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
         ready = Ready(
@@ -209,12 +212,21 @@ class Daemon:
                 f"session {step.session}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self._run)[:12]}; bring the run file back, or begin a new session with --new"
             )
-        code = own_code()
+        code = self._code
         if step.code != code and not self._manner.changed_code:
             raise ConfigError(
                 f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
                 "go on with --changed-code where it decides the same, or begin a new session with --new"
             )
+
+    async def _check_partitions(self, step: Step) -> None:
+        """KafkaError where a topic of bars has other partitions: instruments have moved between them."""
+        for topic, known in step.offsets.items():
+            if (found := await self._reader.partitions(topic)) != sorted(known):
+                raise KafkaError(
+                    f"topic {topic}: it has {len(found)} partitions, and had {len(known)} when session {step.session} "
+                    "read it: instruments have moved between them; begin a new session with --new"
+                )
 
     async def _begin(self) -> tuple[Loop, Source]:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
@@ -233,7 +245,6 @@ class Daemon:
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
         loop.standing.ts = core.start
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         return loop, source
@@ -283,7 +294,7 @@ class Daemon:
             session=self._run.session.name,
             run_id=run_id or made,
             config=config,
-            code=own_code(),
+            code=self._code,
             journal=self._topic("journal"),
             snapshots=self._topic("snapshots"),
             deadletter=self._topic("deadletter"),
@@ -314,6 +325,7 @@ class Daemon:
     ) -> tuple[Loop, Source]:
         settings, codec = self._settings, self._codec(built, names)
         source = Source(self._reader, self._sorter(built, names, core), names.control, self._clock)
+        source.taken = {topic: dict(parts) for topic, parts in standing.offsets.items()}
         pace = Pace(
             snapshot_every=settings.snapshot_every,
             batch_ns=round(settings.batch_ms * 1e6),

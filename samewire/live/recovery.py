@@ -4,6 +4,7 @@ What the inputs were is in the journal; that the slicer stands where it stood fo
 again from their topics and cut as the journal says they were.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
@@ -53,6 +54,17 @@ async def last_step(reader: Reader, topic: str, session: str) -> tuple[Step | No
         if found is not None or begin == first:
             return found, end
         width *= 8
+
+
+async def check_none(reader: Reader, snapshots: str, journal: str, session: str) -> None:
+    """KafkaError where a session without a journal left something all the same: it would decide once more."""
+    place = (snapshots, 0)
+    first, end = (await reader.bounds([place]))[place]
+    async for _ in reader.read(place, first, end):
+        raise KafkaError(
+            f"topic {journal}: it holds no step of session {session}, and {snapshots} what it kept: the journal was "
+            "cleared or made anew; bring it back, or begin a new session with --new"
+        )
 
 
 async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
@@ -132,27 +144,30 @@ class Recovery:
 
     async def _follow(self, steps: Sequence[Step], state: State, last: Step) -> None:
         """Cuts the bars between two positions as they were cut, and compares the slices with those recorded."""
-        cutting = [step for step in steps if step.cuts]
-        bars = await self._between(state.offsets, last.offsets, last)
-        before = state.offsets
-        for step in cutting:
-            left_out = set(step.left_out)
-            arrived: list[tuple[Bar, int]] = []
-            for topic, parts in step.offsets.items():
-                for partition, end in parts.items():
-                    begin = before.get(topic, {}).get(partition, 0)
-                    arrived += self._taken((topic, partition), bars[topic, partition], begin, end, left_out)
-            self._cut(step, arrived)
-            before = step.offsets
+        waiting = {
+            place: deque(found) for place, found in (await self._between(state.offsets, last.offsets, last)).items()
+        }
+        for step in steps:
+            if step.cuts:
+                left_out = set(step.left_out)
+                places = [(topic, part, end) for topic, parts in step.offsets.items() for part, end in parts.items()]
+                arrived = [
+                    (bar, _LONG_AGO)
+                    for topic, part, end in places
+                    for bar in self._taken((topic, part), waiting[topic, part], end, left_out)
+                ]
+                self._cut(step, arrived)
 
     def _taken(
-        self, place: Place, records: list[Received], begin: int, end: int, left_out: set[tuple[str, int, int]]
-    ) -> Iterable[tuple[Bar, int]]:
-        for record in records:
-            if begin <= record.offset < end and (*place, record.offset) not in left_out:
+        self, place: Place, records: deque[Received], end: int, left_out: set[tuple[str, int, int]]
+    ) -> Iterable[Bar]:
+        """The bars before this offset, taken off; not what was no bar."""
+        while records and records[0].offset < end:
+            record = records.popleft()
+            if (*place, record.offset) not in left_out:
                 bar = self._sorter(place, record)
                 if isinstance(bar, Bar):
-                    yield bar, _LONG_AGO
+                    yield bar
 
     def _cut(self, step: Step, arrived: list[tuple[Bar, int]]) -> None:
         events: list[Event] = []
@@ -167,16 +182,23 @@ class Recovery:
 
     async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
         """The records of the bars topics between two positions; the last of them must be the one that was read."""
-        ranges = {
+        since = {
             (topic, partition): (begin.get(topic, {}).get(partition, 0), until)
             for topic, parts in end.items()
             for partition, until in parts.items()
         }
+        known = {(topic, part): bar for topic, parts in last.last.items() for part, bar in parts.items()}
+        bounds = await self._reader.bounds(list(since))
+        ranges = dict(since)
+        for place, bar in known.items():
+            start, until = since[place]
+            if bounds[place][0] <= bar.offset < start:
+                ranges[place] = (bar.offset, until)
         found = await self._reader.read_all(ranges)
-        for (topic, partition), (_, until) in ranges.items():
-            known, records = last.last.get(topic, {}).get(partition), found[topic, partition]
-            if known is not None and records and known.offset < until:
-                check_same((topic, partition), known, next((r for r in records if r.offset == known.offset), None))
+        for place, bar in known.items():
+            check_same(place, bar, next((r for r in reversed(found[place]) if r.offset == bar.offset), None))
+        for place, (start, _) in since.items():
+            found[place] = [record for record in found[place] if record.offset >= start]
         return found
 
 
