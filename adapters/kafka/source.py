@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from adapters.kafka.address import KafkaError
+from adapters.kafka.envelope import exact_text
 from adapters.kafka.live_record import LastBar, Offsets
 from adapters.kafka.merging import Merging
 from adapters.kafka.transport import Place, Received
@@ -100,11 +101,12 @@ class Sorter:
 
     def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
         """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
-        rules = self._rules
+        rules, ends = self._rules, exact_text(bar.ts)
         if bar.ts > now + rules.skew_ns:
-            return unusable(place, record, "future", f"it ends {(bar.ts - now) / 1e9:.3f} s after now")
+            said = f"it ends at {ends}, more than {rules.skew_ns / 1e9:g} s after this machine's clock"
+            return unusable(place, record, "future", said)
         if latest is not None and bar.ts > latest + rules.ahead_ns:
-            said = f"it ends {(bar.ts - latest) / 1e9:.0f} s after every bar before it"
+            said = f"it ends at {ends}, more than {rules.ahead_ns / 1e9:g} s after every bar before it"
             return unusable(place, record, "future", said)
         return bar
 

@@ -333,8 +333,8 @@ def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
     (topic, partition), (first, end) = place, bounds
     if not first <= offset <= end:
         raise KafkaError(
-            f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to {end}: "
-            "its records are gone, or it was made anew; begin a new session with --new"
+            f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to "
+            f"{end}: its records are gone, or it was made anew; begin a new session with --new"
         )
 
 
