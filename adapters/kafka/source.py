@@ -120,22 +120,22 @@ class Source:
 
     def __init__(self, reader: Feeding, sorter: Sorter, control: str, clock: Clock) -> None:
         self._reader, self._sorter, self._control, self._clock = reader, sorter, (control, 0), clock
-        self._merging: Merging[Place, Bar | Unusable | None] = Merging([])
+        self._merging: Merging[Place, tuple[Bar | Unusable | None, Received]] = Merging([])
         self._task: asyncio.Task[None] | None = None
         self._failed: BaseException | None = None
         self._paused: list[Place] = []
         self.news = asyncio.Event()
         self.commands: deque[Received] = deque()
         self.taken: Offsets = {}
-        self.last: dict[str, dict[int, LastBar]] = {}
-        self._sums: dict[tuple[Place, int], LastBar] = {}
+        self._last: dict[str, dict[int, LastBar]] = {}
+        self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
         self.unusable: deque[Unusable] = deque()
 
     async def start(self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]]) -> None:
         """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone."""
         places = {(topic, part): at for topic, parts in offsets.items() for part, at in parts.items()}
         self.taken = {topic: dict(parts) for topic, parts in offsets.items()}
-        self.last = {topic: dict(parts) for topic, parts in last.items()}
+        self._last = {topic: dict(parts) for topic, parts in last.items()}
         self._merging = Merging(places, _shown(last))
         await self._reader.assign(places | {self._control: control})
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
@@ -167,20 +167,15 @@ class Source:
             if place == self._control:
                 self.commands.extend(records)
                 continue
-            rows: list[tuple[int, int, Bar | Unusable | None]] = []
+            rows: list[tuple[int, int, tuple[Bar | Unusable | None, Received]]] = []
             shown, latest, now = 0, self._merging.latest, self._clock.now_ns()
             for record in records:
                 item = self._sorter(place, record)
                 if isinstance(item, Bar):
                     item = self._sorter.in_time(item, place, record, now, latest)
                     shown = getattr(item, "ts", shown)
-                rows.append((record.offset, shown, item))
+                rows.append((record.offset, shown, (item, record)))
             self._merging.add(place, rows)
-            self._note(place, record)
-
-    def _note(self, place: Place, record: Received) -> None:
-        checksum = zlib.crc32(record.value or b"")
-        self._sums[place, record.offset] = LastBar(record.offset, record.timestamp_ms, checksum)
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 
@@ -211,15 +206,23 @@ class Source:
     def take(self, limit: int) -> Bar | None:
         """The next bar, if it ends at `limit` or earlier."""
         while (arrival := self._merging.take(limit)) is not None:
-            (topic, partition), offset, _, item = arrival
-            self.taken[topic][partition] = offset + 1
-            if (known := self._sums.pop((arrival.key, offset), None)) is not None:
-                self.last.setdefault(topic, {})[partition] = known
+            topic, partition = arrival.key
+            item, self._handed[arrival.key] = arrival.item
+            self.taken[topic][partition] = arrival.offset + 1
             if isinstance(item, Unusable):
                 self.unusable.append(item)
             elif item is not None:
                 return item
         return None
+
+    @property
+    def last(self) -> dict[str, dict[int, LastBar]]:
+        """The last record of each partition that was handed out."""
+        for (topic, partition), record in self._handed.items():
+            known = LastBar(record.offset, record.timestamp_ms, zlib.crc32(record.value or b""))
+            self._last.setdefault(topic, {})[partition] = known
+        self._handed.clear()
+        return self._last
 
     async def wait(self, timeout_s: float | None) -> None:
         """Until something was read, or the time is up."""

@@ -107,13 +107,13 @@ class Recovery:
         StateError where something follows from them that was not recorded.
         """
         last = found.last
-        begin = 0 if whole else state.journal
+        begin, since = (0, 0) if whole else (state.journal, state.seq)
         steps = [step async for step in self.steps(last.session, begin, found.journal_end)]
-        steps = [step for step in steps if step.run_id == last.run_id]
+        steps = [step for step in steps if step.run_id == last.run_id and step.seq > since]
+        if [step.seq for step in steps] != [*range(since + 1, last.seq + 1)]:
+            raise self._gone(f"of the steps {since + 1} to {last.seq} it holds {len(steps)}")
         journal, count = Journal() if whole else Journal(state.events, state.digest), 0
         for step in steps:
-            if step.seq <= state.seq and not whole:
-                continue
             for run in self._runs(journal, step):
                 await self._core.enter_again(run)
                 count += 1
@@ -135,10 +135,10 @@ class Recovery:
 
     def _check_whole(self, journal: Journal, last: Step) -> None:
         if (journal.events, journal.digest) != (last.events, last.digest):
-            raise KafkaError(
-                f"topic {self._topic}: it leads to event {journal.events}, and its last step is at {last.events}: some "
-                "of it is gone; begin a new session with --new"
-            )
+            raise self._gone(f"it leads to event {journal.events}, and its last step is at {last.events}")
+
+    def _gone(self, what: str) -> KafkaError:
+        return KafkaError(f"topic {self._topic}: {what}: some of it is gone; begin a new session with --new")
 
     # ---- the slicer --------------------------------------------------------------------------------------------------
 

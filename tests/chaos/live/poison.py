@@ -36,4 +36,5 @@ def poison(market: Market, env: str, like: Bar) -> list[tuple[Record, str]]:
         ),
     ]
     topic = bars_topic(env)
-    return [(replace(record, topic=topic, key=good.key), why) for record, why in found]
+    alike = {"topic": topic, "key": good.key, "timestamp_ms": good.timestamp_ms}  # a broker refuses a stamp far ahead
+    return [(replace(record, **alike), why) for record, why in found]

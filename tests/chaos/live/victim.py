@@ -113,6 +113,8 @@ def warm() -> None:
     import piqp  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
+    import components.features.rolling_kernel
+    import components.models.tree_walker_kernel  # noqa: F401
     import samewire.commands.live
     import samewire.live.daemon
     import samewire.schema  # noqa: F401
