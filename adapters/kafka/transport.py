@@ -14,6 +14,7 @@ import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Record
+from adapters.kafka.hushing import hush
 
 Place = tuple[str, int]  # topic and partition
 
@@ -92,6 +93,7 @@ class Producer:
         from aiokafka import AIOKafkaProducer
         from aiokafka.producer import sender
 
+        hush()
         sender.BACKOFF_OVERRIDE = _BACK_OFF_S  # 20 ms otherwise: five times as long as a transaction takes
         self._producer = AIOKafkaProducer(
             **self._options,
@@ -132,10 +134,8 @@ class Producer:
 
     async def close(self) -> None:
         """Leaves a transaction that is open to whoever comes next."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), _CLOSE_S)
+        await _ended(self._producer)
+        self._producer = None
 
     @property
     def _own(self) -> Any:
@@ -183,6 +183,7 @@ class Reader:
     def _consumer(self, wait_ms: int) -> Any:
         from aiokafka import AIOKafkaConsumer
 
+        hush()
         return AIOKafkaConsumer(
             **self._options,
             isolation_level="read_committed",
@@ -322,10 +323,18 @@ class Reader:
 
     async def close(self) -> None:
         for consumer in (self._tail, self._asking):
-            if consumer is not None:
-                with contextlib.suppress(Exception):  # nothing of it is needed any more
-                    await asyncio.wait_for(consumer.stop(), _CLOSE_S)
+            await _ended(consumer)
         self._tail = self._asking = None
+
+
+async def _ended(client: Any) -> None:
+    """Closes a client, whatever that raises: without a broker it raises cancellations that nobody asked for."""
+    if client is None:
+        return
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait({stopping}, timeout=_CLOSE_S)
+    if not stopping.cancel() and not stopping.cancelled():
+        stopping.exception()  # nothing of the client is needed any more
 
 
 def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
