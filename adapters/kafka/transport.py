@@ -7,7 +7,7 @@ one that is cancelled may have happened; and after any error of the producer not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -171,6 +171,7 @@ class Reader:
         self._tail: Any = None
         self._asking: Any = None
         self._known_end: dict[Place, int] = {}
+        self._topics: set[str] = set()
         self._walk: object = None  # the read that is under way
         self._behind: dict[tuple[Place, int], int] = {}  # what has more, at which offset, for how many looks
         self._look_at = 0.0  # by the clock of the loop
@@ -197,14 +198,22 @@ class Reader:
 
     async def partitions(self, topic: str) -> list[int]:
         """Of a topic, in order. KafkaError where there is no such topic."""
-        with _told(topic):
-            found = (await _own(self._asking)._client.fetch_all_metadata()).partitions_for_topic(topic)
+        await self._learn([topic])
+        found = _own(self._asking).partitions_for_topic(topic)
         if not found:
             raise KafkaError(f"topic {topic}: there is none; make it with: samewire topics RUN.yaml --create")
         return sorted(found)
 
+    async def _learn(self, topics: Iterable[str]) -> None:
+        """Asks where topics are, once for each: the client would find out by a failure, and wait after it."""
+        if not self._topics.issuperset(topics):
+            self._topics |= {*topics}
+            with _told("topics could not be looked up"):
+                await _own(self._asking)._client.set_topics(sorted(self._topics))
+
     async def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
         """The first offset that is there, and the one behind the last that is committed."""
+        await self._learn([topic for topic, _ in places])
         asking, named = _own(self._asking), [_at(place) for place in places]
         with _told("offsets could not be read"):
             first, end = await asyncio.gather(asking.beginning_offsets(named), asking.end_offsets(named))
