@@ -5,20 +5,19 @@ import logging
 _AGAIN_S = 30.0
 
 
-class Seldom(logging.Filter):
+class Seldom:
     """Lets one record of each text through, and the next of it only after a while, with how many were held back."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._seen: dict[str, tuple[float, int]] = {}  # text before its values -> when it was let through, held since
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def __call__(self, record: logging.LogRecord) -> bool:
         """
         >>> seldom, said = Seldom(), logging.LogRecord("client", logging.ERROR, "", 0, "no %s", ("broker",), None)
-        >>> seldom.filter(said), seldom.filter(said)
+        >>> seldom(said), seldom(said)
         (True, False)
         >>> said.created += 31
-        >>> seldom.filter(said), said.getMessage()
+        >>> seldom(said), said.getMessage()
         (True, 'no broker (and 1 more like it)')
         """
         text = str(record.msg)

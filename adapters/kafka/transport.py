@@ -15,6 +15,7 @@ import msgspec
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Record
 from adapters.kafka.hushing import hush
+from engine.clock import SystemClock
 
 Place = tuple[str, int]  # topic and partition
 
@@ -25,7 +26,7 @@ _MAX_BYTES = 8 * 1024 * 1024
 _POLL_MS = 100  # how long a broker may keep a fetch waiting for records
 _RANGE_MS = 1  # the same where what is read is known to be there
 _LOOK_MS, _RANGE_LOOK_MS = 20, 3  # between two looks at how far it has come
-_EVERY_S, _LOOKS = 10.0, 3  # how often, and how often in vain, it is asked whether partitions go on
+_EVERY_NS, _LOOKS = 10_000_000_000, 3  # how often, and how often in vain, it is asked whether partitions go on
 _STUCK_S = 30.0  # without anything of what must come, after which leaving the process is right
 
 
@@ -87,7 +88,7 @@ class Producer:
     def __init__(self, options: Mapping[str, Any], transactional_id: str) -> None:
         self._options, self._id = dict(options), transactional_id
         self._producer: Any = None
-        self._begun = 0.0  # when the transaction began, by the clock of the loop
+        self._clock, self._begun = SystemClock(), 0  # when the transaction began, monotonic ns
 
     async def start(self) -> None:
         from aiokafka import AIOKafkaProducer
@@ -109,7 +110,7 @@ class Producer:
             await self._producer.start()
 
     async def begin(self) -> None:
-        self._begun = asyncio.get_running_loop().time()
+        self._begun = self._clock.monotonic_ns()
         with self._ours("a transaction could not begin"):
             await self._own.begin_transaction()
 
@@ -150,7 +151,7 @@ class Producer:
             with _told(place):
                 yield
         except FencedError as error:
-            took = asyncio.get_running_loop().time() - self._begun
+            took = (self._clock.monotonic_ns() - self._begun) / 1e9
             if took < _TRANSACTION_MS / 1000:
                 raise
             raise KafkaError(
@@ -174,7 +175,7 @@ class Reader:
         self._topics: set[str] = set()
         self._walk: object = None  # the read that is under way
         self._behind: dict[tuple[Place, int], int] = {}  # what has more, at which offset, for how many looks
-        self._look_at = 0.0  # by the clock of the loop
+        self._clock, self._look_at = SystemClock(), 0  # monotonic ns
 
     async def start(self) -> None:
         self._tail, self._asking = self._consumer(_POLL_MS), self._consumer(_RANGE_MS)
@@ -230,7 +231,7 @@ class Reader:
         tail.assign([_at(place) for place in offsets])
         for place, offset in offsets.items():
             tail.seek(_at(place), offset)
-        self._behind, self._look_at = {}, asyncio.get_running_loop().time() + _EVERY_S
+        self._behind, self._look_at = {}, self._clock.monotonic_ns() + _EVERY_NS
 
     async def poll(self, timeout_ms: int = _LOOK_MS, most: int = 20_000) -> dict[Place, list[Received]]:
         """What arrived, by partition; empty after `timeout_ms` without any.
@@ -239,7 +240,7 @@ class Reader:
         """
         with _told("reading failed"):
             found = await _own(self._tail).getmany(timeout_ms=timeout_ms, max_records=most)
-        if asyncio.get_running_loop().time() >= self._look_at:
+        if self._clock.monotonic_ns() >= self._look_at:
             await self._look()
         return {(at.topic, at.partition): list(map(_received, records)) for at, records in found.items()}
 
@@ -255,9 +256,9 @@ class Reader:
             if looks > _LOOKS:
                 raise KafkaError(
                     f"topic {topic}, partition {partition}: it goes on to offset {ends[topic, partition][1]}, and "
-                    f"nothing was read behind {at} for {_LOOKS * _EVERY_S:g} s; start again"
+                    f"nothing was read behind {at} for {_LOOKS * _EVERY_NS / 1e9:g} s; start again"
                 )
-        self._look_at = asyncio.get_running_loop().time() + _EVERY_S
+        self._look_at = self._clock.monotonic_ns() + _EVERY_NS
 
     async def at_end(self, place: Place) -> bool:
         """Whether everything that is known to be there has been read."""
@@ -268,10 +269,10 @@ class Reader:
 
     def pause(self, places: Sequence[Place]) -> None:
         """These partitions are read no further for now, all others are."""
-        tail, named = _own(self._tail), set(map(_at, places))
+        tail, named = _own(self._tail), [_at(place) for place in places]
         now = tail.paused()
-        tail.resume(*(now - named))
-        tail.pause(*(named - now))
+        tail.resume(*sorted(at for at in now if at not in named))
+        tail.pause(*[at for at in named if at not in now])
 
     # ---- what is there -----------------------------------------------------------------------------------------------
 
@@ -297,24 +298,24 @@ class Reader:
         left = {_at(place): end for place, (start, end) in ranges.items() if start < end}
         if not left:
             return
-        asking, loop = _own(self._asking), asyncio.get_running_loop()
+        asking = _own(self._asking)
         self._walk = mine = object()
         asking.assign(list(left))
         for at in left:
             asking.seek(at, ranges[at.topic, at.partition][0])
-        heard = loop.time()
+        heard = self._clock.monotonic_ns()
         while left:
             with _told("reading failed"):
                 found = await asking.getmany(*left, timeout_ms=_RANGE_LOOK_MS)
             for at, records in found.items():
-                heard = loop.time()
+                heard = self._clock.monotonic_ns()
                 yield (at.topic, at.partition), [_received(r) for r in records if r.offset < left[at]]
                 if self._walk is not mine:
                     raise KafkaError(f"topic {at.topic}: another read began before this one had ended")
             for at in [at for at in left if await asking.position(at) >= left[at]]:
                 del left[at]
                 asking.pause(at)
-            if loop.time() - heard > _STUCK_S:
+            if self._clock.monotonic_ns() - heard > _STUCK_S * 1e9:
                 raise KafkaError(f"kafka: nothing more was read of {sorted(left)} for {_STUCK_S:g} s; start again")
         asking.unsubscribe()
 
@@ -340,10 +341,14 @@ async def _ended(client: Any) -> None:
     """Closes a client, whatever that raises: without a broker it raises cancellations that nobody asked for."""
     if client is None:
         return
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait({stopping}, timeout=_CLOSE_S)
-    if not stopping.cancel() and not stopping.cancelled():
-        stopping.exception()  # nothing of the client is needed any more
+    try:
+        with contextlib.suppress(Exception):  # nothing of the client is needed any more
+            async with asyncio.timeout(_CLOSE_S):
+                await client.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
 
 
 def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:

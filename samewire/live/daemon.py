@@ -30,7 +30,7 @@ from samewire.live.asking import Asking, swapping
 from samewire.live.core import Core
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, check_none, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
 from samewire.provenance import own_code
@@ -184,7 +184,7 @@ class Daemon:
             inputs = 0
         else:
             self._check(step)
-            await self._check_partitions(step)
+            await check_partitions(self._reader, step)
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
@@ -218,15 +218,6 @@ class Daemon:
                 f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
                 "go on with --changed-code where it decides the same, or begin a new session with --new"
             )
-
-    async def _check_partitions(self, step: Step) -> None:
-        """KafkaError where a topic of bars has other partitions: instruments have moved between them."""
-        for topic, known in step.offsets.items():
-            if (found := await self._reader.partitions(topic)) != sorted(known):
-                raise KafkaError(
-                    f"topic {topic}: it has {len(found)} partitions, and had {len(known)} when session {step.session} "
-                    "read it: instruments have moved between them; begin a new session with --new"
-                )
 
     async def _begin(self) -> tuple[Loop, Source]:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
@@ -335,8 +326,8 @@ class Daemon:
             poison_max=settings.poison_max,
         )
         loop = Loop(
-            core, source, Writer(self._outbox, names), names, standing,
-            pace=pace, clock=self._clock, codec=codec,
+            core=core, source=source, writer=Writer(self._outbox, names), names=names, standing=standing, pace=pace,
+            clock=self._clock, codec=codec,
             outgoing=Outgoing(codec, settings.account, shadow=self._manner.shadow),
             asking=Asking(names.control, swapping(self._run, built, core.wiring), asked),
             without=keeping.forgotten(self._run, built),

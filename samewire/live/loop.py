@@ -54,12 +54,12 @@ class Loop:
 
     def __init__(  # noqa: PLR0913 - the parts that a session is made of
         self,
+        *,
         core: Core,
         source: Source,
         writer: Writer,
         names: Names,
         standing: Standing,
-        *,
         pace: Pace,
         clock: Clock,
         codec: Codec,

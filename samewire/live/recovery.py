@@ -67,6 +67,16 @@ async def check_none(reader: Reader, snapshots: str, journal: str, session: str)
         )
 
 
+async def check_partitions(reader: Reader, step: Step) -> None:
+    """KafkaError where a topic of bars has other partitions than it had: instruments have moved between them."""
+    for topic, known in step.offsets.items():
+        if (found := await reader.partitions(topic)) != sorted(known):
+            raise KafkaError(
+                f"topic {topic}: it has {len(found)} partitions, and had {len(known)} when session {step.session} "
+                "read it: instruments have moved between them; begin a new session with --new"
+            )
+
+
 async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
     """What a session kept: each blob from where its last step says that it stands, and whatever was kept since."""
     place = (topic, 0)

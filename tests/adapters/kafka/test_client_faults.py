@@ -92,7 +92,7 @@ async def test_a_fence_behind_a_transaction_that_took_too_long_is_nobody_elses_d
     cluster: MockCluster, outbox: Producer
 ) -> None:
     await outbox.begin()
-    outbox._begun -= 11.0
+    outbox._begun -= 11_000_000_000
     cluster.fail(mock.PRODUCE, mock.INVALID_EPOCH)
     with pytest.raises(KafkaError, match="start again") as told:
         await (await outbox.send(records(1)[0]))
@@ -141,6 +141,6 @@ def test_a_client_that_repeats_itself_is_heard_once() -> None:
     seldom = Seldom()
     for k in range(300):
         said = log.makeRecord(log.name, logging.ERROR, "", 0, "no connection to %s", (k,), None)
-        if seldom.filter(said):
+        if seldom(said):
             heard.append(said.getMessage())
     assert heard == ["no connection to 0"]
