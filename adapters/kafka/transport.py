@@ -7,13 +7,15 @@ one that is cancelled may have happened; and after any error of the producer not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Record
+from adapters.kafka.hushing import hush
+from engine.clock import SystemClock
 
 Place = tuple[str, int]  # topic and partition
 
@@ -24,7 +26,7 @@ _MAX_BYTES = 8 * 1024 * 1024
 _POLL_MS = 100  # how long a broker may keep a fetch waiting for records
 _RANGE_MS = 1  # the same where what is read is known to be there
 _LOOK_MS, _RANGE_LOOK_MS = 20, 3  # between two looks at how far it has come
-_EVERY_S, _LOOKS = 10.0, 3  # how often, and how often in vain, it is asked whether partitions go on
+_EVERY_NS, _LOOKS = 10_000_000_000, 3  # how often, and how often in vain, it is asked whether partitions go on
 _STUCK_S = 30.0  # without anything of what must come, after which leaving the process is right
 
 
@@ -86,12 +88,13 @@ class Producer:
     def __init__(self, options: Mapping[str, Any], transactional_id: str) -> None:
         self._options, self._id = dict(options), transactional_id
         self._producer: Any = None
-        self._begun = 0.0  # when the transaction began, by the clock of the loop
+        self._clock, self._begun = SystemClock(), 0  # when the transaction began, monotonic ns
 
     async def start(self) -> None:
         from aiokafka import AIOKafkaProducer
         from aiokafka.producer import sender
 
+        hush()
         sender.BACKOFF_OVERRIDE = _BACK_OFF_S  # 20 ms otherwise: five times as long as a transaction takes
         self._producer = AIOKafkaProducer(
             **self._options,
@@ -107,7 +110,7 @@ class Producer:
             await self._producer.start()
 
     async def begin(self) -> None:
-        self._begun = asyncio.get_running_loop().time()
+        self._begun = self._clock.monotonic_ns()
         with self._ours("a transaction could not begin"):
             await self._own.begin_transaction()
 
@@ -132,10 +135,8 @@ class Producer:
 
     async def close(self) -> None:
         """Leaves a transaction that is open to whoever comes next."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), _CLOSE_S)
+        await _ended(self._producer)
+        self._producer = None
 
     @property
     def _own(self) -> Any:
@@ -150,7 +151,7 @@ class Producer:
             with _told(place):
                 yield
         except FencedError as error:
-            took = asyncio.get_running_loop().time() - self._begun
+            took = (self._clock.monotonic_ns() - self._begun) / 1e9
             if took < _TRANSACTION_MS / 1000:
                 raise
             raise KafkaError(
@@ -171,9 +172,10 @@ class Reader:
         self._tail: Any = None
         self._asking: Any = None
         self._known_end: dict[Place, int] = {}
+        self._topics: set[str] = set()
         self._walk: object = None  # the read that is under way
         self._behind: dict[tuple[Place, int], int] = {}  # what has more, at which offset, for how many looks
-        self._look_at = 0.0  # by the clock of the loop
+        self._clock, self._look_at = SystemClock(), 0  # monotonic ns
 
     async def start(self) -> None:
         self._tail, self._asking = self._consumer(_POLL_MS), self._consumer(_RANGE_MS)
@@ -183,6 +185,7 @@ class Reader:
     def _consumer(self, wait_ms: int) -> Any:
         from aiokafka import AIOKafkaConsumer
 
+        hush()
         return AIOKafkaConsumer(
             **self._options,
             isolation_level="read_committed",
@@ -196,14 +199,22 @@ class Reader:
 
     async def partitions(self, topic: str) -> list[int]:
         """Of a topic, in order. KafkaError where there is no such topic."""
-        with _told(topic):
-            found = (await _own(self._asking)._client.fetch_all_metadata()).partitions_for_topic(topic)
+        await self._learn([topic])
+        found = _own(self._asking).partitions_for_topic(topic)
         if not found:
             raise KafkaError(f"topic {topic}: there is none; make it with: samewire topics RUN.yaml --create")
         return sorted(found)
 
+    async def _learn(self, topics: Iterable[str]) -> None:
+        """Asks where topics are, once for each: the client would find out by a failure, and wait after it."""
+        if not self._topics.issuperset(topics):
+            self._topics |= {*topics}
+            with _told("topics could not be looked up"):
+                await _own(self._asking)._client.set_topics(sorted(self._topics))
+
     async def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
         """The first offset that is there, and the one behind the last that is committed."""
+        await self._learn([topic for topic, _ in places])
         asking, named = _own(self._asking), [_at(place) for place in places]
         with _told("offsets could not be read"):
             first, end = await asyncio.gather(asking.beginning_offsets(named), asking.end_offsets(named))
@@ -214,18 +225,13 @@ class Reader:
     async def assign(self, offsets: Mapping[Place, int]) -> None:
         """Follows these partitions from these offsets on. KafkaError where one is gone already."""
         tail, bounds = _own(self._tail), await self.bounds(list(offsets))
-        for (topic, partition), offset in offsets.items():
-            first, end = bounds[topic, partition]
-            if not first <= offset <= end:
-                raise KafkaError(
-                    f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} "
-                    f"to {end}: its records are gone, or it was made anew; begin a new session with --new"
-                )
+        for place, offset in offsets.items():
+            check_there(place, offset, bounds[place])
         self._known_end = {place: end for place, (_, end) in bounds.items()}
         tail.assign([_at(place) for place in offsets])
         for place, offset in offsets.items():
             tail.seek(_at(place), offset)
-        self._behind, self._look_at = {}, asyncio.get_running_loop().time() + _EVERY_S
+        self._behind, self._look_at = {}, self._clock.monotonic_ns() + _EVERY_NS
 
     async def poll(self, timeout_ms: int = _LOOK_MS, most: int = 20_000) -> dict[Place, list[Received]]:
         """What arrived, by partition; empty after `timeout_ms` without any.
@@ -234,7 +240,7 @@ class Reader:
         """
         with _told("reading failed"):
             found = await _own(self._tail).getmany(timeout_ms=timeout_ms, max_records=most)
-        if asyncio.get_running_loop().time() >= self._look_at:
+        if self._clock.monotonic_ns() >= self._look_at:
             await self._look()
         return {(at.topic, at.partition): list(map(_received, records)) for at, records in found.items()}
 
@@ -250,9 +256,9 @@ class Reader:
             if looks > _LOOKS:
                 raise KafkaError(
                     f"topic {topic}, partition {partition}: it goes on to offset {ends[topic, partition][1]}, and "
-                    f"nothing was read behind {at} for {_LOOKS * _EVERY_S:g} s; start again"
+                    f"nothing was read behind {at} for {_LOOKS * _EVERY_NS / 1e9:g} s; start again"
                 )
-        self._look_at = asyncio.get_running_loop().time() + _EVERY_S
+        self._look_at = self._clock.monotonic_ns() + _EVERY_NS
 
     async def at_end(self, place: Place) -> bool:
         """Whether everything that is known to be there has been read."""
@@ -263,10 +269,10 @@ class Reader:
 
     def pause(self, places: Sequence[Place]) -> None:
         """These partitions are read no further for now, all others are."""
-        tail, named = _own(self._tail), set(map(_at, places))
+        tail, named = _own(self._tail), [_at(place) for place in places]
         now = tail.paused()
-        tail.resume(*(now - named))
-        tail.pause(*(named - now))
+        tail.resume(*sorted(at for at in now if at not in named))
+        tail.pause(*[at for at in named if at not in now])
 
     # ---- what is there -----------------------------------------------------------------------------------------------
 
@@ -278,7 +284,11 @@ class Reader:
                     yield record
 
     async def read_all(self, ranges: Mapping[Place, tuple[int, int]]) -> dict[Place, list[Received]]:
-        """The committed records of several ranges, each with start <= offset < end."""
+        """The committed records of several ranges, each with start <= offset < end. KafkaError where some are gone."""
+        bounds = await self.bounds(list(ranges)) if ranges else {}
+        for place, ends in ranges.items():
+            for offset in ends:
+                check_there(place, offset, bounds[place])
         found: dict[Place, list[Received]] = {place: [] for place in ranges}
         async for place, records in self._ranges(ranges):
             found[place] += records
@@ -288,24 +298,24 @@ class Reader:
         left = {_at(place): end for place, (start, end) in ranges.items() if start < end}
         if not left:
             return
-        asking, loop = _own(self._asking), asyncio.get_running_loop()
+        asking = _own(self._asking)
         self._walk = mine = object()
         asking.assign(list(left))
         for at in left:
             asking.seek(at, ranges[at.topic, at.partition][0])
-        heard = loop.time()
+        heard = self._clock.monotonic_ns()
         while left:
             with _told("reading failed"):
                 found = await asking.getmany(*left, timeout_ms=_RANGE_LOOK_MS)
             for at, records in found.items():
-                heard = loop.time()
+                heard = self._clock.monotonic_ns()
                 yield (at.topic, at.partition), [_received(r) for r in records if r.offset < left[at]]
                 if self._walk is not mine:
                     raise KafkaError(f"topic {at.topic}: another read began before this one had ended")
             for at in [at for at in left if await asking.position(at) >= left[at]]:
                 del left[at]
                 asking.pause(at)
-            if loop.time() - heard > _STUCK_S:
+            if self._clock.monotonic_ns() - heard > _STUCK_S * 1e9:
                 raise KafkaError(f"kafka: nothing more was read of {sorted(left)} for {_STUCK_S:g} s; start again")
         asking.unsubscribe()
 
@@ -323,10 +333,32 @@ class Reader:
 
     async def close(self) -> None:
         for consumer in (self._tail, self._asking):
-            if consumer is not None:
-                with contextlib.suppress(Exception):  # nothing of it is needed any more
-                    await asyncio.wait_for(consumer.stop(), _CLOSE_S)
+            await _ended(consumer)
         self._tail = self._asking = None
+
+
+async def _ended(client: Any) -> None:
+    """Closes a client, whatever that raises: without a broker it raises cancellations that nobody asked for."""
+    if client is None:
+        return
+    try:
+        with contextlib.suppress(Exception):  # nothing of the client is needed any more
+            async with asyncio.timeout(_CLOSE_S):
+                await client.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+
+
+def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
+    """KafkaError where a partition can no longer be read from an offset on that it held."""
+    (topic, partition), (first, end) = place, bounds
+    if not first <= offset <= end:
+        raise KafkaError(
+            f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to "
+            f"{end}: its records are gone, or it was made anew; begin a new session with --new"
+        )
 
 
 def _own(consumer: Any) -> Any:

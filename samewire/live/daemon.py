@@ -32,7 +32,7 @@ from samewire.live.core import Core, Tally
 from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
 from samewire.live.teaching import Teaching, plans_of, untaught
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
@@ -90,7 +90,7 @@ class Daemon:
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
         self._stop = asyncio.Event()
-        self._began = clock.now_ns()
+        self._began, self._code = clock.now_ns(), own_code()
         self._loop: Loop | None = None
         self._source: Source | None = None
         self._names: Names | None = None
@@ -138,7 +138,6 @@ class Daemon:
             if first or self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
                 health, caught_up = self._clock.monotonic_ns(), caught_up or first
                 await self._status("catching_up" if source.behind else "live")
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         await self._status("stopped")
@@ -169,16 +168,20 @@ class Daemon:
         session = self._run.session.name
         step, end = await last_step(self._reader, journal, session)
         if step is None or self._manner.new:
+            if not self._manner.new:
+                await check_none(self._reader, snapshots, journal, session)
             loop, source = await self._begin()
             inputs = 0
         else:
             self._check(step)
+            await check_partitions(self._reader, step)
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
         if loop.teaching is not None:
             loop.teaching.begin()
-        await source.start(loop.standing.offsets, loop.standing.control)
+        last = {} if step is None or self._manner.new else step.last
+        await source.start(loop.standing.offsets, loop.standing.control, last)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
         ready = Ready(
@@ -208,7 +211,7 @@ class Daemon:
                 f"session {step.session}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self._run)[:12]}; bring the run file back, or begin a new session with --new"
             )
-        code = own_code()
+        code = self._code
         if step.code != code and not self._manner.changed_code:
             raise ConfigError(
                 f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
@@ -236,7 +239,6 @@ class Daemon:
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
         loop.standing.ts = core.start
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         return loop, source
@@ -292,7 +294,7 @@ class Daemon:
             session=self._run.session.name,
             run_id=run_id or made,
             config=config,
-            code=own_code(),
+            code=self._code,
             journal=self._topic("journal"),
             snapshots=self._topic("snapshots"),
             deadletter=self._topic("deadletter"),
@@ -323,6 +325,7 @@ class Daemon:
     ) -> tuple[Loop, Source]:
         settings, codec = self._settings, self._codec(built, names)
         source = Source(self._reader, self._sorter(built, names, core), names.control, self._clock)
+        source.taken = {topic: dict(parts) for topic, parts in standing.offsets.items()}
         pace = Pace(
             snapshot_every=settings.snapshot_every,
             batch_ns=round(settings.batch_ms * 1e6),
@@ -332,8 +335,8 @@ class Daemon:
             poison_max=settings.poison_max,
         )
         loop = Loop(
-            core, source, Writer(self._outbox, names), names, standing,
-            pace=pace, clock=self._clock, codec=codec,
+            core=core, source=source, writer=Writer(self._outbox, names), names=names, standing=standing, pace=pace,
+            clock=self._clock, codec=codec,
             outgoing=Outgoing(codec, settings.account, shadow=self._manner.shadow),
             asking=Asking(
                 names.control, swapping(self._run, built.given, core.wiring), core.wiring.ledger.latches, asked

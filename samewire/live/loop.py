@@ -58,12 +58,12 @@ class Loop:
 
     def __init__(  # noqa: PLR0913 - the parts that a session is made of
         self,
+        *,
         core: Core,
         source: Source,
         writer: Writer,
         names: Names,
         standing: Standing,
-        *,
         pace: Pace,
         clock: Clock,
         codec: Codec,
@@ -225,15 +225,19 @@ class Loop:
         standing = self.standing
         standing.seq += 1
         if self._cuts:
-            standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
-            self._dead += self.source.unusable
-            self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
-            self.source.unusable.clear()
+            self._stand()
         self._letters()
         self.writer.step(self._step(), standing.ts)
         self._cuts, self._left_out, self._asked = [], [], []
         if standing.slices - standing.kept_at >= self._pace.snapshot_every:
             self.keep()
+
+    def _stand(self) -> None:
+        """The position is behind everything that was taken; what of it could not be used goes to the dead letters."""
+        self.standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
+        self._dead += self.source.unusable
+        self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
+        self.source.unusable.clear()
 
     def _step(self, *, ended: bool = False) -> Step:
         names, standing, core = self._names, self.standing, self.core
@@ -303,7 +307,13 @@ class Loop:
         standing.kept_at = standing.slices
 
     def rest(self) -> None:
-        """A step in which nothing was decided: says where the session stands, and where its state is."""
+        """A step in which nothing was decided: all state, and where the session stands.
+
+        The slicer holds bars since the last cut by now, so that the position is behind those too.
+        """
+        self._stand()
+        self._letters()
+        self.keep()
         self.standing.seq += 1
         self.writer.step(self._step(), self.standing.ts)
 
@@ -311,5 +321,7 @@ class Loop:
         """The session came to its end: no process goes on with it."""
         self.core.wiring.barrier.check()
         self.core.journal.end()
+        self._stand()
+        self._letters()
         self.standing.seq += 1
         self.writer.step(self._step(ended=True), self.standing.ts)

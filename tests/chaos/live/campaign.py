@@ -1,6 +1,5 @@
 """A session that is killed again and again until it has come to its end."""
 
-import random
 import threading
 import time
 from collections import Counter
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from tests.chaos.live.ground import Ground, kill
 from tests.chaos.live.points import COMMIT_PATH, POINTS, START_PATH, Crash
@@ -37,6 +37,7 @@ class Tally(msgspec.Struct, kw_only=True):
     codes: Counter[int] = msgspec.field(default_factory=Counter)  # of lives that ended otherwise
     ready_s: list[float] = []
     inputs: list[int] = []
+    cpu_s: float = 0.0
 
     @property
     def kills(self) -> int:
@@ -45,7 +46,7 @@ class Tally(msgspec.Struct, kw_only=True):
 
 def crashes(plan: Plan) -> Iterator[Crash | None]:
     """One for each life. None: killed from outside, some time after it began."""
-    luck = random.Random(plan.seed)
+    luck = np.random.default_rng(plan.seed)
     points = list(plan.points)
     for k in range(plan.kills):
         if k % len(points) == 0:
@@ -54,21 +55,27 @@ def crashes(plan: Plan) -> Iterator[Crash | None]:
         if point == AT_RANDOM:
             yield None
         elif point in START_PATH:
-            yield Crash(point=point, nth=luck.randint(1, 3) if point in ("read:journal", "read:bars") else 1)
+            yield Crash(point=point, nth=int(luck.integers(1, 4)) if point in ("read:journal", "read:bars") else 1)
         else:
-            nth = luck.randint(1, 4) if point.startswith(("send", "ack")) else 1
-            transaction = luck.randint(2, plan.longest)
-            yield Crash(point=point, transaction=transaction, nth=nth, after_us=luck.randint(0, 1_500))
+            yield Crash(
+                point=point,
+                transaction=int(luck.integers(2, plan.longest + 1)),
+                nth=int(luck.integers(1, 5)) if point.startswith(("send", "ack")) else 1,
+                after_us=int(luck.integers(1_500)),
+                pause_us=int(luck.choice((0, 2_000, 10_000))),
+            )
 
 
-def kill_again_and_again(ground: Ground, plan: Plan, between: Callable[[int], None] = lambda life: None) -> Tally:
+def kill_again_and_again(
+    ground: Ground, plan: Plan, between: Callable[[int], None] = lambda life: None, *, published: bool = False
+) -> Tally:
     """Until the session has ended, or lives that no crash befell fail; the points that were not met are not counted."""
-    luck, tally = random.Random(plan.seed + 1), Tally()
-    feeding = None
+    luck, tally = np.random.default_rng(plan.seed + 1), Tally()
+    feeding, used = None, ground.victims.cpu_s
     if plan.rate:
         feeding = threading.Thread(target=ground.publish, kwargs={"rate": plan.rate})
         feeding.start()
-    else:
+    elif not published:
         ground.publish()
     waiting, failures = crashes(plan), 0
     begun = False
@@ -76,9 +83,9 @@ def kill_again_and_again(ground: Ground, plan: Plan, between: Callable[[int], No
         crash = next(waiting, None) if begun else None  # the first life begins the session
         random_kill = begun and crash is None and tally.lives <= plan.kills
         order = ground.order(
-            crash=crash if begun else Crash(point=COMMIT_PATH[plan.seed % 8], transaction=3),
+            crash=crash if begun or not plan.kills else Crash(point=COMMIT_PATH[plan.seed % 8], transaction=3),
             broken=plan.broken,
-            sets=[f"live.batch_ms={luck.choice(plan.batches_ms)}"],
+            live={"batch_ms": int(luck.choice(plan.batches_ms))},
         )
         between(tally.lives)
         code = _life(ground, order, luck.uniform(0.05, 1.0) if random_kill else None)
@@ -94,6 +101,7 @@ def kill_again_and_again(ground: Ground, plan: Plan, between: Callable[[int], No
     if feeding is not None:
         feeding.join()
     tally.killed.update(line["point"] for line in ground.said("killed"))
+    tally.cpu_s = ground.victims.cpu_s - used
     for ready in ground.said("session.ready"):
         tally.ready_s.append(ready["took_s"])
         tally.inputs.append(ready["inputs"])

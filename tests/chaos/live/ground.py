@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +33,64 @@ def bars_topic(env: str) -> str:
     return f"{env}.bars.1m.v1"
 
 
-# ---- topics and bars ---------------------------------------------------------------------------------------------------
+# ---- topics and bars -------------------------------------------------------------------------------------------------
 
 
 async def make_topics(address: str, env: str, partitions: int = PARTITIONS) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.admin import NewTopic
 
     for_ever = {"retention.ms": "-1"}
     large = for_ever | {"max.message.bytes": _LARGE}
     asked = [NewTopic(bars_topic(env), partitions, 1, topic_configs=large)]
     asked += [NewTopic(f"{env}.{name}.v1", 1, 1, topic_configs=for_ever) for name in PUBLIC]
     asked += [NewTopic(f"{env}.{name}.v1", 1, 1, topic_configs=large) for name in OWN]
+    answer = await administered(address, lambda admin: admin.create_topics(asked))
+    assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
+
+
+async def administered(address: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    from aiokafka.admin import AIOKafkaAdminClient
+
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
-        answer = await admin.create_topics(asked)
-        assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
+        return await ask(admin)
     finally:
         await admin.close()
+
+
+async def _remade(admin: Any, topic: str) -> None:
+    from aiokafka.admin import NewTopic
+
+    await admin.delete_topics([topic])
+    asked = NewTopic(topic, PARTITIONS, 1, topic_configs={"retention.ms": "-1", "max.message.bytes": _LARGE})
+    for _ in range(100):  # until the broker has done away with the old one
+        answer = await admin.create_topics([asked])
+        if answer.topic_errors[0][1] == 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(answer)
+
+
+async def _cut(address: str, topic: str, partitions: int, share: float) -> None:
+    from aiokafka import TopicPartition
+    from aiokafka.admin import RecordsToDelete
+
+    reader = Reader({"bootstrap_servers": address})
+    await reader.start()
+    try:
+        bounds = await reader.bounds([(topic, part) for part in range(partitions)])
+    finally:
+        await reader.close()
+    before = {
+        TopicPartition(*place): RecordsToDelete(before_offset=first + int((end - first) * share))
+        for place, (first, end) in bounds.items()
+    }
+    await administered(address, lambda admin: admin.delete_records(before))
+
+
+def publish_now(ground: "Ground", records: Sequence[Record]) -> None:
+    asyncio.run(publish(ground.address, records))
 
 
 def records_of(market: Market, found: Iterable[Bar], env: str) -> list[Record]:
@@ -68,9 +107,10 @@ async def publish(address: str, records: Sequence[Record], rate: float = 0.0) ->
     )
     await producer.start()
     try:
-        begun, flying = time.monotonic(), []
+        loop, flying = asyncio.get_running_loop(), []
+        begun = loop.time()
         for k, record in enumerate(records):
-            if rate and (ahead := k / rate - (time.monotonic() - begun)) > 0.005:
+            if rate and (ahead := k / rate - (loop.time() - begun)) > 0.005:
                 await asyncio.sleep(ahead)
             said = {"key": record.key, "value": record.value, "timestamp_ms": record.timestamp_ms}
             flying.append(await producer.send(record.topic, **said))
@@ -79,7 +119,7 @@ async def publish(address: str, records: Sequence[Record], rate: float = 0.0) ->
         await producer.stop()
 
 
-# ---- what was committed ------------------------------------------------------------------------------------------------
+# ---- what was committed ----------------------------------------------------------------------------------------------
 
 
 class Left(msgspec.Struct, frozen=True, eq=False):
@@ -153,7 +193,7 @@ def compare(calm: Left, found: Left) -> Difference:
     return Difference(lost, doubled, different, tuple(disordered), ends[0] == ends[1])
 
 
-# ---- daemons -----------------------------------------------------------------------------------------------------------
+# ---- daemons ---------------------------------------------------------------------------------------------------------
 
 
 class Victims:
@@ -169,6 +209,7 @@ class Victims:
             cwd=ROOT,
         )
         self._codes: dict[int, int] = {}
+        self.cpu_s = 0.0  # of those that have ended
 
     def _line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -177,6 +218,7 @@ class Victims:
         words: dict[str, Any] = json.loads(line)
         if "ended" in words:
             self._codes[words["ended"]] = words["code"]
+            self.cpu_s += words["cpu_s"]
         return words
 
     def start(self, order: Order) -> int:
@@ -198,10 +240,13 @@ class Victims:
     def run(self, order: Order) -> int:
         return self.code(self.start(order))
 
+    def stop(self, pid: int) -> None:
+        """In order."""
+        os.kill(pid, signal.SIGTERM)
+
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+        with self._process:  # closes its pipes, at whose end it ends
+            pass
 
 
 def kill(pid: int) -> None:
@@ -246,6 +291,19 @@ class Ground(msgspec.Struct, frozen=True, eq=False):
     def publish(self, found: Iterable[Bar] | None = None, rate: float = 0.0) -> None:
         records = records_of(self.market, bars(self.market) if found is None else found, self.env)
         asyncio.run(publish(self.address, records, rate))
+
+    def remake(self, topic: str) -> None:
+        """Deletes a topic and makes it again, empty."""
+        asyncio.run(administered(self.address, lambda admin: _remade(admin, topic)))
+
+    def widen(self, topic: str, partitions: int) -> None:
+        from aiokafka.admin import NewPartitions
+
+        asyncio.run(administered(self.address, lambda a: a.create_partitions({topic: NewPartitions(partitions)})))
+
+    def cut(self, topic: str, partitions: int, share: float) -> None:
+        """Deletes this share of the records of each partition, from the beginning, as retention does."""
+        asyncio.run(_cut(self.address, topic, partitions, share))
 
     def left(self) -> Left:
         return asyncio.run(left(self.address, self.env))

@@ -36,6 +36,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     transaction: int = 2
     nth: int = 1
     after_us: int = 0  # commit:within: how long after it was asked for
+    pause_us: int = 0  # behind each send of the transaction, so that some are at the broker and others are not
 
 
 class Trigger:
@@ -65,6 +66,11 @@ class Trigger:
     def pull(self, point: str) -> None:
         self._tell("killed", point=point, transaction=self.transaction)
         os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def pause_us(self) -> int:
+        crash = self._crash
+        return 0 if crash is None or self.transaction < crash.transaction else crash.pause_us
 
     @property
     def within_us(self) -> int | None:
@@ -98,6 +104,8 @@ class CrashingOutbox:
             record = self._spoil(record, self._trigger.transaction)
         self._trigger.at("send:before")
         future = await self._inner.send(record)
+        if pause_us := self._trigger.pause_us:
+            await asyncio.sleep(pause_us / 1e6)
         self._trigger.at("send:after")
         return asyncio.ensure_future(self._acknowledged(future))
 
@@ -109,7 +117,7 @@ class CrashingOutbox:
     async def commit(self) -> None:
         self._trigger.at("commit:before")
         if (us := self._trigger.within_us) is not None:
-            asyncio.ensure_future(self._inner.commit())  # noqa: RUF006 - nobody outlives it
+            asyncio.ensure_future(self._inner.commit())
             await asyncio.sleep(us / 1e6)
             self._trigger.pull("commit:within")
         await self._inner.commit()
@@ -153,7 +161,7 @@ class Spoil(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(record, value=(record.value or b"") + b" " * 3_000_000)
 
 
-# ---- how a broken daemon would do it: the comparison must see through each of these ------------------------------------
+# ---- how a broken daemon would do it: the comparison must see through each of these ----------------------------------
 
 
 async def commit_first(outbox: Outbox, records: Sequence[Record]) -> list[int]:

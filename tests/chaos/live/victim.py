@@ -15,8 +15,9 @@ import select
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,30 +32,31 @@ from tests.chaos.live.points import (
     read_uncommitted,
 )
 
+if TYPE_CHECKING:
+    from samewire.run_file import RunFile
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One daemon: its run file, where it says what became of it, and what is to befall it."""
 
     run: str
     said: str  # a file: lines of JSON of what it told
-    sets: list[str] = []  # as --set
+    live: dict[str, Any] = {}  # instead of what the run file says under `live`
     crash: Crash | None = None
     spoil: Spoil | None = None
     broken: str = ""  # commit_first, read_uncommitted, without_transactions
     manner: dict[str, bool] = {}
 
 
-async def lived(order: Order) -> dict[str, Any]:
+async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
     """As samewire/commands/live.py builds it, with the wrappers between."""
     from adapters.kafka.transport import Producer, Reader
     from engine.clock import SystemClock
     from samewire.commands.live import settings_of
     from samewire.live import writing
     from samewire.live.daemon import Daemon, Manner
-    from samewire.schema import load_run
 
-    run = load_run(Path(order.run), order.sets)
-    settings = settings_of(run)
+    settings = replace(settings_of(run), **order.live)
     options = settings.client_options()
     if order.broken == "commit_first":
         writing.transact = commit_first
@@ -62,7 +64,7 @@ async def lived(order: Order) -> dict[str, Any]:
         read_uncommitted()
     name = settings.transaction_name(run.session.name)
     own: Any = WithoutTransactions(options) if order.broken == "without_transactions" else Producer(options, name)
-    with open(order.said, "a", buffering=1) as file:
+    with Path(order.said).open("a", buffering=1) as file:  # noqa: ASYNC230 - a line now and then
 
         def tell(what: str, **more: Any) -> None:
             file.write(json.dumps({"what": what, **more}, default=str) + "\n")
@@ -84,21 +86,24 @@ async def lived(order: Order) -> dict[str, Any]:
     return daemon.summary()
 
 
-def child(order: Order) -> int:
+def child(order: Order, run: "RunFile") -> int:
     """Exit code, as the command line would have it."""
     from engine.errors import SamewireError
 
     try:
-        asyncio.run(lived(order))
+        asyncio.run(lived(order, run))
     except SamewireError as error:
-        with open(order.said, "a") as file:
-            file.write(json.dumps({"what": "failed", "kind": type(error).__name__, "text": str(error)}) + "\n")
+        _note(order, what="failed", kind=type(error).__name__, text=str(error))
         return error.exit_code
-    except BaseException:
-        with open(order.said, "a") as file:
-            file.write(json.dumps({"what": "crashed", "text": traceback.format_exc()}) + "\n")
+    except BaseException:  # noqa: BLE001 - whatever it is, the test must see it
+        _note(order, what="crashed", text=traceback.format_exc())
         return 70
     return 0
+
+
+def _note(order: Order, **words: str) -> None:
+    with Path(order.said).open("a") as file:
+        file.write(json.dumps(words) + "\n")
 
 
 def warm() -> None:
@@ -108,11 +113,26 @@ def warm() -> None:
     import piqp  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
+    import components.features.rolling_kernel
+    import components.models.tree_walker_kernel  # noqa: F401
+    import samewire.commands.live
     import samewire.live.daemon
     import samewire.schema  # noqa: F401
 
+
+def prepared(path: str) -> "RunFile":
+    """Reads a run file and imports what it names, so that no daemon needs to; nothing of it has run."""
+    from samewire.live import daemon
+    from samewire.prepare import feed_of
+    from samewire.provenance import own_code
+    from samewire.schema import load_run
+
+    run, code = load_run(Path(path)), own_code()
+    daemon.own_code = lambda: code
+    feed_of(run)
     gc.collect()
     gc.freeze()
+    return run
 
 
 def say(words: dict[str, Any]) -> None:
@@ -124,6 +144,7 @@ def main() -> None:
     warm()
     say({"ready": os.getpid()})
     running: set[int] = set()
+    known: dict[str, Any] = {}  # path of a run file -> what it says
     decode = msgspec.json.Decoder(Order).decode
     stdin = os.fdopen(0, "rb", buffering=0)
     while True:
@@ -133,16 +154,19 @@ def main() -> None:
             if not line:
                 break
             order = decode(line)
+            if order.run not in known:
+                known[order.run] = prepared(order.run)
             pid = os.fork()
             if pid == 0:
-                os._exit(child(order))
+                os._exit(child(order, known[order.run]))
             running.add(pid)
             say({"pid": pid})
         for pid in sorted(running):
-            ended, status = os.waitpid(pid, os.WNOHANG)
+            ended, status, used = os.wait4(pid, os.WNOHANG)
             if ended:
                 running.discard(pid)
-                say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+                cpu_s = used.ru_utime + used.ru_stime
+                say({"ended": pid, "code": os.waitstatus_to_exitcode(status), "cpu_s": cpu_s})
     for pid in running:
         os.kill(pid, signal.SIGKILL)
 
