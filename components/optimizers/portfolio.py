@@ -10,9 +10,10 @@ from components.optimizers.needs import BENCHMARK
 from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
-from components.optimizers.problem import Method, Remark, Situation
+from components.optimizers.problem import Limits, Method, Remark, Situation
 from components.optimizers.remarks import plain
-from components.optimizers.rounding import ROUNDINGS, Grid, RoundingName, rounded_shares
+from components.optimizers.rounding import ROUNDINGS, RoundingName, rounded_shares
+from components.optimizers.rounding_limits import Grid, Missed
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
 from components.optimizers.usable import Estimate, endless, sensible
@@ -157,7 +158,8 @@ class Portfolio:
             notes.append(self._fallback(book.ts, decision.reason))
         elif not any(remark.kind == "weights" for remark in decision.remarks):
             notes += [self._noted(book.ts, remark) for remark in _weighed(decision.weights, at, self._called)]
-        shares, told = self._whole(_shares(decision.weights, at, book.qty + book.working), book, at)
+        shares = _shares(decision.weights, at, book.qty + book.working)
+        shares, told = self._whole(shares, book, at, decision.limits)
         if self._schedule is not None:
             self._keep(shares, decision.weights, at)
         return (*notes, *told, *self._orders(shares, targets, book))
@@ -169,21 +171,24 @@ class Portfolio:
         self._weights = np.where(at.leaving, 0.0, none if weights is None else np.where(moved, weights, np.nan))
         self._slices = 0
 
-    def _whole(self, shares: Vector, book: Book, at: Situation) -> tuple[Vector, tuple[Note, ...]]:
-        """Shares in whole lots, no more traded than the participation allows, and what that changed."""
+    def _whole(
+        self, shares: Vector, book: Book, at: Situation, limits: Limits | None
+    ) -> tuple[Vector, tuple[Note, ...]]:
+        """Shares in whole lots, within limits and participation, and what that changed."""
         told: list[Remark] = []
-        position = book.qty + book.working
+        position, most = book.qty + book.working, None
         if self._participation is not None:
             most = self._participation * at.traded / at.unit
             shares, capped = _participating(shares, position, most, at.universe.lot)
             told += [capped] if capped is not None else []
-        grid = Grid(position, at.universe.lot, at.unit / at.equity)
-        found = rounded_shares(shares, grid, at.risk, self._rounding)
+        grid = Grid(position, at.universe.lot, at.unit / at.equity, most)
+        found = rounded_shares(shares, grid, at.risk, self._rounding, limits)
         if found.error > 0:
             text = (
                 f"whole lots differ from the weights by {found.error:.2e} of equity a slice, {found.bound:.2e} at best"
             )
             told.append(plain("rounding", text, found.error))
+        told += [_missing(missed) for missed in found.missed]
         return found.shares, tuple(self._noted(at.ts, remark) for remark in told)
 
     def _orders(self, shares: Vector, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:
@@ -257,6 +262,13 @@ def _weighed(weights: Vector, at: Situation, by: str) -> tuple[Remark, ...]:
     return (
         Remark(kind="weights", text=f"{len(rows)} weights by {by}, before rounding", symbol=rows, value=weights[rows]),
     )
+
+
+def _missing(missed: Missed) -> Remark:
+    """A limit that whole lots break, and what rounding changed of the names in it, in shares of equity."""
+    text = f"no whole lots nearby keep {missed.name}: beyond it by {missed.by:.2e} of equity"
+    rows = missed.rows.astype(np.int32)
+    return Remark(kind=f"rounding:{missed.name}", text=text, symbol=rows, value=missed.errors)
 
 
 def _check(benchmark: BenchmarkName, max_participation: float | None, rounding: RoundingName, method: Any) -> None:

@@ -275,12 +275,33 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What must hold of weights, so that whole lots keep it too. Bounds of 0 and of infinity say no more than that."""
+
+    lower: Vector  # (N,)
+    upper: Vector  # (N,)
+    A: Matrix  # (m, N), low <= A w <= high
+    low: Vector  # (m,)
+    high: Vector  # (m,)
+    names: tuple[str, ...]  # of limits
+    row_by: Codes  # (m,) position in `names`
+    turnover: float = HARD  # |w - w0|_1
+    gross: float = HARD  # |w|_1
+    least_weight: Vector | None = None  # (N,) |w| is 0 or at least this
+    least_trade: Vector | None = None  # (N,) |w - w0| is 0 or at least this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Weights of all N symbols, NaN = leave it as it is; or None with the reason, whereupon positions are held."""
+    """Weights of all N symbols, NaN = leave it as it is; or None with the reason, whereupon positions are held.
+
+    `limits` are what rounding to whole lots must not break, None = none.
+    """
 
     weights: Vector | None
     reason: str = ""
     remarks: tuple[Remark, ...] = ()
+    limits: Limits | None = None
 
 
 class Method(Protocol):

@@ -11,6 +11,7 @@ from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.rounding_limits import limits_of
 from components.optimizers.shadow import binding
 from components.optimizers.stating import Stack, stated, unknown
 from components.optimizers.terms.checked import above
@@ -127,7 +128,8 @@ class Composed:
                 return Decision(weights=None, reason=reason, remarks=remarks)
         self._last = solution.w
         told = () if solution.box is None else binding(problem, solution, at)
-        return Decision(weights=solution.w, remarks=(*remarks, _weights(solution.w, solution, at), *told))
+        remarks = (*remarks, _weights(solution.w, solution, at), *told)
+        return Decision(weights=solution.w, remarks=remarks, limits=limits_of(problem))
 
     def save(self) -> bytes:
         parts = [part.save() if isinstance(part, Stateful) else b"" for part in self._parts]
