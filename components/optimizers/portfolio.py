@@ -11,6 +11,7 @@ from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
 from components.optimizers.problem import Limits, Method, Remark, Situation
+from components.optimizers.purse import Purse, purse_of
 from components.optimizers.remarks import plain
 from components.optimizers.rounding import ROUNDINGS, RoundingName, rounded_shares
 from components.optimizers.rounding_limits import Grid, Missed
@@ -25,7 +26,7 @@ from engine.protocols import CostModel, RiskModel, Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "portfolio", 2
+_KIND, _VERSION = "portfolio", 3
 _DUST = 1e-7  # of equity: a weight below it is none, and a trade too
 
 
@@ -93,6 +94,7 @@ class Portfolio:
         self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
+        self._traded = 0.0  # by the last answer, a share of equity
         self._schedule = schedule
         self._slice: Bars | None = None
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
@@ -148,7 +150,8 @@ class Portfolio:
         if flaw and self._needs_risk:
             return self._exits(targets, book, flaw)
         try:
-            at = self._around.situation(targets, book, risk, self._rate)
+            purse = purse_of(self._sizing, book, self._around.latest.volume, self._rate, self._traded)
+            at = self._around.situation(targets, book, risk, self._rate, purse)
         except ValueError as error:  # a benchmark that is none
             return self._exits(targets, book, str(error))
         decision = sensible(self._method.weights(at), at)
@@ -158,11 +161,24 @@ class Portfolio:
             notes.append(self._fallback(book.ts, decision.reason))
         elif not any(remark.kind == "weights" for remark in decision.remarks):
             notes += [self._noted(book.ts, remark) for remark in _weighed(decision.weights, at, self._called)]
-        shares = _shares(decision.weights, at, book.qty + book.working)
-        shares, told = self._whole(shares, book, at, decision.limits)
+        weights, less = self._paid(decision.weights, at, purse)
+        shares = _shares(weights, at, book.qty + book.working)
+        shares, told = self._whole(shares, book, at, decision.limits, 0.0 if purse is None else purse.room)
         if self._schedule is not None:
-            self._keep(shares, decision.weights, at)
+            self._keep(shares, weights, at)
+        told = (*(self._noted(at.ts, remark) for remark in less), *told)
         return (*notes, *told, *self._orders(shares, targets, book))
+
+    def _paid(
+        self, weights: Vector | None, at: Situation, purse: Purse | None
+    ) -> tuple[Vector | None, tuple[Remark, ...]]:
+        """Weights whose trades can be paid for; remembers how much they trade."""
+        if weights is None or purse is None:
+            return weights, ()
+        moved = np.where(at.leaving, 0.0, np.where(at.free & np.isfinite(weights), weights, at.w0))
+        moved, less = purse.paid(moved, at.w0)
+        self._traded = float(np.abs(moved - at.w0).sum())
+        return (np.where(at.free & np.isfinite(weights), moved, weights) if less else weights), less
 
     def _keep(self, shares: Vector, weights: Vector | None, at: Situation) -> None:
         """What is pursued until the schedule is due again."""
@@ -172,7 +188,7 @@ class Portfolio:
         self._slices = 0
 
     def _whole(
-        self, shares: Vector, book: Book, at: Situation, limits: Limits | None
+        self, shares: Vector, book: Book, at: Situation, limits: Limits | None, room: float
     ) -> tuple[Vector, tuple[Note, ...]]:
         """Shares in whole lots, within limits and participation, and what that changed."""
         told: list[Remark] = []
@@ -181,7 +197,7 @@ class Portfolio:
             most = self._participation * at.traded / at.unit
             shares, capped = _participating(shares, position, most, at.universe.lot)
             told += [capped] if capped is not None else []
-        grid = Grid(position, at.universe.lot, at.unit / at.equity, most)
+        grid = Grid(position, at.universe.lot, at.unit / at.equity, most, room)
         found = rounded_shares(shares, grid, at.risk, self._rounding, limits)
         if found.error > 0:
             text = (
@@ -226,6 +242,7 @@ class Portfolio:
             plan=None if self._plan is None else (self._plan.ts, self._plan.value),
             weights=self._weights,
             slices=self._slices,
+            traded=self._traded,
         )
 
     def load(self, state: bytes, /) -> None:
@@ -233,7 +250,7 @@ class Portfolio:
         fields = unpack(state, _KIND, _VERSION)
         self._around.load({**fields["around"], "symbols": fields["symbols"]})
         self._below = rows_by_name(fields, self._sizing.universe.symbols)
-        self._fallbacks, self._slices = fields["fallbacks"], fields["slices"]
+        self._fallbacks, self._slices, self._traded = fields["fallbacks"], fields["slices"], fields["traded"]
         self._restore(fields)
         self._sizing.ids.sent = (fields["sent"][0], fields["sent"][1])
         for part, saved in zip(self._parts, fields["parts"], strict=True):

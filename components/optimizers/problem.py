@@ -47,6 +47,7 @@ class Situation:
     columns: Mapping[str, tuple[str, ...]]  # their column names
     invest: float  # sum of the wanted weights above 0
     rate: float  # one-way cost of a large trade as a share of its value, by the broker's own cost model
+    payable: float = HARD  # what weights may add up to for their trades to be paid for, by what these may cost
 
 
 # ---- pieces of the objective, all of them costs ----------------------------------------------------------------------

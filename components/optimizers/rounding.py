@@ -65,7 +65,7 @@ def rounded_shares(
     e = errors[chosen, inner]
     near = np.where(np.abs(e[0]) <= np.abs(e[1]), 0, 1)
     bound = float(np.sqrt(spread.specific @ np.square(e[near, chosen])))
-    within = within_of(limits, plane, out, rows, paid=how != "toward")
+    within = within_of(limits, plane, out, rows, np.inf if how == "toward" else grid.room)
     side = np.where(shares[rows] > grid.position[rows], 0, 1) if how == "toward" else near
     found = _exact(e, spread, within) if how == "tracking" and n <= _EXACT else None
     if found is None:

@@ -19,6 +19,7 @@ class Grid:
     lot: Vector
     weight: Vector  # unit / equity
     most: Vector | None = None  # shares that may be traded, NaN = not known
+    room: float = 0.0  # what a trade takes beside its value, as a share of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,14 @@ def bounds_of(limits: Limits, most: Vector | None) -> tuple[Vector, ...]:
     return np.array(limits.lower), np.array(limits.upper), least, trade, free
 
 
-def within_of(limits: Limits, plane: tuple[Vector, ...], shares: Vector, rows: Rows, *, paid: bool) -> Within:
-    """What errors of the rounded names may add up to; if `paid`, no more is spent than wanted."""
+def within_of(limits: Limits, plane: tuple[Vector, ...], shares: Vector, rows: Rows, room: float) -> Within:
+    """What errors of the rounded names may add up to; no more is spent than wanted, unless `room` is infinite."""
     from components.optimizers.rounding_loops import framed
 
     A = limits.A if limits.A.flags.writeable and limits.A.flags.c_contiguous else np.array(limits.A, order="C")
     given = A, np.array(limits.low), np.array(limits.high)
     caps = limits.turnover, limits.gross
-    return Within(*framed(given, caps, shares, plane, rows, 0.0 if paid else np.inf))
+    return Within(*framed(given, caps, shares, plane, rows, room))
 
 
 def missed_of(within: Within, limits: Limits, rows: Rows, e: Vector, none: Mask) -> tuple[Missed, ...]:

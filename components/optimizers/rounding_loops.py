@@ -88,18 +88,19 @@ def _loosened(M, low, high, lots):  # type: ignore[no-untyped-def]
             even[r] = even[r] and M[r, k] == M[r, 0]
         binding += not even[r] and (low[r] > -_LESS or high[r] < _LESS)
     for r in range(len(low)):
-        if even[r] or high[r] - low[r] < steps[r]:
-            low[r] = min(low[r], high[r] - steps[r] * (binding if even[r] else 1))
+        if even[r]:
+            low[r] = min(low[r], -steps[r] * binding)
+        elif high[r] - low[r] < steps[r]:
+            low[r] = min(low[r], high[r] - steps[r])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def framed(limits, caps, shares, grid, rows, money):  # type: ignore[no-untyped-def]
+def framed(limits, caps, shares, grid, rows, room):  # type: ignore[no-untyped-def]
     """Rows (r, n) of the n names that are rounded, and what they may be at the errors: low <= M e <= high.
 
-    The weights themselves are at 0 and taken to be allowed. The first row is money, of which `money` more may be spent;
-    then those of `limits` (A, low, high); then the sums of unsigned trades and positions, whose limits are `caps`:
-    with no sign changed and no trade turned round they are rows too. A row narrower than a lot may be below by a
-    lot, and the sum of all, which money limits from the other side, by a lot for each limit that binds.
+    The weights themselves are at 0 and taken to be allowed. The first row is money, what is spent with a share `room`
+    of each trade, infinite = any may be; then those of `limits` (A, low, high); then the sums of unsigned trades and
+    positions, whose limits are `caps`: with no sign changed and no trade turned round they are rows too.
     """
     (A, bottom, top), (position, lot, weight) = limits, grid
     n, m, N = len(rows), len(A), len(shares)
@@ -114,7 +115,7 @@ def framed(limits, caps, shares, grid, rows, money):  # type: ignore[no-untyped-
         for i in range(N):
             value[1 + j] += A[j, i] * w[i]
         low[1 + j], high[1 + j] = min(bottom[j] - value[1 + j], 0.0), max(top[j] - value[1 + j], 0.0)
-    high[0] = money
+    high[0] = 0.0 if room < np.inf else np.inf
     for c in range(2):
         high[m + 1 + c] = max(caps[c] - value[m + 1 + c], 0.0)
     for k in range(n):
@@ -122,6 +123,7 @@ def framed(limits, caps, shares, grid, rows, money):  # type: ignore[no-untyped-
         for j in range(m):
             M[1 + j, k] = A[j, i]
         M[m + 1, k] = 1.0 if shares[i] > position[i] else -1.0
+        M[0, k] += room * M[m + 1, k] if room < np.inf else 0.0
         M[m + 2, k] = 1.0 if shares[i] > 0 else -1.0
     _loosened(M, low, high, (lot * weight)[rows])
     return M, low, high

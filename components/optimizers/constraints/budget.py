@@ -12,7 +12,8 @@ class Budget:
 
     Without `min` and `max` the sum is what the targets want invested, at most `most`; with `full` exactly that, else at
     most; and never less than what cannot be sold. `min` and `max` say it outright: 1 and 1 is fully invested, 0 and 0
-    neutral in money.
+    neutral in money. A cash account that would be without the cash to pay for its trades gets as much less as they are
+    expected to cost (`Situation.payable`).
     """
 
     def __init__(
@@ -40,6 +41,9 @@ class Budget:
             kept = float(at.w0[~at.free & ~at.leaving].sum())
             high = max(min(at.invest, self._most), kept)
             low = high if self._full else -np.inf
+        elif at.payable < high:
+            high = max(at.payable, min(high, float(at.w0[~at.free & ~at.leaving].sum())))
+            low = min(low, high)
         if self._A.shape[1] != len(at.w0):
             self._A = np.ones((1, len(at.w0)))
         row = Rows(
