@@ -249,6 +249,7 @@ class Solution:
     turnover: tuple[float, ...] = ()
     gross: tuple[float, ...] = ()
     risk_caps: tuple[float, ...] = ()
+    tails: tuple[Vector, ...] = ()  # (T,) of each tail: how much each scenario counts, together its weight
     residual: float = float("inf")  # of the optimality conditions, as `certificate.residual` defines it
     memory: Any = field(default=None, compare=False)  # what a next solve may start from; never shows in an answer
 

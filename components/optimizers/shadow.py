@@ -113,6 +113,8 @@ def _gain(problem: Problem, solution: Solution, w: Vector) -> Vector:
     assert solution.rows is not None
     rows = np.flatnonzero(solution.rows)
     gain: Vector = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows[rows] @ problem.A[rows])
+    for tail, share in zip(problem.tails, solution.tails, strict=True):
+        gain = gain + share @ tail.returns
     gain = gain - sum(solution.gross) * np.where(np.abs(w) > _STILL, np.sign(w), 0.0)
     if problem.risk is None:
         return gain

@@ -28,6 +28,7 @@ class Budget:
     ) -> None:
         self._given = self.always = min is not None or max is not None
         self._min, self._max = sides(*open_sides(min, max))
+        self.bounds: str = "sum" if self._max < np.inf or not self._given else "none"
         self._most, self._full = above("most", most), full
         if self._given and full:
             raise ValueError("full belongs to a budget without min and max; say min and max alike instead")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.impossible import impossible
+from components.optimizers.impossible import impossible, unbounded
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
@@ -67,6 +67,10 @@ class Composed:
         never = impossible(universe, constraints)
         if never:
             raise ValueError(f"constraints must not contradict each other: {never}")
+        endless = unbounded(objective, constraints)
+        if endless:
+            raise ValueError(f"constraints must bound the weights: {endless}")
+        _fitting(solver, (*objective, *constraints))
         objective, constraints = tuple(map(term_of, objective)), tuple(map(constraint_of, constraints))
         self._terms, self._constraints = objective, constraints
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
@@ -85,6 +89,7 @@ class Composed:
             method: tuple(getattr(part, method) for part in parts if hasattr(part, method))
             for method in ("on_bars", "on_actions", "on_reference")
         }
+        self._waits = [part.waits for part in parts if hasattr(part, "waits")]
         self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
 
@@ -106,7 +111,7 @@ class Composed:
             return Decision(weights=np.full(len(at.w0), np.nan))
         if self.needs_risk and at.risk is None:
             return Decision(weights=None, reason="the risk model has too little history")
-        lacks = lacking(self.needs, at)
+        lacks = lacking(self.needs, at) or next((said for wait in self._waits if (said := wait())), "")
         if lacks:
             return Decision(weights=None, reason=lacks)
         pieces: list[Piece] = [_pins(at)]
@@ -147,6 +152,16 @@ class Composed:
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+
+def _fitting(solver: SolverName, parts: tuple[Any, ...]) -> None:
+    """Raises ValueError where the solver that is named lacks what a part needs."""
+    if solver in ("piqp", "osqp"):
+        lacks = [type(part).__name__ for part in parts if getattr(part, "cone", False)]
+    else:
+        lacks = [type(part).__name__ for part in parts if solver == "kernel" and getattr(part, "tail", False)]
+    if lacks:
+        raise ValueError(f"solver {solver} has no {lacks[0]}; say auto or clarabel")
 
 
 def _limits(constraints: tuple[Constraint, ...], at: Situation) -> tuple[list[Piece], list[str]]:

@@ -19,6 +19,7 @@ class ImpactCost:
     """
 
     needs_risk = True
+    cone: bool = True
 
     def __init__(self, *, coefficient: float = 1.0, holding_slices: float = 5.0) -> None:
         self._per_slice = above("coefficient", coefficient) / above("holding_slices", holding_slices)
