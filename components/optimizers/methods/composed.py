@@ -11,6 +11,7 @@ from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.remarks import plain
 from components.optimizers.rounding_limits import limits_of
 from components.optimizers.shadow import binding
 from components.optimizers.stating import Stack, stated, unknown
@@ -20,7 +21,7 @@ from engine.protocols import Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "composed", 1
+_KIND, _VERSION = "composed", 2
 
 
 class Composed:
@@ -82,6 +83,8 @@ class Composed:
         self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
+        self._asked = [(i, term.silent) for i, term in enumerate(objective) if hasattr(term, "silent")]
+        self._told: list[int] = []  # terms that have said why they cost nothing
         parts: tuple[Any, ...] = (*objective, *constraints)
         self._parts = parts
         self.needs = needs_of(parts)
@@ -114,6 +117,7 @@ class Composed:
         lacks = lacking(self.needs, at) or next((said for wait in self._waits if (said := wait())), "")
         if lacks:
             return Decision(weights=None, reason=lacks)
+        said = self._silent(at)
         pieces: list[Piece] = [_pins(at)]
         for term in self._terms:
             pieces += term.cost(at)
@@ -124,6 +128,7 @@ class Composed:
             return Decision(weights=None, reason=nameless)
         problem = stated(pieces, at, self._stack)
         solution, remarks = self._routes.solve(problem)
+        remarks = (*said, *remarks)
         if solution.w is None:
             boxes = [piece for piece in pieces if isinstance(piece, Box) and piece.soft == HARD]
             ladder = Ladder(self._steps, ("no_alpha", *firm))
@@ -136,9 +141,19 @@ class Composed:
         remarks = (*remarks, _weights(solution.w, solution, at), *told)
         return Decision(weights=solution.w, remarks=remarks, limits=limits_of(problem))
 
+    def _silent(self, at: Situation) -> tuple[Remark, ...]:
+        """A remark on each term that has nothing to say, once a session."""
+        told = []
+        for i, ask in self._asked:
+            text = ask(at) if i not in self._told else ""
+            if text:
+                self._told.append(i)
+                told.append(plain("silent", text, 1.0))
+        return tuple(told)
+
     def save(self) -> bytes:
         parts = [part.save() if isinstance(part, Stateful) else b"" for part in self._parts]
-        fields = {"last": self._last, "memory": self._routes.memory, "parts": parts}
+        fields = {"last": self._last, "memory": self._routes.memory, "parts": parts, "told": self._told}
         return pack(_KIND, _VERSION, symbols=self._symbols, **fields)
 
     def load(self, state: bytes, /) -> None:
@@ -148,6 +163,7 @@ class Composed:
         if memory is not None:
             memory = memory | {"w": placed(memory["w"], before, self._symbols, 0.0)}
         self._routes.memory = memory
+        self._told = list(fields["told"])
         self._last = None if last is None else placed(last, before, self._symbols, 0.0)
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
