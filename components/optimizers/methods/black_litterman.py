@@ -93,7 +93,7 @@ class BlackLitterman:
         self._confidence = np.array([view.confidence for view in views])
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest, shorts=not self._long_only)
+        room = room_of(at, self._max_invest, self._max_weight, shorts=not self._long_only)
         if at.risk is None:
             return cannot(NO_HISTORY)
         market = at.benchmark if self._market is None else self._market

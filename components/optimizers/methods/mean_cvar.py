@@ -79,7 +79,7 @@ class MeanCvar:
             self._within.on_reference(reference)
 
     def weights(self, at: Situation, /) -> Decision:
-        room, ready = room_of(at, self._max_invest), self._returns.ready()
+        room, ready = room_of(at, self._max_invest, self._max_weight), self._returns.ready()
         if not ready.any():
             return cannot("no symbol has enough returns yet")
         rows, R = room.rows, self._returns.scenarios()

@@ -40,7 +40,7 @@ class MinimumVariance:
         self._long_only, self._max_weight, self._max_invest = long_only, max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest, shorts=not self._long_only)
+        room = room_of(at, self._max_invest, self._max_weight, shorts=not self._long_only)
         if at.risk is None:
             return cannot(NO_HISTORY)
         n = len(room.rows)
