@@ -100,8 +100,7 @@ class Portfolio:
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
         self._weights: Vector | None = None  # (N,) weights of them
         self._slices = 0  # since then
-        parts: tuple[Any, ...] = (self._estimate.model, method, schedule)
-        self._parts = parts
+        self._parts = parts = (self._estimate.model, method, schedule)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
         self._actions = _handlers(parts, "on_actions")
