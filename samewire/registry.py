@@ -158,6 +158,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "linear_cost": "components.optimizers.terms.linear_cost:LinearCost",
                 "half_spread": "components.optimizers.terms.half_spread:HalfSpreadCost",
                 "impact": "components.optimizers.terms.impact:ImpactCost",
+                "cvar": "components.optimizers.terms.cvar:Shortfall",
                 "holding_cost": "components.optimizers.terms.holding_cost:HoldingCost",
             }
         ),
