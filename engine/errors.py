@@ -33,6 +33,10 @@ class DataError(SamewireError):
     exit_code = 3
 
 
+class NoLabelError(DataError):
+    """History is too short for a single label."""
+
+
 class BrokerError(SamewireError):
     """A gateway refused, or reconciliation failed."""
 

@@ -12,7 +12,8 @@ from engine.clock import Clock, SystemClock
 from engine.errors import ConfigError, SamewireError
 from engine.protocols import Artefact
 from samewire.diagnostics import shown_path
-from samewire.run_file import Registered, RunFile
+from samewire.registry import BUILT_IN
+from samewire.run_file import Component, Registered, RunFile
 
 if TYPE_CHECKING:
     from adapters.registry.folder import FolderRegistry
@@ -67,6 +68,23 @@ def _unresolved(named: Registered) -> tuple[str, str] | None:
         said = str(error).replace(str(named.registry), shown_path(str(named.registry)))
         return str(named), f"what the registry has: {said}"
     return None
+
+
+def other_kind(component: Component, artefact: Path | Registered) -> tuple[str, str] | None:
+    """What stands there instead of a trained model of the component's kind, and what should. None where its kind fits,
+    or where one of the two is none of ours: the model itself looks at it then. Reads no weights."""
+    models = BUILT_IN["models"]
+    own = next((name for name, place in models.items() if component.use in (name, place)), "")
+    folder = artefact if isinstance(artefact, Path) else registry_at(artefact.registry).place(_hash_of(artefact))
+    try:
+        said = msgspec.json.decode((folder / "model.json").read_bytes())
+        kind = said.get("kind") if isinstance(said, dict) else None
+    except (OSError, msgspec.MsgspecError):  # told by whoever opens it
+        return None
+    if not own or kind not in models or kind == own:
+        return None
+    shown = str(artefact) if isinstance(artefact, Registered) else shown_path(str(artefact))
+    return f"{own}, and {shown} is a trained {kind}", f"use: {kind}, or the artefact of a {own}"
 
 
 def _hash_of(named: Registered) -> str:

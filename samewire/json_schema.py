@@ -59,6 +59,7 @@ def _training(definitions: dict[str, Any]) -> dict[str, Any]:
         choices = [_lifted(kind.model_json_schema(), definitions) for kind in kinds.values()]
         said["properties"][key] = {"anyOf": [{"enum": list(kinds)}, *choices]}
     said["properties"]["online"] = {"anyOf": [_lifted(OnlineSpec.model_json_schema(), definitions), _NULL]}
+    said["properties"]["sinks"] = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/run_sinks"}}, _NULL]}
     values = {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1}
     said["properties"]["grid"] = {
         "type": "object",

@@ -54,7 +54,9 @@ def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str,
     plan: dict[str, Any] = _plain(training.plan.model_dump(), path_text)
     split: dict[str, Any] = _plain(training.split.model_dump(), path_text)
     online = {"online": _plain(training.online.model_dump(), path_text)} if training.online else {}
-    return plan | {"split": split} | grid | {"executor": executor, "leaks": training.leaks.model_dump()} | online
+    sinks = {"sinks": [component_in_words(sink, path_text) for sink in training.sinks]} if training.sinks else {}
+    said = {"executor": executor, "leaks": training.leaks.model_dump()}
+    return plan | {"split": split} | grid | said | online | sinks
 
 
 def component_in_words(component: Component, path_text: Callable[[Path], str]) -> dict[str, Any]:

@@ -187,6 +187,13 @@ def prepare(
     )
 
 
+def ready_to_learn(run: RunFile) -> tuple[Feed, Given]:
+    """The feed and what constructors are handed, as `prepare` has them before a model learns; nothing else is built."""
+    given = _begun(run, None)
+    feed = _feed(run, given)[0]
+    return feed, msgspec.structs.replace(given, universe=feed.universe, table=_Tables(run, feed).read)
+
+
 def _begun(run: RunFile, directory: Path | None) -> Given:
     begin_hiding()  # before a component reads the first secret
     return Given(session=run.session.name, seed=run.session.seed, directory=directory)

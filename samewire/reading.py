@@ -82,10 +82,12 @@ class Owner:
 
 
 class Reader:
-    """Collects problems while it turns nodes into values."""
+    """Collects problems while it turns nodes into values. `recorded`: of the session in this folder."""
 
-    def __init__(self, problems: list[Problem], allow: Sequence[str] | None = None) -> None:
-        self.problems, self.allow = problems, allow
+    def __init__(
+        self, problems: list[Problem], allow: Sequence[str] | None = None, recorded: Path | None = None
+    ) -> None:
+        self.problems, self.allow, self.recorded = problems, allow, recorded
 
     def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
         self.problems.append(Problem(code, where, path, got, expected, hint))
@@ -162,7 +164,7 @@ class Reader:
         given = {field.alias: getattr(values, key) for key, field in schema.model.model_fields.items()}
         texts = {key: value for key, value in given.items() if holds_text(schema.hints.get(str(key)))}
         refuse_named(texts, own, spot.path, self.problems)
-        options = {key: _placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
+        options = {key: placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
         ordered = {key: options[key] for key in schema.keys if key in options}
         made = Component(
             group=spot.group, use=use, name=name or use, options=ordered, where=node.where, interval_ns=interval
@@ -305,21 +307,18 @@ def _raw(node: Node, hint: Any) -> Any:
     return node.value
 
 
-def _placed(value: Any, node: Node | None) -> Any:
+def placed(value: Any, node: Node | None) -> Any:
     """The value with its relative paths made absolute from where they were written."""
     if isinstance(value, SecretRef):
-        return value.placed(lambda path: _placed(path, node))
+        return value.placed(lambda path: placed(path, node))
     if isinstance(value, Path):
         path = value.expanduser()
         return joined(node.where.origin.folder, path) if node is not None else path
     if isinstance(value, list | tuple) and isinstance(node, Items):
-        return type(value)(_placed(inner, at) for inner, at in zip(value, node.items, strict=False))
+        return type(value)(placed(inner, at) for inner, at in zip(value, node.items, strict=False))
     if isinstance(value, dict) and isinstance(node, Entries):
-        return {key: _placed(inner, node.values.get(key)) for key, inner in value.items()}
+        return {key: placed(inner, node.values.get(key)) for key, inner in value.items()}
     return value
-
-
-placed = _placed
 
 
 def _hint(hint: Any, key: str | int) -> Any:

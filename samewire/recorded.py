@@ -48,7 +48,7 @@ class Recorded:
         if not path.is_file():
             return DataError(f"{self.directory}: the session directory has no run.yaml; restore it")
         try:
-            return load_run(path, allow=self.allow)
+            return load_run(path, allow=self.allow, recorded=self.directory)
         except SamewireError as error:
             return error
 

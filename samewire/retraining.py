@@ -1,7 +1,7 @@
 """A model that is trained again while the session goes on, as the same history would have it live.
 
 The trainings look at history alone, so they are done before the first slice and enter as controls, each before the
-bars of its slice. Nothing runs live yet: there they are to run beside the session and to enter at the very same slices.
+bars of its slice. `samewire.retraining_worker` trains one of them beside a session that goes on, to the same artefact.
 """
 
 from collections.abc import Iterator, Sequence
@@ -104,12 +104,16 @@ def known(whole: Dataset, until: int, spec: RetrainSpec) -> Dataset | None:
 
 def _taught(made: Made, spec: RetrainSpec, dataset: Dataset | None, turn: Turn) -> Lesson:
     if dataset is None or len(dataset.ts) < spec.least:
-        count = 0 if dataset is None else len(dataset.ts)
-        return Lesson(turn.ts, None, f"{count} slices with labels, least is {spec.least}")
+        return too_few(turn.ts, 0 if dataset is None else len(dataset.ts), spec)
     try:
         return Lesson(turn.ts, made.model().fit(dataset), until=turn.known + 1)
     except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
         return Lesson(turn.ts, None, hider()(one_line(error)))
+
+
+def too_few(ts: int, count: int, spec: RetrainSpec) -> Lesson:
+    """A turn at `ts` that knew labels of this many slices."""
+    return Lesson(ts, None, f"{count} slices with labels, least is {spec.least}")
 
 
 def _noted(events: Iterator[Event], slices: list[int]) -> Iterator[Event]:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from samewire import overrides as changes
-from samewire.artefacts import named_in, unreadable
+from samewire.artefacts import named_in, other_kind, unreadable
 from samewire.build import unpriced
 from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
@@ -65,12 +66,17 @@ _OWN_NAMES = (
 
 
 def load_run(
-    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), *, allow: Sequence[str] | None = None
+    path: Path | str | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    allow: Sequence[str] | None = None,
+    recorded: Path | None = None,
 ) -> RunFile:
     """The checked run file; `overrides` are texts such as `strategy.topk=20`, later ones win.
 
     `allow` names packages and modules whose classes `use:` may name beside the built-ins: () none, None any. Nothing
-    else is imported.
+    else is imported. Of a session, `recorded` is the directory: its models are those that lie there, whatever became
+    of the registry or the folder that they were taken from.
 
     Takes the path of a YAML file, or the same as a mapping of Python values, whose relative paths start from the
     working directory. Raises RunFileErrors with every problem at once.
@@ -100,9 +106,8 @@ def load_run(
     refuse_override(root, folder, problems)
     refuse_addresses(root, problems)
     root, compat = _preset(root, problems)
-    run = _Assembly(
-        root, Reader(problems, None if allow is None else checked_allow(allow)), origin.folder, compat
-    ).run()
+    reader = Reader(problems, None if allow is None else checked_allow(allow), recorded)
+    run = _Assembly(root, reader, origin.folder, compat).run()
     if run is None or problems:
         raise errors_of(origin.name, problems, root)
     return run
@@ -261,7 +266,7 @@ class _Assembly:
             known = listed(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
-        artefact = self._artefact(keys, path, own)
+        artefact = self._artefact(component, keys, path, own)
         return ModelSpec(
             component=component,
             features=keys.features,
@@ -274,8 +279,8 @@ class _Assembly:
             interval_ns=keys.interval,
         )
 
-    def _artefact(self, keys: ModelKeys, path: str, own: Entries) -> Path | Registered | None:
-        """The trained model that these keys name, seen to be there."""
+    def _artefact(self, component: Component, keys: ModelKeys, path: str, own: Entries) -> Path | Registered | None:
+        """The trained model that these keys name, seen to be there and to be of the component's kind."""
         node, folder = own.values.get("artefact"), own.values.get("registry")
         if keys.artefact is None or node is None:
             return None
@@ -283,8 +288,13 @@ class _Assembly:
         registry = joined(node.where.origin.folder, keys.registry) if folder is None else placed(keys.registry, folder)
         named = named_in(text, registry)
         found: Path | Registered = placed(keys.artefact, node) if named is None else named
+        kept = None if self._reader.recorded is None else self._reader.recorded / "models" / component.name
+        if kept is not None and unreadable(kept) is None:
+            return replace(found, pinned=kept) if isinstance(found, Registered) else found
         if missing := unreadable(found):
             self._reader.add("E108", node.where, f"{path}.artefact", *missing)
+        elif other := other_kind(component, found):
+            self._reader.add("E113", component.where, f"{path}.use", *other)
         return found
 
     def _agree(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> None:

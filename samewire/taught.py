@@ -112,12 +112,12 @@ def _lessons(run: RunFile, spec: ModelSpec, part: ModelPart, history: History) -
         said += seen_before(part.name, artefact, begin)
         lessons.append(Lesson(begin, artefact, str(spec.artefact) if isinstance(spec.artefact, Registered) else ""))
     if spec.train is not None:
-        lessons.append(_fit(spec, part, history, _feature_set(run, spec, given), begin))
+        lessons.append(_fit(spec, part, history, feature_set_of(run, spec, given), begin))
     if spec.retrain is not None:
         from samewire.retraining import retrained
 
         made = Made(spec, part.interval_ns or feed.interval_ns, given)
-        lessons += retrained(made, history, _feature_set(run, spec, given), begin)
+        lessons += retrained(made, history, feature_set_of(run, spec, given), begin)
     if spec.train is not None or spec.retrain is not None:
         unused = [f"{issue.count} {issue.kind.replace('_', ' ')}" for issue in feed.issues()]
         if unused:
@@ -160,7 +160,7 @@ def _with(found: Learned, name: str, lessons: Iterable[Lesson], directory: Path 
     return Learned(artefacts, tuple(controls), found.warnings, ends)
 
 
-def _feature_set(run: RunFile, spec: ModelSpec, given: Given) -> Any:
+def feature_set_of(run: RunFile, spec: ModelSpec, given: Given) -> Any:
     """A fresh copy of the feature set that the model reads."""
     made = feature_sets(run, given)
     if spec.features not in made:

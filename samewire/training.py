@@ -7,7 +7,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from adapters.scaleout.serial import Serial
 from adapters.tracking.code_version import code_version
 from adapters.tracking.panel_file import held
 from adapters.tracking.store import FAILED, RunStore
+from adapters.tracking.telling import Told
 from engine.clock import Clock
 from engine.instants import day_text
 from engine.learning import Executor, Job, Outcome
@@ -32,14 +33,17 @@ from samewire.training_leaks import looked, verdict_words, with_answers
 from samewire.training_plan import Plan, Planned, Windows, plan_of, rolled, section_of, variant_of
 from samewire.training_results import Ready, Results, results_of
 from samewire.training_spec import PoolSpec, Training
+from samewire.training_telling import telling
 from samewire.universes import universe_words
 
 
 class Watcher(Protocol):
-    """Whom to tell: of the plan and how many of its tasks are done already, and of each one that ends."""
+    """Whom to tell: of the plan and how many of its tasks are done already, of each one that ends, and of what went
+    wrong that stops none of them; of that from another thread."""
 
     def planned(self, plan: Plan, done: int) -> None: ...
     def ended(self, planned: Planned, error: str) -> None: ...
+    def warned(self, text: str) -> None: ...
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +62,15 @@ def train(run: RunFile, how: How, *, out: Path | None = None) -> Results:
 
     Scores and results are written into `out`, else into `results/NAME` of the store; one that was there is replaced.
     """
-    with carried_out(run, how) as ready:
-        return results_of(run, ready, out or ready.runs.folder / "results" / run.session.name)
+    with told_of(run, how) as told, carried_out(run, how) as ready:
+        results = results_of(run, ready, out or ready.runs.folder / "results" / run.session.name)
+    return msgspec.structs.replace(results, told=told.places)
+
+
+def told_of(run: RunFile, how: How) -> AbstractContextManager[Told]:
+    """Within it the places of `training.sinks` are told of the runs; they have as long as it takes to leave it."""
+    warn = (lambda text: None) if how.watcher is None else how.watcher.warned
+    return telling(run, how.store or section_of(run).plan.store, warn, how.clock)
 
 
 @contextmanager

@@ -29,6 +29,9 @@ class Counter:
         self.done += 1
         self._display.show(self.done, self.total, _said(planned, error))
 
+    def warned(self, text: str) -> None:
+        self._display.warn(text)
+
 
 @contextlib.contextmanager
 def watching(
@@ -36,8 +39,10 @@ def watching(
 ) -> Iterator[Counter]:
     """Whom to hand to `train`."""
     out, env = stream or sys.stderr, os.environ if environ is None else environ
-    display: Any = _Silent()
-    if not quiet:
+    display: Any
+    if quiet:
+        display = _Silent(out)
+    else:
         plain = not out.isatty() or bool(env.get("CI")) or env.get("TERM") == "dumb"
         display = _Lines(out) if plain else _Bar(out)
     try:
@@ -53,11 +58,20 @@ def _said(planned: Planned, error: str) -> str:
 
 
 class _Silent:
+    """Nothing but warnings."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
     def begin(self, done: int, total: int) -> None:
         pass
 
     def show(self, done: int, total: int, said: str) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        self._out.write(f"warning: {text}\n")
+        self._out.flush()
 
     def close(self) -> None:
         pass
@@ -74,6 +88,9 @@ class _Lines:
 
     def show(self, done: int, total: int, said: str) -> None:
         self._write(f"{done:>{len(str(total))}}/{total}  {said}")
+
+    def warn(self, text: str) -> None:
+        self._write(f"warning: {text}")
 
     def close(self) -> None:
         pass
@@ -108,6 +125,9 @@ class _Bar:
         if ": failed, " in said:
             self._bar.console.print(said, markup=False, highlight=False, soft_wrap=True)
         self._bar.update(self._task, description=said.partition(": ")[0], completed=done, total=total)
+
+    def warn(self, text: str) -> None:
+        self._bar.console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._bar.stop()

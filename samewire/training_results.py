@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import END, FAILED, RunRow, RunStore
 from adapters.tracking.whole import write_whole
 from components.metrics.error_bars import mean_of
@@ -97,6 +98,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     split: str  # what is to be known of scores that came out of no walk through time
     trials: int  # recorded under this name
     verdict: Leaks | None  # None = nothing was looked for
+    told: tuple[Delivered, ...] = ()  # places of `training.sinks`: no result depends on them
 
     @property
     def ok(self) -> bool:

@@ -12,9 +12,9 @@ from components.training.splitters import FITS_MAX
 from samewire import overrides as changes
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem
-from samewire.reading import ModelKeys, Owner, Reader, placed
+from samewire.reading import ModelKeys, Owner, Reader, Spot, placed
 from samewire.registry import resolve
-from samewire.run_file import ModelSpec
+from samewire.run_file import Component, ModelSpec
 from samewire.training_spec import (
     EXECUTORS,
     LEAKS,
@@ -52,17 +52,25 @@ def read_training(root: Entries, reader: Reader, models: Sequence[ModelSpec], re
     executor = _part(reader, node, "executor", EXECUTORS, "serial")
     leaks = _part(reader, node, "leaks", LEAKS, "on")
     online = _online(reader, node)
+    sinks = _sinks(reader, node)
     if models and not any(map(trains, models)):
         names = listed([spec.component.name for spec in models])
         expected = "a model that trains (its class defines fit) and names a feature set"
         reader.add("E113", node.where, _PATH, f"models that do not train: {names}", expected)
     grid = _Grid(root, reader, models, read).read(node.values.get("grid"))
-    if None in (plan, split, executor, leaks) or grid is None or len(reader.problems) > before:
+    if None in (plan, split, executor, leaks, sinks) or grid is None or len(reader.problems) > before:
         return None
     plan = plan.model_copy(update={"store": placed(plan.store, own.values.get("store", node))})
     texts, variants = grid
     return Training(
-        plan=plan, split=split, executor=executor, leaks=leaks, online=online, grid=texts, variants=variants
+        plan=plan,
+        split=split,
+        executor=executor,
+        leaks=leaks,
+        online=online,
+        sinks=sinks or (),
+        grid=texts,
+        variants=variants,
     )
 
 
@@ -92,6 +100,22 @@ def _online(reader: Reader, node: Entries) -> OnlineSpec | None:
         expected = "another stage than candidate, at which every artefact begins"
         reader.add("E108", found.keys["stage"], f"{path}.stage", said.stage, expected)
     return said.model_copy(update={"registry": placed(said.registry, found.values.get("registry", node))})
+
+
+def _sinks(reader: Reader, node: Entries) -> tuple[Component, ...] | None:
+    """The places that runs are told to besides the store; None after a problem."""
+    path, found = f"{_PATH}.sinks", node.values.get("sinks")
+    if found is None or (isinstance(found, Text) and found.plain and found.value in ("", "~", "null")):
+        return ()
+    if not isinstance(found, Items):
+        reader.add("E107", found.where, path, described(found), "a list such as [{use: mlflow, uri: https://HOST}]")
+        return None
+    made: list[Component | None] = []
+    for i, item in enumerate(found.items):
+        spot = Spot("run_sinks", f"{path}[{i}]", name=f"training.sinks[{i}]")
+        entries = reader.entries(item, spot.path, spot.group)
+        made.append(None if entries is None else reader.component(entries, spot))
+    return None if None in made else tuple(each for each in made if each is not None)
 
 
 def _check_choices(reader: Reader, node: Entries, split: Any) -> None:
@@ -210,7 +234,7 @@ class _Grid:
     def _changed(self, point: dict[str, Text], grid: Entries) -> list[ModelSpec] | None:
         """The models with these options; problems are told at the value in the grid."""
         root, found = self._root, list[Problem]()
-        reader = Reader(found, self._reader.allow)
+        reader = Reader(found, self._reader.allow, self._reader.recorded)
         for key, value in point.items():
             root = changes.apply(root, f"{self._path(key)}={_quoted(value)}", found)
         models = self._read(root, reader)

@@ -164,7 +164,14 @@ SPLITS: dict[str, type[BaseModel]] = {
 }
 EXECUTORS: dict[str, type[BaseModel]] = {"serial": SerialSpec, "pool": PoolSpec}
 LEAKS: dict[str, type[BaseModel]] = {"on": LeaksSpec, "off": NoLeaksSpec}
-PARTS = ("split", "executor", "grid", "leaks", "online")  # keys of the section that are read by a type of their own
+PARTS = (
+    "split",
+    "executor",
+    "grid",
+    "leaks",
+    "online",
+    "sinks",
+)  # keys of the section that are read by a type of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,5 +191,6 @@ class Training:
     executor: SerialSpec | PoolSpec
     leaks: LeaksSpec | NoLeaksSpec = LeaksSpec()
     online: OnlineSpec | None = None
+    sinks: tuple[Component, ...] = ()
     grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
     variants: tuple[Variant, ...]  # the points of the grid; one without changes where there is none

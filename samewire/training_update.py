@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from adapters.registry.folder import CANDIDATE, FolderRegistry, check_said
+from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import END, FAILED, RunRow, run_id
 from components.metrics.error_bars import Figure, mean_of
 from components.metrics.signal import pearson, spearman
@@ -26,7 +27,7 @@ from samewire.artefacts import check_features, check_horizon, learned_until, reg
 from samewire.hiding import hider
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
-from samewire.training import How, carried_out
+from samewire.training import How, carried_out, told_of
 from samewire.training_job import ARTEFACTS, PREDICTIONS, alone, ended_whole, scores_of
 from samewire.training_leaks import verdict_words
 from samewire.training_plan import Asked, Planned, given_of, rolling_of, section_of
@@ -69,6 +70,7 @@ class Updates(msgspec.Struct, frozen=True, kw_only=True):
     trained: int
     reused: int
     verdict: Leaks | None
+    told: tuple[Delivered, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -124,19 +126,21 @@ def update(run: RunFile, how: How, *, actor: str = ACTOR) -> Updates:
     online = online_of(training)
     check_said("actor", actor)
     registry = registry_at(online.registry, actor=actor, clock=how.clock)
-    with carried_out(run, how, newest, {"update": True}) as ready:
+    with told_of(run, how) as told, carried_out(run, how, newest, {"update": True}) as ready:
         update_ = _Update(run, online=online, registry=registry, ready=ready, allow=how.allow)
         decisions = tuple(update_.told(planned) for planned in ready.plan.tasks)
         reused = len(ready.reused)
         trained = len(ready.plan.tasks) - reused - len(ready.errors)
-        return Updates(
-            name=run.session.name,
-            stage=online.stage,
-            decisions=decisions,
-            trained=trained,
-            reused=reused,
-            verdict=ready.verdict,
-        )
+        found = ready.verdict
+    return Updates(
+        name=run.session.name,
+        stage=online.stage,
+        decisions=decisions,
+        trained=trained,
+        reused=reused,
+        verdict=found,
+        told=told.places,
+    )
 
 
 class _Update:

@@ -6,13 +6,15 @@ import msgspec
 
 from adapters.tracking.store import FAILED
 from samewire.training_leaks import sentence_of, verdict_words
+from samewire.training_telling import told_lines, told_words
 from samewire.training_update import PROMOTED, SHORT, Decision, Updates
 
 
 def as_words(updates: Updates) -> dict[str, Any]:
     """The decisions as JSON values."""
     said: dict[str, Any] = msgspec.to_builtins(updates.decisions)
-    return {
+    told = {"sinks": told_words(updates.told)} if updates.told else {}
+    return told | {
         "ok": updates.ok,
         "name": updates.name,
         "stage": updates.stage,
@@ -35,6 +37,7 @@ def as_text(updates: Updates) -> str:
             f"  {each.model}  {each.candidate[:SHORT]}  {_became(each, updates.stage)}",
             f"    {each.reason}",
         ]
+    lines += ["", *told_lines(updates.told)] if updates.told else []
     return "\n".join(lines)
 
 

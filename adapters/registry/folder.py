@@ -73,7 +73,7 @@ class FolderRegistry:
         with locked(self.folder / "lock"):
             for left in self._half_written():
                 shutil.rmtree(left, ignore_errors=True)
-            self._write(artefact, self._place(artefact.hash))
+            self._write(artefact, self.place(artefact.hash))
             if not any(entry.artefact == artefact.hash for entry in self.history(name)):
                 self._append(_REGISTER, name, artefact.hash, CANDIDATE, (self.actor, "registered"))
 
@@ -143,10 +143,10 @@ class FolderRegistry:
         """An artefact by its hash, every byte of it checked."""
         if not _HASH.fullmatch(hash_):
             raise StateError(f"{self.folder}: {hash_!r} is no hash of an artefact; give its 64 hexadecimal digits")
-        found = self._read(self._place(hash_))
+        found = self._read(self.place(hash_))
         if found.hash != hash_:
             raise StateError(
-                f"{self._place(hash_)}: it holds artefact {found.hash[:12]}; restore the folder from a copy"
+                f"{self.place(hash_)}: it holds artefact {found.hash[:12]}; restore the folder from a copy"
             )
         return found
 
@@ -200,7 +200,8 @@ class FolderRegistry:
 
     # ---- places ------------------------------------------------------------------------------------------------------
 
-    def _place(self, hash_: str) -> Path:
+    def place(self, hash_: str) -> Path:
+        """The folder of an artefact, be it there or not."""
         return self._artefacts / hash_
 
     def _half_written(self) -> list[Path]:

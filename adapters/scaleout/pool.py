@@ -62,8 +62,8 @@ class Pool:
         return self._run(deque((job, 1) for job in jobs), devices)
 
     def _run(self, waiting: deque[tuple[Job, int]], devices: Devices) -> Iterator[Outcome]:
-        free: list[_Worker] = []
-        busy: list[_Worker] = []
+        free: list[Worker] = []
+        busy: list[Worker] = []
         try:
             while waiting or busy:
                 while waiting and len(busy) < self._workers:
@@ -89,7 +89,7 @@ class Pool:
             for worker in (*free, *busy):
                 worker.end()
 
-    def _of(self, devices: tuple[str, ...], free: list["_Worker"], busy: int) -> "_Worker":
+    def _of(self, devices: tuple[str, ...], free: list["Worker"], busy: int) -> "Worker":
         """A worker that sees these GPUs; idle ones that hold memory of one of them, or are too many, are ended."""
         for k, worker in enumerate(free):
             if worker.devices == devices:
@@ -98,9 +98,9 @@ class Pool:
         for worker in [each for k, each in enumerate(free) if k < over or set(each.devices) & set(devices)]:
             free.remove(worker)
             worker.end()
-        return _Worker(self._allow, devices)
+        return Worker(self._allow, devices)
 
-    def _ready(self, busy: list["_Worker"]) -> list["_Worker"]:
+    def _ready(self, busy: list["Worker"]) -> list["Worker"]:
         """Waits until a worker has answered, died or run out of time."""
         now = self._clock.monotonic_ns()
         left = min((worker.began_ns + self._timeout_ns - now for worker in busy), default=0) / 1e9
@@ -116,7 +116,7 @@ class Pool:
         return found
 
 
-class _Worker:
+class Worker:
     """One process, the GPUs that it sees, and the job that it works on."""
 
     def __init__(self, allow: tuple[str, ...], devices: tuple[str, ...]) -> None:
@@ -162,7 +162,7 @@ class _Worker:
 
     def stop(self, reason: str) -> None:
         self.late = reason
-        self._kill()
+        self.kill()
 
     def bury(self) -> str:
         """Why there is no answer."""
@@ -175,16 +175,20 @@ class _Worker:
             return self.late
         if code >= 0:
             return f"its worker ended with exit code {code} before it answered"
-        hint = "; the system may have run out of memory: try fewer workers" if code == -signal.SIGKILL else ""
+        hint = (
+            "; the system may have run out of memory: try fewer workers, or less history"
+            if code == -signal.SIGKILL
+            else ""
+        )
         return f"its worker was killed by {signal.Signals(-code).name}{hint}"
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         if self._child.poll() is None:
             self._child.kill()
 
     def end(self) -> None:
         """Nothing of it is left: neither the process nor its ends of the pipes."""
-        self._kill()
+        self.kill()
         self._child.wait()
         self.connection.close()
         if self._lifeline >= 0:

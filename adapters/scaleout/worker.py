@@ -13,8 +13,8 @@ import msgspec
 
 from engine.learning import Job, Outcome
 
-_HEAD = struct.Struct(">Q")
-_MESSAGE_MAX = 1 << 34  # bytes; what is longer is no message of ours
+HEAD = struct.Struct(">Q")
+MESSAGE_MAX = 1 << 34  # bytes; what is longer is no message of ours
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -32,16 +32,16 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def send(connection: socket.socket, content: bytes) -> None:
-    connection.sendall(_HEAD.pack(len(content)) + content)
+    connection.sendall(HEAD.pack(len(content)) + content)
 
 
 def receive(connection: socket.socket) -> bytes | None:
     """The next message, None once the other side has gone."""
-    head = _exactly(connection, _HEAD.size)
+    head = _exactly(connection, HEAD.size)
     if head is None:
         return None
-    (length,) = _HEAD.unpack(head)
-    return None if length > _MESSAGE_MAX else _exactly(connection, length)
+    (length,) = HEAD.unpack(head)
+    return None if length > MESSAGE_MAX else _exactly(connection, length)
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes | None:

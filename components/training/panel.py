@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.features.adjusting import price_factor
 from components.features.batch import History
 from components.training.intervals import NEVER
-from engine.errors import DataError
+from engine.errors import NoLabelError
 from engine.events import ActionKind, Actions, Bars, Event, Matrix, Stamps, Vector
 from engine.protocols import Dataset, FeatureSet
 
@@ -208,7 +208,7 @@ class _Rows:
         # Rows get their labels in the order in which they began, so those that are done are the first ones.
         done = [(row, label, to) for row, label, to in self._done if to <= until_ns]
         if not done:
-            raise DataError(
+            raise NoLabelError(
                 f"training: no label is known by {until_ns} ns; train on later or longer history than "
                 f"{self._horizon + 2} slices"
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from samewire.commands.common import NO_OUTPUT, Output, say, say_json
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json
 
 if TYPE_CHECKING:
     from adapters.tracking.store import RunRow, RunStore
@@ -88,8 +88,10 @@ def compare(first: str, second: str, /, *, store: _Store = STORE, output: Output
         sides = [_side(row, _latest(runs, row)) for row in rows]
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     differ = {key: [side.get(key) for side in sides] for key in keys if sides[0].get(key) != sides[1].get(key)}
+    alike = [row.facts.get("data") for row in rows]
     if output.json:
-        say_json({"ok": True, "runs": [row.id for row in rows], "differ": differ, "same": len(keys) - len(differ)})
+        counts = {"same": len(keys) - len(differ), "same_data": alike[0] == alike[1]}
+        say_json({"ok": True, "runs": [row.id for row in rows], "differ": differ} | counts)
         return 0
     if not differ:
         say(f"{rows[0].id} and {rows[1].id} differ in nothing that is recorded")
@@ -100,7 +102,34 @@ def compare(first: str, second: str, /, *, store: _Store = STORE, output: Output
     for name, left, right in lines:
         say(f"  {name:<{widths[0]}}  {left:<{widths[1]}}  {right}".rstrip())
     say(f"  {len(keys) - len(differ)} other facts are the same")
+    if alike[0] != alike[1]:
+        say("  the two are of different data: what tells them apart need not be the model")
     return 0
+
+
+def push(
+    run_file: Path, /, *, taken: Taken = AS_IT_STANDS, store: Path | None = None, output: Output = NO_OUTPUT
+) -> int:
+    """Tells the places of `training.sinks` what is missing there. The exit code is 1 when something still is.
+
+    Parameters
+    ----------
+    run_file
+        The YAML file whose runs are told.
+    store
+        Folder in which trainings are recorded, in place of `training.store`.
+    """
+    from samewire.training_plan import section_of
+    from samewire.training_telling import push, told_lines, told_words
+
+    run = taken.load(run_file)
+    places = push(run, store or section_of(run).plan.store)
+    ok = not any(place.missing for place in places)
+    if output.json:
+        say_json({"ok": ok, "sinks": told_words(places)})
+    else:
+        say("\n".join([f"{run.session.name}: {sum(place.sent for place in places)} sent now", *told_lines(places)]))
+    return 0 if ok else 1
 
 
 # ---- below -----------------------------------------------------------------------------------------------------------

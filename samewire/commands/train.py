@@ -107,9 +107,11 @@ def _planned(run: "RunFile", store: Path | None, mode: Mode, output: Output) -> 
 def _trained(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, dict[str, Any]]:
     from samewire.training import train as carried_out
     from samewire.training_results import as_words
+    from samewire.training_telling import told_lines, told_words
 
     results = carried_out(run, how, out=out)
-    return results.ok, as_text(results), as_words(results)
+    told = {"sinks": told_words(results.told)} if results.told else {}
+    return results.ok, "\n".join([as_text(results), *told_lines(results.told)]), as_words(results) | told
 
 
 def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[str, Any]]:

@@ -36,12 +36,14 @@ class Linear:
         pause_s: float = 0.0,
         refuse_before: int = 0,
         trace: str = "",
+        pid: str = "",
         tilt: Table | None = None,
     ) -> None:
         if not 0 < rate <= 1:
             raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
         self._n, self._name, self._epochs, self._rate = len(universe), name, epochs, rate
         self._die_after, self._pause_s, self._trace = die_after, pause_s, trace
+        self._pid = pid
         self._refuse_before = refuse_before
         self._start = float(rng.normal()) + (0.0 if tilt is None else float(tilt.columns["tilt"].sum()))
         self._weights: Any = None
@@ -50,6 +52,9 @@ class Linear:
     def fit(self, dataset: Dataset, /, *, on_metric: Any = None, checkpoint: Path | None = None) -> Artefact:
         if len(dataset.ts) < self._refuse_before:
             raise ValueError(f"{len(dataset.ts)} slices are too few for me")
+        if self._pid:
+            Path(self._pid + ".part").write_text(str(os.getpid()))
+            Path(self._pid + ".part").rename(self._pid)
         x, y = np.nan_to_num(dataset.features.astype(np.float64)), np.nan_to_num(dataset.label)
         weights, first = np.full(x.shape[2], self._start), 0
         saved = None if checkpoint is None else checkpoint / "epoch.json"

@@ -403,8 +403,8 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
     weighed("multi_period", horizon=2, impact=0.1),
 )
-# Sinks are told what was decided, and a replay is connected to nothing: neither check builds these.
-BESIDE = ("sinks", "live")
+# Sinks are told what was decided or trained, and a replay is connected to nothing: neither check builds these.
+BESIDE = ("sinks", "run_sinks", "live")
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group not in BESIDE]
 
 

@@ -297,6 +297,39 @@ def test_a_planted_file_is_refused_though_everything_is_hashed_rightly(say: Said
         run(serves("foreign"), out=Path("runs/not"))
 
 
+def test_a_model_of_another_kind_is_a_problem_of_the_run_file(say: Said) -> None:
+    """As after an update that promoted what the run file of the updates calls linear now."""
+    card = json.loads(read_artefact(Path("a")).files["model.json"]) | {"kind": "linear"}
+    write_artefact(artefact_of(read_artefact(Path("a")).files | {"model.json": json.dumps(card).encode()}), Path("l"))
+    assert say("register", "gbdt", "l", "--actor", "ann")[0] == 0
+    assert say("promote", "gbdt", hash_of("l"), "production", "--actor", "ann", "--reason", "better")[0] == 0
+    for artefact, shown in (("registry:gbdt@production", "registry:gbdt@production"), ("l", "l")):
+        with pytest.raises(RunFileErrors) as caught:
+            load_run(serves(artefact))
+        (problem,) = caught.value.problems
+        assert (problem.code, problem.path) == ("E113", "models[0].use")
+        assert (problem.got, problem.expected) == (
+            f"lightgbm, and {shown} is a trained linear",
+            "use: linear, or the artefact of a lightgbm",
+        )
+
+
+def test_a_recorded_session_asks_for_nothing_but_what_it_kept(say: Said, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was taken from was retired, then removed. Of a model named by its folder `rerun` compares the two."""
+    run(serves("registry:gbdt@production"), out=Path("runs/named"))
+    run(serves("b"), out=Path("runs/folder"))
+    assert say("promote", "gbdt", hash_of("a"), "retired", "--actor", "ann", "--reason", "old")[0] == 0
+    for commands in (("verify", "rerun"), ("verify", "rerun")):
+        for command in commands:
+            assert main([command, "runs/named", "--quiet"]) == 0, capsys.readouterr().err
+        shutil.rmtree("registry", ignore_errors=True)
+    shutil.rmtree("b")
+    assert main(["verify", "runs/folder", "--quiet"]) == 0
+    assert main(["rerun", "runs/folder", "--quiet"]) == 3
+    with pytest.raises(RunFileErrors, match="set `registry` to its folder"):
+        load_run("runs/named/run.yaml")
+
+
 def test_another_universe_is_served_by_a_model_that_knows_features_not_symbols(say: Said) -> None:
     spec = serves("registry:gbdt@production")
     spec["feed"] = {"use": "sample", "symbols": 11}

@@ -111,3 +111,15 @@ def test_a_terminal_is_shown_a_bar_and_each_failure(tmp_path: Path) -> None:
     assert "38 slices are too few" in stream.text
     assert "3/3" in stream.text
     assert watcher.count == "3 of 3 trainings"
+
+
+def test_runs_of_different_data_are_told_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = RunStore(tmp_path / "store")
+    facts = {"name": "plan", "code": "c1", "data": {"prices.parquet": "a" * 64}}
+    runs = [store.begin(key, facts | more) for key, more in (("a", {}), ("b", {}), ("c", {"data": {"p": "b" * 64}}))]
+    store.close()
+    for other, alike in ((runs[1], True), (runs[2], False)):
+        words = ("runs", "compare", runs[0], other, "--store", str(tmp_path / "store"))
+        assert said(capsys, *words)[1]["same_data"] is alike
+        assert main([*words]) == 0
+        assert ("of different data" in capsys.readouterr().out) is not alike
