@@ -221,11 +221,8 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
-<<<<<<< HEAD
         "live": MappingProxyType({"kafka": "adapters.kafka.settings:Kafka"}),
-=======
         "run_sinks": MappingProxyType({"mlflow": "adapters.tracking.mlflow:Mlflow"}),
->>>>>>> train
     }
 )
 
@@ -254,11 +251,8 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("costs", (("price",), ("fees",), ("rate",))),
     ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
-<<<<<<< HEAD
     ("live", (("client_options",), ("cut_rules",))),
-=======
     ("run_sinks", (("begin",), ("log",), ("end",))),
->>>>>>> train
 )
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())

@@ -47,13 +47,9 @@ def _first(value: Any, hide: Hider, path: str) -> str:
 
 def _keys(run: RunFile, hide: Hider) -> Iterator[str]:
     """Options that are mappings with a secret for a key. Names of options and sections are ours, whatever they say."""
-<<<<<<< HEAD
-    beside = (*run.sinks, *(() if run.live is None else (run.live,)))
-    for name, component in (*named(run), *((each.use, each) for each in beside)):
-=======
     sinks = (*run.sinks, *(() if run.training is None else run.training.sinks))
-    for name, component in (*named(run), *((sink.use, sink) for sink in sinks)):
->>>>>>> train
+    beside = (*sinks, *(() if run.live is None else (run.live,)))
+    for name, component in (*named(run), *((each.use, each) for each in beside)):
         for option, value in component.options.items():
             if _keyed(value, hide):
                 yield f"a key of {name}.{option}"

@@ -1,16 +1,9 @@
 """Constructing a component only for its own checks of values, so that they show before anything is read.
 
-<<<<<<< HEAD
 A built-in is constructed with a universe of two made-up symbols and those that its options name, and with secrets that
 say nothing: none is read here. A class of the user is constructed only where it is handed nothing that could not be
 made up. Feeds, sinks and what reads a file are never constructed here; of a feed from files the options are looked at,
 as far as no file is needed for that.
-=======
-A built-in is constructed with a universe of two made-up symbols and those that its options name, and with made-up
-secrets. A class of the user is constructed only where it is handed nothing that could not be made up. Feeds, sinks of
-sessions and what reads a file are never constructed here; of a feed from files the options are looked at, as far as no
-file is needed for that.
->>>>>>> train
 """
 
 import dataclasses
@@ -23,15 +16,10 @@ import numpy as np
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.protocols import CostModel
-from engine.secret import Secret
 from engine.universe import Universe, universe_of
 from samewire.registry import BUILT_IN, resolve
 from samewire.run_file import Component, built, nested_in
-<<<<<<< HEAD
 from samewire.secret_text import holds_secret, unread
-=======
-from samewire.secret_text import SecretRef, holds_secret
->>>>>>> train
 from samewire.signatures import Schema, schema_of
 
 _READING = ("feeds", "sinks")
@@ -67,11 +55,7 @@ def _possible(component: Component, schema: Schema) -> bool:
         return False
     built_in = component.use in BUILT_IN[component.group]
     hints = get_type_hints(resolve(component.group, component.use).__init__)
-<<<<<<< HEAD
     if not built_in and any(holds_secret(hint) for hint in hints.values()):  # it might log in with it
-=======
-    if not built_in and any(holds_secret(hint) for hint in hints.values()):  # it might knock with a made-up one
->>>>>>> train
         return False
     if any(hint is Sessions or (hint is Universe and not built_in) for hint in hints.values()):
         return False
@@ -86,13 +70,8 @@ def _made(component: Component) -> Any:
     for key in inspect.signature(kind).parameters:
         hint = hints.get(key)
         if key in component.options:
-<<<<<<< HEAD
             value = unread(component.options[key])
             arguments[key] = built(value, _made)
-=======
-            value = component.options[key]
-            arguments[key] = Secret("made up") if isinstance(value, SecretRef) else built(value, _made)
->>>>>>> train
         elif key == "name":
             arguments[key] = component.name
         elif hint is Universe:
