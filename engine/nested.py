@@ -170,6 +170,7 @@ class _RiskModel:
         part.passed_on(self, "on_actions", "on_reference")
         self.lookback: int = getattr(model, "lookback", 0)
         self._n, self._ts = -1, 0
+        self._last: Risk | None = None
 
     def on_bars(self, bars: Bars, /) -> None:
         self._n, self._ts = len(bars.close), bars.ts
@@ -188,4 +189,16 @@ class _RiskModel:
         specific = part.numbers("risk specific", ts, answer.specific, (self._n,))
         if (specific < 0).any():
             raise part.wrong("risk", ts, f"specific has a variance of {specific.min()}; none may be negative")
-        return Risk(factors=factors, covariance=covariance, specific=specific)
+        return self._same_again(Risk(factors=factors, covariance=covariance, specific=specific))
+
+    def _same_again(self, risk: Risk) -> Risk:
+        """The last estimate where it is the same again, so that what was made of it is not made anew."""
+        last, self._last = self._last, risk
+        if last is None or not all(np.array_equal(a, b) for a, b in zip(_parts(last), _parts(risk), strict=True)):
+            return risk
+        self._last = last
+        return last
+
+
+def _parts(risk: Risk) -> tuple[Any, ...]:
+    return risk.factors, risk.covariance, risk.specific

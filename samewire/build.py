@@ -24,6 +24,7 @@ from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, built
 from samewire.scalars import duration_text
 from samewire.secret_text import revealed
+from samewire.unfed import misnamed
 
 _REFUSED = (ValueError, TypeError)
 _PRICED = "a broker whose class takes `costs: CostModel`, e.g. {use: bps} for a market without costs"
@@ -126,6 +127,9 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
     """Everything the wiring needs, built in the order in which one is handed to the other."""
     universe = feed.universe
     given = msgspec.structs.replace(given, universe=universe, sessions=getattr(feed, "sessions", None))
+    wrong = misnamed(run.optimizer, getattr(feed, "sectors", ()))
+    if wrong:
+        raise ConfigError(wrong)
     # One object prices the fills and sizes the orders, so that both see the same estimates.
     costs = built(run.broker.options.get("costs"), lambda nested: construct(nested, given))
     given = msgspec.structs.replace(given, costs=costs)

@@ -7,6 +7,7 @@ import os
 import platform
 import zoneinfo
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,26 +101,35 @@ def code_of(component: Component) -> dict[str, str]:
 
 def _with_imports(files: set[Path], root: Path) -> set[Path]:
     """These files and those of a folder that they import, and that these import."""
-    found, waiting = set(files), sorted(files)
+    found, waiting, looked_at = set(files), sorted(files), set(_OWN)
     while waiting:
-        for node in ast.walk(_parsed(waiting.pop())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-            for name in (name for name in names if name.partition(".")[0] not in _OWN):
-                first = root / name.partition(".")[0]
-                near = [first.with_suffix(".py"), *sorted(first.rglob("*.py"))]
-                fresh = [each for each in near if each.is_file() and each not in found]
-                found.update(fresh)
-                waiting += fresh
+        for top in sorted(_imported(waiting.pop().read_bytes()) - looked_at):
+            looked_at.add(top)
+            first = root / top
+            near = [first.with_suffix(".py"), *sorted(first.rglob("*.py"))]
+            fresh = [each for each in near if each.is_file() and each not in found]
+            found.update(fresh)
+            waiting += fresh
     return found
 
 
-def _parsed(file: Path) -> ast.Module:
-    """Of what is no Python nothing is imported: a package may hold templates."""
+@lru_cache(maxsize=4096)
+def _imported(source: bytes) -> frozenset[str]:
+    """The packages and modules that a file imports, by the first part of their names.
+
+    Of what is no Python nothing is imported: a package may hold templates.
+    """
     try:
-        return ast.parse(file.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return ast.Module([], [])
+        return frozenset()
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def machine() -> dict[str, Any]:

@@ -158,6 +158,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "linear_cost": "components.optimizers.terms.linear_cost:LinearCost",
                 "half_spread": "components.optimizers.terms.half_spread:HalfSpreadCost",
                 "impact": "components.optimizers.terms.impact:ImpactCost",
+                "cvar": "components.optimizers.terms.cvar:Shortfall",
                 "holding_cost": "components.optimizers.terms.holding_cost:HoldingCost",
             }
         ),
@@ -220,8 +221,8 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
             }
         ),
         "sinks": MappingProxyType({"session_dir": "adapters.files.session_dir:SessionDir"}),
-        "run_sinks": MappingProxyType({"mlflow": "adapters.tracking.mlflow:Mlflow"}),
         "live": MappingProxyType({"kafka": "adapters.kafka.settings:Kafka"}),
+        "run_sinks": MappingProxyType({"mlflow": "adapters.tracking.mlflow:Mlflow"}),
     }
 )
 
@@ -250,8 +251,8 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("costs", (("price",), ("fees",), ("rate",))),
     ("financing", (("charges",),)),
     ("sinks", (("write",), ("aclose",))),
-    ("run_sinks", (("begin",), ("log",), ("end",))),
     ("live", (("client_options",), ("cut_rules",))),
+    ("run_sinks", (("begin",), ("log",), ("end",))),
 )
 
 _OWN_MODULES = frozenset(place.partition(":")[0] for names in BUILT_IN.values() for place in names.values())

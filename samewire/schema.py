@@ -23,6 +23,7 @@ from samewire.run_file import Component, ModelSpec, Registered, RunFile, Session
 from samewire.symbols import unknown_symbols
 from samewire.training_section import read_training
 from samewire.unfed import unfed
+from samewire.unlent import unlent
 from samewire.written_out import errors_of, refuse_addresses
 from samewire.yaml_text import Entries, Items, Node, Text, compose, described, from_python, read_text, written
 
@@ -172,7 +173,7 @@ class _Assembly:
             compat=self._compat,
             folder=self._folder,
         )
-        reader.problems += [*unknown_symbols(run, root), *unpriced(run), *unfed(run)]
+        reader.problems += [*unknown_symbols(run, root), *unpriced(run), *unfed(run), *unlent(run)]
         return with_intervals(run, reader.problems.append)
 
     def _said(self, key: str) -> bool:

@@ -1,12 +1,13 @@
 """Limits that would not exist: what an optimizer reads of the feed, and the feed does not have."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from samewire.diagnostics import Problem
 from samewire.registry import BUILT_IN
 from samewire.run_file import Component, RunFile, nested_in
 
 _READERS = ("terms", "constraints", "risk_models")  # groups whose option `reference` names a matrix of the feed
+_SECTORS = "feed.sectors, or feed.instruments with a column sector"
 
 
 def unfed(run: RunFile) -> Iterator[Problem]:
@@ -31,7 +32,21 @@ def unfed(run: RunFile) -> Iterator[Problem]:
             yield Problem("E113", component.where, path, f"the matrix {wanted!r}, of which the feed {said}", expected)
         if component.use == "sectors" and component.group == "constraints" and not _sectored(feed):
             got = "limits of sectors, and the feed has none"
-            yield Problem("E113", component.where, path, got, "feed.sectors, or feed.instruments with a column sector")
+            yield Problem("E113", component.where, path, got, _SECTORS)
+        if component.use == "risk_parity" and component.options.get("by") == "sector" and not _sectored(feed):
+            yield Problem("E113", component.where, path, "budgets of sectors, and the feed has none", _SECTORS)
+
+
+def misnamed(optimizer: Component, sectors: Collection[str]) -> str:
+    """Which budget is of a sector that the feed does not have, empty = none. No sectors: they are not known yet."""
+    names = sorted({*sectors} - {""})
+    for component in _within(optimizer):
+        if component.group == "methods" and component.use == "risk_parity" and component.options.get("by") == "sector":
+            odd = [name for name in component.options.get("budgets") or {} if name not in (*names, "none")]
+            if odd and names:
+                known = ", ".join((*names, "none"))
+                return f"{component.where}: budgets of risk_parity names the sector {odd[0]!r}; the feed has {known}"
+    return ""
 
 
 def _innermost(feed: Component) -> Component:

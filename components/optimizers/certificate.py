@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.optimizers.kernel_names import names_of
-from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, TurnoverCap
+from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, Tail, TurnoverCap
 from components.optimizers.stating import alone, marginal
 from engine.events import Mask, Matrix, Vector
 
 _NEAR = 1e-6  # of a weight: where recovered multipliers may be other than 0
+_HALVES = 80  # of an interval, to the last digit
 _LEAST = 1e-2  # of the median second derivative: what a name has at least, or its error in weights would say nothing
 
 
@@ -36,19 +37,22 @@ def residual(problem: Problem, solution: Solution) -> float:
     """Largest distance from the optimality conditions, as the head of this module says; in weights, O(N K + N m).
 
     Multipliers that the solution lacks (None, or an empty tuple beside caps) are recovered by least squares from the
-    names that are free to move. inf: no weights, figures that are not finite, or tails and counted names, whose
-    conditions need more than a Solution has.
+    names that are free to move. inf: no weights, figures that are not finite, counted names, or tails without the
+    multipliers of their scenarios.
     """
     w = solution.w
-    if w is None or problem.tails or problem.counted or not np.isfinite(w).all():
+    if w is None or problem.counted or len(solution.tails) != len(problem.tails) or not np.isfinite(w).all():
         return float("inf")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         d = _curvature(problem)
         limits = _limits(problem, w)
+        pull = _pull_of_tails(problem, solution)
         z = _known(problem, solution)
         if np.isnan(z).any():
-            z = _recovered(problem, limits, w, z, d)
-        found = max(_of_names(problem, limits, solution, z, d), _of_limits(limits, z, d))
+            z = _recovered(problem, limits, w, z, d, pull)
+        found = max(_of_names(problem, limits, solution, z, d, pull), _of_limits(limits, z, d))
+        for tail, share in zip(problem.tails, solution.tails, strict=True):
+            found = max(found, _of_tail(tail, share, w, d))
     return found if found == found else float("inf")
 
 
@@ -88,7 +92,9 @@ def _curvature(problem: Problem) -> Vector:
     if problem.risk is not None and problem.aversion:
         d = d + problem.aversion * alone(problem.risk)
     middle = float(np.partition(d, len(d) // 2)[len(d) // 2]) if len(d) else 0.0
-    typical = middle or float(d.max(initial=0.0)) or float(np.abs(problem.q).max(initial=0.0)) or 1.0
+    slopes = [problem.q, *(tail.weight * tail.returns for tail in problem.tails)] if not middle else []
+    steep = max((float(np.abs(slope).max(initial=0.0)) for slope in slopes), default=0.0)
+    typical = middle or float(d.max(initial=0.0)) or steep or 1.0
     least: Vector = np.maximum(d, _LEAST * typical)
     return least
 
@@ -125,20 +131,54 @@ def _known(problem: Problem, solution: Solution) -> Vector:
     return np.concatenate(found)
 
 
-def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector) -> Vector:
+def _pull_of_tails(problem: Problem, solution: Solution) -> Vector | None:
+    """(N,) derivative of the tails at the multipliers of their scenarios, None where there are none."""
+    if not problem.tails:
+        return None
+    parts = [-(share @ tail.returns) for tail, share in zip(problem.tails, solution.tails, strict=True)]
+    total: Vector = np.sum(parts, axis=0)
+    return total
+
+
+def _of_tail(tail: Tail, share: Vector, w: Vector, d: Vector) -> float:
+    """Longest step that the multiplier of a scenario still wants to make.
+
+    They are those of the largest mean loss among shares of 0 to weight / ((1 - level) T) that add up to the weight.
+    """
+    R, most = tail.returns, tail.weight / ((1.0 - tail.level) * len(tail.returns))
+    square = float(np.vecdot(R, R).mean())
+    scale = max(square * float((1.0 / d).mean()), 1e-300)
+    there = _shared(share * scale - R @ w, most * scale, tail.weight * scale)
+    left = float(np.abs(share * scale - there).max(initial=0.0))
+    return left / float(np.sqrt(max(square, 1.0)))
+
+
+def _shared(wanted: Vector, most: float, total: float) -> Vector:
+    """(T,) the nearest figures between 0 and `most` that add up to `total`, at most T times `most`."""
+    low, high = float(wanted.min()) - most, float(wanted.max())
+    for _ in range(_HALVES):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if float(np.clip(wanted - middle, 0.0, most).sum()) > total else (low, middle)
+    found: Vector = np.clip(wanted - 0.5 * (low + high), 0.0, most)
+    return found
+
+
+def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector, tails: Vector | None) -> Vector:
     """(N,) derivative of all that is smooth: returns, variance, ridge, rows and caps on risk at their multipliers."""
     gradient = problem.q + problem.ridge * (w - problem.rest)
     if problem.risk is not None and problem.aversion:
         gradient = gradient + problem.aversion * marginal(problem.risk, w - problem.about)
-    return gradient + limits.pull(z)
+    return gradient + limits.pull(z) if tails is None else gradient + limits.pull(z) + tails
 
 
-def _of_names(problem: Problem, limits: _Limits, solution: Solution, z: Vector, d: Vector) -> float:
+def _of_names(
+    problem: Problem, limits: _Limits, solution: Solution, z: Vector, d: Vector, tails: Vector | None
+) -> float:
     """Longest step that a weight, or the multiplier of its bound, still wants to make."""
     w, m, box = solution.w, len(problem.low), solution.box
     assert w is not None
     n, lower, upper = len(w), problem.lower, problem.upper
-    price = _priced(problem, limits, w, z)
+    price = _priced(problem, limits, w, z, tails)
     outside = float(np.maximum(lower - w, w - upper).max(initial=0.0))
     if box is None:
         names, box = names_of(problem, d, lower, upper), np.zeros(n)
@@ -163,7 +203,7 @@ def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
     return float((np.maximum(np.abs(up), np.abs(down)) / length).max(initial=0.0))
 
 
-def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector) -> Vector:
+def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector, tails: Vector | None) -> Vector:
     """(r,) multipliers with those that are NaN fitted to the names that are free to move; 0 of limits with slack."""
     length = np.sqrt(np.maximum(limits.squares(), 1.0))
     up, down = limits.value > limits.high - _NEAR * length, limits.value < limits.low + _NEAR * length
@@ -175,7 +215,7 @@ def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vecto
         free &= np.abs(w - place) > _NEAR
     if unknown.size and free.any():
         m = len(problem.low)
-        price = _priced(problem, limits, w, z) + names.derivative(w, z[m : m + limits.count])
+        price = _priced(problem, limits, w, z, tails) + names.derivative(w, z[m : m + limits.count])
         columns = limits.columns()[np.ix_(unknown, np.flatnonzero(free))].T
         z[unknown] = _fitted(columns, -price[free], limits.price[unknown], (up[unknown], down[unknown]))
     return z

@@ -7,6 +7,7 @@ import numpy as np
 
 from components.optimizers.problem import HARD, Constraint, Problem, Situation
 from components.optimizers.stating import stated
+from engine.sealing import users_own
 from engine.universe import Universe
 
 _ROOM = 1e-9  # of a weight
@@ -28,6 +29,26 @@ def impossible(universe: Universe, constraints: Sequence[Constraint]) -> str:
         low, high = problem.names[problem.lower_by[i]], problem.names[problem.upper_by[i]]
         return f"{low} wants weights of at least {problem.lower[i]:g}, {high} of at most {problem.upper[i]:g}"
     return _unreachable(problem)
+
+
+def unbounded(objective: Sequence[Any], constraints: Sequence[Any]) -> str:
+    """Why the least cost is endless, empty = it is not: terms that are straight lines, and weights without bounds.
+
+    Parts of the user's own are believed to bend, and to bound.
+    """
+    if any(users_own(part) for part in (*objective, *constraints)):
+        return ""
+    if not all(getattr(term, "straight", False) for term in objective):
+        return ""
+    found = {getattr(each, "bounds", "none") for each in constraints}
+    if "both" in found or ("below" in found and ({"above", "sum"} & found)):
+        return ""
+    lacks = "above" if "below" in found else "below" if {"above", "sum"} & found else "below or above"
+    terms = ", ".join(type(term).__name__ for term in objective)
+    return (
+        f"no term bends ({terms}) and nothing holds weights from {lacks}, "
+        "so the best are endless; add variance to the objective, or long_only with a budget, a box or gross"
+    )
 
 
 def _unreachable(problem: Problem) -> str:

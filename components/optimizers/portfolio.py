@@ -10,9 +10,11 @@ from components.optimizers.needs import BENCHMARK
 from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
 from components.optimizers.priced import orders_toward, prices_of
-from components.optimizers.problem import Method, Remark, Situation
+from components.optimizers.problem import Limits, Method, Remark, Situation
+from components.optimizers.purse import Purse, purse_of
 from components.optimizers.remarks import plain
-from components.optimizers.rounding import ROUNDINGS, Grid, RoundingName, rounded_shares
+from components.optimizers.rounding import ROUNDINGS, RoundingName, rounded_shares
+from components.optimizers.rounding_limits import Grid, Missed
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
 from components.optimizers.usable import Estimate, endless, sensible
@@ -24,7 +26,7 @@ from engine.protocols import CostModel, RiskModel, Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "portfolio", 2
+_KIND, _VERSION = "portfolio", 3
 _DUST = 1e-7  # of equity: a weight below it is none, and a trade too
 
 
@@ -92,13 +94,13 @@ class Portfolio:
         self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
         self._fallbacks = 0
+        self._traded = 0.0  # by the last answer, a share of equity
         self._schedule = schedule
         self._slice: Bars | None = None
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
         self._weights: Vector | None = None  # (N,) weights of them
         self._slices = 0  # since then
-        parts: tuple[Any, ...] = (self._estimate.model, method, schedule)
-        self._parts = parts
+        self._parts = parts = (self._estimate.model, method, schedule)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
         self._actions = _handlers(parts, "on_actions")
@@ -147,7 +149,8 @@ class Portfolio:
         if flaw and self._needs_risk:
             return self._exits(targets, book, flaw)
         try:
-            at = self._around.situation(targets, book, risk, self._rate)
+            purse = purse_of(self._sizing, book, self._around.latest.volume, self._rate, self._traded)
+            at = self._around.situation(targets, book, risk, self._rate, purse)
         except ValueError as error:  # a benchmark that is none
             return self._exits(targets, book, str(error))
         decision = sensible(self._method.weights(at), at)
@@ -157,10 +160,24 @@ class Portfolio:
             notes.append(self._fallback(book.ts, decision.reason))
         elif not any(remark.kind == "weights" for remark in decision.remarks):
             notes += [self._noted(book.ts, remark) for remark in _weighed(decision.weights, at, self._called)]
-        shares, told = self._whole(_shares(decision.weights, at, book.qty + book.working), book, at)
+        weights, less = self._paid(decision.weights, at, purse)
+        shares = _shares(weights, at, book.qty + book.working)
+        shares, told = self._whole(shares, book, at, decision.limits, 0.0 if purse is None else purse.room)
         if self._schedule is not None:
-            self._keep(shares, decision.weights, at)
+            self._keep(shares, weights, at)
+        told = (*(self._noted(at.ts, remark) for remark in less), *told)
         return (*notes, *told, *self._orders(shares, targets, book))
+
+    def _paid(
+        self, weights: Vector | None, at: Situation, purse: Purse | None
+    ) -> tuple[Vector | None, tuple[Remark, ...]]:
+        """Weights whose trades can be paid for; remembers how much they trade."""
+        if weights is None or purse is None:
+            return weights, ()
+        moved = np.where(at.leaving, 0.0, np.where(at.free & np.isfinite(weights), weights, at.w0))
+        moved, less = purse.paid(moved, at.w0)
+        self._traded = float(np.abs(moved - at.w0).sum())
+        return (np.where(at.free & np.isfinite(weights), moved, weights) if less else weights), less
 
     def _keep(self, shares: Vector, weights: Vector | None, at: Situation) -> None:
         """What is pursued until the schedule is due again."""
@@ -169,21 +186,24 @@ class Portfolio:
         self._weights = np.where(at.leaving, 0.0, none if weights is None else np.where(moved, weights, np.nan))
         self._slices = 0
 
-    def _whole(self, shares: Vector, book: Book, at: Situation) -> tuple[Vector, tuple[Note, ...]]:
-        """Shares in whole lots, no more traded than the participation allows, and what that changed."""
+    def _whole(
+        self, shares: Vector, book: Book, at: Situation, limits: Limits | None, room: float
+    ) -> tuple[Vector, tuple[Note, ...]]:
+        """Shares in whole lots, within limits and participation, and what that changed."""
         told: list[Remark] = []
-        position = book.qty + book.working
+        position, most = book.qty + book.working, None
         if self._participation is not None:
             most = self._participation * at.traded / at.unit
             shares, capped = _participating(shares, position, most, at.universe.lot)
             told += [capped] if capped is not None else []
-        grid = Grid(position, at.universe.lot, at.unit / at.equity)
-        found = rounded_shares(shares, grid, at.risk, self._rounding)
+        grid = Grid(position, at.universe.lot, at.unit / at.equity, most, room)
+        found = rounded_shares(shares, grid, at.risk, self._rounding, limits)
         if found.error > 0:
             text = (
                 f"whole lots differ from the weights by {found.error:.2e} of equity a slice, {found.bound:.2e} at best"
             )
             told.append(plain("rounding", text, found.error))
+        told += [_missing(missed) for missed in found.missed]
         return found.shares, tuple(self._noted(at.ts, remark) for remark in told)
 
     def _orders(self, shares: Vector, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:
@@ -221,6 +241,7 @@ class Portfolio:
             plan=None if self._plan is None else (self._plan.ts, self._plan.value),
             weights=self._weights,
             slices=self._slices,
+            traded=self._traded,
         )
 
     def load(self, state: bytes, /) -> None:
@@ -228,7 +249,7 @@ class Portfolio:
         fields = unpack(state, _KIND, _VERSION)
         self._around.load({**fields["around"], "symbols": fields["symbols"]})
         self._below = rows_by_name(fields, self._sizing.universe.symbols)
-        self._fallbacks, self._slices = fields["fallbacks"], fields["slices"]
+        self._fallbacks, self._slices, self._traded = fields["fallbacks"], fields["slices"], fields["traded"]
         self._restore(fields)
         self._sizing.ids.sent = (fields["sent"][0], fields["sent"][1])
         for part, saved in zip(self._parts, fields["parts"], strict=True):
@@ -257,6 +278,13 @@ def _weighed(weights: Vector, at: Situation, by: str) -> tuple[Remark, ...]:
     return (
         Remark(kind="weights", text=f"{len(rows)} weights by {by}, before rounding", symbol=rows, value=weights[rows]),
     )
+
+
+def _missing(missed: Missed) -> Remark:
+    """A limit that whole lots break, and what rounding changed of the names in it, in shares of equity."""
+    text = f"no whole lots nearby keep {missed.name}: beyond it by {missed.by:.2e} of equity"
+    rows = missed.rows.astype(np.int32)
+    return Remark(kind=f"rounding:{missed.name}", text=text, symbol=rows, value=missed.errors)
 
 
 def _check(benchmark: BenchmarkName, max_participation: float | None, rounding: RoundingName, method: Any) -> None:

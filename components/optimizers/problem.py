@@ -47,6 +47,7 @@ class Situation:
     columns: Mapping[str, tuple[str, ...]]  # their column names
     invest: float  # sum of the wanted weights above 0
     rate: float  # one-way cost of a large trade as a share of its value, by the broker's own cost model
+    payable: float = HARD  # what weights may add up to for their trades to be paid for, by what these may cost
 
 
 # ---- pieces of the objective, all of them costs ----------------------------------------------------------------------
@@ -248,6 +249,7 @@ class Solution:
     turnover: tuple[float, ...] = ()
     gross: tuple[float, ...] = ()
     risk_caps: tuple[float, ...] = ()
+    tails: tuple[Vector, ...] = ()  # (T,) of each tail: how much each scenario counts, together its weight
     residual: float = float("inf")  # of the optimality conditions, as `certificate.residual` defines it
     memory: Any = field(default=None, compare=False)  # what a next solve may start from; never shows in an answer
 
@@ -275,12 +277,33 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What must hold of weights, so that whole lots keep it too. Bounds of 0 and of infinity say no more than that."""
+
+    lower: Vector  # (N,)
+    upper: Vector  # (N,)
+    A: Matrix  # (m, N), low <= A w <= high
+    low: Vector  # (m,)
+    high: Vector  # (m,)
+    names: tuple[str, ...]  # of limits
+    row_by: Codes  # (m,) position in `names`
+    turnover: float = HARD  # |w - w0|_1
+    gross: float = HARD  # |w|_1
+    least_weight: Vector | None = None  # (N,) |w| is 0 or at least this
+    least_trade: Vector | None = None  # (N,) |w - w0| is 0 or at least this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Weights of all N symbols, NaN = leave it as it is; or None with the reason, whereupon positions are held."""
+    """Weights of all N symbols, NaN = leave it as it is; or None with the reason, whereupon positions are held.
+
+    `limits` are what rounding to whole lots must not break, None = none.
+    """
 
     weights: Vector | None
     reason: str = ""
     remarks: tuple[Remark, ...] = ()
+    limits: Limits | None = None
 
 
 class Method(Protocol):

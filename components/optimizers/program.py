@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from components.optimizers.problem import Problem, Solution
-from components.optimizers.program_duals import balance, multipliers, unpriced, worst
+from components.optimizers.program_duals import balance, multipliers, unpriced
 from components.optimizers.program_layout import Figures, Layout, figured, pinned
 from components.optimizers.program_matrices import Matrices
 from components.optimizers.stating import broken
@@ -203,6 +203,7 @@ def _checked(problem: Problem, figures: Figures, program: _Program, route: str, 
         turnover=told.turnover,
         gross=told.gross,
         risk_caps=told.risk_caps,
+        tails=told.tails,
     )
 
 
@@ -211,8 +212,8 @@ def _nothing_moves(problem: Problem) -> Solution:
     w: Vector = problem.lower.copy()
     if max(broken(problem, w).values(), default=0.0) > TOLERANCE:
         return Solution(status="infeasible", route="bounds")
-    known = unpriced(problem)
-    box = balance(problem, known, w, [worst(tail, w) for tail in problem.tails])
+    known = unpriced(problem, w)
+    box = balance(problem, known, w, list(known.tails))
     return Solution(
         status="optimal",
         route="bounds",
@@ -222,4 +223,5 @@ def _nothing_moves(problem: Problem) -> Solution:
         turnover=known.turnover,
         gross=known.gross,
         risk_caps=known.risk_caps,
+        tails=known.tails,
     )

@@ -21,6 +21,7 @@ class Multipliers:
     turnover: tuple[float, ...]
     gross: tuple[float, ...]
     risk_caps: tuple[float, ...]
+    tails: tuple[Vector, ...]
 
 
 def multipliers(problem: Problem, figures: Figures, w: Vector, found: dict[str, Any]) -> Multipliers:
@@ -42,7 +43,9 @@ def multipliers(problem: Problem, figures: Figures, w: Vector, found: dict[str, 
         found[f"tail{i}"][: len(tail.returns)] * figures.units[f"tail{i}"] / scale
         for i, tail in enumerate(problem.tails)
     ]
-    result = Multipliers(box=box, rows=rows, turnover=turnover, gross=gross, risk_caps=tuple(risk_caps))
+    result = Multipliers(
+        box=box, rows=rows, turnover=turnover, gross=gross, risk_caps=tuple(risk_caps), tails=tuple(tails)
+    )
     still = np.ones(len(problem), bool)
     still[free] = False
     if still.any():
@@ -50,14 +53,15 @@ def multipliers(problem: Problem, figures: Figures, w: Vector, found: dict[str, 
     return result
 
 
-def unpriced(problem: Problem) -> Multipliers:
-    """All multipliers 0."""
+def unpriced(problem: Problem, w: Vector) -> Multipliers:
+    """All multipliers 0, but for those of scenarios, of which the worst count."""
     return Multipliers(
         box=np.zeros(len(problem)),
         rows=np.zeros(len(problem.low)),
         turnover=(0.0,) * len(problem.turnover),
         gross=(0.0,) * len(problem.gross),
         risk_caps=(0.0,) * len(problem.risk_caps),
+        tails=tuple(worst(tail, w) for tail in problem.tails),
     )
 
 

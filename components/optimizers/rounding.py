@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from components.optimizers.paying import Rows
+from components.optimizers.problem import Limits
+from components.optimizers.rounding_limits import Grid, Missed, Within, bounds_of, missed_of, unlimited, within_of
 from engine.events import Matrix, Vector
 from engine.protocols import Risk
 
@@ -16,6 +18,7 @@ RoundingName: TypeAlias = Literal["toward", "nearest", "tracking"]
 ROUNDINGS: tuple[RoundingName, ...] = ("toward", "nearest", "tracking")
 _EXACT = 10  # names whose every combination is looked at
 _FLIPS = 48  # changes of one name by a lot, after the first guess
+_BEYOND = 1e-13  # of equity: what adding up leaves beyond a limit
 _WHOLE = 1e-9  # of a lot: what a division may leave beside a whole number
 
 
@@ -26,21 +29,15 @@ class Rounded:
     shares: Vector  # (N,) NaN where nothing was wanted
     error: float  # standard deviation over one slice of what rounding changed, as a share of equity
     bound: float  # no choice of whole lots within the same money has less
+    missed: tuple[Missed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the whole lots lie: positions now, shares a lot, and what a share is of equity. (N,) each."""
-
-    position: Vector
-    lot: Vector
-    weight: Vector  # unit / equity
-
-
-def rounded_shares(shares: Vector, grid: Grid, risk: Risk | None, how: RoundingName) -> Rounded:
+def rounded_shares(
+    shares: Vector, grid: Grid, risk: Risk | None, how: RoundingName, limits: Limits | None = None
+) -> Rounded:
     """Each name at one of the two lots around what is wanted, no sign changed, no more spent than wanted.
 
-        minimise  e' S e,   e_i = (rounded_i - shares_i) weight_i      subject to  sum e <= 0
+        minimise  e' S e,   e_i = (rounded_i - shares_i) weight_i      subject to  sum e <= 0 and the limits
 
     `tracking` starts from the nearest lots, takes back what costs least until the money suffices, and then moves single
     names by a lot while that lessens the error, at most 48 times; up to 10 names are tried in every combination, which
@@ -48,26 +45,40 @@ def rounded_shares(shares: Vector, grid: Grid, risk: Risk | None, how: RoundingN
     lots: S is at least their diagonal. `nearest` leaves out the search, `toward` rounds each trade toward the position.
 
     Lots are counted from the position where it is kept or changed, and from 0 where it is opened or turned over.
+
+    Whole lots keep every limit that the weights keep, and are no farther beyond one than these. Bounds say which lots
+    there are; rows and sums of trades are mended by the changes that cost least risk, up to three lots from what is
+    wanted, or no trade. A row narrower than a lot keeps its upper side, and the lower within that lot; the sum of all
+    may be less by a lot for each limit that binds. A limit that no lots nearby keep to 1e-6 of equity is told in
+    `missed`; a name without an allowed lot is not traded, or not opened.
     """
     from components.optimizers.rounding_loops import around
 
-    out = shares.copy()
+    out, limits = shares.copy(), unlimited(len(shares)) if limits is None else limits
     # Copies of what may be read-only, for which the loops would be compiled once more.
-    rows, ends, e, pick = around(out, np.array(grid.position), np.array(grid.lot), np.array(grid.weight), _WHOLE)
+    plane = np.array(grid.position), np.array(grid.lot), np.array(grid.weight)
+    rows, at, errors, many, inner, none = around(out, plane, bounds_of(limits, grid.most), _WHOLE)
     if not rows.size:
         return Rounded(out, 0.0, 0.0)
-    spread = _spread(risk, rows)
-    least = e[pick, np.arange(len(rows))]
-    bound = float(np.sqrt(spread.specific @ np.square(least)))
-    if how == "toward":
-        pick = np.where(shares[rows] > grid.position[rows], 0, 1)
-    elif how == "tracking":
-        pick = _exact(e, spread) if len(rows) <= _EXACT else _searched(e, pick, spread)
+    n, spread = len(rows), _spread(risk, rows)
+    chosen = np.arange(n)
+    e = errors[chosen, inner]
+    near = np.where(np.abs(e[0]) <= np.abs(e[1]), 0, 1)
+    bound = float(np.sqrt(spread.specific @ np.square(e[near, chosen])))
+    within = within_of(limits, plane, out, rows, np.inf if how == "toward" else grid.room)
+    side = np.where(shares[rows] > grid.position[rows], 0, 1) if how == "toward" else near
+    found = _exact(e, spread, within) if how == "tracking" and n <= _EXACT else None
+    if found is None:
+        side = side if how == "toward" else _paid(e, side, spread.specific)
+        pick, over = _searched(
+            (errors, many, inner), inner[side, chosen], within, spread, _FLIPS if how == "tracking" else 0
+        )
     else:
-        pick = _paid(e, pick, spread.specific)
-    chosen = np.arange(len(rows))
-    out[rows] = ends[pick, chosen]
-    return Rounded(out, float(np.sqrt(spread.error(e[pick, chosen]))), bound)
+        pick, over = inner[found, chosen], 0.0
+    out[rows], e = at[chosen, pick], errors[chosen, pick]
+    error = float(np.sqrt(spread.error(e)))
+    missed = missed_of(within, limits, rows, e, none) if over > _BEYOND or np.count_nonzero(none) else ()
+    return Rounded(out, error, bound, missed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +118,27 @@ def _paid(e: Vector, pick: Rows, specific: Vector) -> Rows:
     return found
 
 
-def _exact(e: Vector, spread: _Spread) -> Rows:
-    """The best of all 2^n combinations within the money; the first of several."""
+def _exact(e: Matrix, spread: _Spread, within: Within) -> Rows | None:
+    """The best of all 2^n combinations within the limits, the first of several; None where there is none."""
     n = e.shape[1]
     bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     every = np.where(bits == 1, e[1], e[0])
     common = np.einsum("ij,ij->i", every @ spread.G, every) if len(spread.G) else ((every @ spread.R) ** 2).sum(axis=1)
     error = (spread.specific * every**2).sum(axis=1) + common
-    error[every.sum(axis=1) > 1e-15] = np.inf
-    best: Rows = bits[int(error.argmin())]
-    return best
+    value = every @ within.M.T
+    error[((value > within.high + _BEYOND) | (value < within.low - _BEYOND)).any(axis=1)] = np.inf
+    best = int(error.argmin())
+    found: Rows = bits[best]
+    return found if np.isfinite(error[best]) else None
 
 
-def _searched(e: Vector, pick: Rows, spread: _Spread) -> Rows:
-    """Single changes that lessen the error most, until none does."""
-    from components.optimizers.rounding_loops import flipped
+def _searched(
+    places: tuple[Matrix, Rows, Rows], pick: Rows, within: Within, spread: _Spread, flips: int
+) -> tuple[Rows, float]:
+    """Single changes: within the limits first, then those that lessen the error most, until none does."""
+    from components.optimizers.rounding_loops import searched
 
-    pick = _paid(e, pick, spread.specific)
-    now = e[pick, np.arange(e.shape[1])]
     own = spread.G.diagonal() if len(spread.G) else np.einsum("ij,ij->i", spread.R, spread.R)
-    start = (pick, now, spread.slope(now))
-    found: Rows = flipped(e, start, spread.specific, own + spread.specific, (spread.R, spread.G), _FLIPS)
+    parts = spread.G, spread.R, spread.specific, own + spread.specific
+    found: tuple[Rows, float] = searched(places, pick, (within.M, within.low, within.high), parts, flips)
     return found

@@ -113,6 +113,8 @@ def _gain(problem: Problem, solution: Solution, w: Vector) -> Vector:
     assert solution.rows is not None
     rows = np.flatnonzero(solution.rows)
     gain: Vector = -(problem.q + problem.ridge * (w - problem.rest) + solution.rows[rows] @ problem.A[rows])
+    for tail, share in zip(problem.tails, solution.tails, strict=True):
+        gain = gain + share @ tail.returns
     gain = gain - sum(solution.gross) * np.where(np.abs(w) > _STILL, np.sign(w), 0.0)
     if problem.risk is None:
         return gain
@@ -136,9 +138,11 @@ def softly(problem: Problem, w: Vector, at: Situation) -> list[Remark]:
             many = f"{len(of)} {'name' if len(of) == 1 else 'names'} {side} bound of {kink.name} by up to"
             text = f"{many} {beyond[of].max():.4g}{_paid(kink.soft, float(beyond[of].sum()))}"
             told.append(Remark(kind=f"soft:{kink.name}", text=text, symbol=of, value=beyond[of]))
-    value = problem.A @ w
-    over = np.where(np.isfinite(problem.row_soft), np.maximum(value - problem.high, problem.low - value), 0.0)
-    for j in np.flatnonzero(over > _BEYOND).tolist():
+    soft = np.flatnonzero(np.isfinite(problem.row_soft))
+    value = problem.A[soft] @ w
+    over = np.zeros(len(problem.row_soft))
+    over[soft] = np.maximum(value - problem.high[soft], problem.low[soft] - value)
+    for j in np.flatnonzero(over > _BEYOND).tolist() if soft.size else ():
         name, by = problem.names[problem.row_by[j]], float(over[j])
         text = f"{name}: {problem.labels[j]} beyond its limit by {by:.4g}{_paid(float(problem.row_soft[j]), by)}"
         told.append(plain(f"soft:{name}", text, by))

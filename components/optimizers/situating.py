@@ -8,6 +8,7 @@ import numpy as np
 from components.optimizers.latest import Latest, restored, unseen
 from components.optimizers.paying import unit_value
 from components.optimizers.problem import Situation
+from components.optimizers.purse import Purse
 from components.optimizers.sizing import alpha_of, wanted_shares
 from engine.events import ActionKind, Actions, Bars, Book, Codes, Mask, Matrix, Reference, Target, Vector
 from engine.protocols import Risk
@@ -82,8 +83,12 @@ class Surroundings:
             code = reference.value[:, 0]
             self._sector = np.where(np.isfinite(code), code, -1).astype(np.int32)
 
-    def situation(self, targets: tuple[Target, ...], book: Book, risk: Risk | None, rate: float) -> Situation:
+    def situation(
+        self, targets: tuple[Target, ...], book: Book, risk: Risk | None, rate: float, purse: Purse | None = None
+    ) -> Situation:
         """How things stand. `rate` is what a trade costs by the broker's own cost model. Equity must be above 0.
+
+        With a purse no more is to be invested than it pays for.
 
         Raises ValueError where the benchmark is not known, or no benchmark.
         """
@@ -94,16 +99,19 @@ class Surroundings:
         wanted[np.isinf(wanted)] = np.nan  # what is endless is left alone
         tradable = priced & (self.latest.status == 0)
         unit_rate = universe.multiplier if len(book.rate) == 1 else universe.multiplier * book.rate[universe.currency]
+        w0 = _weights(book.qty + book.working, unit, priced, book.equity, unpriced=0.0)
+        leaving, invest = tradable & (wanted == 0), float(wanted[wanted > 0].sum())
+        payable = np.inf if purse is None else purse.payable(w0, invest, leaving)
         return Situation(
             ts=book.ts,
             universe=universe,
             equity=book.equity,
             unit=unit,
-            w0=_weights(book.qty + book.working, unit, priced, book.equity, unpriced=0.0),
+            w0=w0,
             wanted=wanted,
             alpha=alpha_of(targets),
             free=tradable & (wanted != 0) & ~np.isnan(wanted),
-            leaving=tradable & (wanted == 0),
+            leaving=leaving,
             risk=risk,
             benchmark=self._weights_of_benchmark(wanted),
             sector=self._sector,
@@ -112,8 +120,9 @@ class Surroundings:
             half_spread=self._half_spread,
             references=self._matrices,
             columns=self._columns,
-            invest=float(wanted[wanted > 0].sum()),
+            invest=min(invest, payable),
             rate=rate,
+            payable=payable,
         )
 
     def _mean_traded(self) -> Vector:

@@ -299,11 +299,14 @@ def test_extreme_numbers_give_weights_within_their_limits_or_a_reason(make: Make
     assert answered >= 0.8 * len(seeds)
 
 
-@every
+def of_risk_alone() -> dict[str, Make]:
+    """The others weigh risk against returns."""
+    return {name: make for name, make in CASES.items() if type(taught(make)) not in (BlackLitterman, MultiPeriod)}
+
+
+@pytest.mark.parametrize("make", of_risk_alone().values(), ids=of_risk_alone().keys())
 @pytest.mark.parametrize("scale", [1e-4, 252.0])
 def test_methods_of_risk_alone_do_not_see_its_scale(make: Make, scale: float) -> None:
-    if type(taught(make)) in (BlackLitterman, MultiPeriod):
-        pytest.skip("weighs risk against returns")
     risk = factor_risk(N, 4)
     scaled = frozen_risk(
         Risk(factors=risk.factors.copy(), covariance=scale * risk.covariance, specific=scale * risk.specific)

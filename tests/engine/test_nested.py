@@ -338,6 +338,21 @@ def test_one_that_fits_is_used_and_one_that_knows_too_little_is_waited_for() -> 
     assert risk_model_of(Guess(None)).risk() is None
 
 
+def test_an_estimate_that_did_not_change_is_the_same_one_so_that_nothing_of_it_is_made_anew() -> None:
+    inner = Guess(msgspec.structs.replace(GOOD, specific=np.full(2, 1e-4)))
+    model = risk_model_of(inner)
+    model.on_bars(bars(day(0), [10.0, 30.0]))
+    first = model.risk()
+    assert model.risk() is first
+    inner.answer.specific[1] = 2e-4  # written over where it stands
+    second = model.risk()
+    assert second is not first
+    assert second is not None
+    assert first is not None
+    assert (first.specific[1], second.specific[1]) == (1e-4, 2e-4)
+    assert model.risk() is second
+
+
 class Equal:
     """A method that weighs no risk."""
 

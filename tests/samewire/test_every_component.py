@@ -339,6 +339,13 @@ def counted(folder: Path) -> dict[str, Any]:
     return of_csv(folder) | {"optimizer": {"use": "portfolio", "risk_model": model, "method": method}}
 
 
+def tailed(folder: Path) -> dict[str, Any]:
+    """Expected shortfall instead of a risk model."""
+    tail = {"use": "cvar", "window": 40, "min_slices": 20, "level": 0.9}
+    method = {"use": "composed", "objective": [tail], "constraints": ["long_only", {"use": "budget", "full": True}]}
+    return of_csv(folder) | {"optimizer": {"use": "portfolio", "method": method}}
+
+
 def weighed(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
     """Weights by one of the other methods: the best of a few names."""
 
@@ -380,7 +387,7 @@ def of_qlib(folder: Path) -> dict[str, Any]:
 
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
-    *(learned, neural, featured, blended, ruled, allocated, around, composed, counted, longer),
+    *(learned, neural, featured, blended, ruled, allocated, around, composed, counted, tailed, longer),
     *(of_parquet, of_csv, of_qlib),
     estimated("sample", lags=1),
     estimated("ewma", half_life=5, correlation_half_life=10),
@@ -396,7 +403,7 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
     weighed("multi_period", horizon=2, impact=0.1),
 )
-# Sinks are told what was decided, and a replay is connected to nothing: neither check builds these.
+# Sinks are told what was decided or trained, and a replay is connected to nothing: neither check builds these.
 BESIDE = ("sinks", "run_sinks", "live")
 COMPONENTS = [(group, name) for group, names in BUILT_IN.items() for name in names if group not in BESIDE]
 

@@ -174,7 +174,8 @@ def test_a_model_may_read_a_table_and_is_another_when_it_changes(tmp_path: Path)
 
 def test_the_json_schema_knows_the_section(tmp_path: Path) -> None:
     known = json_schema()["properties"]["training"]["anyOf"][0]["properties"]
-    run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}, "online": {}}))
+    told = [{"use": "mlflow", "uri": "http://127.0.0.1:5000"}]
+    run = load_run(a_run(tmp_path, {"grid": {"models.linear.rate": [0.1]}, "online": {}, "sinks": told}))
     assert set(resolved(run)["training"]) == set(known)
     assert [each.get("title") for each in known["split"]["anyOf"][1:]] == [
         "WalkForwardSpec",

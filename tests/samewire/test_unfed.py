@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigError
+from samewire import run
 from samewire.schema import load_run
 from tests.adapters.files.made import CLOSE, by_symbol, market_rows, parquet
 from tests.samewire.test_every_component import a_run
@@ -55,3 +56,31 @@ def test_a_feed_that_has_it_is_good_and_one_of_the_user_s_own_is_believed(tmp_pa
 def test_what_counts_from_a_benchmark_wants_one(constraint: Any) -> None:
     with pytest.raises(ConfigError, match="benchmark must be equal, targets or reference"):
         load_run(a_run(optimizer=portfolio(constraint)))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ({"use": "long_short", "count": 2}, "long_short holds a short leg"),
+        ({"use": "score_weights", "side": "neutral"}, "score_weights holds a short leg"),
+        ({"use": "fixed_weights", "weights": {"CO01": 0.5, "EN01": -0.2}}, "fixed_weights has EN01 below 0"),
+    ],
+)
+def test_short_positions_want_a_broker_that_lends(strategy: Any, said: str) -> None:
+    broker = {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 5}}
+    with pytest.raises(ConfigError, match=said):
+        load_run(a_run(strategy=strategy, broker=broker))
+    load_run(a_run(strategy=strategy, broker=broker | {"short": True, "leverage": 2}))
+
+
+def test_long_short_without_a_short_leg_needs_none() -> None:
+    load_run(a_run(strategy={"use": "long_short", "count": 2, "gross": 1.0, "net": 1.0}))
+
+
+def test_budgets_of_sectors_want_sectors_and_their_names(tmp_path: Path) -> None:
+    parity = {"use": "risk_parity", "by": "sector", "budgets": {"Tehc": 2.0}}
+    said = {"use": "portfolio", "risk_model": "ledoit_wolf", "method": parity}
+    with pytest.raises(ConfigError, match="budgets of sectors, and the feed has none"):
+        load_run(a_run(feed=of_file(tmp_path), optimizer=said))
+    with pytest.raises(ConfigError, match="names the sector 'Tehc'; the feed has"):
+        run(a_run(optimizer=said), out=tmp_path / "out")

@@ -11,6 +11,7 @@ class BenchmarkBand:
     """max(0, b - deviation) <= w <= b + deviation, without the 0 where `short` is allowed."""
 
     needs = (BENCHMARK,)
+    bounds: str = "both"
 
     def __init__(self, *, deviation: float, short: bool = False, soft: float | None = None, firm: bool = False) -> None:
         self._deviation, self._short = at_least("deviation", deviation), short

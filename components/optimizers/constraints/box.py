@@ -15,6 +15,7 @@ class WeightBox:
         self, *, min: float | None = None, max: float | None = None, soft: float | None = None, firm: bool = False
     ) -> None:
         self._min, self._max = sides(*open_sides(min, max))
+        self.bounds: str = "both" if min is not None and max is not None else "below" if max is None else "above"
         self.soft = price(soft)
         self.firm = firm
 

@@ -8,6 +8,7 @@ class Gross:
     """|w|_1 <= max."""
 
     always: bool = True
+    bounds: str = "both"
 
     def __init__(self, *, max: float, soft: float | None = None, firm: bool = False) -> None:
         self._max = above("max", max)

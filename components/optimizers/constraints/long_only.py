@@ -10,6 +10,7 @@ class LongOnly:
 
     soft: float | None = None
     always: bool = True
+    bounds: str = "below"
 
     def __init__(self, *, firm: bool = True) -> None:
         self.firm = firm

@@ -9,6 +9,8 @@ from components.optimizers.terms.checked import above, price
 class MaxTrade:
     """|w - w0| <= max, for each name that may move."""
 
+    bounds: str = "both"
+
     def __init__(self, *, max: float, soft: float | None = None, firm: bool = False) -> None:
         self._max = above("max", max)
         self.soft = price(soft)

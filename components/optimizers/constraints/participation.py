@@ -12,6 +12,8 @@ class Participation:
     A name whose traded money is not known is not increased: it may be sold.
     """
 
+    bounds: str = "both"
+
     def __init__(self, *, share: float, soft: float | None = None, firm: bool = False) -> None:
         self._share = above("share", share)
         self.soft = price(soft)

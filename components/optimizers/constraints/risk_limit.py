@@ -15,6 +15,8 @@ class RiskLimit:
     """
 
     needs_risk = True
+    bounds: str = "both"
+    cone: bool = True
 
     def __init__(
         self,

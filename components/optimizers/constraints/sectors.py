@@ -22,6 +22,7 @@ class Sectors:
         firm: bool = False,
     ) -> None:
         self.soft = price(soft)
+        self.bounds: str = "none" if max is None and deviation is None else "sum"
         self.needs = (SECTORS,) if deviation is None else (SECTORS, BENCHMARK)
         self._limits = Limits(*open_sides(min, max), deviation, soft)
         self.firm = firm

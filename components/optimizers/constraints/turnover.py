@@ -32,6 +32,7 @@ class Turnover:
             raise ValueError(f"count must be l1 or one_way, got {count!r}")
         self._max = at_least("max", max) * (1.0 if count == "l1" else 2.0)
         self._build_up = build_up
+        self.bounds: str = "none" if build_up else "both"  # an account without positions may buy anything
         self.soft = price(soft)
         self.firm = firm
 

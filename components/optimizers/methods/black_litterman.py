@@ -1,6 +1,6 @@
 """Views blended with what the market expects, then mean-variance weights."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from components.optimizers.methods.boxed import Curve, curve_of, least, unbounded
 from components.optimizers.methods.opinion import checked_alpha, expected_of
 from components.optimizers.methods.room import NO_HISTORY, Room, cannot, decided, positive, room_of, variances
-from components.optimizers.problem import Decision, Situation
+from components.optimizers.methods.within import Within, bounds, within_of
+from components.optimizers.problem import Constraint, Decision, Linear, Situation, Variance
 from components.optimizers.stating import exposures, marginal
 from engine.events import Vector
 from engine.protocols import Risk
@@ -69,7 +70,9 @@ class BlackLitterman:
         max_weight: float | None = None,
         max_invest: float = 1.0,
         fully_invested: bool = False,
+        constraints: tuple[Constraint, ...] = (),
     ) -> None:
+        self._within = within_of(self, universe, constraints)
         positive({"risk_aversion": risk_aversion, "tau": tau, "view_slices": view_slices, "max_invest": max_invest})
         positive({"max_weight": 1.0 if max_weight is None else max_weight})
         _checked_confidence("alpha_confidence", alpha_confidence)
@@ -90,14 +93,24 @@ class BlackLitterman:
         self._confidence = np.array([view.confidence for view in views])
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest, shorts=not self._long_only)
+        room = room_of(at, self._max_invest, self._max_weight, shorts=not self._long_only)
         if at.risk is None:
             return cannot(NO_HISTORY)
         market = at.benchmark if self._market is None else self._market
         if not market.any():
             return cannot(_NO_MARKET)
         mu, S = self._posterior(at, at.risk, market)
+        if self._within is not None and len(room.rows):
+            return self._limited(self._within, at, room, (mu, S))
         return decided(at, room, self._best(room, mu, S))
+
+    def _limited(self, within: Within, at: Situation, room: Room, posterior: tuple[Vector, Curve]) -> Decision:
+        """The same within constraints, the composed problem of the posterior."""
+        (mu, S), n = posterior, len(room.rows)
+        high = np.full(n, np.inf if self._max_weight is None else self._max_weight)
+        limits = bounds(at, room, np.zeros(n) if self._long_only else -high, high, full=self._full)
+        variance = Variance(name="variance", aversion=self._delta, about=np.zeros(len(mu)))
+        return within.weights(replace(at, risk=_risk_of(S)), limits, variance, Linear(name="returns", cost=-mu))
 
     def _posterior(self, at: Situation, risk: Risk, market: Vector) -> tuple[Vector, Curve]:
         """Expected returns (N,) over one slice and the covariance to weigh them against."""
@@ -151,6 +164,16 @@ class BlackLitterman:
         bounds = (np.zeros(n) if self._long_only else -high, high)
         w = least(S, q, bounds, room.total if self._full else None)
         return w if self._full or w.sum() <= room.total else least(S, q, bounds, room.total)
+
+
+def _risk_of(S: Curve) -> Risk:
+    """The same covariance as an estimate. What views take away is no factor, so that all are found anew then."""
+    if (S.sign > 0).all():
+        return Risk(factors=S.R, covariance=np.eye(S.R.shape[1]), specific=S.d)
+    values, vectors = np.linalg.eigh((S.R * S.sign) @ S.R.T + np.diag(S.d))
+    least = max(float(values[0]), 0.0) * (1.0 - 1e-9)
+    factors = vectors * np.sqrt(np.maximum(values - least, 0.0))
+    return Risk(factors=factors, covariance=np.eye(len(values)), specific=np.full(len(values), least))
 
 
 def _by_name(unsure: Curve, mu: Vector, view: Vector, noise: Vector) -> tuple[Vector, Curve]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.impossible import impossible
+from components.optimizers.impossible import impossible, unbounded
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.remarks import plain
+from components.optimizers.rounding_limits import limits_of
 from components.optimizers.shadow import binding
 from components.optimizers.stating import Stack, stated, unknown
 from components.optimizers.terms.checked import above
@@ -19,7 +21,7 @@ from engine.protocols import Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "composed", 1
+_KIND, _VERSION = "composed", 2
 
 
 class Composed:
@@ -66,6 +68,10 @@ class Composed:
         never = impossible(universe, constraints)
         if never:
             raise ValueError(f"constraints must not contradict each other: {never}")
+        endless = unbounded(objective, constraints)
+        if endless:
+            raise ValueError(f"constraints must bound the weights: {endless}")
+        _fitting(solver, (*objective, *constraints))
         objective, constraints = tuple(map(term_of, objective)), tuple(map(constraint_of, constraints))
         self._terms, self._constraints = objective, constraints
         self._routes = Routes(solver=solver, tolerance=above("tolerance", tolerance), nodes=nodes)
@@ -77,6 +83,8 @@ class Composed:
         self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
+        self._asked = [(i, term.silent) for i, term in enumerate(objective) if hasattr(term, "silent")]
+        self._told: list[int] = []  # terms that have said why they cost nothing
         parts: tuple[Any, ...] = (*objective, *constraints)
         self._parts = parts
         self.needs = needs_of(parts)
@@ -84,6 +92,7 @@ class Composed:
             method: tuple(getattr(part, method) for part in parts if hasattr(part, method))
             for method in ("on_bars", "on_actions", "on_reference")
         }
+        self._waits = [part.waits for part in parts if hasattr(part, "waits")]
         self.needs_risk: bool = any(getattr(part, "needs_risk", False) for part in parts)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
 
@@ -105,9 +114,10 @@ class Composed:
             return Decision(weights=np.full(len(at.w0), np.nan))
         if self.needs_risk and at.risk is None:
             return Decision(weights=None, reason="the risk model has too little history")
-        lacks = lacking(self.needs, at)
+        lacks = lacking(self.needs, at) or next((said for wait in self._waits if (said := wait())), "")
         if lacks:
             return Decision(weights=None, reason=lacks)
+        said = self._silent(at)
         pieces: list[Piece] = [_pins(at)]
         for term in self._terms:
             pieces += term.cost(at)
@@ -118,6 +128,7 @@ class Composed:
             return Decision(weights=None, reason=nameless)
         problem = stated(pieces, at, self._stack)
         solution, remarks = self._routes.solve(problem)
+        remarks = (*said, *remarks)
         if solution.w is None:
             boxes = [piece for piece in pieces if isinstance(piece, Box) and piece.soft == HARD]
             ladder = Ladder(self._steps, ("no_alpha", *firm))
@@ -127,11 +138,22 @@ class Composed:
                 return Decision(weights=None, reason=reason, remarks=remarks)
         self._last = solution.w
         told = () if solution.box is None else binding(problem, solution, at)
-        return Decision(weights=solution.w, remarks=(*remarks, _weights(solution.w, solution, at), *told))
+        remarks = (*remarks, _weights(solution.w, solution, at), *told)
+        return Decision(weights=solution.w, remarks=remarks, limits=limits_of(problem))
+
+    def _silent(self, at: Situation) -> tuple[Remark, ...]:
+        """A remark on each term that has nothing to say, once a session."""
+        told = []
+        for i, ask in self._asked:
+            text = ask(at) if i not in self._told else ""
+            if text:
+                self._told.append(i)
+                told.append(plain("silent", text, 1.0))
+        return tuple(told)
 
     def save(self) -> bytes:
         parts = [part.save() if isinstance(part, Stateful) else b"" for part in self._parts]
-        fields = {"last": self._last, "memory": self._routes.memory, "parts": parts}
+        fields = {"last": self._last, "memory": self._routes.memory, "parts": parts, "told": self._told}
         return pack(_KIND, _VERSION, symbols=self._symbols, **fields)
 
     def load(self, state: bytes, /) -> None:
@@ -141,10 +163,21 @@ class Composed:
         if memory is not None:
             memory = memory | {"w": placed(memory["w"], before, self._symbols, 0.0)}
         self._routes.memory = memory
+        self._told = list(fields["told"])
         self._last = None if last is None else placed(last, before, self._symbols, 0.0)
         for part, saved in zip(self._parts, fields["parts"], strict=True):
             if isinstance(part, Stateful):
                 part.load(saved)
+
+
+def _fitting(solver: SolverName, parts: tuple[Any, ...]) -> None:
+    """Raises ValueError where the solver that is named lacks what a part needs."""
+    if solver in ("piqp", "osqp"):
+        lacks = [type(part).__name__ for part in parts if getattr(part, "cone", False)]
+    else:
+        lacks = [type(part).__name__ for part in parts if solver == "kernel" and getattr(part, "tail", False)]
+    if lacks:
+        raise ValueError(f"solver {solver} has no {lacks[0]}; say auto or clarabel")
 
 
 def _limits(constraints: tuple[Constraint, ...], at: Situation) -> tuple[list[Piece], list[str]]:

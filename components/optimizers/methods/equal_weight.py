@@ -18,5 +18,5 @@ class EqualWeight:
         self._max_weight, self._max_invest = max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         return decided(at, room, capped(np.ones(len(room.rows)), room.total, self._max_weight))

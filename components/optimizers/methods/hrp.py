@@ -61,7 +61,7 @@ class Hrp:
         self._max_weight, self._max_invest = max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))

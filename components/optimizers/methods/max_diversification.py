@@ -14,8 +14,10 @@ from components.optimizers.methods.room import (
     room_of,
     variances,
 )
-from components.optimizers.problem import Decision, Situation
+from components.optimizers.methods.within import best_ratio, bounds, within_of
+from components.optimizers.problem import Constraint, Decision, Situation
 from components.optimizers.stating import exposures, marginal
+from engine.universe import Universe
 
 
 class MaxDiversification:
@@ -26,18 +28,27 @@ class MaxDiversification:
 
     p is what is held and cannot be traded. It is the tangency portfolio of returns that are proportional to volatility,
     and inverse volatility where all correlations are equal. A name of no variance gets no weight (`no_variance`).
+    With `constraints` these hold too, and the search is over answers of the composed problem.
 
     Source: Choueifaty, Coignard (2008), Toward maximum diversification, J. Portfolio Management 35(1).
     """
 
     needs_risk: bool = True
 
-    def __init__(self, *, max_weight: float = 1.0, max_invest: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        universe: Universe | None = None,
+        max_weight: float = 1.0,
+        max_invest: float = 1.0,
+        constraints: tuple[Constraint, ...] = (),
+    ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
+        self._within = within_of(self, universe, constraints)
         self._max_weight, self._max_invest = max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         if at.risk is None:
             return cannot(NO_HISTORY)
         risk = at.risk
@@ -47,6 +58,10 @@ class MaxDiversification:
         n = len(room.rows)
         if not n or room.total == 0:
             return decided(at, room, np.zeros(n), remarks)
+        if self._within is not None:
+            every = np.sqrt(np.maximum(variances(risk, np.arange(len(at.w0))), 0.0))
+            limits = bounds(at, room, np.zeros(n), np.full(n, self._max_weight))
+            return best_ratio(self._within, at, every, limits)
         sigma = np.sqrt(variance)
         held = np.flatnonzero(room.pinned)
         pull = marginal(risk, room.pinned)

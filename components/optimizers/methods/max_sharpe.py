@@ -1,5 +1,6 @@
 """The weights of the highest ratio of expected return to risk."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -18,10 +19,12 @@ from components.optimizers.methods.room import (
     room_of,
     variances,
 )
-from components.optimizers.problem import Decision, Remark, Situation
+from components.optimizers.methods.within import best_ratio, bounds, within_of
+from components.optimizers.problem import Constraint, Decision, Remark, Situation, Variance
 from components.optimizers.stating import exposures, marginal
 from engine.events import Vector
 from engine.protocols import Risk
+from engine.universe import Universe
 
 _NOTHING = "no weights that add up to the total have an expected return above 0"
 
@@ -36,7 +39,8 @@ class MaxSharpe:
     increased; one of no variance gets no weight. Without bounds that bind it is S^-1 a scaled to the total.
 
     Where no weights earn more than 0 the highest ratio would be that of the largest risk; then `otherwise` holds: the
-    weights of least variance (with a remark `fallback`), or positions are held.
+    weights of least variance (with a remark `fallback`), or positions are held. With `constraints` these hold too, and
+    the search is over answers of the composed problem.
 
     Source: Tobin (1958), Liquidity preference as behavior towards risk, Review of Economic Studies 25(2); Cornuejols,
     Tutuncu (2006), Optimization methods in finance, section 8.2.
@@ -44,23 +48,26 @@ class MaxSharpe:
 
     needs_risk: bool = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,
+        universe: Universe | None = None,
         alpha: AlphaName = "raw",
         ic: float = 0.05,
         max_weight: float = 1.0,
         max_invest: float = 1.0,
         otherwise: Literal["minimum_variance", "hold"] = "minimum_variance",
+        constraints: tuple[Constraint, ...] = (),
     ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
         if otherwise not in ("minimum_variance", "hold"):
             raise ValueError(f"otherwise must be minimum_variance or hold, got {otherwise!r}")
+        self._within = within_of(self, universe, constraints)
         self._ic = checked_alpha(alpha, ic)
         self._max_weight, self._max_invest, self._otherwise = max_weight, max_invest, otherwise
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))
@@ -77,6 +84,11 @@ class MaxSharpe:
         ratio = self._ratio(at, at.risk, room, expected)
         if most_earned(ratio.m, ratio.high, ratio.total) + ratio.m0 <= 0:
             return self._fallback(at, room, remarks, _NOTHING)
+        if self._within is not None:
+            gains = np.zeros(len(at.w0))
+            gains[both] = np.nan_to_num(expected)
+            found = best_ratio(self._within, at, gains, bounds(at, room, np.zeros(len(room.rows)), ratio.high))
+            return found if found.weights is not None else self._fallback(at, room, remarks, found.reason)
         return decided(at, room, highest(ratio), remarks)
 
     def _ratio(self, at: Situation, risk: Risk, room: Room, expected: Vector) -> Ratio:
@@ -100,13 +112,16 @@ class MaxSharpe:
             return cannot(reason)
         risk, n = at.risk, len(room.rows)
         assert risk is not None
+        if self._within is not None:
+            whole = Variance(name="variance", aversion=1.0, about=np.zeros(len(at.w0)))
+            found = self._within.weights(at, bounds(at, room, np.zeros(n), np.full(n, self._max_weight)), whole)
+            return replace(found, remarks=(*found.remarks, _instead(reason)))
         S = curve_of(exposures(risk)[room.rows], risk.specific[room.rows])
         cap = np.full(n, min(self._max_weight, room.total))
         w = least(S, marginal(risk, room.pinned)[room.rows], (np.zeros(n), cap), room.total)
-        none = Remark(
-            kind="fallback",
-            text=f"{reason}: weights of least variance instead",
-            symbol=np.empty(0, np.int32),
-            value=np.empty(0),
-        )
-        return decided(at, room, w, (*remarks, none))
+        return decided(at, room, w, (*remarks, _instead(reason)))
+
+
+def _instead(reason: str) -> Remark:
+    text = f"{reason}: weights of least variance instead"
+    return Remark(kind="fallback", text=text, symbol=np.empty(0, np.int32), value=np.empty(0))

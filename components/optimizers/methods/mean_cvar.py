@@ -6,11 +6,15 @@ import numpy as np
 
 from components.optimizers.methods.returns import Returns
 from components.optimizers.methods.room import cannot, decided, positive, room_of
-from components.optimizers.problem import Decision, Situation
-from engine.events import Actions, Bars, Matrix, Vector
+from components.optimizers.methods.within import Within, bounds
+from components.optimizers.needs import Need
+from components.optimizers.problem import Constraint, Decision, Linear, Situation, Tail
+from engine.events import Actions, Bars, Matrix, Reference, Vector
+from engine.state import pack, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "mean_cvar", 1
+_BOTH = "mean_cvar within constraints"
 _SCALE = 1_000.0  # daily returns are small beside a solver's tolerance; the answer does not depend on it
 
 
@@ -24,7 +28,8 @@ class MeanCvar:
     over the window, or the targets' alpha as a return over one slice (NaN counts as 0); with `reward: 0` it does not
     matter. A symbol with fewer than `min_slices` returns is not increased; a missing return counts as the mean of the
     others in its slice. It needs no risk model. A linear program of T + 1 rows, solved by HiGHS' dual simplex, names
-    in the order of their symbols. Memory: `window` rows of N float64. `lookback` is window + 1 slices.
+    in the order of their symbols; with `constraints` it is the composed problem of `cvar` and reward, with these
+    beside. Memory: `window` rows of N float64. `lookback` is window + 1 slices.
 
     Source: Rockafellar, Uryasev (2000), Optimization of conditional value-at-risk, J. of Risk 2(3), theorem 2.
     """
@@ -40,6 +45,7 @@ class MeanCvar:
         expected: Literal["history", "alpha"] = "history",
         max_weight: float = 1.0,
         max_invest: float = 1.0,
+        constraints: tuple[Constraint, ...] = (),
     ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
         if not 0 < level < 1:
@@ -52,16 +58,28 @@ class MeanCvar:
         self._max_weight, self._max_invest = max_weight, max_invest
         self._returns = Returns(universe, window, min_slices)
         self._place = np.argsort(np.argsort(np.array(universe.symbols), kind="stable"), kind="stable")
-        self.lookback: int = self._returns.lookback
+        self._within = Within(universe, constraints) if constraints else None
+        inner = self._within
+        self.lookback: int = max(self._returns.lookback, 0 if inner is None else inner.lookback)
+        self.needs: tuple[Need, ...] = () if inner is None else inner.needs
+        self.needs_risk: bool = inner is not None and inner.needs_risk
 
     def on_bars(self, bars: Bars, /) -> None:
         self._returns.on_bars(bars)
+        if self._within is not None:
+            self._within.on_bars(bars)
 
     def on_actions(self, actions: Actions, /) -> None:
         self._returns.on_actions(actions)
+        if self._within is not None:
+            self._within.on_actions(actions)
+
+    def on_reference(self, reference: Reference, /) -> None:
+        if self._within is not None:
+            self._within.on_reference(reference)
 
     def weights(self, at: Situation, /) -> Decision:
-        room, ready = room_of(at, self._max_invest), self._returns.ready()
+        room, ready = room_of(at, self._max_invest, self._max_weight), self._returns.ready()
         if not ready.any():
             return cannot("no symbol has enough returns yet")
         rows, R = room.rows, self._returns.scenarios()
@@ -72,6 +90,12 @@ class MeanCvar:
         else:
             e = np.where(np.isfinite(at.alpha), at.alpha, 0.0)[rows]
         high = np.where(ready[rows], self._max_weight, np.clip(np.nan_to_num(at.w0[rows]), 0.0, self._max_weight))
+        if self._within is not None:
+            tail = Tail(name="cvar", returns=R, level=self._level, weight=1.0)
+            gains = np.zeros(len(at.w0))
+            gains[rows] = -self._reward * e
+            limits = bounds(at, room, np.zeros(len(rows)), high)
+            return self._within.weights(at, limits, tail, Linear(name="reward", cost=gains))
         total = min(room.total, float(high.sum()))
         order = np.argsort(self._place[rows])
         task = (R[:, rows[order]], R @ room.pinned, self._reward * e[order], high[order])
@@ -83,10 +107,16 @@ class MeanCvar:
         return decided(at, room, w)
 
     def save(self) -> bytes:
-        return self._returns.save(_KIND, _VERSION)
+        own = self._returns.save(_KIND, _VERSION)
+        return own if self._within is None else pack(_BOTH, _VERSION, own=own, within=self._within.save())
 
     def load(self, state: bytes, /) -> None:
-        self._returns.load(state, _KIND, _VERSION)
+        if self._within is None:
+            self._returns.load(state, _KIND, _VERSION)
+            return
+        fields = unpack(state, _BOTH, _VERSION)
+        self._returns.load(fields["own"], _KIND, _VERSION)
+        self._within.load(fields["within"])
 
 
 def _least(task: tuple[Matrix, Vector, Vector, Vector], level: float, total: float) -> Vector | str:

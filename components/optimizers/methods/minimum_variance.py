@@ -4,8 +4,10 @@ import numpy as np
 
 from components.optimizers.methods.boxed import curve_of, least, unbounded
 from components.optimizers.methods.room import NO_HISTORY, cannot, decided, positive, room_of
-from components.optimizers.problem import Decision, Situation
+from components.optimizers.methods.within import bounds, within_of
+from components.optimizers.problem import Constraint, Decision, Situation, Variance
 from components.optimizers.stating import exposures, marginal
+from engine.universe import Universe
 
 
 class MinimumVariance:
@@ -15,7 +17,8 @@ class MinimumVariance:
 
     p is what is held and cannot be traded. With `long_only: false` weights lie between -max_weight and max_weight;
     without a `max_weight` they have no bounds, and the answer is S^-1 (nu 1 - S p) in closed form. Where
-    n * max_weight is less than the total, every name has max_weight.
+    n * max_weight is less than the total, every name has max_weight. With `constraints` it is the composed problem of
+    variance alone, with these beside.
 
     Source: Markowitz (1952), Portfolio selection, J. Finance 7(1); the closed form: Merton (1972), An analytic
     derivation of the efficient portfolio frontier, J. Financial and Quantitative Analysis 7(4).
@@ -23,12 +26,21 @@ class MinimumVariance:
 
     needs_risk: bool = True
 
-    def __init__(self, *, long_only: bool = True, max_weight: float | None = None, max_invest: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        universe: Universe | None = None,
+        long_only: bool = True,
+        max_weight: float | None = None,
+        max_invest: float = 1.0,
+        constraints: tuple[Constraint, ...] = (),
+    ) -> None:
+        self._within = within_of(self, universe, constraints)
         positive({"max_invest": max_invest, "max_weight": 1.0 if max_weight is None else max_weight})
         self._long_only, self._max_weight, self._max_invest = long_only, max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest, shorts=not self._long_only)
+        room = room_of(at, self._max_invest, self._max_weight, shorts=not self._long_only)
         if at.risk is None:
             return cannot(NO_HISTORY)
         n = len(room.rows)
@@ -36,6 +48,11 @@ class MinimumVariance:
         q = marginal(at.risk, room.pinned)[room.rows]
         if not n:
             return decided(at, room, np.zeros(0))
+        if self._within is not None:
+            cap = np.inf if self._max_weight is None else self._max_weight
+            limits = bounds(at, room, np.full(n, 0.0 if self._long_only else -cap), np.full(n, cap))
+            whole = Variance(name="variance", aversion=1.0, about=np.zeros(len(at.w0)))
+            return self._within.weights(at, limits, whole)
         if self._long_only:
             cap = room.total if self._max_weight is None else min(self._max_weight, room.total)
             return decided(at, room, least(S, q, (np.zeros(n), np.full(n, cap)), room.total))

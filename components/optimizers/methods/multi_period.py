@@ -68,7 +68,7 @@ class MultiPeriod:
         self._programs: dict[tuple[int, int], Any] = {}  # by size: powers of two, so a few dozen at most
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         if at.risk is None:
             return cannot(NO_HISTORY)
         if not len(room.rows):

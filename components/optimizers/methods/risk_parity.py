@@ -64,7 +64,7 @@ class RiskParity:
         self._max_weight, self._max_invest = max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
-        room = room_of(at, self._max_invest)
+        room = room_of(at, self._max_invest, self._max_weight)
         if at.risk is None:
             return cannot(NO_HISTORY)
         room, _, remarks = moving(room, variances(at.risk, room.rows))

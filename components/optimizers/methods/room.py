@@ -7,6 +7,7 @@ import numpy as np
 
 from components.optimizers.paying import Rows
 from components.optimizers.problem import Decision, Remark, Situation
+from components.optimizers.rounding_limits import unlimited
 from components.optimizers.terms.checked import above
 from components.optimizers.usable import senseless
 from engine.events import Matrix, Vector
@@ -24,9 +25,10 @@ class Room:
     rows: Rows  # (n,) positions in the universe
     total: float  # sum of their weights, at least 0
     pinned: Vector  # (N,) weights that cannot change, zeros elsewhere
+    most: float = np.inf  # of each name's weight, unsigned
 
 
-def room_of(at: Situation, max_invest: float, *, shorts: bool = False) -> Room:
+def room_of(at: Situation, max_invest: float, most: float | None = None, *, shorts: bool = False) -> Room:
     """Free names that are wanted above 0 (with `shorts`, below it too) share min(invest, max_invest) less the pinned.
 
     Pinned is what is held, neither free nor leaving. A method without short positions sells a name that is wanted
@@ -35,17 +37,25 @@ def room_of(at: Situation, max_invest: float, *, shorts: bool = False) -> Room:
     taken = at.free if shorts else at.free & (at.wanted > 0)
     held = ~at.free & ~at.leaving & np.isfinite(at.w0)
     pinned = np.where(held, at.w0, 0.0)
-    return Room(np.flatnonzero(taken), max(min(at.invest, max_invest) - float(pinned.sum()), 0.0), pinned)
+    total = max(min(at.invest, max_invest) - float(pinned.sum()), 0.0)
+    return Room(np.flatnonzero(taken), total, pinned, np.inf if most is None else most)
 
 
 def decided(at: Situation, room: Room, w: Vector, remarks: tuple[Remark, ...] = ()) -> Decision:
-    """Weights w (n,) of the room; 0 for the other names that can be traded, NaN for those that cannot."""
+    """Weights w (n,) of the room; 0 for the other names that can be traded, NaN for those that cannot.
+
+    Whole lots have to keep the bound of each name too.
+    """
     weights = np.where(at.free | at.leaving, 0.0, np.nan)
     weights[room.rows] = w
     reason = senseless(w)
     if reason or np.isnan(w).any():
         return cannot(reason or "the weights are no numbers")
-    return Decision(weights=weights, remarks=remarks)
+    limits = None
+    if np.isfinite(room.most):
+        upper = np.where(at.free, room.most, np.inf)
+        limits = replace(unlimited(len(weights)), lower=-upper, upper=upper)
+    return Decision(weights=weights, remarks=remarks, limits=limits)
 
 
 def cannot(reason: str) -> Decision:

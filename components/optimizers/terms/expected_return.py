@@ -35,6 +35,8 @@ class ExpectedReturn:
     that last count for more.
     """
 
+    straight: bool = True
+
     def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,

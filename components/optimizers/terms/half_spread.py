@@ -12,6 +12,8 @@ class HalfSpreadCost:
     A name without quotes costs `bps`. Feeds give quotes by the columns `bid` and `ask`.
     """
 
+    straight: bool = True
+
     def __init__(self, *, bps: float, multiple: float = 1.0, holding_slices: float = 5.0) -> None:
         self._else = at_least("bps", bps) * 1e-4
         self._per_slice = above("multiple", multiple) / above("holding_slices", holding_slices)

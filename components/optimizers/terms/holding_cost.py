@@ -15,6 +15,8 @@ class HoldingCost:
     and without it, a short position costs `short_bps`.
     """
 
+    straight: bool = True
+
     def __init__(
         self,
         *,

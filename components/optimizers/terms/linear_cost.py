@@ -13,6 +13,8 @@ class LinearCost:
     own cost model. It is paid once and a return is earned each slice, hence the time that a trade is held for.
     """
 
+    straight: bool = True
+
     def __init__(
         self, *, buy_bps: float | None = None, sell_bps: float | None = None, holding_slices: float = 5.0
     ) -> None:

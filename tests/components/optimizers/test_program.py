@@ -79,6 +79,7 @@ def test_multipliers_leave_no_name_a_slope(kinds: tuple[str, ...]) -> None:
             turnover=answer.turnover,
             gross=answer.gross,
             risk_caps=answer.risk_caps,
+            tails=(),
         )
         # Weights within a solver's accuracy of a kink are at it: there any slope between its two sides will do.
         w = answer.w
