@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.live_record import Offsets, Step
 from adapters.kafka.messages import StatusMessage
+from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
@@ -41,24 +42,6 @@ from samewire.taught import Learned
 _IDLE_S = 1.0  # between two looks at what only time brings about
 _NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
 _LATE_MAX = 1_000_000  # late bars that wait for the next slice
-
-
-class Settings(Protocol):
-    """What of `live:` the daemon reads: see adapters.kafka.settings.Kafka."""
-
-    env: str
-    account: str
-    snapshot_every: int
-    health_s: float
-    poison_max: int
-    batch_ms: float
-    batch_records: int
-    ordered: bool
-    late: str
-    skew_s: float
-    ahead_s: float
-
-    def cut_rules(self) -> CutRules: ...
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +74,7 @@ class Daemon:
     def __init__(  # noqa: PLR0913 - the ways to the outside
         self,
         run: RunFile,
-        settings: Settings,
+        settings: Kafka,
         *,
         outbox: Outbox,
         reader: Reader,
@@ -188,8 +171,8 @@ class Daemon:
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
-        last = {} if step is None or self._manner.new else step.last
-        await source.start(loop.standing.offsets, loop.standing.control, last)
+        last, upto = ({}, 0) if step is None or self._manner.new else (step.last, step.course[0])
+        await source.start(loop.standing.offsets, loop.standing.control, last, upto)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
         ready = Ready(
@@ -251,7 +234,7 @@ class Daemon:
         built = msgspec.structs.replace(built, learnt=Learned(recorded, keeping.controls_of(manifest)))
         names = self._named(built, run_id=found.last.run_id)
         whole = bool(state.without)
-        at = {} if whole else {"events": state.events, "digest": state.digest}
+        at: dict[str, Any] = {} if whole else {"events": state.events, "digest": state.digest}
         core = Core(run, built, self._cutting(), **at)
         core.course.know(built.learnt.controls)
         if whole:
