@@ -131,12 +131,17 @@ class Source:
         self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
         self.unusable: deque[Unusable] = deque()
 
-    async def start(self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]]) -> None:
-        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone."""
+    async def start(
+        self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
+    ) -> None:
+        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone.
+
+        `upto`: the latest instant that was decided on.
+        """
         places = {(topic, part): at for topic, parts in offsets.items() for part, at in parts.items()}
         self.taken = {topic: dict(parts) for topic, parts in offsets.items()}
         self._last = {topic: dict(parts) for topic, parts in last.items()}
-        self._merging = Merging(places, _shown(last))
+        self._merging = Merging(places, _shown(last, upto))
         await self._reader.assign(places | {self._control: control})
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
@@ -244,10 +249,13 @@ class Source:
             self._task = None
 
 
-def _shown(last: Mapping[str, Mapping[int, LastBar]]) -> dict[Place, int]:
-    """How late the bars were that partitions have shown: a record is stamped with the end of its bar."""
+def _shown(last: Mapping[str, Mapping[int, LastBar]], upto: int) -> dict[Place, int]:
+    """How late the bars were that partitions have shown: a record is stamped with the end of its bar.
+
+    One that could not be used may be stamped with anything, so that nothing later than `upto` is believed.
+    """
     return {
-        (topic, partition): known.timestamp_ms * 1_000_000
+        (topic, partition): min(known.timestamp_ms * 1_000_000, upto)
         for topic, parts in last.items()
         for partition, known in parts.items()
     }

@@ -7,20 +7,20 @@ one that is cancelled may have happened; and after any error of the producer not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from adapters.kafka.address import KafkaError
+from adapters.kafka.client import FencedError as FencedError
+from adapters.kafka.client import ended, fenced_by, hush, told
 from adapters.kafka.codec import Record
-from adapters.kafka.hushing import hush
 from engine.clock import SystemClock
 
 Place = tuple[str, int]  # topic and partition
 
 _TRANSACTION_MS = 10_000  # how long readers wait for what a dead process left open
-_CLOSE_S = 2.0  # for a client to say goodbye
 _BACK_OFF_S = 0.002  # between two transactions of one producer, while the broker still writes the end of the first
 _MAX_BYTES = 8 * 1024 * 1024
 _POLL_MS = 100  # how long a broker may keep a fetch waiting for records
@@ -28,12 +28,6 @@ _RANGE_MS = 1  # the same where what is read is known to be there
 _LOOK_MS, _RANGE_LOOK_MS = 20, 3  # between two looks at how far it has come
 _EVERY_NS, _LOOKS = 10_000_000_000, 3  # how often, and how often in vain, it is asked whether partitions go on
 _STUCK_S = 30.0  # without anything of what must come, after which leaving the process is right
-
-
-class FencedError(KafkaError):
-    """A successor with the same transactional id is at work: this process must not go on, nor be started again."""
-
-    exit_code = 6
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
@@ -106,7 +100,7 @@ class Producer:
             retry_backoff_ms=5,
             request_timeout_ms=10_000,
         )
-        with _told("the producer could not start"):
+        with told("the producer could not start"):
             await self._producer.start()
 
     async def begin(self) -> None:
@@ -135,7 +129,7 @@ class Producer:
 
     async def close(self) -> None:
         """Leaves a transaction that is open to whoever comes next."""
-        await _ended(self._producer)
+        await ended(self._producer)
         self._producer = None
 
     @property
@@ -146,14 +140,17 @@ class Producer:
 
     @contextlib.contextmanager
     def _ours(self, place: str) -> Iterator[None]:
-        """As `_told`; a transaction that took too long was ended by the broker, and that is no successor's doing."""
+        """As `told`; a transaction that took too long was ended by the broker, and that is no successor's doing."""
         try:
-            with _told(place):
+            with told(place):
                 yield
-        except FencedError as error:
+        except KafkaError as error:
+            fenced = error if isinstance(error, FencedError) else fenced_by(self._producer, error)
+            if fenced is None:
+                raise
             took = (self._clock.monotonic_ns() - self._begun) / 1e9
             if took < _TRANSACTION_MS / 1000:
-                raise
+                raise fenced from error
             raise KafkaError(
                 f"kafka: {place}: the transaction took {took:.1f} s, and the broker ends one after "
                 f"{_TRANSACTION_MS / 1000:g} s; start again: the session goes on with what was committed"
@@ -179,7 +176,7 @@ class Reader:
 
     async def start(self) -> None:
         self._tail, self._asking = self._consumer(_POLL_MS), self._consumer(_RANGE_MS)
-        with _told("the consumer could not start"):
+        with told("the consumer could not start"):
             await asyncio.gather(self._tail.start(), self._asking.start())
 
     def _consumer(self, wait_ms: int) -> Any:
@@ -209,14 +206,14 @@ class Reader:
         """Asks where topics are, once for each: the client would find out by a failure, and wait after it."""
         if not self._topics.issuperset(topics):
             self._topics |= {*topics}
-            with _told("topics could not be looked up"):
+            with told("topics could not be looked up"):
                 await _own(self._asking)._client.set_topics(sorted(self._topics))
 
     async def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
         """The first offset that is there, and the one behind the last that is committed."""
         await self._learn([topic for topic, _ in places])
         asking, named = _own(self._asking), [_at(place) for place in places]
-        with _told("offsets could not be read"):
+        with told("offsets could not be read"):
             first, end = await asyncio.gather(asking.beginning_offsets(named), asking.end_offsets(named))
         return {place: (first[at], end[at]) for place, at in zip(places, named, strict=True)}
 
@@ -238,7 +235,7 @@ class Reader:
 
         KafkaError once records are known to be there and have not come for long: the client has seized up.
         """
-        with _told("reading failed"):
+        with told("reading failed"):
             found = await _own(self._tail).getmany(timeout_ms=timeout_ms, max_records=most)
         if self._clock.monotonic_ns() >= self._look_at:
             await self._look()
@@ -294,7 +291,7 @@ class Reader:
             found[place] += records
         return found
 
-    async def _ranges(self, ranges: Mapping[Place, tuple[int, int]]) -> AsyncIterator[tuple[Place, list[Received]]]:
+    async def _ranges(self, ranges: Mapping[Place, tuple[int, int]]) -> AsyncGenerator[tuple[Place, list[Received]]]:
         left = {_at(place): end for place, (start, end) in ranges.items() if start < end}
         if not left:
             return
@@ -305,7 +302,7 @@ class Reader:
             asking.seek(at, ranges[at.topic, at.partition][0])
         heard = self._clock.monotonic_ns()
         while left:
-            with _told("reading failed"):
+            with told("reading failed"):
                 found = await asking.getmany(*left, timeout_ms=_RANGE_LOOK_MS)
             for at, records in found.items():
                 heard = self._clock.monotonic_ns()
@@ -324,7 +321,7 @@ class Reader:
         from aiokafka.admin import AIOKafkaAdminClient
 
         admin = AIOKafkaAdminClient(**self._options)
-        with _told("the cluster could not be asked"):
+        with told("the cluster could not be asked"):
             await admin.start()
             try:
                 return str((await admin.describe_cluster()).get("cluster_id", ""))
@@ -333,22 +330,8 @@ class Reader:
 
     async def close(self) -> None:
         for consumer in (self._tail, self._asking):
-            await _ended(consumer)
+            await ended(consumer)
         self._tail = self._asking = None
-
-
-async def _ended(client: Any) -> None:
-    """Closes a client, whatever that raises: without a broker it raises cancellations that nobody asked for."""
-    if client is None:
-        return
-    try:
-        with contextlib.suppress(Exception):  # nothing of the client is needed any more
-            async with asyncio.timeout(_CLOSE_S):
-                await client.stop()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
 
 
 def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
@@ -375,22 +358,3 @@ def _at(place: Place) -> Any:
 
 def _received(record: Any) -> Received:
     return Received(record.offset, record.timestamp, record.key, record.value, record.headers)
-
-
-@contextlib.contextmanager
-def _told(place: str) -> Iterator[None]:
-    """What the client raises, told with what was being done."""
-    from aiokafka import errors
-
-    try:
-        yield
-    except errors.ProducerFenced as error:
-        raise FencedError(
-            "kafka: fenced: another process with the same transactional id has begun; this one ends, do not restart it"
-        ) from error
-    except errors.OffsetOutOfRangeError as error:
-        raise KafkaError(
-            f"kafka: {place}: records that were to be read are gone ({error}); begin anew with --new"
-        ) from error
-    except (errors.KafkaError, AssertionError) as error:  # after a fatal error the client asserts
-        raise KafkaError(f"kafka: {place}: {error or type(error).__name__}") from error

@@ -180,8 +180,8 @@ class Daemon:
         self._loop, self._source = loop, source
         if loop.teaching is not None:
             loop.teaching.begin()
-        last = {} if step is None or self._manner.new else step.last
-        await source.start(loop.standing.offsets, loop.standing.control, last)
+        last, upto = ({}, 0) if step is None or self._manner.new else (step.last, step.course[0])
+        await source.start(loop.standing.offsets, loop.standing.control, last, upto)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
         ready = Ready(

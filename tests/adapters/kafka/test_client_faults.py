@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from adapters.kafka.address import KafkaError
+from adapters.kafka.client import FencedError, Seldom
 from adapters.kafka.codec import Record
-from adapters.kafka.hushing import Seldom
-from adapters.kafka.transport import FencedError, Producer, Reader, transact
+from adapters.kafka.transport import Producer, Reader, transact
 from tests.adapters.kafka import mock_cluster as mock
 from tests.adapters.kafka.mock_cluster import MockCluster
 
@@ -86,6 +86,15 @@ async def test_a_fenced_producer_is_never_started_again(
     assert told.value.exit_code == 6
     with pytest.raises(KafkaError):  # and no transaction of it begins again
         await transact(outbox, records(2))
+
+
+async def test_who_sends_while_the_fence_falls_is_told_of_the_fence(cluster: MockCluster, outbox: Producer) -> None:
+    await outbox.begin()
+    cluster.fail(mock.ADD_PARTITIONS, mock.INVALID_EPOCH)
+    first = await outbox.send(records(1)[0])
+    await asyncio.wait_for(asyncio.shield(asyncio.gather(first, return_exceptions=True)), 5)
+    with pytest.raises(FencedError, match="do not restart it"):
+        await outbox.send(records(1)[0])
 
 
 async def test_a_fence_behind_a_transaction_that_took_too_long_is_nobody_elses_doing(

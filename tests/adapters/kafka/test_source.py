@@ -48,10 +48,10 @@ class Reading:
     def pause(self, places: list[Place], /) -> None: ...
 
 
-async def source(reading: Reading, last: dict[str, dict[int, LastBar]] | None = None) -> Source:
+async def source(reading: Reading, last: dict[str, dict[int, LastBar]] | None = None, upto: int = 0) -> Source:
     rules = BarRules(since=0, intervals={TOPIC: MINUTE_NS}, skew_ns=MINUTE_NS, ahead_ns=FAR)
     made = Source(reading, Sorter(CODEC.bar_of, rules), CONTROL, SystemClock())
-    await made.start({TOPIC: {0: 0, 1: 0}}, 0, last or {})
+    await made.start({TOPIC: {0: 0, 1: 0}}, 0, last or {}, upto)
     for _ in range(20):
         await asyncio.sleep(0)
     return made
@@ -79,7 +79,7 @@ async def test_a_partition_that_showed_bars_before_a_restart_is_waited_for_after
     fresh = await source(Reading(dict(rows)))
     assert fresh.promise == 8 * MINUTE_NS
     before = {TOPIC: {0: LastBar(6, 7 * 60_000, 0), 1: LastBar(9, 7 * 60_000, 0)}}
-    again = await source(Reading(dict(rows)), before)
+    again = await source(Reading(dict(rows)), before, 7 * MINUTE_NS)
     assert again.promise == 7 * MINUTE_NS
     assert again.last == before
     await fresh.close()

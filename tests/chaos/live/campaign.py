@@ -88,7 +88,7 @@ def kill_again_and_again(
             live={"batch_ms": int(luck.choice(plan.batches_ms))},
         )
         between(tally.lives)
-        code = _life(ground, order, luck.uniform(0.05, 1.0) if random_kill else None)
+        code = _life(ground, order, luck.uniform(0.05, 0.6) if random_kill else None)
         begun = True
         tally.lives += 1
         if code == _SIGKILL:

@@ -17,7 +17,7 @@ def test_a_session_of_20_000_bars_that_is_killed_25_times(calm: Calm, grounds: G
     undisturbed, ground = calm(LONG), grounds(LONG)
     assert len(undisturbed.steps) > 300
     assert all(len(undisturbed.records[name]) > 300 for name in ("signals.trees", "targets.strategy", "orders.paper"))
-    tally = kill_again_and_again(ground, Plan(kills=KILLS, seed=7, longest=18, batches_ms=(0, 0, 0, 50)))
+    tally = kill_again_and_again(ground, Plan(kills=KILLS, seed=7, longest=12, batches_ms=(0, 0, 0, 20)))
     assert (compare(undisturbed, ground.left()), told(ground)) == (NO_DIFFERENCE, [])
     assert tally.kills >= KILLS, tally.killed
     assert set(COMMIT_PATH) <= set(tally.killed)
