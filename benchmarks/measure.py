@@ -16,14 +16,18 @@ import msgspec
 RESULTS = Path(__file__).parent / "results"
 
 
-def arguments(description: str) -> argparse.Namespace:
+def parser(description: str) -> argparse.ArgumentParser:
     """`--quick` for a run of under a minute, `--peers` for other engines beside us, `--save` to keep the result."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results")
-    parser.add_argument("--journal", action="store_true")
-    return parser.parse_args()
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--quick", action="store_true")
+    made.add_argument("--peers", action="store_true")
+    made.add_argument("--save", action="store_true", help="write the result to benchmarks/results")
+    made.add_argument("--journal", action="store_true")
+    return made
+
+
+def arguments(description: str) -> argparse.Namespace:
+    return parser(description).parse_args()
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:

@@ -9,14 +9,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
+import numpy as np
 
 from engine.clock import Timers
 from engine.cuts import Bar, Cut
-from engine.events import INPUT_ORDER, Bars, Control, Event, Timer
+from engine.events import INPUT_ORDER, Actions, Bars, Control, Event, Late, Mask, Timer
+from engine.membership import Membership
 from engine.slicer import Slicer
+from engine.state import pack, unpack
 
 _RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 _TIMER = _RANK[Timer]
+_KIND, _VERSION = "course", 1
 Known = Callable[[int], Iterator[Event]]  # the events of ts >= since that are known beforehand, in their order
 
 
@@ -35,11 +39,16 @@ class Course:
     late it is.
     """
 
-    def __init__(self, slicer: Slicer, timers: Timers, known: Known, start: int) -> None:
-        self.slicer, self._timers, self._known = slicer, timers, known
+    def __init__(
+        self, slicer: Slicer, timers: Timers, known: Known, start: int, members: Membership | None = None
+    ) -> None:
+        self.slicer, self._timers, self._known, self._members = slicer, timers, known, members
+        self._expected: tuple[int, Mask] | None = None  # since when the slicer waits for whom
+        self._expect(start)
         self._last = start  # ts of the input before
         self._cut: deque[Input] = deque()
         self._commands: deque[Control] = deque()
+        self._before_bars: deque[Control] = deque()
         self._taken = (start, 0)  # ts of the latest event known beforehand that was taken, and how many of that ts
         self._upcoming = known(start)
         self._following = next(self._upcoming, None)
@@ -56,9 +65,9 @@ class Course:
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def arrive(self, bar: Bar, now: int) -> bool:
-        """Takes one bar. Returns whether a slice was cut."""
-        return self._take(self.slicer.offer(bar, now))
+    def arrive(self, bar: Bar, now: int, *more: Bar) -> bool:
+        """Takes one bar, or several that came together: none of them is late for another. Returns whether it cut."""
+        return self._take(self.slicer.offer(bar, now, *more))
 
     def advance(self, now: int) -> bool:
         return self._take(self.slicer.advance(now))
@@ -68,15 +77,55 @@ class Course:
 
     def follow(self, cut: Cut, arrived: Iterable[tuple[Bar, int]]) -> list[Event]:
         """Repeats a recorded cut; what follows from it is returned, and enters no more."""
-        return self.slicer.follow(cut, arrived)
+        found = [self._seen(event) for event in self.slicer.follow(cut, arrived)]
+        self._expect(self.slicer.next)
+        return found
 
     def command(self, control: Control) -> None:
         self._commands.append(control)
 
+    def before_bars(self, control: Control) -> None:
+        """A control that enters before the bars of its own instant; those of several in their order."""
+        self._before_bars.append(control)
+
+    @property
+    def cut(self) -> int | None:
+        """End of the slice that enters next; None where none was cut."""
+        return self._cut[0].event.ts if self._cut else None
+
     def _take(self, events: list[Event]) -> bool:
         cuts = iter(self.slicer.cuts)
-        self._cut += [Input(each, next(cuts) if each.__class__ is Bars else None) for each in events]
+        self._cut += [Input(self._seen(each), next(cuts) if each.__class__ is Bars else None) for each in events]
+        if events:
+            self._expect(self.slicer.next)
         return bool(events)
+
+    # ---- members -----------------------------------------------------------------------------------------------------
+
+    def _seen(self, event: Event) -> Event:
+        """What the slicer hands out, with its members."""
+        if self._members is None:
+            return event
+        if isinstance(event, Late):
+            self._members.hear(event)
+        return self._members.of(event) if isinstance(event, Bars) else event
+
+    def act(self, actions: Actions) -> None:
+        """Hears of actions that enter, or entered when they were recorded."""
+        if self._members is not None:
+            self._members.act(actions)
+
+    def _expect(self, since: int) -> None:
+        """Slices from this instant on wait for those who are members then."""
+        if self._members is None:
+            return
+        member, last = self._members.at(since), self._expected
+        if last is None and member.all():  # as the slicer begins
+            self._expected = (since, member)
+        elif last is None or not np.array_equal(member, last[1]):
+            since = since if last is None else max(since, last[0] + 1)
+            self.slicer.expect(member, since)
+            self._expected = (since, member)
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 
@@ -103,6 +152,8 @@ class Course:
             ts = self._last if self._cut else max(self._last, min(now, self.slicer.next - 1))
             return Input(msgspec.structs.replace(control, ts=ts))
         if self._cut:
+            if self._before_bars and self._before_bars[0].ts <= self._cut[0].event.ts:
+                return self._before(self._before_bars[0]) or Input(self._before_bars.popleft())
             return self._before(self._cut[0].event) or self._cut.popleft()
         known = self._following
         if known is not None and self._may(known.ts, now):
@@ -136,7 +187,23 @@ class Course:
         ts, count = self._taken
         self._taken = (event.ts, count + 1 if ts == event.ts else 1)
         self._following = next(self._upcoming, None)
+        if isinstance(event, Actions):
+            self.act(event)
         return Input(event)
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def save(self) -> bytes:
+        """The slicer, and who is a member; where it stands is `position`."""
+        members = None if self._members is None else self._members.save()
+        return pack(_KIND, _VERSION, slicer=self.slicer.save(), members=members, expected=self._expected)
+
+    def load(self, state: bytes, /) -> None:
+        fields = unpack(state, _KIND, _VERSION)
+        self.slicer.load(fields["slicer"])
+        if self._members is not None and fields["members"] is not None:
+            self._members.load(fields["members"])
+        self._expected = None if fields["expected"] is None else (fields["expected"][0], fields["expected"][1])
 
     # ---- after a restart ---------------------------------------------------------------------------------------------
 

@@ -49,6 +49,13 @@ class Latches:
         self._derive()
         return said
 
+    def idle(self, control: Control) -> str:
+        """Why taking this control would change nothing, empty where it would, or where all is as it asks already."""
+        tried = Latches(gate=self._gate)
+        tried.load(self.save())
+        said = tried.take(control)
+        return said if tried.set == self.set else ""
+
     def _tighten(self, control: Control) -> str:
         before = self.set.get(control.latch)
         if before is not None and _STRICTNESS.index(before) > _STRICTNESS.index(control.action):

@@ -63,7 +63,7 @@ class Ledger:
         self._due: list[tuple[int, int, float]] = []  # (pay date, currency, amount), in order of pay date
         self._orders = OpenLegs(n)
         self._shown: OpenOrders | None = None  # the open orders of the latest book
-        self._latches = Latches(gate=gate)
+        self.latches = Latches(gate=gate)
         self._ts = 0
         self._ones = np.ones(n)
         self._derive()
@@ -218,7 +218,7 @@ class Ledger:
             self._translation += self.book(reference.ts).equity - before
 
     def on_control(self, control: Control, /) -> None:
-        self._latches.take(control)  # the gate tells what of it could not be done
+        self.latches.take(control)  # the gate tells what of it could not be done
 
     def book(self, ts: int) -> Book:
         """The snapshot as of now."""
@@ -248,7 +248,7 @@ class Ledger:
             interest=self._interest,
             equity=equity,
             translation=self._translation,
-            mode=self._latches.mode,
+            mode=self.latches.mode,
         )
 
     _ARRAYS = ("rate", "receivable", "unsettled", "interest")
@@ -256,7 +256,7 @@ class Ledger:
     def save(self) -> bytes:
         arrays = {name: getattr(self, f"_{name}") for name in self._ARRAYS}
         arrays |= {name: getattr(self._has, name) for name in COLUMNS}
-        rest = {"due": self._due, "latches": self._latches.save(), "ts": self._ts, "orders": self._orders.save()}
+        rest = {"due": self._due, "latches": self.latches.save(), "ts": self._ts, "orders": self._orders.save()}
         rest |= {"settling": self._settling, "translation": self._translation}
         return pack("ledger", _VERSION, symbols=list(self._universe.symbols), **arrays, **rest)
 
@@ -271,7 +271,7 @@ class Ledger:
             setattr(self._has, name, _placed(getattr(self._has, name), fields[name]))
         self._due = [(pay_at, currency, amount) for pay_at, currency, amount in fields["due"]]
         self._settling = [(at, currency, amount) for at, currency, amount in fields["settling"]]
-        self._latches.load(fields["latches"])
+        self.latches.load(fields["latches"])
         self._ts, self._translation = fields["ts"], fields["translation"]
         self._orders.load(fields["orders"], place)
         self._derive()

@@ -43,13 +43,12 @@ class Clock:
 class TradingDays:
     """Ends by a calendar: a day at its close; parts of a day counted from its open and, after a break, from its end.
 
-    The close and the beginning of a break end the last part early. Every one of them is a slice, with bars or without.
-    Behind the end of the calendar it raises ConfigError.
+    The close and the beginning of a break end the last part early. Every one of them is a slice, with bars or without,
+    unless not `empty`: then only one with bars is. Behind the end of the calendar it raises ConfigError.
     """
 
-    empty = True
-
-    def __init__(self, interval_ns: int, sessions: Sessions) -> None:
+    def __init__(self, interval_ns: int, sessions: Sessions, *, empty: bool = True) -> None:
+        self.empty = empty
         if interval_ns > DAY_NS:
             raise ConfigError(
                 f"slicer: slices of {interval_ns / DAY_NS:g} days cannot be cut from a stream; make them of days"

@@ -108,15 +108,15 @@ class Slicer:
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def offer(self, bar: Bar, now_ns: int) -> list[Event]:
-        """Takes one bar. Returns the events that follow from it and from the time that has passed."""
+    def offer(self, bar: Bar, now_ns: int, *more: Bar) -> list[Event]:
+        """Takes one bar, or several at once. Returns what follows from them and from the time that has passed."""
         out: list[Event] = []
         self.cuts = self.cuts and []
         if now_ns > self._now:
             self._now = now_ns
             if now_ns >= self.due:
                 self._cut_ripe(out)
-        if self._place(bar):
+        if self._place(bar) | any([self._place(each) for each in more]):
             self._cut_ripe(out)
         elif len(self._late) >= self._rules.late_max:
             self._tell_late(self._ts, out)

@@ -335,6 +335,10 @@ class Wiring:
         """From now on a control may swap a model to it."""
         self._artefacts[artefact.hash] = artefact
 
+    def admitted(self, hash_: str) -> Artefact | None:
+        """The artefact of this hash, if a control may swap to it."""
+        return self._artefacts.get(hash_)
+
     def _swap(self, control: Control, /) -> None:
         """A model takes over at a slice boundary; its artefact was loaded and checked before the session began."""
         if control.action is not ControlAction.SWAP_MODEL:

@@ -42,6 +42,7 @@ COMMANDS = (
         "samewire.commands.live:live",
         "The daemon: a run file on bars from Kafka, taken up where it stood.",
     ),
+    ("fetch", "samewire.commands.fetch:fetch", "A live session, read back from Kafka into a session directory."),
     ("feed", "samewire.commands.feed:feed", "Publishes the bars of a run file to Kafka, as a live feed would."),
     (
         "topics",
@@ -51,6 +52,15 @@ COMMANDS = (
     ("asyncapi", "samewire.commands.asyncapi:asyncapi", "The AsyncAPI document of the topics that others read."),
     ("why", "samewire.commands.why:why", "How an order came about, from the bar to its fills."),
     ("why-not", "samewire.commands.why:why_not", "Why a symbol was not traded at an instant."),
+)
+
+OPERATING = (
+    ("status", "status", "How a live session is: mode, last slice, lag, counts."),
+    ("halt", "halt", "Stops new orders; positions stay."),
+    ("reduce", "reduce", "Lets only orders pass that reduce a position."),
+    ("flatten", "flatten", "Closes all positions and halts."),
+    ("resume", "resume", "Releases what halted a session."),
+    ("swap-model", "swap_model", "Puts another trained model to use."),
 )
 
 MODELS = (
@@ -70,7 +80,8 @@ def build_app() -> Any:
     app = App(
         name="samewire",
         help="Event-driven backtests and trading: one wiring from bar to order.",
-        help_epilogue="Exit codes: 0 done, 1 something was found, 2 bad run file or arguments, 3 bad data, 5 Kafka.",
+        help_epilogue="Exit codes: 0 done, 1 something was found, 2 bad run file or arguments, 3 bad data, 5 Kafka, "
+        "6 fenced.",
         version=version,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
@@ -78,6 +89,9 @@ def build_app() -> Any:
     )
     for name, place, text in COMMANDS:
         app.command(place, name=name, help=text)
+    for name, function, text in OPERATING:
+        place = f"samewire.commands.control:{function}"
+        app.command(place, name=name, help=text, group="Operating a live session")
     config = App(name="config", help="What a run file may say.")
     config.command("samewire.commands.config:schema", name="schema", help="The JSON Schema of run files, for editors.")
     app.command(config)

@@ -59,24 +59,35 @@ async def execute(
             kept.begin(prepared)
         await _run(prepared, kept, manner, clock)
         prepared.journal.end()
-        if kept is not None:
-            kept.journal.close()
         took = (clock.monotonic_ns() - wall) / 1e9, (clock.cpu_ns() - cpu) / 1e9
-        ran = Run(digest=prepared.journal.digest, wall_s=took[0], cpu_s=took[1])
-        bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
-        prepared.fold.finish()
-        traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
-        summary = _summary(prepared, ran, traded)
-        if kept is None:
-            return Result(None, summary, _curves(prepared) | _tables(folder))
-        _finish(kept, prepared, summary)
-        return Result(out, summary)
+        result = concluded(prepared, folder, kept, took)
+        return result if kept is None else Result(out, result.summary)
     except BaseException as error:  # noqa: BLE001 - raised again without secrets
         if kept is not None:
             kept.discard()
         raise_scrubbed(_of_place(error, scratch if kept is None else kept.folder, out), hider())
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def concluded(
+    prepared: Prepared, folder: Path, kept: Keeping | None, took: tuple[float, float], *, ended: bool = True
+) -> Result:
+    """What a session came to: its summary, its tables, and the rest of its directory, which appears.
+
+    `took` is wall and CPU time; not `ended` = it was stopped, or it still runs.
+    """
+    if kept is not None:
+        kept.journal.close()
+    ran = Run(digest=prepared.journal.digest, wall_s=took[0], cpu_s=took[1])
+    bookkeeping = getattr(prepared.session.wiring.parts.broker.component, "bookkeeping", Bookkeeping())
+    prepared.fold.finish()
+    traded = derive(folder, prepared.fold, prepared.feed.universe, bookkeeping)
+    summary = _summary(prepared, ran, traded)
+    if kept is None:
+        return Result(None, summary, _curves(prepared) | _tables(folder))
+    _finish(kept, prepared, summary, ended=ended)
+    return Result(None, summary)
 
 
 def _of_place(error: BaseException, folder: Path, out: Path | None) -> BaseException:
@@ -136,7 +147,7 @@ def _curves(prepared: Prepared) -> dict[str, Any]:
 # ---- the session directory -------------------------------------------------------------------------------------------
 
 
-def _finish(kept: Keeping, prepared: Prepared, summary: dict[str, Any]) -> None:
+def _finish(kept: Keeping, prepared: Prepared, summary: dict[str, Any], *, ended: bool) -> None:
     """The tables that are folded in memory, summary, manifest and report; then the directory appears."""
     from adapters.files.session_dir import write_columns, write_equity
     from samewire.reporting import render_report
@@ -145,7 +156,7 @@ def _finish(kept: Keeping, prepared: Prepared, summary: dict[str, Any]) -> None:
     write_columns(kept.folder / "ic.parquet", prepared.fold.coefficients())
     write_json(kept.folder / "summary.json", summary)
     write_decisions(kept.folder, prepared.deciding)
-    kept.end(prepared)
+    kept.end(prepared, ended=ended)
     render_report(kept.folder)
     kept.finish()
 

@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import msgspec
 from engine.calendar import Sessions
 from engine.clock import Clock
 from engine.errors import SamewireError, writing
-from samewire.auditing import begin_audit, end_audit
+from samewire.auditing import NOTHING, begin_audit, end_audit
 from samewire.hiding import hider
 from samewire.instruments import facts_of
 from samewire.manifest import SCHEMA
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from adapters.files.journal_file import JournalFile
 
 
+# What the manifest of a session that ran elsewhere says of that, and no reading back may change.
+_WHERE_IT_RAN = ("code", "components", "tables", "files", "libraries", "python", "machine")
+
+
 def names_of(run: RunFile, clock: Clock, run_id: str) -> dict[str, Any]:
     """What tells this run from another of the same inputs."""
     now = clock.now_ns()
@@ -44,10 +49,19 @@ class Keeping:
 
     The manifest is there from the beginning, with `"ended": false` and no digest, and again at the end: a session that
     is killed in between can be read from where it was written. With `at_once` its journal is there as it comes.
+    `recorded` is the manifest of a session that ran elsewhere, whose code, libraries and files are kept as they were.
     """
 
-    def __init__(self, out: Path, overwrite: bool, names: dict[str, Any], *, at_once: bool = False) -> None:
-        self._folder, self._names = SessionFolder(out, overwrite), names
+    def __init__(
+        self,
+        out: Path,
+        overwrite: bool,
+        names: dict[str, Any],
+        *,
+        at_once: bool = False,
+        recorded: Mapping[str, Any] = NOTHING,
+    ) -> None:
+        self._folder, self._names, self._recorded = SessionFolder(out, overwrite), names, recorded
         self._provenance: dict[str, Any] = {}
         try:
             with writing(out):
@@ -64,25 +78,31 @@ class Keeping:
         """Everything that is known before the first input."""
         run, tables = prepared.run_file, prepared.tables
         self._provenance = provenance(run, tables) | {"files": files_of(run, tables)}
-        begin_audit(self.audit, prepared, self._names)
+        begin_audit(self.audit, prepared, self._names, self._recorded)
         self._write(prepared, {"ended": False, "digest": ""})
 
-    def end(self, prepared: Prepared) -> None:
-        """The session came to its end, summary and tables are there: what its directory says of it from now on."""
-        said: dict[str, Any] = {"ended": True, "digest": prepared.journal.digest}
-        said |= end_audit(self.audit, prepared) | _calendar(prepared, self.folder)
+    def end(self, prepared: Prepared, *, ended: bool = True) -> None:
+        """Summary and tables are there: what its directory says of the session from now on.
+
+        One that was stopped or still runs, not `ended`, has no digest of all of it.
+        """
+        said: dict[str, Any] = {"ended": ended, "digest": prepared.journal.digest if ended else ""}
+        said |= end_audit(self.audit, prepared, self._recorded) | _calendar(prepared, self.folder)
         self._write(prepared, said | {"results": results_of(self.folder)})
 
     def finish(self) -> None:
         self._folder.finish()
 
-    def fail(self, prepared: Prepared, error: SamewireError) -> None:
-        """Keeps what was recorded until the session failed. The error's last words are where."""
+    def fail(self, prepared: Prepared, error: SamewireError, *, digest: str = "") -> None:
+        """Keeps what was recorded until the session failed. The error's last words are where.
+
+        `digest` is that of its journal, where that is not the session's own.
+        """
         said = str(error).replace(f"{prepared.run_file.folder}{os.sep}", "")  # no record names a place of the machine
         with contextlib.suppress(OSError):  # a full disk: what is there already is kept as it is
             self.journal.close()
-            facts = {"ended": False, "digest": prepared.journal.digest, "error": said}
-            self._write(prepared, facts | end_audit(self.audit, prepared, failed=said))
+            facts = {"ended": False, "digest": digest or prepared.journal.digest, "error": said}
+            self._write(prepared, facts | end_audit(self.audit, prepared, self._recorded, failed=said))
         error.args = (f"{error}; what was recorded until then is in {self._folder.fail()}",)
 
     def discard(self) -> None:
@@ -96,6 +116,9 @@ class Keeping:
     def _write(self, prepared: Prepared, facts: dict[str, Any]) -> None:
         manifest = {"schema": SCHEMA} | self._names | facts | _manifest(prepared, self.folder) | self._provenance
         manifest["tables"] = tables_of(prepared.run_file, prepared.tables)
+        manifest |= {key: self._recorded[key] for key in _WHERE_IT_RAN if key in self._recorded}
+        if "feed" in self._recorded:
+            manifest["feed"]["hashes"] = self._recorded["feed"]["hashes"]
         write_json(self.folder / "manifest.json", hider().inside(manifest))
         (self.folder / "run.yaml").write_text(dump_run(prepared.run_file, self.folder))
 

@@ -224,6 +224,13 @@ def feed_of(run: RunFile) -> Feed:
     return _feed(run, Given(session=run.session.name, seed=run.session.seed))[0]
 
 
+def given_of(run: RunFile) -> Given:
+    """What the constructors of a run file's components are handed; nothing but the feed is built."""
+    given = _begun(run, None)
+    feed = _feed(run, given)[0]
+    return msgspec.structs.replace(given, universe=feed.universe, table=_Tables(run, feed).read)
+
+
 def walk_of(run: RunFile) -> Callable[[], Iterator[Event]]:
     """The events of a run file's feed over its session; nothing else is built."""
     feed, start, end = _feed(run, Given(session=run.session.name, seed=run.session.seed))

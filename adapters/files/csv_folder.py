@@ -70,6 +70,7 @@ class CsvFeed:
         rows = _CsvRows(path, layout, adjusted=adjusted)
         self._history = History(rows.sorted(sort_rows_max), chosen, str(path), beside)
         self.universe = self._history.universe
+        self.beforehand = self._history.beforehand
         self.interval_ns = self._history.interval_ns
         self.span: tuple[int, int] | None = self._history.span
         self.sessions = self._history.sessions

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from adapters.calendars.names import checked_name
+from adapters.files.beforehand import Beforehand
 from adapters.files.by_calendar import Outside
 from adapters.files.columns import Volume
 from adapters.files.instruments import read_instruments
@@ -281,6 +282,8 @@ class History:
             timing=self._timing,
             where=where,
         )
+        members = None if self._life is None else self._life.members
+        self.beforehand = Beforehand(listed=first, members=members, open_seconds=self._timing.open_seconds)
         self._quality = self._fresh_quality(None)
         self._unsorted = self._disorder(survey)
 

@@ -145,6 +145,11 @@ class Life:
             if isinstance(later, Actions):
                 yield from walk.before(later)
 
+    @property
+    def members(self) -> Members | None:
+        """The file of members, None where none is named."""
+        return self._members
+
     def split_between(self, symbol: int, since: int, until: int) -> bool:
         """Whether a split of this symbol takes effect in (since, until]."""
         return any(since < ts <= until for ts in self._splits.get(symbol, ()))

@@ -69,6 +69,7 @@ class ParquetFeed:
         beside = Beside(instruments, actions, delist_after, members, rates, reference)
         self._history = History(_source(path, layout, sort_rows_max), chosen, str(path), beside)
         self.universe = self._history.universe
+        self.beforehand = self._history.beforehand
         self.interval_ns = self._history.interval_ns
         self.span: tuple[int, int] | None = self._history.span
         self.sessions = self._history.sessions

@@ -57,6 +57,7 @@ class QlibFeed:
         rows = _QlibRows(path, market, chosen.extra, raw=prices == "raw")
         self._history = History(rows, chosen, str(path))
         self.universe = self._history.universe
+        self.beforehand = self._history.beforehand
         self.interval_ns = self._history.interval_ns
         self.span = self._history.span
         self.sectors = self._history.sectors

@@ -57,6 +57,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[tuple[str, int, int]] = []  # topic, partition, offset of what went to the dead letters since
     course: tuple[int, int, int] = (0, 0, 0)
     kept: dict[str, int] = {}  # name of a blob -> offset in the snapshots topic from where on it stands
+    asked: list[str] = []  # ids of the requests of operators that entered in it
+    mode: int = 0  # engine.events.Mode behind it
+    tally: dict[str, int] = {}  # what the session has done since it first began
+    plans: dict[str, list[int]] = {}  # of models that are trained again: where each stands
     ended: bool = False
 
 

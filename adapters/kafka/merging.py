@@ -5,7 +5,7 @@ partitions, and one that is empty is waited for until it is known to hold no mor
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -37,9 +37,9 @@ class Merging(Generic[K, T]):
     (Arrival(key='p0', offset=0, ts=60, item='a'), None)
     """
 
-    def __init__(self, keys: Iterable[K]) -> None:
+    def __init__(self, keys: Iterable[K], shown: Mapping[K, int] | None = None) -> None:
         self._waiting: dict[K, deque[Arrival[K, T]]] = {key: deque() for key in keys}
-        self._shown: dict[K, int] = {}  # the latest instant that each partition has shown
+        self._shown = dict(shown or {})  # the latest instant that each partition has shown, also to a process before
         self._more = set(self._waiting)  # partitions that may hold records that nobody has seen yet
 
     def add(self, key: K, records: Iterable[tuple[int, int, T]]) -> None:
@@ -60,6 +60,12 @@ class Merging(Generic[K, T]):
     def behind(self) -> bool:
         """Whether there is more than was handed out, as far as is known."""
         return bool(self._more) or any(self._waiting.values())
+
+    def catching_up(self, limit: int) -> bool:
+        """Whether there is more to hand out up to `limit`, as far as is known: what waits behind that is no backlog."""
+        if any(not self._waiting[key] for key in self._more):
+            return True
+        return any(waiting[0].ts <= limit for waiting in self._waiting.values() if waiting)
 
     @property
     def keys(self) -> tuple[K, ...]:

@@ -31,6 +31,7 @@ _BOUNDS: MappingProxyType[str, tuple[float, float]] = MappingProxyType(
         "ahead_s": (1, _MOST_S),
         "snapshot_every": (1, 1_000_000),
         "health_s": (1, 86_400),
+        "retrain_wait_s": (0, 86_400),
         "poison_max": (0, 1_000_000_000),
         "batch_ms": (0, 5_000),  # half of what a transaction may take
         "batch_records": (1, 100_000),
@@ -80,6 +81,7 @@ class Kafka:
     snapshot_every: int = 100  # slices
     health_s: float = 60.0  # from one report of how the session is to the next
     poison_max: int = 1_000  # records that cannot be read, after which the session stops
+    retrain_wait_s: float = 60.0  # how long a slice waits for a model that is trained again
     batch_ms: int = 100  # of slices that go into one transaction while it catches up
     batch_records: int = 2_000
 

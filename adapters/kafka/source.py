@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from adapters.kafka.address import KafkaError
+from adapters.kafka.envelope import exact_text
 from adapters.kafka.live_record import LastBar, Offsets
 from adapters.kafka.merging import Merging
 from adapters.kafka.transport import Place, Received
@@ -100,11 +101,12 @@ class Sorter:
 
     def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
         """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
-        rules = self._rules
+        rules, ends = self._rules, exact_text(bar.ts)
         if bar.ts > now + rules.skew_ns:
-            return unusable(place, record, "future", f"it ends {(bar.ts - now) / 1e9:.3f} s after now")
+            said = f"it ends at {ends}, more than {rules.skew_ns / 1e9:g} s after this machine's clock"
+            return unusable(place, record, "future", said)
         if latest is not None and bar.ts > latest + rules.ahead_ns:
-            said = f"it ends {(bar.ts - latest) / 1e9:.0f} s after every bar before it"
+            said = f"it ends at {ends}, more than {rules.ahead_ns / 1e9:g} s after every bar before it"
             return unusable(place, record, "future", said)
         return bar
 
@@ -118,39 +120,47 @@ class Source:
 
     def __init__(self, reader: Feeding, sorter: Sorter, control: str, clock: Clock) -> None:
         self._reader, self._sorter, self._control, self._clock = reader, sorter, (control, 0), clock
-        self._merging: Merging[Place, Bar | Unusable | None] = Merging([])
+        self._merging: Merging[Place, tuple[Bar | Unusable | None, Received]] = Merging([])
         self._task: asyncio.Task[None] | None = None
         self._failed: BaseException | None = None
         self._paused: list[Place] = []
         self.news = asyncio.Event()
         self.commands: deque[Received] = deque()
         self.taken: Offsets = {}
-        self.last: dict[str, dict[int, LastBar]] = {}
-        self._sums: dict[tuple[Place, int], LastBar] = {}
+        self._last: dict[str, dict[int, LastBar]] = {}
+        self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
         self.unusable: deque[Unusable] = deque()
 
-    async def start(self, offsets: Offsets, control: int) -> None:
-        """Reads from these offsets on; KafkaError where they are gone."""
+    async def start(
+        self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
+    ) -> None:
+        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone.
+
+        `upto`: the latest instant that was decided on.
+        """
         places = {(topic, part): at for topic, parts in offsets.items() for part, at in parts.items()}
         self.taken = {topic: dict(parts) for topic, parts in offsets.items()}
-        self._merging = Merging(places)
+        self._last = {topic: dict(parts) for topic, parts in last.items()}
+        self._merging = Merging(places, _shown(last, upto))
         await self._reader.assign(places | {self._control: control})
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
     async def _read(self, places: list[Place]) -> None:
+        ends: list[bool] = []
         try:
             while True:
                 found = await self._reader.poll()
                 self._add(found)
-                for place in places:
-                    self._merging.at_end(place, await self._reader.at_end(place))
+                before, ends = ends, [await self._reader.at_end(place) for place in places]
+                for place, end in zip(places, ends, strict=True):
+                    self._merging.at_end(place, end)
                 full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
                 if full != self._paused:
                     self._paused = full
                     self._reader.pause(full)
-                if found or full:
-                    await asyncio.sleep(0)  # what was read is worked off before more is
-                self.news.set()
+                if found or ends != before:
+                    self.news.set()
+                await asyncio.sleep(0)  # what was read is worked off before more is
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - raised where the session waits
@@ -162,26 +172,27 @@ class Source:
             if place == self._control:
                 self.commands.extend(records)
                 continue
-            rows: list[tuple[int, int, Bar | Unusable | None]] = []
+            rows: list[tuple[int, int, tuple[Bar | Unusable | None, Received]]] = []
             shown, latest, now = 0, self._merging.latest, self._clock.now_ns()
             for record in records:
                 item = self._sorter(place, record)
                 if isinstance(item, Bar):
                     item = self._sorter.in_time(item, place, record, now, latest)
-                    shown = getattr(item, "ts", shown)
-                rows.append((record.offset, shown, item))
+                    if isinstance(item, Bar):
+                        shown = item.ts
+                        latest = shown if latest is None else max(latest, shown)
+                rows.append((record.offset, shown, (item, record)))
             self._merging.add(place, rows)
-            self._note(place, record)
-
-    def _note(self, place: Place, record: Received) -> None:
-        checksum = zlib.crc32(record.value or b"")
-        self._sums[place, record.offset] = LastBar(record.offset, record.timestamp_ms, checksum)
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 
     @property
     def behind(self) -> bool:
         return self._merging.behind
+
+    def catching_up(self, limit: int) -> bool:
+        """Whether a bar that ends at `limit` or earlier can be handed out, or is still to be read."""
+        return self._merging.catching_up(limit)
 
     @property
     def latest(self) -> int | None:
@@ -206,15 +217,23 @@ class Source:
     def take(self, limit: int) -> Bar | None:
         """The next bar, if it ends at `limit` or earlier."""
         while (arrival := self._merging.take(limit)) is not None:
-            (topic, partition), offset, _, item = arrival
-            self.taken[topic][partition] = offset + 1
-            if (known := self._sums.pop((arrival.key, offset), None)) is not None:
-                self.last.setdefault(topic, {})[partition] = known
+            topic, partition = arrival.key
+            item, self._handed[arrival.key] = arrival.item
+            self.taken[topic][partition] = arrival.offset + 1
             if isinstance(item, Unusable):
                 self.unusable.append(item)
             elif item is not None:
                 return item
         return None
+
+    @property
+    def last(self) -> dict[str, dict[int, LastBar]]:
+        """The last record of each partition that was handed out."""
+        for (topic, partition), record in self._handed.items():
+            known = LastBar(record.offset, record.timestamp_ms, zlib.crc32(record.value or b""))
+            self._last.setdefault(topic, {})[partition] = known
+        self._handed.clear()
+        return self._last
 
     async def wait(self, timeout_s: float | None) -> None:
         """Until something was read, or the time is up."""
@@ -230,10 +249,22 @@ class Source:
             self._task = None
 
 
+def _shown(last: Mapping[str, Mapping[int, LastBar]], upto: int) -> dict[Place, int]:
+    """How late the bars were that partitions have shown: a record is stamped with the end of its bar.
+
+    One that could not be used may be stamped with anything, so that nothing later than `upto` is believed.
+    """
+    return {
+        (topic, partition): min(known.timestamp_ms * 1_000_000, upto)
+        for topic, parts in last.items()
+        for partition, known in parts.items()
+    }
+
+
 def check_same(place: Place, known: LastBar, found: Received | None) -> None:
     """Raises KafkaError where the record at a known offset is another one than the session read."""
     topic, partition = place
-    if found is None or found.offset != known.offset:
+    if found is None:
         return  # cleared away by retention: nothing to compare with
     if (found.timestamp_ms, zlib.crc32(found.value or b"")) != (known.timestamp_ms, known.checksum):
         raise KafkaError(

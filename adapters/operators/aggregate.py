@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -56,7 +57,12 @@ class Aggregate:
         self.interval_ns, self.intervals = made[0], made[1:]
         self._known: tuple[int, int] | None = getattr(of, "span", None)
         self.span = self._known if keep else self._span()
+        self.beforehand: Any = getattr(of, "beforehand", None)
         self._outside = _Outside()
+
+    def grid(self, interval_ns: int) -> Grid | None:
+        """Where the longer bars of an interval begin and end, None for the feed's own."""
+        return next((grid for grid in self._grids if grid.interval_ns == interval_ns), None)
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         """Events with start <= ts < end, in bus order; at one instant the shorter bars first."""

@@ -2,19 +2,24 @@
 
 import asyncio
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say_json
+from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, allowed, say_json
 
 if TYPE_CHECKING:
     from adapters.kafka.settings import Kafka
     from engine.clock import Clock
     from samewire.live.daemon import Manner
     from samewire.run_file import RunFile
+
+
+Tell = Callable[..., None]
 
 
 @Parameter(name="*")
@@ -61,27 +66,33 @@ def live(
 
     run, clock = taken.load(run_file), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
-    manner = Manner(new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
-    said = asyncio.run(_lived(run, settings_of(run), manner, clock))
+    manner = Manner(allow=allowed(taken.allow), new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
+    words = output.log_format == "console" or (output.log_format == "auto" and sys.stderr.isatty())
+    said = asyncio.run(_lived(run, settings_of(run), manner, (clock, _teller(run.session.name, words=words))))
     if output.json:
         say_json({"ok": True, **said})
     return 0
 
 
-async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", clock: "Clock") -> dict[str, Any]:
+def _teller(session: str, *, words: bool) -> Tell:
+    """Writes the lines of the log: all fields for machines, and for people the sentence where there is one."""
     import structlog
 
+    log: Any = structlog.get_logger("samewire.live")
+    if words:
+        return lambda what, **more: log.info(more["said"]) if "said" in more else log.info(what, **more)
+    tell: Tell = log.bind(session=session).info
+    return tell
+
+
+async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell]) -> dict[str, Any]:
     from adapters.kafka.checks import check
     from adapters.kafka.transport import Producer, Reader
     from samewire.connection import start_of
     from samewire.live.daemon import Daemon
     from samewire.prepare import feed_of
 
-    log = structlog.get_logger("samewire.live")
-
-    def tell(what: str, **more: Any) -> None:
-        log.info(what, **({"session": run.session.name} | more))
-
+    clock, tell = through
     await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")

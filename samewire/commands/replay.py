@@ -1,8 +1,11 @@
 """`samewire replay`: a backtest."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from engine.errors import ConfigError
 from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say, say_json
@@ -12,6 +15,37 @@ if TYPE_CHECKING:
     from samewire.run_file import RunFile
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Over:
+    """Which history, and how it passes."""
+
+    pace: Annotated[
+        float | None,
+        Parameter(
+            help="Seconds of history that pass in one second, e.g. 86400: a day a second. As fast as possible when left "
+            "out."
+        ),
+    ] = None
+    as_seen: Annotated[
+        bool,
+        Parameter(
+            help="What the live session of this run file saw, bar by bar as it was cut; 1 where it decides otherwise.",
+            negative="",
+        ),
+    ] = False
+    as_final: Annotated[
+        bool,
+        Parameter(
+            help="The bars of its live session as they are now: late ones in their slices, corrected ones corrected.",
+            negative="",
+        ),
+    ] = False
+
+
+FILES = Over()
+
+
 def replay(
     run_file: Path,
     /,
@@ -19,7 +53,7 @@ def replay(
     taken: Taken = AS_IT_STANDS,
     out: Path | None = None,
     overwrite: bool = False,
-    pace: float | None = None,
+    over: Over = FILES,
     output: Output = NO_OUTPUT,
 ) -> int:
     """Runs a run file over history and prints the figures.
@@ -32,12 +66,20 @@ def replay(
         Session directory to write: tables, journal, report. Nothing is written when left out.
     overwrite
         Replace the session directory that is there.
-    pace
-        Seconds of history that pass in one second, e.g. 86400: a day a second. As fast as possible when left out.
     """
+    pace = over.pace
     if pace is not None and not 0 < pace < float("inf"):
         raise ConfigError(f"--pace {pace}: pace must be above 0 and finite, in seconds of history a second")
     run = taken.load(run_file)
+    if over.as_seen or over.as_final:
+        from samewire.commands.looking_back import look_back
+        from samewire.live.run_again import Place
+
+        if over.as_seen and over.as_final:
+            raise ConfigError("--as-seen and --as-final: name one of the two")
+        if pace is not None:
+            raise ConfigError("--pace is for history from files; leave it out")
+        return look_back(run, Place(out, overwrite), output, final=over.as_final)
     result = run_with_progress(run, out, overwrite, output, pace or 0.0)
     if output.json:
         say_json(as_json(result))

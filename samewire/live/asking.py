@@ -6,42 +6,46 @@ from pathlib import Path
 
 import msgspec
 
-from adapters.kafka.envelope import control_of
+from adapters.kafka.envelope import control_event, control_of
 from adapters.kafka.messages import ControlMessage
 from adapters.kafka.source import Unusable, unusable
 from adapters.kafka.transport import Received
+from adapters.scaleout.calls import one_line
 from engine.errors import ConfigError, SamewireError
 from engine.events import Control, ControlAction
+from engine.latches import Latches
 from engine.protocols import Artefact
 from engine.wiring import Wiring
 from samewire.artefacts import check_features, registry_at
-from samewire.build import construct, feature_sets
+from samewire.build import Given, construct, feature_sets
+from samewire.hiding import hider
 from samewire.live.keeping import artefact_blob
-from samewire.prepare import Wired
-from samewire.run_file import Registered, RunFile
+from samewire.run_file import ModelSpec, Registered, RunFile
+from samewire.secret_guard import refuse_artefact
 
 _REMEMBERED = 1_000  # requests whose ids are known, so that one that is sent twice is followed once
-_ACTIONS: Mapping[str, ControlAction] = {
-    "halt": ControlAction.HALT,
-    "resume": ControlAction.RESUME,
-    "reduce": ControlAction.REDUCE_ONLY,
-    "flatten": ControlAction.FLATTEN,
-    "swap_model": ControlAction.SWAP_MODEL,
-}
 
 
 class Asked(msgspec.Struct, frozen=True, eq=False):
     """A request to follow, and what must be kept with it."""
 
+    id: str
     control: Control
     blobs: tuple[tuple[str, bytes], ...] = ()
 
 
-class Asking:
-    """Turns records of the control topic into controls; what cannot be followed is a dead letter with its reason."""
+Blob = tuple[str, bytes]
+Swap = Callable[[str, str], Blob]  # model and hash of an artefact; ConfigError or StateError where it cannot be
 
-    def __init__(self, topic: str, swap: Callable[[str, str], tuple[str, bytes]], known: list[str]) -> None:
-        self._topic, self._swap = topic, swap
+
+class Asking:
+    """Turns records of the control topic into controls; what cannot be followed is a dead letter with its reason.
+
+    `latches` are those of the session as they are now: a request that would change nothing of them is told so.
+    """
+
+    def __init__(self, topic: str, swap: Swap, latches: Latches, known: list[str]) -> None:
+        self._topic, self._swap, self._latches = topic, swap, latches
         self._known: deque[str] = deque(known, maxlen=_REMEMBERED)
 
     @property
@@ -56,42 +60,58 @@ class Asking:
                 return None
             asked = self._asked(said)
         except SamewireError as error:
-            return unusable((self._topic, 0), record, "control", str(error))
+            return unusable((self._topic, 0), record, "control", hider()(str(error)))
         self._known.append(said.id)
         return asked
 
     def _asked(self, said: ControlMessage) -> Asked:
-        action = _ACTIONS[said.action]
-        blobs = () if action is not ControlAction.SWAP_MODEL else (self._swap(said.component, said.artefact),)
-        control = Control(
-            ts=0,  # set when it enters
-            action=action,
-            component=said.component,
-            artefact=said.artefact,
-            actor=said.by,
-            reason=said.reason,
-            latch=said.latch,
-        )
-        return Asked(control, blobs)
+        control = control_event(said, 0)  # its instant is set when it enters
+        if control.action is ControlAction.SWAP_MODEL:
+            return Asked(said.id, control, (self._swap(said.component, said.artefact),))
+        if idle := self._latches.idle(control):
+            raise ConfigError(f"{said.action}: {idle}")
+        return Asked(said.id, control)
 
 
-def swapping(run: RunFile, wired: Wired, wiring: Wiring) -> Callable[[str, str], tuple[str, bytes]]:
-    """Fetches an artefact by hash from the model's registry, tries it on a fresh model, and admits it to the wiring."""
+def swapping(run: RunFile, given: Given, wiring: Wiring) -> Swap:
+    """Finds an artefact by its hash, tries it on a fresh model, and admits it to the wiring."""
 
-    def swap(name: str, wanted: str) -> tuple[str, bytes]:
-        spec = next((spec for spec in run.models if spec.component.name == name), None)
-        if spec is None:
-            known = ", ".join(each.component.name for each in run.models)
-            raise ConfigError(f"swap_model: no model is called {name!r}; expected one of: {known}")
-        folder = spec.artefact.registry if isinstance(spec.artefact, Registered) else _registry(run.folder)
-        artefact: Artefact = registry_at(folder).artefact(wanted)
-        construct(spec.component, wired.given).swap(artefact)
-        check_features(name, artefact, feature_sets(run, wired.given).get(spec.features or ""))
+    def swap(name: str, wanted: str) -> Blob:
+        spec = model_named(run, name)
+        artefact = wiring.admitted(wanted)
+        if artefact is None:
+            artefact = registry_at(registry_of(run, spec)).artefact(wanted)
+        check_fits(run, given, spec, artefact)
         wiring.admit(artefact)
         return artefact_blob(artefact)
 
     return swap
 
 
-def _registry(folder: Path) -> Path:
-    return folder / "registry"
+def model_named(run: RunFile, name: str) -> ModelSpec:
+    """ConfigError where no model of the run file is called so."""
+    found: Mapping[str, ModelSpec] = {spec.component.name: spec for spec in run.models}
+    if name not in found:
+        raise ConfigError(f"swap_model: no model is called {name!r}; expected one of: {', '.join(found)}")
+    return found[name]
+
+
+def registry_of(run: RunFile, spec: ModelSpec) -> Path:
+    """Where artefacts for a model are looked up by hash: the registry it names, else `registry` beside the run file."""
+    return spec.artefact.registry if isinstance(spec.artefact, Registered) else run.folder / "registry"
+
+
+def check_fits(run: RunFile, given: Given, spec: ModelSpec, artefact: Artefact) -> None:
+    """Raises ConfigError or StateError where the model cannot take the artefact: another kind, other features."""
+    name = spec.component.name
+    refuse_artefact(name, artefact, hider())
+    check_features(name, artefact, feature_sets(run, given).get(spec.features or ""))
+    fresh = construct(spec.component, given)
+    if not hasattr(fresh, "swap"):
+        raise ConfigError(f"{name}: model {spec.component.use!r} has learned nothing that could be swapped")
+    try:
+        fresh.swap(artefact)
+    except SamewireError:
+        raise
+    except Exception as error:  # a class of the user's own may raise anything
+        raise ConfigError(f"{name}: it cannot take artefact {artefact.hash[:12]}: {one_line(error)}") from error

@@ -1,6 +1,6 @@
 """A live session without its transport: bars and commands in, what follows from them out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,14 +10,15 @@ from engine.clock import Timers
 from engine.course import Course, Input
 from engine.cuts import CutRules
 from engine.errors import ConfigError, StateError
-from engine.events import Approved, Bars, Book, Event, Fills, Refusals
+from engine.events import SESSION_CLOSED, Actions, Approved, Bars, Book, Event, Fills, Mode, Refusals
+from engine.instants import instant_text
 from engine.journal import GENESIS, Journal
 from engine.journal_reading import Record, Run
 from engine.saying import FROM_OUTSIDE
 from engine.slicer import Slicer
 from engine.stream_clock import StreamClock
 from samewire.hiding import hider
-from samewire.live.expected import ends_of, known_of
+from samewire.live.expected import day_ends, ends_of, known_of, membership_of
 from samewire.prepare import Wired
 from samewire.run_file import RunFile
 from samewire.secret_guard import guards_of
@@ -26,7 +27,7 @@ _NEVER = 1 << 62
 
 
 class Tally(msgspec.Struct):
-    """What a session has done since this process began."""
+    """What a session has done since it first began."""
 
     slices: int = 0
     orders: int = 0
@@ -34,6 +35,7 @@ class Tally(msgspec.Struct):
     refusals: int = 0
     missing: int = 0
     inputs: int = 0
+    at: int = 0  # end of the latest slice, UTC ns
 
 
 class Core:
@@ -54,11 +56,13 @@ class Core:
         self.tally = Tally()
         guards: Any = guards_of(run, hider())
         self.bus = Bus(self.wiring.routes, recorders=(*guards, self.journal, self), takes=FROM_OUTSIDE)
-        self.intervals = tuple(sorted({wired.feed.interval_ns, *wired.parts.intervals}))
-        self._ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
+        self.intervals = intervals_of(wired)
+        self.ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
         self._start = start_of(wired)
-        self.slicer = Slicer(universe=wired.feed.universe, ends=self._ends, start=self._start, rules=rules)
-        self.course = Course(self.slicer, self.wiring.timers, known_of(wired.feed, wired.end), self._start + 1)
+        self.slicer = Slicer(universe=wired.feed.universe, ends=self.ends, start=self._start, rules=rules)
+        known, members = known_of(wired.feed, self._start, wired.end), membership_of(wired.feed, self._start)
+        self.course = Course(self.slicer, self.wiring.timers, known, self._start + 1, members)
+        self._day_end = day_ends(wired.feed)
         self.clock = StreamClock()
         self._limit = (-_NEVER, 0)
 
@@ -78,13 +82,18 @@ class Core:
         return end is not None and self.slicer.next >= end
 
     @property
+    def mode(self) -> Mode:
+        """What the risk gate lets through."""
+        return self.wiring.ledger.latches.mode
+
+    @property
     def limit(self) -> int:
         """The end of the slice behind the next: no bar that ends later is taken yet."""
         following, limit = self._limit
         if following != self.slicer.next:
             following = self.slicer.next
             try:
-                limit = self._ends[self.intervals[0]].after(following)[1]
+                limit = self.ends[self.intervals[0]].after(following)[1]
             except ConfigError:  # the calendar ends: the next bar says so
                 limit = following
             self._limit = (following, limit)
@@ -101,6 +110,7 @@ class Core:
                 self.book = event  # type: ignore[assignment]
             elif kind is Bars:
                 tally.slices += 1
+                tally.at = event.ts
             elif kind is Approved:
                 tally.orders += len(event.ids)  # type: ignore[union-attr]
             elif kind is Fills:
@@ -111,6 +121,7 @@ class Core:
     async def enter(self, given: Input) -> Sequence[Event]:
         """Runs one input to its end. Returns it and what followed."""
         await self.bus.feed(given.event)
+        self._day(given.event)
         if given.cut is not None:
             self.tally.missing += len(given.cut.missing)
         return self.said[1]
@@ -122,16 +133,21 @@ class Core:
         if event is None:
             raise StateError(f"journal: the input of record {record.seq} was not kept by value; begin anew with --new")
         if record.kind == "Timer":
-            self._again(record)
+            self.timers.entered(record.plain["name"], record.plain["due"])
+        if isinstance(event, Actions):
+            self.course.act(event)
         await self.bus.feed(event)
+        self._day(event)
         if self.journal.position != run.digest:
-            raise StateError(differing(run, self.said, self.wired.feed.universe.symbols))
+            raise StateError(
+                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the code, "
+                "model, data and configuration it ran with, or begin a new one with --new"
+            )
 
-    def _again(self, record: Record) -> None:
-        """A timer that a component asked for is one that it waits for no more."""
-        heap = self.timers.heap
-        if heap and heap[0][0] == record.plain["due"] and heap[0][2] == record.plain["name"]:
-            self.timers.due(int(record.plain["ts"]), after_bars=True)
+    def _day(self, event: Event) -> None:
+        """Where no calendar says when days end: one that had a bar ends at its declared close."""
+        if self._day_end is not None and isinstance(event, Bars) and event.interval_ns == self.intervals[0]:
+            self.timers.at(self._day_end(event.ts), SESSION_CLOSED, priority=-1)
 
     def take_blocks(self) -> list[bytes]:
         found, self.blocks[:] = list(self.blocks), []
@@ -139,6 +155,11 @@ class Core:
 
     async def aclose(self) -> None:
         await self.bus.aclose()
+
+
+def intervals_of(wired: Wired) -> tuple[int, ...]:
+    """Of the slices that a session is made of, the finest first."""
+    return tuple(sorted({wired.feed.interval_ns, *wired.parts.intervals}))
 
 
 def start_of(wired: Wired) -> int:
@@ -174,10 +195,8 @@ def _told(record: Record, found: str) -> str:
 
 
 def _text(record: Record, what: str) -> str:
-    return (
-        f"the session decides otherwise than it did at event {record.seq}: {what}; no order is sent: bring back the "
-        "code, model, data and configuration it ran with, or begin a new one with --new"
-    )
+    return f"the session decides otherwise than it did at event {record.seq}, {_at(record)}: {what}"
 
 
-Artefacts = Mapping[str, Any]
+def _at(record: Record) -> str:
+    return instant_text(int(record.plain["ts"]))

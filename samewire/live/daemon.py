@@ -8,57 +8,43 @@ import asyncio
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.live_record import Offsets, Step
-from adapters.kafka.messages import StatusMessage
+from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
 from engine.clock import Clock
 from engine.cuts import CutRules
 from engine.errors import ConfigError
-from engine.events import Mode
+from engine.instants import instant_text
+from engine.journal import GENESIS
 from engine.protocols import Artefact
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
-from samewire.live.core import Core
+from samewire.live.core import Core, Tally
+from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
+from samewire.live.teaching import Teaching, plans_of, untaught
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
 from samewire.provenance import own_code
+from samewire.retraining_worker import NotReady, Trained, turn
 from samewire.run_file import RunFile
 from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-_NEVER = 1 << 61  # ns
+_NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
 _LATE_MAX = 1_000_000  # late bars that wait for the next slice
-
-
-class Settings(Protocol):
-    """What of `live:` the daemon reads: see adapters.kafka.settings.Kafka."""
-
-    env: str
-    account: str
-    snapshot_every: int
-    health_s: float
-    poison_max: int
-    batch_ms: float
-    batch_records: int
-    ordered: bool
-    late: str
-    skew_s: float
-    ahead_s: float
-
-    def cut_rules(self) -> CutRules: ...
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +52,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
 
     new: bool = False  # begin a session anew, whatever the journal holds
     changed_code: bool = False  # go on with other code than the session ran with, if it decides the same
+    allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
     shadow: bool = False  # decide and publish to topics of its own, send no orders
 
 
@@ -91,7 +78,7 @@ class Daemon:
     def __init__(  # noqa: PLR0913 - the ways to the outside
         self,
         run: RunFile,
-        settings: Settings,
+        settings: Kafka,
         *,
         outbox: Outbox,
         reader: Reader,
@@ -99,12 +86,11 @@ class Daemon:
         manner: Manner = AS_USUAL,
         tell: Tell = lambda *said, **more: None,
     ) -> None:
-        refuse(run)
         self._run, self._settings, self._manner = run, settings, manner
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
         self._stop = asyncio.Event()
-        self._began = clock.now_ns()
+        self._began, self._code = clock.now_ns(), own_code()
         self._loop: Loop | None = None
         self._source: Source | None = None
         self._names: Names | None = None
@@ -125,13 +111,15 @@ class Daemon:
             if self._source is not None:
                 await self._source.close()
             if self._loop is not None:
+                if self._loop.teaching is not None:
+                    await self._loop.teaching.close()
                 with contextlib.suppress(Exception):  # what failed first is what must be told
                     await self._loop.core.aclose()
             await self._outbox.close()
             await self._reader.close()
 
     async def _go_on(self, loop: Loop, source: Source) -> None:
-        health = self._clock.monotonic_ns()
+        health, caught_up = self._clock.monotonic_ns(), False
         while not self._stop.is_set():
             source.check()
             source.news.clear()
@@ -140,15 +128,16 @@ class Daemon:
             elif loop.core.over:
                 loop.end()
                 await loop.writer.commit()
-                self._tell("session.ended", events=loop.core.journal.events, digest=loop.core.journal.digest)
+                said = f"the session came to its end behind {instant_text(loop.standing.ts)}"
+                self._tell("session.ended", said=said, events=loop.core.journal.events, digest=loop.core.journal.digest)
                 await self._status("stopped")
                 return
             else:
                 await source.wait(loop.wait_s(_IDLE_S))
-            if self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
-                health = self._clock.monotonic_ns()
+            first = not (caught_up or source.behind)
+            if first or self._clock.monotonic_ns() - health >= self._settings.health_s * 1e9:
+                health, caught_up = self._clock.monotonic_ns(), caught_up or first
                 await self._status("catching_up" if source.behind else "live")
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         await self._status("stopped")
@@ -179,14 +168,20 @@ class Daemon:
         session = self._run.session.name
         step, end = await last_step(self._reader, journal, session)
         if step is None or self._manner.new:
+            if not self._manner.new:
+                await check_none(self._reader, snapshots, journal, session)
             loop, source = await self._begin()
             inputs = 0
         else:
             self._check(step)
+            await check_partitions(self._reader, step)
             found = await left(self._reader, snapshots, step, end)
             loop, source, inputs = await self._take_up(found)
         self._loop, self._source = loop, source
-        await source.start(loop.standing.offsets, loop.standing.control)
+        if loop.teaching is not None:
+            loop.teaching.begin()
+        last, upto = ({}, 0) if step is None or self._manner.new else (step.last, step.course[0])
+        await source.start(loop.standing.offsets, loop.standing.control, last, upto)
         took = (self._clock.monotonic_ns() - begun) / 1e9
         core = loop.core.journal
         ready = Ready(
@@ -194,9 +189,16 @@ class Daemon:
             inputs=inputs, events=core.events, digest=core.digest, took_s=took,
         )  # fmt: skip
         self.ready.set_result(ready)
-        self._tell("session.ready", **msgspec.structs.asdict(ready))
+        self._tell("session.ready", said=self._stands(ready, loop), **msgspec.structs.asdict(ready))
         await self._status("catching_up")
         return loop, source
+
+    def _stands(self, ready: Ready, loop: Loop) -> str:
+        """A start that came about, in words."""
+        how = f"{ready.inputs:,} inputs again, all with the same answers" if ready.recovered else "a new session"
+        where = f"behind {instant_text(loop.standing.ts)}, mode {loop.core.mode.name}"
+        shadow = ", a shadow: it sends no orders" if self._manner.shadow else ""
+        return f"live since {instant_text(self._clock.now_ns())}, after {ready.took_s:.1f} s: {how}; {where}{shadow}"
 
     def _check(self, step: Step) -> None:
         """Whether this process may go on with the session. ConfigError that says what has changed."""
@@ -209,7 +211,7 @@ class Daemon:
                 f"session {step.session}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self._run)[:12]}; bring the run file back, or begin a new session with --new"
             )
-        code = own_code()
+        code = self._code
         if step.code != code and not self._manner.changed_code:
             raise ConfigError(
                 f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
@@ -219,13 +221,17 @@ class Daemon:
     async def _begin(self) -> tuple[Loop, Source]:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
         run = self._run
-        built = wired(run, None, None)
+        self._tell("session.building", said="a new session: reading history, training what the run file says")
+        built = wired(untaught(run), None, None)
         names = self._named(built, run_id="")
         core = Core(run, built, self._cutting())
         core.course.know(built.learnt.controls)
-        await warm_up(run, built.feed, core.wiring, built.start)
+        slices = await warm_up(run, built.feed, core.wiring, built.start)
+        begins = f"the session takes bars that end after {instant_text(core.start)}"
+        self._tell("session.warmed_up", said=f"warmed up on {slices:,} slices of history; {begins}", slices=slices)
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
+        loop.teaching = self._teaching(core, {})
         manifest = keeping.manifest_of(
             run, built, {"run_id": names.run_id, "name": names.session, "created": self._date()}
         )
@@ -233,13 +239,14 @@ class Daemon:
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
         loop.standing.ts = core.start
-        loop.keep()
         loop.rest()
         await loop.writer.commit()
         return loop, source
 
     async def _take_up(self, found: Found) -> tuple[Loop, Source, int]:
         run, state = self._run, found.state
+        said = f"taking run {found.last.run_id} up: everything since its snapshot behind event {state.events:,} again"
+        self._tell("session.recovering", said=said, events=found.last.events)
         manifest = keeping.manifest_in(found.blobs)
         artefacts = keeping.artefacts_in(found.blobs)
         recorded: dict[str, Artefact] = {name: artefacts[hash_] for name, hash_ in manifest["models"].items()}
@@ -249,24 +256,28 @@ class Daemon:
         built = msgspec.structs.replace(built, learnt=Learned(recorded, keeping.controls_of(manifest)))
         names = self._named(built, run_id=found.last.run_id)
         whole = bool(state.without)
-        at = {} if whole else {"events": state.events, "digest": state.digest}
-        core = Core(run, built, self._cutting(), **at)
+        events, digest = (0, GENESIS) if whole else (state.events, state.digest)
+        core = Core(run, built, self._cutting(), events=events, digest=digest)
         core.course.know(built.learnt.controls)
         if whole:
             self._tell("session.rebuilding", why=f"{', '.join(state.without)}: no save and load")
             await warm_up(run, built.feed, core.wiring, built.start)
         else:
             core.wiring.load(state.wiring)
-        core.slicer.load(state.slicer)
+        core.course.load(state.slicer)
         sorter = self._sorter(built, names, core)
-        count = await Recovery(self._reader, core, sorter, names.journal).run(found, state, whole=whole)
+        recovery = Recovery(self._reader, core, sorter, names.journal)
+        count = await recovery.run(found, state, whole=whole)
         last = found.last
-        standing = Standing(seq=last.seq, offsets=last.offsets, control=last.control, slices=state.slices)
-        loop, source = self._made(built, core, names, standing, state.asked)
+        core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
+        standing = Standing(
+            seq=last.seq, offsets=last.offsets, control=last.control, slices=core.tally.slices,
+            kept_at=state.slices, dead=last.tally.get("dead", 0),
+        )  # fmt: skip
+        loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
+        loop.teaching = self._teaching(core, last.plans)
         loop.writer.kept = dict(last.kept) | found.blobs.offsets
         loop.writer.journal = found.journal_end
-        standing.kept_at = state.slices
-        standing.slices = state.slices + core.tally.slices
         return loop, source, count
 
     # ---- parts -------------------------------------------------------------------------------------------------------
@@ -283,7 +294,7 @@ class Daemon:
             session=self._run.session.name,
             run_id=run_id or made,
             config=config,
-            code=own_code(),
+            code=self._code,
             journal=self._topic("journal"),
             snapshots=self._topic("snapshots"),
             deadletter=self._topic("deadletter"),
@@ -314,22 +325,37 @@ class Daemon:
     ) -> tuple[Loop, Source]:
         settings, codec = self._settings, self._codec(built, names)
         source = Source(self._reader, self._sorter(built, names, core), names.control, self._clock)
+        source.taken = {topic: dict(parts) for topic, parts in standing.offsets.items()}
         pace = Pace(
             snapshot_every=settings.snapshot_every,
             batch_ns=round(settings.batch_ms * 1e6),
             batch_records=settings.batch_records,
             ordered=settings.ordered,
-            stop_on_late=settings.late == "stop",
+            late=settings.late,
             poison_max=settings.poison_max,
         )
         loop = Loop(
-            core, source, Writer(self._outbox, names), names, standing,
-            pace=pace, clock=self._clock, codec=codec,
+            core=core, source=source, writer=Writer(self._outbox, names), names=names, standing=standing, pace=pace,
+            clock=self._clock, codec=codec,
             outgoing=Outgoing(codec, settings.account, shadow=self._manner.shadow),
-            asking=Asking(names.control, swapping(self._run, built, core.wiring), asked),
+            asking=Asking(
+                names.control, swapping(self._run, built.given, core.wiring), core.wiring.ledger.latches, asked
+            ),
             without=keeping.forgotten(self._run, built),
+            tell=self._tell,
         )  # fmt: skip
         return loop, source
+
+    def _teaching(self, core: Core, saved: dict[str, list[int]]) -> Teaching | None:
+        """None where no model is trained again."""
+        plans = plans_of(self._run, core.wired, core.ends, core.start, saved)
+        if not plans:
+            return None
+
+        def train(name: str, known: int) -> Coroutine[Any, Any, Trained | NotReady]:
+            return turn(self._run, name, known, allow=self._manner.allow)
+
+        return Teaching(plans, train, wait_s=self._settings.retrain_wait_s, clock=self._clock, tell=self._tell)
 
     async def _beginning(self, names: Names) -> tuple[Offsets, int]:
         """Where a new session begins to read: everything that its topics of bars hold; of commands only later ones."""
@@ -349,44 +375,5 @@ class Daemon:
         if loop is None or names is None:
             raise KafkaError("status: the session has not begun")
         said = status_of(loop, names, state, self._began, self._clock.now_ns())
-        self._tell("session.health", **{k: v for k, v in msgspec.structs.asdict(said).items() if v is not None})
+        self._tell("session.health", said=in_words(said), **msgspec.structs.asdict(said))
         await transact(self._outbox, [loop.codec.status(said)])
-
-
-def status_of(loop: Loop, names: Names, state: str, began: int, now: int) -> StatusMessage:
-    core, standing, counts = loop.core, loop.standing, loop.core.slicer.counts
-    mode = Mode.ACTIVE if core.book is None else Mode(core.book.mode)
-    return StatusMessage(
-        session=names.session,
-        run_id=names.run_id,
-        state=state,
-        mode=mode.name,
-        started_at=began,
-        uptime_s=(now - began) / 1e9,
-        ts=standing.ts or None,
-        slices=standing.slices,
-        placed=counts.placed,
-        late=counts.late,
-        missing=core.tally.missing,
-        duplicates=counts.duplicates,
-        conflicts=counts.conflicts,
-        revised=counts.revised,
-        unfit=counts.unfit,
-        ahead=counts.ahead,
-        dead_letters=standing.dead,
-        orders=core.tally.orders,
-        fills=core.tally.fills,
-        refusals=core.tally.refusals,
-        equity=None if core.book is None else float(core.book.equity),
-        lag=loop.source.lag,
-    )
-
-
-def refuse(run: RunFile) -> None:
-    """What a run file may ask of a replay and not, yet, of a live session."""
-    for spec in run.models:
-        if spec.retrain is not None:
-            raise ConfigError(
-                f"models.{spec.component.name}.retrain: a live session does not train; train with `samewire train` and "
-                "hand the artefact over with `samewire swap-model`"
-            )

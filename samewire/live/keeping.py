@@ -19,6 +19,7 @@ from samewire.manifest import SCHEMA
 from samewire.places import relative_text
 from samewire.prepare import Wired
 from samewire.provenance import provenance, tables_of
+from samewire.read_files import files_of
 from samewire.run_file import RunFile
 from samewire.schema import config_hash, resolved
 from samewire.snapshots import forgetful, forgetful_within
@@ -79,6 +80,7 @@ def manifest_of(run: RunFile, wired: Wired, names: Mapping[str, Any]) -> dict[st
         "controls": [_words(control) for control in wired.learnt.controls],
         **provenance(run, wired.tables),
         "tables": tables_of(run, wired.tables),
+        "files": files_of(run, wired.tables),
     }
     return dict(hider().inside(said))
 

@@ -1,6 +1,7 @@
 """Decides: takes what arrives, runs it through the core, and hands completed steps to the writer."""
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,13 +14,16 @@ from engine.course import Input
 from engine.cuts import Bar
 from engine.errors import DataError
 from engine.events import Bars, Late
+from engine.instants import instant_text
 from samewire.live.asking import Asking
 from samewire.live.core import Core
-from samewire.live.keeping import STATE, State, packed
+from samewire.live.keeping import STATE, State, artefact_blob, packed
 from samewire.live.outgoing import Outgoing
+from samewire.live.teaching import Teaching
 from samewire.live.writing import Names, Writer
 
 _NANO = 1_000_000_000
+Tell = Callable[..., None]  # a line of the log
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     batch_ns: int
     batch_records: int
     ordered: bool  # whether each partition is in the order of its bars' ends
-    stop_on_late: bool
+    late: str  # what becomes of a bar whose slice was cut: next, ignore or stop, as `live.late` says
     poison_max: int
 
 
@@ -54,22 +58,25 @@ class Loop:
 
     def __init__(  # noqa: PLR0913 - the parts that a session is made of
         self,
+        *,
         core: Core,
         source: Source,
         writer: Writer,
         names: Names,
         standing: Standing,
-        *,
         pace: Pace,
         clock: Clock,
         codec: Codec,
         outgoing: Outgoing,
         asking: Asking,
         without: list[str],
+        tell: Tell,
     ) -> None:
         self.core, self.source, self.writer, self.standing = core, source, writer, standing
         self._names, self._pace, self._clock, self.codec = names, pace, clock, codec
-        self._outgoing, self._asking, self._without = outgoing, asking, without
+        self._outgoing, self._asking, self._without, self._tell = outgoing, asking, without, tell
+        self._asked: list[str] = []  # ids that were followed since the last step
+        self.teaching: Teaching | None = None  # where models are trained again
         self._cuts: list[CutWords] = []
         self._entered = False
         self._left_out: list[tuple[str, int, int]] = []
@@ -83,12 +90,15 @@ class Loop:
         """Runs what can be run now, as far as one transaction goes. Returns whether there is something to write."""
         begun = self._clock.monotonic_ns()
         self._look()
-        self._commands()
         while True:
+            self._command()
             if await self._run_on():
                 if self._full(begun):
                     break
                 continue
+            self._look()
+            if self._now >= self.core.course.due and self.core.course.advance(self._now):
+                continue  # before a bar is taken: a cut speaks of all that were
             bar = None if self.core.over else self.source.take(self.core.limit)
             if bar is None:
                 if not self._pass_time():
@@ -98,17 +108,23 @@ class Loop:
         return self.writer.records > 0
 
     def _take(self, bar: Bar) -> None:
-        core = self.core
+        """This bar, and what else is there of its slice: a symbol that nobody waits for is in it all the same."""
+        core, more = self.core, list[Bar]()
         if bar.ts > self._front:
             self._front = bar.ts
             core.clock.saw(bar.ts, self._mono)
-            self._look()
-        core.course.arrive(bar, self._now)
+        while (other := self.source.take(bar.ts)) is not None:
+            more.append(other)
+        core.course.arrive(bar, self._now, *more)
 
     async def _run_on(self) -> bool:
         """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""
         core = self.core
-        while (given := core.course.next(self._now)) is not None:
+        while True:
+            if self.teaching is not None and (ts := core.course.cut) is not None:
+                await self._take_over(self.teaching, ts)
+            if (given := core.course.next(self._now)) is None:
+                break
             self._entered = True
             await self._enter(given)
         if not self._entered:
@@ -119,15 +135,36 @@ class Loop:
 
     async def _enter(self, given: Input) -> None:
         event = given.event
-        if isinstance(event, Late) and self._pace.stop_on_late:
-            raise DataError(f"bars of {event.slice_ts} came after their slice was cut; live.late says to stop then")
+        if isinstance(event, Late) and self._pace.late != "next":
+            self._unheard(event)
+            return
         events = await self.core.enter(given)
         self.standing.ts = event.ts
         if given.cut is not None:
             self._cuts.append(words_of(given.cut))
         if isinstance(event, Bars):
             self.standing.slices += 1
+            if self.teaching is not None:
+                self.teaching.closed(event.ts, event.interval_ns)
         self.writer.add(self._outgoing.records(events))
+
+    async def _take_over(self, teaching: Teaching, ts: int) -> None:
+        """Models that were trained again take over before the slice at `ts`; their artefacts are kept with the step."""
+        for control, artefact in await teaching.due(ts):
+            if artefact is not None:
+                self.core.wiring.admit(artefact)
+                self.writer.blob(*artefact_blob(artefact), ts)
+            self.core.course.before_bars(control)
+
+    def _unheard(self, late: Late) -> None:
+        """Bars that came too late for a session that does not want to hear of them."""
+        if self._pace.late == "stop":
+            of = instant_text(late.slice_ts)
+            raise DataError(
+                f"{len(late.symbol)} bars of {of} came after their slice was cut, and live.late is stop; "
+                "mend the feed, or go on with live.late next or ignore"
+            )
+        self.writer.add(self.codec.late(late))
 
     def _pass_time(self) -> bool:
         """What follows without a bar, from a promise of the partitions or the time. Returns whether anything may."""
@@ -147,23 +184,29 @@ class Loop:
     def _look(self) -> None:
         """Reads the clocks."""
         self._mono = self._clock.monotonic_ns()
-        if self.source.behind:
+        if self.source.catching_up(self.core.limit):
             self.core.clock.hold(self._mono)
         self._now = self.core.clock.now(self.core.slicer.next, self._mono)
 
-    def _commands(self) -> None:
-        """What operators asked for enters before the next slice."""
-        while self.source.commands:
-            record = self.source.commands.popleft()
-            asked = self._asking.take(record)
-            self.standing.control = record.offset + 1
-            if isinstance(asked, Unusable):
-                self._dead.append(asked)
-                self._entered = True  # said at once: nobody waits for a slice to hear that a command was wrong
-            elif asked is not None:
-                for name, content in asked.blobs:
-                    self.writer.blob(name, content, self.standing.ts)
-                self.core.course.command(asked.control)
+    def _command(self) -> None:
+        """What an operator asked for enters before the next slice: one at a time, since it is judged by what is."""
+        if not self.source.commands:
+            return
+        record = self.source.commands.popleft()
+        asked = self._asking.take(record)
+        self.standing.control = record.offset + 1
+        self._entered = True  # said at once: nobody waits for a slice to hear that a command was wrong
+        if isinstance(asked, Unusable):
+            self._dead.append(asked)
+            self._tell("control.refused", reason=asked.text)
+        elif asked is not None:
+            for name, content in asked.blobs:
+                self.writer.blob(name, content, self.standing.ts)
+            self.core.course.command(asked.control)
+            self._asked.append(asked.id)
+            words = ("action", "component", "artefact", "latch", "actor", "reason")
+            said = {word: str(getattr(asked.control, word)) for word in words}
+            self._tell("control.followed", id=asked.id, **{word: text for word, text in said.items() if text})
 
     def wait_s(self, most: float) -> float:
         """How long nothing will follow unless something arrives."""
@@ -182,15 +225,19 @@ class Loop:
         standing = self.standing
         standing.seq += 1
         if self._cuts:
-            standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
-            self._dead += self.source.unusable
-            self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
-            self.source.unusable.clear()
+            self._stand()
         self._letters()
         self.writer.step(self._step(), standing.ts)
-        self._cuts, self._left_out = [], []
+        self._cuts, self._left_out, self._asked = [], [], []
         if standing.slices - standing.kept_at >= self._pace.snapshot_every:
             self.keep()
+
+    def _stand(self) -> None:
+        """The position is behind everything that was taken; what of it could not be used goes to the dead letters."""
+        self.standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
+        self._dead += self.source.unusable
+        self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
+        self.source.unusable.clear()
 
     def _step(self, *, ended: bool = False) -> Step:
         names, standing, core = self._names, self.standing, self.core
@@ -210,6 +257,10 @@ class Loop:
             left_out=self._left_out,
             course=core.course.position,
             kept=self.writer.kept,
+            asked=self._asked,
+            mode=int(core.mode),
+            tally=msgspec.structs.asdict(core.tally) | {"dead": standing.dead},
+            plans={} if self.teaching is None else self.teaching.save(),
             ended=ended,
         )
 
@@ -244,7 +295,7 @@ class Loop:
             seq=standing.seq,
             journal=self.writer.journal,
             wiring=core.wiring.save(),
-            slicer=core.slicer.save(),
+            slicer=core.course.save(),
             course=core.course.position,
             offsets=standing.offsets,
             control=standing.control,
@@ -256,7 +307,13 @@ class Loop:
         standing.kept_at = standing.slices
 
     def rest(self) -> None:
-        """A step in which nothing was decided: says where the session stands, and where its state is."""
+        """A step in which nothing was decided: all state, and where the session stands.
+
+        The slicer holds bars since the last cut by now, so that the position is behind those too.
+        """
+        self._stand()
+        self._letters()
+        self.keep()
         self.standing.seq += 1
         self.writer.step(self._step(), self.standing.ts)
 
@@ -264,5 +321,7 @@ class Loop:
         """The session came to its end: no process goes on with it."""
         self.core.wiring.barrier.check()
         self.core.journal.end()
+        self._stand()
+        self._letters()
         self.standing.seq += 1
         self.writer.step(self._step(ended=True), self.standing.ts)

@@ -4,6 +4,7 @@ What the inputs were is in the journal; that the slicer stands where it stood fo
 again from their topics and cut as the journal says they were.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
@@ -21,6 +22,7 @@ from engine.journal import content_of
 from engine.journal_reading import Reader as Journal
 from engine.journal_reading import Run
 from samewire.live.core import Core
+from samewire.live.following import heard
 from samewire.live.keeping import STATE, State, state_of
 
 _TAIL = 4  # records that are looked at first
@@ -55,6 +57,27 @@ async def last_step(reader: Reader, topic: str, session: str) -> tuple[Step | No
         width *= 8
 
 
+async def check_none(reader: Reader, snapshots: str, journal: str, session: str) -> None:
+    """KafkaError where a session without a journal left something all the same: it would decide once more."""
+    place = (snapshots, 0)
+    first, end = (await reader.bounds([place]))[place]
+    async for _ in reader.read(place, first, end):
+        raise KafkaError(
+            f"topic {journal}: it holds no step of session {session}, and {snapshots} what it kept: the journal was "
+            "cleared or made anew; bring it back, or begin a new session with --new"
+        )
+
+
+async def check_partitions(reader: Reader, step: Step) -> None:
+    """KafkaError where a topic of bars has other partitions than it had: instruments have moved between them."""
+    for topic, known in step.offsets.items():
+        if (found := await reader.partitions(topic)) != sorted(known):
+            raise KafkaError(
+                f"topic {topic}: it has {len(found)} partitions, and had {len(known)} when session {step.session} "
+                "read it: instruments have moved between them; begin a new session with --new"
+            )
+
+
 async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
     """What a session kept: each blob from where its last step says that it stands, and whatever was kept since."""
     place = (topic, 0)
@@ -77,6 +100,7 @@ class Recovery:
 
     def __init__(self, reader: Reader, core: Core, sorter: Sorter, topic: str) -> None:
         self._reader, self._core, self._sorter, self._topic = reader, core, sorter, topic
+        self.asked: list[str] = []  # ids of the requests that entered since the state
         self._cut_inputs: dict[
             int, list[tuple[str, int, bytes]]
         ] = {}  # by step: slices and late bars that were recorded
@@ -95,13 +119,15 @@ class Recovery:
         StateError where something follows from them that was not recorded.
         """
         last = found.last
-        begin = 0 if whole else state.journal
+        begin, since = (0, 0) if whole else (state.journal, state.seq)
         steps = [step async for step in self.steps(last.session, begin, found.journal_end)]
-        steps = [step for step in steps if step.run_id == last.run_id]
+        steps = [step for step in steps if step.run_id == last.run_id and step.seq > since]
+        if [step.seq for step in steps] != [*range(since + 1, last.seq + 1)]:
+            raise self._gone(f"of the steps {since + 1} to {last.seq} it holds {len(steps)}")
         journal, count = Journal() if whole else Journal(state.events, state.digest), 0
         for step in steps:
-            if step.seq <= state.seq and not whole:
-                continue
+            if step.seq > state.seq:
+                self.asked += step.asked
             for run in self._runs(journal, step):
                 await self._core.enter_again(run)
                 count += 1
@@ -123,43 +149,47 @@ class Recovery:
 
     def _check_whole(self, journal: Journal, last: Step) -> None:
         if (journal.events, journal.digest) != (last.events, last.digest):
-            raise KafkaError(
-                f"topic {self._topic}: it leads to event {journal.events}, and its last step is at {last.events}: some "
-                "of it is gone; begin a new session with --new"
-            )
+            raise self._gone(f"it leads to event {journal.events}, and its last step is at {last.events}")
+
+    def _gone(self, what: str) -> KafkaError:
+        return KafkaError(f"topic {self._topic}: {what}: some of it is gone; begin a new session with --new")
 
     # ---- the slicer --------------------------------------------------------------------------------------------------
 
     async def _follow(self, steps: Sequence[Step], state: State, last: Step) -> None:
         """Cuts the bars between two positions as they were cut, and compares the slices with those recorded."""
-        cutting = [step for step in steps if step.cuts]
-        bars = await self._between(state.offsets, last.offsets, last)
-        before = state.offsets
-        for step in cutting:
-            left_out = set(step.left_out)
-            arrived: list[tuple[Bar, int]] = []
-            for topic, parts in step.offsets.items():
-                for partition, end in parts.items():
-                    begin = before.get(topic, {}).get(partition, 0)
-                    arrived += self._taken((topic, partition), bars[topic, partition], begin, end, left_out)
-            self._cut(step, arrived)
-            before = step.offsets
+        waiting = {
+            place: deque(found) for place, found in (await self._between(state.offsets, last.offsets, last)).items()
+        }
+        for step in steps:
+            if step.cuts:
+                left_out = set(step.left_out)
+                places = [(topic, part, end) for topic, parts in step.offsets.items() for part, end in parts.items()]
+                arrived = [
+                    (bar, _LONG_AGO)
+                    for topic, part, end in places
+                    for bar in self._taken((topic, part), waiting[topic, part], end, left_out)
+                ]
+                self._cut(step, arrived)
 
     def _taken(
-        self, place: Place, records: list[Received], begin: int, end: int, left_out: set[tuple[str, int, int]]
-    ) -> Iterable[tuple[Bar, int]]:
-        for record in records:
-            if begin <= record.offset < end and (*place, record.offset) not in left_out:
+        self, place: Place, records: deque[Received], end: int, left_out: set[tuple[str, int, int]]
+    ) -> Iterable[Bar]:
+        """The bars before this offset, taken off; not what was no bar."""
+        while records and records[0].offset < end:
+            record = records.popleft()
+            if (*place, record.offset) not in left_out:
                 bar = self._sorter(place, record)
                 if isinstance(bar, Bar):
-                    yield bar, _LONG_AGO
+                    yield bar
 
     def _cut(self, step: Step, arrived: list[tuple[Bar, int]]) -> None:
         events: list[Event] = []
         for k, words in enumerate(step.cuts):
             events += self._core.course.follow(cut_of(words), arrived if k == 0 else ())
         found = [_kept(event) for event in events if isinstance(event, Bars | Late)]
-        if found != self._cut_inputs.pop(step.seq, []):
+        recorded = self._cut_inputs.pop(step.seq, [])
+        if heard(found, recorded) != recorded:
             raise StateError(
                 f"bars: the slices of step {step.seq} are not those that were recorded, so the topic was changed; no "
                 "order is sent: begin a new session with --new"
@@ -167,15 +197,23 @@ class Recovery:
 
     async def _between(self, begin: Offsets, end: Offsets, last: Step) -> Mapping[Place, list[Received]]:
         """The records of the bars topics between two positions; the last of them must be the one that was read."""
-        found: dict[Place, list[Received]] = {}
-        for topic, parts in end.items():
-            for partition, until in parts.items():
-                since = begin.get(topic, {}).get(partition, 0)
-                place = (topic, partition)
-                found[place] = [record async for record in self._reader.read(place, since, until)]
-                known = last.last.get(topic, {}).get(partition)
-                if known is not None and found[place] and known.offset < until:
-                    check_same(place, known, next((r for r in found[place] if r.offset == known.offset), None))
+        since = {
+            (topic, partition): (begin.get(topic, {}).get(partition, 0), until)
+            for topic, parts in end.items()
+            for partition, until in parts.items()
+        }
+        known = {(topic, part): bar for topic, parts in last.last.items() for part, bar in parts.items()}
+        bounds = await self._reader.bounds(list(since))
+        ranges = dict(since)
+        for place, bar in known.items():
+            start, until = since[place]
+            if bounds[place][0] <= bar.offset < start:
+                ranges[place] = (bar.offset, until)
+        found = await self._reader.read_all(ranges)
+        for place, bar in known.items():
+            check_same(place, bar, next((r for r in reversed(found[place]) if r.offset == bar.offset), None))
+        for place, (start, _) in since.items():
+            found[place] = [record for record in found[place] if record.offset >= start]
         return found
 
 

@@ -31,6 +31,7 @@ SESSIONS: dict[str, tuple[str, list[str]]] = {
         + ["models=[{name: mom, use: momentum, window: 20}]", "strategy={use: topk_dropout, topk: 4, n_drop: 1}"],
     ),
     "market": ("market.yaml", ["feed.symbols=12", "session.start=2019-03-01", "session.end=2019-05-03"]),
+    "live": ("live.yaml", ["feed.symbols=12", "session.end=2021-02-05"]),
     "demo": ("demo.yaml", ["feed.symbols=20", "session.start=2021-01-04", "session.end=2021-02-05"]),
 }
 _SHORT = 4  # an array of so many rows is kept as it is

@@ -46,6 +46,7 @@ SHORTER["cost_aware"] = [
     *(f"models[0].{said}" for said in _SMALL),
 ]
 SHORTER["scores"] = ["session.start=2019-04-01", "session.end=null", "strategy.topk=5", "risk.max_weight=0.5"]
+SHORTER["live"] = ["session.start=2019-04-01", "session.end=null", "risk.max_weight=0.5"]
 CUT = np.datetime64("2019-10-01", "ns").astype(np.int64).item()
 CLOSE = "close: '16:00 America/New_York'"
 

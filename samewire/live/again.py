@@ -1,0 +1,79 @@
+"""What the commands that look back at a live session share: its topics, its slices, what is said of it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from adapters.kafka.codec import Codec, Origin
+from adapters.kafka.settings import Kafka
+from adapters.kafka.source import BarRules, Sorter
+from adapters.kafka.topics import Topic, interval_name
+from adapters.kafka.transport import Reader
+from engine.clock import Timers
+from engine.course import Course
+from engine.cuts import CutRules
+from engine.slicer import Slicer
+from samewire.live.core import intervals_of, start_of
+from samewire.live.expected import ends_of, membership_of
+from samewire.live.past import Past
+from samewire.prepare import Wired, wired
+from samewire.run_file import RunFile
+
+NEVER = 1 << 61  # ns
+
+
+def settings_of(run: RunFile) -> Kafka:
+    """The section `live` of a run file, which may be left out."""
+    from samewire.build import Given, construct
+
+    if run.live is None:
+        return Kafka()
+    made: Kafka = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
+    return made
+
+
+@contextlib.asynccontextmanager
+async def reading(run: RunFile) -> AsyncIterator[Reader]:
+    """A reader of the cluster that the run file names."""
+    reader = Reader(settings_of(run).client_options())
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        await reader.close()
+
+
+async def past_of(run: RunFile, reader: Reader, *, shadow: bool = False) -> Past:
+    env = settings_of(run).env
+    return await Past(reader, f"{env}-shadow" if shadow else env, run).open()
+
+
+def facts(past: Past, inputs: int) -> dict[str, Any]:
+    """What is said of a past session: its last event so far, and whether it came to its end."""
+    last = past.last
+    said = {"session": last.session, "run_id": last.run_id, "inputs": inputs, "events": last.events}
+    return said | {"digest": last.digest.hex(), "ended": last.ended}
+
+
+class Cutting:
+    """A slicer as the session had it, before its first bar, and what tells bars from other records."""
+
+    def __init__(self, past: Past, rules: CutRules) -> None:
+        run = past.run
+        self.built: Wired = wired(run, None, past.artefacts)  # its wiring is not used
+        feed, start = self.built.feed, start_of(self.built)
+        intervals = intervals_of(self.built)
+        slicer = Slicer(
+            universe=feed.universe,
+            ends={each: ends_of(feed, each) for each in intervals},
+            start=start,
+            rules=msgspec.structs.replace(rules, skew_ns=1 << 63, late_max=1_000_000),
+        )
+        self.course = Course(slicer, Timers(), lambda since: iter(()), start + 1, membership_of(feed, start))
+        env = settings_of(run).env
+        self.topics = {str(Topic(env, "bars", interval_name(each))): each for each in intervals}
+        codec = Codec(env, feed.universe, Origin(daemon=run.session.name))
+        rules_of = BarRules(since=start, intervals=self.topics, skew_ns=NEVER, ahead_ns=NEVER)
+        self.sorter = Sorter(codec.bar_of, rules_of)
