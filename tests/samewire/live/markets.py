@@ -63,9 +63,7 @@ def beside(folder: Path, *, dates: tuple[str, ...]) -> dict[str, Any]:
         f"symbol,ex_date,kind,ratio,amount\nBBB,{ex},split,2,\nCCC,{ex},dividend,,0.25\nAAA,{gone},delisting,,30\n"
     )
     (folder / "sectors.csv").write_text("symbol,sector\nAAA,Tech\nBBB,Tech\nCCC,Oil\nDDD,Oil\nEEE,Oil\n")
-    (folder / "shortable.csv").write_text(
-        f"date,symbol,value\n{known},AAA,1\n{known},BBB,0\n{ex},BBB,1\n{ex},CCC,1\n"
-    )
+    (folder / "shortable.csv").write_text(f"date,symbol,value\n{known},AAA,1\n{known},BBB,0\n{ex},BBB,1\n{ex},CCC,1\n")
     return {
         "actions": str(folder / "actions.csv"),
         "sectors": str(folder / "sectors.csv"),
