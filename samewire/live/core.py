@@ -133,8 +133,8 @@ class Core:
         self._day(event)
         if self.journal.position != run.digest:
             raise StateError(
-                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the code, "
-                "model, data and configuration it ran with, or begin a new one with --new"
+                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the "
+                "code, model, data and configuration it ran with, or begin a new one with --new"
             )
 
     def _day(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Recorded sessions over a feed with every fault, cut off and stopped on the way, with another model from its middle."""
+"""Recorded sessions over a feed with every fault, cut off and stopped on the way, another model from their middle."""
 
 import asyncio
 from dataclasses import replace
@@ -59,7 +59,9 @@ async def session(folder: Path, address: str, env: str, seed: int) -> Outcome:
     (folder / "run.yaml").write_text(RUN)
     rng = np.random.default_rng([seed, 20])
     shares = dict(
-        zip(("delay", "reorder", "duplicate", "correct", "drop"), rng.uniform(0, 0.06, 5).round(3), strict=True)
+        zip(
+            ("delay", "reorder", "duplicate", "correct", "drop"), rng.uniform(0, 0.06, 5).round(3).tolist(), strict=True
+        )
     )
     ground = Ground(folder / "run.yaml", address, env, "live.snapshot_every=10")
     wrong = [f"--{name}={share}" for name, share in shares.items()]

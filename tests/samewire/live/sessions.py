@@ -61,7 +61,7 @@ class Ground:
         async with asyncio.timeout(300):
             if until is not None:
                 await asyncio.wait((running, daemon.ready), return_when=asyncio.FIRST_COMPLETED)
-                while not running.done() and daemon.summary().get("slices", 0) < until:
+                while not running.done() and daemon.summary().get("slices", 0) < until:  # noqa: ASYNC110 - it says so to nobody
                     await asyncio.sleep(0)
                 running.cancel() if kill else daemon.stop()
             await asyncio.gather(running, return_exceptions=kill)

@@ -1,4 +1,4 @@
-"""Recorded sessions with late, doubled, corrected, dropped bars, cut off and taken up: proven the same, each of them."""
+"""Recorded sessions with late, doubled, corrected, dropped bars, cut off and taken up: each is proven the same."""
 
 from pathlib import Path
 
