@@ -40,7 +40,7 @@ class Course:
     """
 
     def __init__(
-        self, slicer: Slicer, timers: Timers, known: Known, start: int, members: Membership | None = None
+        self, slicer: Slicer, timers: Timers, *, known: Known, start: int, members: Membership | None = None
     ) -> None:
         self.slicer, self._timers, self._known, self._members = slicer, timers, known, members
         self._expected: tuple[int, Mask] | None = None  # since when the slicer waits for whom

@@ -124,8 +124,7 @@ class Slicer:
 
     def advance(self, now_ns: int) -> list[Event]:
         """The events that follow from the time alone; to be called at `due` when nothing arrives before."""
-        out: list[Event] = []
-        self.cuts = []
+        out, self.cuts = list[Event](), []
         self._now = max(self._now, now_ns)
         self._cut_ripe(out)
         return out

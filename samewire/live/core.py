@@ -60,7 +60,7 @@ class Core:
         self._start = start_of(wired)
         self.slicer = Slicer(universe=wired.feed.universe, ends=self._ends, start=self._start, rules=rules)
         known, members = known_of(wired.feed, self._start, wired.end), membership_of(wired.feed, self._start)
-        self.course = Course(self.slicer, self.wiring.timers, known, self._start + 1, members)
+        self.course = Course(self.slicer, self.wiring.timers, known=known, start=self._start + 1, members=members)
         self._day_end = day_ends(wired.feed)
         self.clock = StreamClock()
         self._limit = (-_NEVER, 0)

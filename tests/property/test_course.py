@@ -77,7 +77,8 @@ def course_of(known: list[Event], asked: list[tuple[int, str]], members: Members
     heap = Timers()
     for due, name in asked:
         heap.at(due, name)
-    return Course(slicer, heap, lambda since: (event for event in known if event.ts >= since), 1, members)
+    known_from = lambda since: (event for event in known if event.ts >= since)  # noqa: E731
+    return Course(slicer, heap, known=known_from, start=1, members=members)
 
 
 def driven(course: Course, slices: list[int], until: int, stop: int | None = None) -> list[Event]:

@@ -56,7 +56,7 @@ def test_bars_of_files_cut_by_the_slicer_are_the_slices_of_the_feed(tmp_path: Pa
         start=start,
         rules=CutRules(deadline_ns=1, skew_ns=1 << 62),
     )
-    course = Course(slicer, Timers(), lambda since: iter(()), start, membership_of(feed, start))
+    course = Course(slicer, Timers(), known=lambda since: iter(()), start=start, members=membership_of(feed, start))
     rng = np.random.default_rng(seed)
     cut = [event for event in through(course, events, rng) if isinstance(event, Bars)]
     assert [(bars.ts, bars.interval_ns) for bars in cut] == [(bars.ts, bars.interval_ns) for bars in expected]

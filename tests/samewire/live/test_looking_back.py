@@ -69,7 +69,7 @@ async def test_a_session_is_read_back_while_it_runs_and_when_it_ended(
 
     assert await ground.command("replay", "--as-seen", "--format", "json") == 0
     seen = said()
-    assert (seen["digest"], seen["identical"], seen["slices"]) == (whole["digest"], True, 39)
+    assert (seen["digest"], seen["identical"], seen["slices"]) == (whole["digest"], True, 40)
     final = str(tmp_path / "final")
     assert await ground.command("replay", "--as-final", "--out", final, "--format", "json") == 0
     changes = said()
