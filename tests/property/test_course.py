@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,7 @@ RANK = {kind: rank for rank, kind in enumerate(INPUT_ORDER)}
 
 
 def bar(symbol: int, ts: int) -> Bar:
-    prices = dict(open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
-    return Bar(symbol=symbol, ts=ts, interval_ns=STEP, **prices)
+    return Bar(symbol=symbol, ts=ts, interval_ns=STEP, open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
 
 
 def reference(ts: int, name: str) -> Reference:
@@ -51,7 +50,7 @@ def actions(ts: int) -> Actions:
     return Actions(ts=ts, kind=codes, symbol=codes, ratio=none, amount=none, pay_at=stamps, successor=codes)
 
 
-def in_order(events: list[Event]) -> list[Event]:
+def in_order(events: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.ts, RANK[type(event)]))
 
 

@@ -80,7 +80,7 @@ def through(course: Course, events: list[Event], rng: np.random.Generator) -> li
             continue
         found: list[Bar] = bars_within(event)
         found += [each for each in found if rng.random() < 0.1]
-        rng.shuffle(found)  # type: ignore[arg-type]
+        rng.shuffle(found)
         course.arrive(found[0], event.ts, *found[1:])
         while (given_ := course.next(event.ts)) is not None:
             out.append(given_.event)
