@@ -40,7 +40,7 @@ class Course:
     """
 
     def __init__(
-        self, slicer: Slicer, timers: Timers, known: Known, start: int, members: Membership | None = None
+        self, slicer: Slicer, timers: Timers, *, known: Known, start: int, members: Membership | None = None
     ) -> None:
         self.slicer, self._timers, self._known, self._members = slicer, timers, known, members
         self._expected: tuple[int, Mask] | None = None  # since when the slicer waits for whom
@@ -114,6 +114,7 @@ class Course:
         """Hears of actions that enter, or entered when they were recorded."""
         if self._members is not None:
             self._members.act(actions)
+            self._expect(self.slicer.next)
 
     def _expect(self, since: int) -> None:
         """Slices from this instant on wait for those who are members then."""
@@ -123,7 +124,7 @@ class Course:
         if last is None and member.all():  # as the slicer begins
             self._expected = (since, member)
         elif last is None or not np.array_equal(member, last[1]):
-            since = since if last is None else max(since, last[0] + 1)
+            since = since if last is None else max(since, last[0])
             self.slicer.expect(member, since)
             self._expected = (since, member)
 

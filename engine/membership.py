@@ -19,7 +19,7 @@ class Membership:
     """Whoever is `listed` (N,) and has not gone, as a feed from files has it.
 
     A symbol is listed from the slice of its first bar on, or from the one after a bar that came late; one that is
-    delisted or renamed is gone from the next slice on. With `standing`, a list of members, that list says who is listed.
+    delisted or renamed is gone from the next slice on. With `standing`, a list of members, that says who is listed.
 
     >>> members = Membership(np.array([True, False]))
     >>> members.of(bars(ts=1, close=[1.0, np.nan])).member, members.of(bars(ts=2, close=[1.0, 2.0])).member

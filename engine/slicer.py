@@ -124,8 +124,7 @@ class Slicer:
 
     def advance(self, now_ns: int) -> list[Event]:
         """The events that follow from the time alone; to be called at `due` when nothing arrives before."""
-        out: list[Event] = []
-        self.cuts = []
+        out, self.cuts = list[Event](), []
         self._now = max(self._now, now_ns)
         self._cut_ripe(out)
         return out
@@ -136,10 +135,10 @@ class Slicer:
         return self.advance(now_ns)
 
     def expect(self, member: Mask, since: int) -> None:
-        """Slices that end at `since` or later have these members (N,); DataError unless it is later than before."""
+        """Slices that end at `since` or later have these members (N,); DataError where it is earlier than before."""
         last = self._members[-1][0]
-        if len(member) != self._n or since <= last:
-            raise DataError(f"slicer: {len(member)} members from {since}: give {self._n}, from later than {last} on")
+        if len(member) != self._n or since < last:
+            raise DataError(f"slicer: {len(member)} members from {since}: give {self._n}, from {last} on or later")
         self._members.append((since, frozen(np.array(member, bool))))
         for lane in self._ordered:
             lane.wait_anew(self._member)

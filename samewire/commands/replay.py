@@ -23,8 +23,7 @@ class Over:
     pace: Annotated[
         float | None,
         Parameter(
-            help="Seconds of history that pass in one second, e.g. 86400: a day a second. As fast as possible when left "
-            "out."
+            help="Seconds of history that pass in one second, e.g. 86400: a day a second; as fast as possible without."
         ),
     ] = None
     as_seen: Annotated[

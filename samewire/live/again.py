@@ -71,7 +71,9 @@ class Cutting:
             start=start,
             rules=msgspec.structs.replace(rules, skew_ns=1 << 63, late_max=1_000_000),
         )
-        self.course = Course(slicer, Timers(), lambda since: iter(()), start + 1, membership_of(feed, start))
+        self.course = Course(
+            slicer, Timers(), known=lambda since: iter(()), start=start + 1, members=membership_of(feed, start)
+        )
         env = settings_of(run).env
         self.topics = {str(Topic(env, "bars", interval_name(each))): each for each in intervals}
         codec = Codec(env, feed.universe, Origin(daemon=run.session.name))

@@ -55,7 +55,7 @@ class Final:
         await self._look(cutting)
         cleaned = await self._cleaned(cutting)
         beside = Beside(self._seen)
-        how = Again(drive=self._drive(cleaned), recorders=(beside,), writes=True, ended=True)
+        how = Again(drive=self._drive(cleaned), recorders=(beside,))
         result = await run_again(self._past, how, place, clock)
         return result, await self._told(beside)
 
@@ -106,7 +106,7 @@ class Final:
     # ---- the session -------------------------------------------------------------------------------------------------
 
     def _drive(self, cleaned: dict[tuple[int, int], Bars]) -> Callable[..., Any]:
-        async def drive(prepared: Prepared, write: Callable[[bytes], None]) -> None:
+        async def drive(prepared: Prepared) -> None:
             await prepared.run(self._inputs(cleaned))
 
         return drive

@@ -61,7 +61,7 @@ class Core:
         self._start = start_of(wired)
         self.slicer = Slicer(universe=wired.feed.universe, ends=self.ends, start=self._start, rules=rules)
         known, members = known_of(wired.feed, self._start, wired.end), membership_of(wired.feed, self._start)
-        self.course = Course(self.slicer, self.wiring.timers, known, self._start + 1, members)
+        self.course = Course(self.slicer, self.wiring.timers, known=known, start=self._start + 1, members=members)
         self._day_end = day_ends(wired.feed)
         self.clock = StreamClock()
         self._limit = (-_NEVER, 0)
@@ -140,8 +140,8 @@ class Core:
         self._day(event)
         if self.journal.position != run.digest:
             raise StateError(
-                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the code, "
-                "model, data and configuration it ran with, or begin a new one with --new"
+                f"{differing(run, self.said, self.wired.feed.universe.symbols)}; no order is sent: bring back the "
+                "code, model, data and configuration it ran with, or begin a new one with --new"
             )
 
     def _day(self, event: Event) -> None:

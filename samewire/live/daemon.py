@@ -156,6 +156,7 @@ class Daemon:
             "slices": standing.slices,
             "transactions": loop.writer.transactions,
             "dead_letters": standing.dead,
+            "late": loop.core.slicer.counts.late,
         }
 
     # ---- beginning ---------------------------------------------------------------------------------------------------

@@ -142,15 +142,10 @@ def known_of(feed: Feed, start: int, end: int | None) -> Known:
 
     def said(since: int) -> Iterator[Event]:
         if behind and span is not None:
-            yield from (each for each in _standing(feed, span[1], start + 1) if each.ts >= since)
-            return
-        for event in feed.events(start + 1, end):  # from the beginning: what holds then is told there
-            if event.ts < since:
-                continue
-            own = isinstance(event, Timer) and feed.interval_ns < DAY_NS
-            own = own and event.name in (SESSION_OPENED, SESSION_CLOSED)  # type: ignore[union-attr]
-            if not isinstance(event, Bars | Watermark) and not own:
-                yield event
+            found: Iterator[Event] = iter(_standing(feed, span[1], start + 1))
+        else:  # from the beginning: what holds then is told there
+            found = (each for each in feed.events(start + 1, end) if not _of_the_stream(each, feed.interval_ns))
+        yield from (each for each in found if each.ts >= since)
 
     def opens(since: int) -> Iterator[Event]:
         if sessions is None or not timed:
@@ -165,6 +160,12 @@ def known_of(feed: Feed, start: int, end: int | None) -> Known:
         return heapq.merge(said(since), opens(since), key=lambda event: (event.ts, _RANK[event.__class__]))
 
     return known
+
+
+def _of_the_stream(event: Event, interval_ns: int) -> bool:
+    """Whether a live session makes it itself: bars, and the ends of days within which there are slices."""
+    ends = isinstance(event, Timer) and event.name in (SESSION_OPENED, SESSION_CLOSED)
+    return isinstance(event, Bars | Watermark) or (ends and interval_ns < DAY_NS)
 
 
 def _standing(feed: Feed, last: int, ts: int) -> list[Event]:

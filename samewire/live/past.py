@@ -33,7 +33,7 @@ class Past:
         self._last: Step | None = None
 
     async def open(self) -> "Past":
-        """Finds it. ConfigError where there is none, or it ran with another configuration; KafkaError if parts are gone."""
+        """Finds it. ConfigError where there is none, or it ran with another configuration; KafkaError if it is cut."""
         name = self.run.session.name
         step, self._end = await last_step(self._reader, self.journal, name)
         if step is None:

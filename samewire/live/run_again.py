@@ -55,12 +55,12 @@ class Said:
 class Again(msgspec.Struct, frozen=True, kw_only=True):
     """How a past session is run once more."""
 
-    drive: Callable[[Prepared, Callable[[bytes], None]], Awaitable[None]]  # also given where the journal's blocks go
+    drive: Callable[[Prepared], Awaitable[None]]
     recorders: tuple[Recorder, ...] = ()
     recorded: Mapping[str, Any] = NOTHING  # its own manifest, where the directory is to speak of it
-    writes: bool = False  # whether what is decided now makes the journal, and not `drive`
     ended: bool = True
-    digest: str = ""  # of the journal that `drive` writes
+    # Writes the journal that it has of its own, and returns the digest of that.
+    blocks: Callable[[Callable[[bytes], None]], Awaitable[str]] | None = None
 
 
 async def run_again(past: Past, how: Again, place: Place, clock: Clock) -> Result:
@@ -73,10 +73,9 @@ async def run_again(past: Past, how: Again, place: Place, clock: Clock) -> Resul
     scratch = Path(tempfile.mkdtemp(prefix="samewire-"))
     try:
         folder = scratch if kept is None else kept.folder
-        write = _nowhere if kept is None else kept.journal.write
         audit = () if kept is None else (kept.audit,)
         made = prepare(
-            _alone(run), folder, write if how.writes else _nowhere,
+            _alone(run), folder, None if kept is None else kept.journal.write,
             recorded=past.artefacts, recorders=(*audit, *how.recorders),
         )  # fmt: skip
         prepared = msgspec.structs.replace(made, run_file=run)
@@ -84,13 +83,13 @@ async def run_again(past: Past, how: Again, place: Place, clock: Clock) -> Resul
         if kept is not None:
             kept.begin(prepared)
         try:
-            await how.drive(prepared, _nowhere if how.writes else write)
+            await how.drive(prepared)
         except (DiffersError, ComponentError) as error:
             told = scrub(error, hider())
             if kept is not None and isinstance(told, SamewireError):
-                kept.fail(prepared, told, digest=how.digest)
+                kept.fail(prepared, told, digest=await _as_it_was(kept, how))
             raise
-        if how.writes:
+        if how.ended:
             prepared.journal.end()
         took = (clock.monotonic_ns() - wall) / 1e9, (clock.cpu_ns() - cpu) / 1e9
         result = concluded(prepared, folder, kept, took, ended=how.ended)
@@ -111,8 +110,19 @@ def _kept(run: RunFile, how: Again, place: Place, clock: Clock) -> Keeping | Non
     return Keeping(place.out, place.overwrite, names, recorded=recorded)
 
 
-def _nowhere(block: bytes) -> None:
-    """Journals that nobody keeps."""
+async def _as_it_was(kept: Keeping, how: Again) -> str:
+    """Puts the journal that was recorded in place of the one so far, and returns its digest."""
+    from adapters.files.journal_file import FILE, JournalFile
+
+    if how.blocks is None:
+        return ""
+    folder = kept.folder / "journal"
+    kept.journal.close()
+    (folder / FILE).unlink()
+    file = JournalFile(folder)
+    digest = await how.blocks(file.write)
+    file.close()
+    return digest
 
 
 def _alone(run: RunFile) -> RunFile:
@@ -148,28 +158,30 @@ class Seen:
             recorders=(self._said,),
             recorded=self._past.manifest,
             ended=last.ended,
-            digest=last.digest.hex(),
+            blocks=self._blocks,
         )
         return await run_again(self._past, how, place, clock)
 
-    async def _drive(self, prepared: Prepared, write: Callable[[bytes], None]) -> None:
+    async def _blocks(self, write: Callable[[bytes], None]) -> str:
+        async for step in self._past.steps():
+            for block in step.blocks:
+                write(block)
+        return self._past.last.digest.hex()
+
+    async def _drive(self, prepared: Prepared) -> None:
         await prepared.warm_up()
         bus, following = prepared.bus, None if self._making is None else self._making()
         self.following = following
-        differs: DiffersError | None = None
         try:
             async for step in self._past.steps():
                 runs = []
                 for block in step.blocks:
-                    write(block)
                     run = self._journal.read(block)
                     if run is not None:
                         runs.append(run)
-                        differs = differs or await self._same(prepared, run)
-                if following is not None and differs is None:
+                        await self._same(prepared, run)
+                if following is not None:
                     await following.add(step, runs)
-            if differs is not None:
-                raise differs
             if following is not None:
                 await following.settle()
             if self._past.last.ended:
@@ -177,7 +189,7 @@ class Seen:
         finally:
             await bus.aclose()
 
-    async def _same(self, prepared: Prepared, run: Run) -> DiffersError | None:
+    async def _same(self, prepared: Prepared, run: Run) -> None:
         record = run.records[0]
         event = record.event
         if event is None:
@@ -188,8 +200,7 @@ class Seen:
         try:
             await prepared.bus.feed(event)
         except ComponentError as error:
-            return DiffersError(f"the session went on at event {record.seq}, and now: {error}")
+            raise DiffersError(f"the session went on at event {record.seq}, and now: {error}") from error
         self.inputs += 1
-        if prepared.journal.position == run.digest:
-            return None
-        return DiffersError(differing(run, self._said.latest, prepared.feed.universe.symbols))
+        if prepared.journal.position != run.digest:
+            raise DiffersError(differing(run, self._said.latest, prepared.feed.universe.symbols))

@@ -115,8 +115,8 @@ def test_rules_that_cannot_be_are_refused(rules: dict[str, Any], said: str) -> N
 def test_no_interval_and_members_of_the_past_are_refused() -> None:
     with pytest.raises(ConfigError, match="at least one interval"):
         slicer(intervals=())
-    with pytest.raises(DataError, match="from later than 0 on"):
-        slicer().expect(np.ones(N, bool), since=0)
+    with pytest.raises(DataError, match="from 0 on or later"):
+        slicer().expect(np.ones(N, bool), since=-1)
 
 
 def test_late_bars_that_are_too_many_are_told_at_once() -> None:

@@ -15,7 +15,7 @@ _OPEN_UTC = 13 * 60 + 30  # minutes: 09:30 in New York, in summer
 
 
 def quarters(folder: Path, seed: int = 5) -> Path:
-    """Bars of a quarter of an hour in New York hours, with holes; EEE is listed on the third day, DDD is halted once."""
+    """Bars of a quarter of an hour in New York hours, with holes; EEE is listed on the third day, DDD halted once."""
     rng, rows = np.random.default_rng(seed), []
     price = dict(zip(SYMBOLS, rng.uniform(20, 60, len(SYMBOLS)), strict=True))
     for day, date in enumerate(DATES):

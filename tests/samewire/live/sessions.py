@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-from adapters.kafka.transport import Producer, Reader
+from adapters.kafka.codec import Codec, Origin
+from adapters.kafka.messages import ControlMessage
+from adapters.kafka.transport import Producer, Reader, transact
 from engine.clock import SystemClock
 from engine.event_columns import PLANS
 from engine.events import Watermark
@@ -17,6 +19,7 @@ from samewire import load_run
 from samewire.cli import main
 from samewire.live.again import settings_of
 from samewire.live.daemon import AS_USUAL, Daemon, Manner
+from samewire.prepare import feed_of
 from samewire.recorded import open_recorded
 from samewire.run_file import RunFile
 
@@ -46,28 +49,33 @@ class Ground:
         shared = ("--kafka", self._address, "--env", self.env, "--partitions", str(partitions))
         assert await asyncio.to_thread(main, ["feed", self.path, *self._set, *shared, *wrong]) == 0
 
-    async def live(self, *, until: int | None = None, manner: Manner = AS_USUAL) -> dict[str, Any]:
-        """Decides until the session ends, or so many slices are done; then it is stopped in order."""
+    async def live(self, *, until: int | None = None, kill: bool = False, manner: Manner = AS_USUAL) -> dict[str, Any]:
+        """Decides until the session ends, or so many slices are done; then it is stopped in order, or cut off."""
         run = self.run
         settings = settings_of(run)
         options, name = settings.client_options(), settings.transaction_name(run.session.name)
         clock = SystemClock()
         outbox, reader = Producer(options, name), Reader(options)
         daemon = Daemon(run, settings, outbox=outbox, reader=reader, clock=clock, manner=manner)
-        watching = asyncio.create_task(_stop(daemon, until)) if until is not None else None
-        try:
-            await asyncio.wait_for(daemon.run(), 120)
-        finally:
-            if watching is not None:
-                watching.cancel()
+        running = asyncio.create_task(daemon.run())
+        async with asyncio.timeout(300):
+            if until is not None:
+                await asyncio.wait((running, daemon.ready), return_when=asyncio.FIRST_COMPLETED)
+                while not running.done() and daemon.summary().get("slices", 0) < until:  # noqa: ASYNC110 - it says so to nobody
+                    await asyncio.sleep(0)
+                running.cancel() if kill else daemon.stop()
+            await asyncio.gather(running, return_exceptions=kill)
         return daemon.summary()
 
-
-async def _stop(daemon: Daemon, until: int) -> None:
-    await daemon.ready
-    while daemon.summary().get("slices", 0) < until:
-        await asyncio.sleep(0.001)
-    daemon.stop()
+    async def ask(self, action: str, **said: str) -> None:
+        """What an operator asks of the session."""
+        run = self.run
+        codec = Codec(self.env, feed_of(run).universe, Origin(daemon=run.session.name))
+        asked = ControlMessage(id="", ts=SystemClock().now_ns(), action=action, by="test", **said)
+        outbox = Producer(settings_of(run).client_options(), f"ask-{self.env}")
+        await outbox.start()
+        await transact(outbox, [codec.control(asked)])
+        await outbox.close()
 
 
 def events_of(directory: Path) -> Iterator[tuple[str, str, bytes, bytes]]:

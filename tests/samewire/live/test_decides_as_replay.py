@@ -1,6 +1,7 @@
 """A live session over a real broker decides what a replay of the same days decides, event by event."""
 
 import asyncio
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,15 @@ import pytest
 from samewire import arun
 from samewire.cli import main
 from samewire.schema import dump_run, load_run
+from tests.samewire import paced
 from tests.samewire.live.markets import beside, days, members, quarters
 from tests.samewire.live.sessions import Ground, events_of, first_apart
 
-OWN = "tests.samewire.paced:"
+
+def own(folder: Path, name: str) -> str:
+    """Components of one's own, without save and load, in a module that lies beside the run file."""
+    (folder / f"{name}.py").write_text(inspect.getsource(paced))
+    return f"{name}:"
 
 
 def spec(feed: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -57,17 +63,18 @@ def half_day(folder: Path) -> dict[str, Any]:
     return spec(feed | life, models=models, session={"start": "2018-07-03", "end": "2018-07-09"})
 
 
-def intervals(folder: Path) -> dict[str, Any]:
+def intervals(folder: Path, name: str = "own_by_calendar") -> dict[str, Any]:
     """Longer bars of an aggregate by a calendar, and components of one's own that cannot be saved."""
     of = {"use": "parquet", "path": str(quarters(folder)), "stamped": "close", "calendar": "XNYS"}
+    module = own(folder, name)
     return spec(
         {"use": "aggregate", "of": of, "to": ["1h", "1d"]},
         models=[
-            {"name": "quarter", "use": OWN + "LastClose"},
-            {"name": "hour", "use": OWN + "LastClose", "interval": "1h"},
-            {"name": "day", "use": OWN + "LastClose", "interval": "1d", "ttl": "23h"},
+            {"name": "quarter", "use": module + "LastClose"},
+            {"name": "hour", "use": module + "LastClose", "interval": "1h"},
+            {"name": "day", "use": module + "LastClose", "interval": "1d", "ttl": "23h"},
         ],
-        strategy={"name": "top", "use": OWN + "Watcher", "interval": "1h"},
+        strategy={"name": "top", "use": module + "Watcher", "interval": "1h"},
         session={"start": "2018-07-03", "end": "2018-07-09"},
     )
 
@@ -75,19 +82,22 @@ def intervals(folder: Path) -> dict[str, Any]:
 def by_a_close(folder: Path) -> dict[str, Any]:
     """The same without a calendar: days end at a close that is declared, hours at the hour."""
     of = {"use": "parquet", "path": str(quarters(folder)), "stamped": "close", "close": "16:00 America/New_York"}
-    whole = intervals(folder)
+    whole = intervals(folder, "own_by_close")
     return whole | {"feed": {"use": "aggregate", "of": of, "to": ["1h", "1d"]}}
 
 
 @pytest.mark.parametrize("market", [daily, daily_members, half_day, intervals, by_a_close])
-async def test_every_event_is_that_of_a_replay(kafka: str, topic_prefix: str, tmp_path: Path, market: Any) -> None:
+async def test_every_event_is_that_of_a_replay(
+    kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
     path = tmp_path / "run.yaml"
     path.write_text(dump_run(load_run(market(tmp_path))))
     ground = Ground(path, kafka, topic_prefix, "live.snapshot_every=11")
     await ground.feed()
     open_end = market is by_a_close  # on a clock the end of a day is shown by a later bar alone
     first = await ground.live(until=20)
-    said = await ground.live(until=70 if open_end else None)
+    said = await ground.live(until=100 if open_end else None)
     assert said["run_id"] == first["run_id"]
     assert first["slices"] < said["slices"]
 
