@@ -309,7 +309,7 @@ class Reader:
                 yield (at.topic, at.partition), [_received(r) for r in records if r.offset < left[at]]
                 if self._walk is not mine:
                     raise KafkaError(f"topic {at.topic}: another read began before this one had ended")
-                heard = loop.time()  # however long was worked on it
+                heard = self._clock.monotonic_ns()  # however long was worked on it
             for at in [at for at in left if await asking.position(at) >= left[at]]:
                 del left[at]
                 asking.pause(at)

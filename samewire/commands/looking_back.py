@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.clock import Clock, SystemClock
 from samewire.commands.common import Output, say, say_json
-from samewire.live.again import Cutting, facts, past_of, reading, settings_of
+from samewire.connection import settings_of
+from samewire.live.again import Cutting, facts, past_of, reading
 from samewire.live.as_final import Final
 from samewire.live.following import Following
 from samewire.live.run_again import DiffersError, Place, Seen

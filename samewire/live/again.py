@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from adapters.kafka.codec import Codec, Origin
-from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Reader
@@ -15,6 +14,7 @@ from engine.clock import Timers
 from engine.course import Course
 from engine.cuts import CutRules
 from engine.slicer import Slicer
+from samewire.connection import settings_of
 from samewire.live.core import intervals_of, start_of
 from samewire.live.expected import ends_of, membership_of
 from samewire.live.past import Past
@@ -22,16 +22,6 @@ from samewire.prepare import Wired, wired
 from samewire.run_file import RunFile
 
 NEVER = 1 << 61  # ns
-
-
-def settings_of(run: RunFile) -> Kafka:
-    """The section `live` of a run file, which may be left out."""
-    from samewire.build import Given, construct
-
-    if run.live is None:
-        return Kafka()
-    made: Kafka = construct(run.live, Given(session=run.session.name, seed=run.session.seed))
-    return made
 
 
 @contextlib.asynccontextmanager

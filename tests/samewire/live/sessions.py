@@ -17,7 +17,7 @@ from engine.journal import content_of
 from engine.state import encode_hook
 from samewire import load_run
 from samewire.cli import main
-from samewire.live.again import settings_of
+from samewire.connection import settings_of
 from samewire.live.daemon import AS_USUAL, Daemon, Manner
 from samewire.prepare import feed_of
 from samewire.recorded import open_recorded
