@@ -58,6 +58,8 @@ __all__ = ["Codec", "DeadLetter", "Origin", "Record", "control_event", "control_
 _ACTION, _KIND, _TIF = words(LegAction), words(OrderKind), words(TimeInForce)
 _LEG_WORDS = (("action", LegAction), ("kind", OrderKind), ("time_in_force", TimeInForce))
 
+_NAN = float("nan")
+
 
 class Codec:
     """Events of one universe to and from the records of one environment.
@@ -216,17 +218,19 @@ class Codec:
 
     def bar_of(self, value: bytes | None) -> Bar:
         said = decoded(value, BarMessage)
+        symbol = self._place.get(said.instrument)
+        more = self._universe.extra
         return Bar(
-            symbol=self._placed(said.instrument, "bar"),
+            symbol=self._placed(said.instrument, "bar") if symbol is None else symbol,
             ts=said.ts,
             interval_ns=said.interval_ns,
-            open=_number(said.open),
-            high=_number(said.high),
-            low=_number(said.low),
-            close=_number(said.close),
-            volume=_number(said.volume),
-            vwap=_number(said.vwap),
-            extra=tuple(_number(said.extra.get(name)) for name in self._universe.extra),
+            open=_NAN if said.open is None else said.open,
+            high=_NAN if said.high is None else said.high,
+            low=_NAN if said.low is None else said.low,
+            close=_NAN if said.close is None else said.close,
+            volume=_NAN if said.volume is None else said.volume,
+            vwap=_NAN if said.vwap is None else said.vwap,
+            extra=tuple([_number(said.extra.get(name)) for name in more]) if more else (),
             version=said.revision,
             halted=said.halted,
         )
@@ -325,7 +329,7 @@ class Codec:
 
 
 def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+    return _NAN if value is None else value
 
 
 def _sealed(values: Sequence[Any], kind: type[Any]) -> Any:
