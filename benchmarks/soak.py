@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from adapters.kafka.transport import Producer, Reader
 from engine.clock import SystemClock
-from samewire.commands.live import settings_of
+from samewire.build import Given, construct
 from samewire.live.daemon import Daemon
 from samewire.schema import load_run
 from tests.chaos.live.ground import make_topics, publish, records_of
@@ -54,7 +54,8 @@ async def feed(address: str, days: int) -> None:
 
 async def live(path: Path, minutes: float) -> tuple[list[Sample], dict[str, Any]]:
     run = load_run(path)
-    settings, samples = settings_of(run), list[Sample]()
+    assert run.live is not None
+    settings, samples = construct(run.live, Given(session=run.session.name, seed=run.session.seed)), list[Sample]()
     options = settings.client_options()
 
     def tell(what: str, **more: Any) -> None:

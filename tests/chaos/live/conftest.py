@@ -24,15 +24,18 @@ def victims(kafka: str) -> Iterator[Victims]:
 
 
 @pytest.fixture(scope="session")
-def grounds(kafka: str, victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Grounds:
+def grounds(kafka: str, victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grounds]:
     """Makes environments that nobody else uses, with the topics of a session."""
-    folder = tmp_path_factory.mktemp("grounds")
+    folder, made_for = tmp_path_factory.mktemp("grounds"), list[Ground]()
 
     def made(market: Market, **live: Any) -> Ground:
         env = f"k{os.getpid():x}-{next(_COUNT)}"
-        return Ground(kafka, env, market, Path(folder), victims).prepare(**({"batch_ms": 0} | live))
+        made_for.append(Ground(kafka, env, market, Path(folder), victims))
+        return made_for[-1].prepare(**({"batch_ms": 0} | live))
 
-    return made
+    yield made
+    for ground in made_for:  # the broker may be one that outlives this run
+        ground.clear()
 
 
 @pytest.fixture(scope="session")

@@ -292,6 +292,11 @@ class Ground(msgspec.Struct, frozen=True, eq=False):
         records = records_of(self.market, bars(self.market) if found is None else found, self.env)
         asyncio.run(publish(self.address, records, rate))
 
+    def clear(self) -> None:
+        """Deletes its topics."""
+        names = [bars_topic(self.env), *(f"{self.env}.{name}.v1" for name in (*PUBLIC, *OWN))]
+        asyncio.run(administered(self.address, lambda admin: admin.delete_topics(names)))
+
     def remake(self, topic: str) -> None:
         """Deletes a topic and makes it again, empty."""
         asyncio.run(administered(self.address, lambda admin: _remade(admin, topic)))

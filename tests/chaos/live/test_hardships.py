@@ -2,6 +2,7 @@
 no longer what they were."""
 
 import json
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -36,8 +37,7 @@ def await_said(ground: Ground, what: str, count: int = 1) -> None:
     raise AssertionError(f"{what} was not told {count} times: {ground.said()}")
 
 
-@pytest.mark.parametrize("kills", [0, 6])
-def test_poison_is_dead_lettered_once_each_and_changes_nothing(kills: int, calm: Calm, grounds: Grounds) -> None:
+def test_poison_is_dead_lettered_once_each_and_changes_nothing(calm: Calm, grounds: Grounds) -> None:
     undisturbed, ground = calm(SHORT), grounds(SHORT)
     found = bars(SHORT)
     records, wanted = records_of(SHORT, found, ground.env), Counter[str]()
@@ -46,7 +46,7 @@ def test_poison_is_dead_lettered_once_each_and_changes_nothing(kills: int, calm:
         wanted.update(why for _, why in bad)
         records[place:place] = [record for record, _ in bad]
     publish_now(ground, records)
-    tally = kill_again_and_again(ground, Plan(kills=kills, seed=5, longest=6, points=COMMIT_PATH), published=True)
+    tally = kill_again_and_again(ground, Plan(kills=6, seed=5, longest=6, points=COMMIT_PATH), published=True)
     left = ground.left()
     letters = left.records.pop(f"deadletter.{SESSION}")
     said = [json.loads(body or b"") for _, body, _ in letters]
@@ -57,7 +57,7 @@ def test_poison_is_dead_lettered_once_each_and_changes_nothing(kills: int, calm:
     assert sorted(place[1:] for place in noted) == sorted((each["partition"], each["offset"]) for each in said)
     left.records[f"deadletter.{SESSION}"] = []
     assert (compare(undisturbed, left), told(ground)) == (NO_DIFFERENCE, [])
-    assert tally.kills >= kills
+    assert tally.kills >= 6
 
 
 def test_more_poison_than_the_run_file_allows_stops_the_session(grounds: Grounds) -> None:
@@ -87,12 +87,12 @@ def test_of_two_daemons_with_one_id_the_older_is_fenced(calm: Calm, grounds: Gro
 def test_an_ordered_stop_in_the_middle_of_a_slice_changes_nothing(calm: Calm, grounds: Grounds) -> None:
     undisturbed, ground = calm(SHORT), grounds(SHORT)
     found = bars(SHORT)
-    for begin, end in ((0, 730), (730, 1_777), (1_777, 1_790)):
+    for begin, end, after_s in ((0, 730, 0.3), (730, 1_777, 1.5), (1_777, 1_790, 1.0)):
         ground.publish(found[begin:end])
         pid = ground.victims.start(ground.order())
-        time.sleep(1.0)
+        time.sleep(after_s)
         ground.victims.stop(pid)
-        assert ground.victims.code(pid) == 0
+        assert ground.victims.code(pid) in (0, -signal.SIGTERM)  # the latter before it had begun to listen
     ground.publish(found[1_790:])
     assert ground.victims.run(ground.order()) == 0
     left = ground.left()

@@ -52,11 +52,16 @@ async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
     """As samewire/commands/live.py builds it, with the wrappers between."""
     from adapters.kafka.transport import Producer, Reader
     from engine.clock import SystemClock
+<<<<<<< HEAD
     from samewire.connection import settings_of
+=======
+    from samewire.build import Given, construct
+>>>>>>> chaos
     from samewire.live import writing
     from samewire.live.daemon import Daemon, Manner
 
-    settings = replace(settings_of(run), **order.live)
+    assert run.live is not None
+    settings = replace(construct(run.live, Given(session=run.session.name, seed=run.session.seed)), **order.live)
     options = settings.client_options()
     if order.broken == "commit_first":
         writing.transact = commit_first
