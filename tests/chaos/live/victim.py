@@ -52,11 +52,6 @@ async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
     """As samewire/commands/live.py builds it, with the wrappers between."""
     from adapters.kafka.transport import Producer, Reader
     from engine.clock import SystemClock
-<<<<<<< HEAD
-    from samewire.connection import settings_of
-=======
-    from samewire.build import Given, construct
->>>>>>> chaos
     from samewire.live import writing
     from samewire.live.daemon import Daemon, Manner
 
