@@ -52,6 +52,7 @@ async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
     """As samewire/commands/live.py builds it, with the wrappers between."""
     from adapters.kafka.transport import Producer, Reader
     from engine.clock import SystemClock
+    from samewire.build import Given, construct
     from samewire.live import writing
     from samewire.live.daemon import Daemon, Manner
 
