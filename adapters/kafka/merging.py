@@ -41,16 +41,19 @@ class Merging(Generic[K, T]):
         self._waiting: dict[K, deque[Arrival[K, T]]] = {key: deque() for key in keys}
         self._shown = dict(shown or {})  # the latest instant that each partition has shown, also to a process before
         self._more = set(self._waiting)  # partitions that may hold records that nobody has seen yet
+        # A partition whose next record is the oldest, and up to which instant it stays so: until anything is added.
+        self._run: tuple[deque[Arrival[K, T]], int] = (deque(), 0)
 
     def add(self, key: K, records: Iterable[tuple[int, int, T]]) -> None:
         """Records of one partition, as (offset, ts, item), behind those before."""
-        waiting = self._waiting[key]
+        waiting, self._run = self._waiting[key], (deque(), 0)
         waiting.extend(Arrival(key, offset, ts, item) for offset, ts, item in records)
         if waiting:
             self._shown[key] = max(self._shown.get(key, waiting[-1].ts), waiting[-1].ts)
 
     def at_end(self, key: K, end: bool) -> None:
         """Whether everything that the partition is known to hold was added."""
+        self._run = (deque(), 0)
         if end:
             self._more.discard(key)
         else:
@@ -91,13 +94,19 @@ class Merging(Generic[K, T]):
 
     def take(self, limit: int) -> Arrival[K, T] | None:
         """The next record, taken off; None while one must be waited for, or where the next is later than `limit`."""
-        best: deque[Arrival[K, T]] | None = None
+        run, until = self._run
+        if len(run) > 1 and run[0].ts <= min(until, limit):  # one stays behind, so that what runs empty is seen below
+            return run.popleft()
+        best, second = None, limit
         for key, waiting in self._waiting.items():
             if not waiting:
                 if key in self._more:
                     return None
             elif best is None or waiting[0].ts < best[0].ts:
-                best = waiting
+                best, second = waiting, second if best is None else min(second, best[0].ts)
+            else:
+                second = min(second, waiting[0].ts)
         if best is None or best[0].ts > limit:
             return None
+        self._run = (best, second)
         return best.popleft()

@@ -101,12 +101,12 @@ class Sorter:
 
     def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
         """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
-        rules, ends = self._rules, exact_text(bar.ts)
+        rules = self._rules
         if bar.ts > now + rules.skew_ns:
-            said = f"it ends at {ends}, more than {rules.skew_ns / 1e9:g} s after this machine's clock"
+            said = f"it ends at {exact_text(bar.ts)}, more than {rules.skew_ns / 1e9:g} s after this machine's clock"
             return unusable(place, record, "future", said)
         if latest is not None and bar.ts > latest + rules.ahead_ns:
-            said = f"it ends at {ends}, more than {rules.ahead_ns / 1e9:g} s after every bar before it"
+            said = f"it ends at {exact_text(bar.ts)}, more than {rules.ahead_ns / 1e9:g} s after every bar before it"
             return unusable(place, record, "future", said)
         return bar
 
