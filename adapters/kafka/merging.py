@@ -97,7 +97,8 @@ class Merging(Generic[K, T]):
         run, until = self._run
         if len(run) > 1 and run[0].ts <= min(until, limit):  # one stays behind, so that what runs empty is seen below
             return run.popleft()
-        best, second = None, limit
+        best: deque[Arrival[K, T]] | None = None
+        second = limit
         for key, waiting in self._waiting.items():
             if not waiting:
                 if key in self._more:
