@@ -103,8 +103,10 @@ class Merging(Generic[K, T]):
             if not waiting:
                 if key in self._more:
                     return None
-            elif best is None or waiting[0].ts < best[0].ts:
-                best, second = waiting, second if best is None else min(second, best[0].ts)
+            elif best is None:
+                best = waiting
+            elif waiting[0].ts < best[0].ts:
+                best, second = waiting, min(second, best[0].ts)
             else:
                 second = min(second, waiting[0].ts)
         if best is None or best[0].ts > limit:
