@@ -18,12 +18,13 @@ WORKERS ?= auto
 PYTEST := $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
-.PHONY: help demo setup peers oracles fuzz test test-fast lint types imports ci bench docs lock clean doctor-libgomp
+.PHONY: help demo setup peers oracles fuzz test test-long test-fast lint types imports ci bench docs lock clean doctor-libgomp
 help:
 	@echo "make demo       a backtest of a generated market, with a report (installs the base into .venv)"
-	@echo "make test       every test, Kafka and browser included where there is one (installs the rest)"
+	@echo "make test       the tests, Kafka and browser included where there is one (installs the rest)"
+	@echo "make test-long  those that take minutes: thousands of problems, brokers that are killed, logins, faulty sessions"
 	@echo "make test-fast  the tests that need neither Kafka, a browser nor market data"
-	@echo "                both: WORKERS=0 for one process; ARGS=--hypothesis-profile=long for more examples a property"
+	@echo "                all: WORKERS=0 for one process; ARGS=--hypothesis-profile=long for more examples a property"
 	@echo "make peers      installs the engines that fills are compared with: their tests skip without them"
 	@echo "make oracles    installs the portfolio optimizers that answers are compared with: their tests skip without them"
 	@echo "make fuzz       installs what benchmarks/fuzz.py needs"
@@ -41,10 +42,13 @@ oracles: .venv/oracles.stamp
 fuzz: .venv/fuzz.stamp
 
 test: .venv/dev.stamp doctor-libgomp
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: .venv/dev.stamp doctor-libgomp
+	$(PYTEST) -m long $(ARGS)
 
 test-fast: .venv/dev.stamp doctor-libgomp
-	$(PYTEST) -m "not kafka and not browser and not data and not peers and not slow" $(ARGS)
+	$(PYTEST) -m "not kafka and not browser and not data and not peers and not slow and not long" $(ARGS)
 
 lint: .venv/dev.stamp
 	$(PY) -m ruff format --check .

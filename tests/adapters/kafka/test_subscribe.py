@@ -342,7 +342,7 @@ def test_a_subscriber_needs_nothing_of_what_sessions_compute_with() -> None:
 # ---- a broker that goes away -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.usefixtures("java")
 async def test_a_broker_that_comes_back_is_read_on_and_one_that_does_not_is_told(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_topics_that_are_not_what_they_were_are_refused(grounds: Grounds) -> Non
     refused("KafkaError", f"topic {journal}", "no step", "--new")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("java")
 def test_a_broker_that_is_killed_under_load_loses_and_doubles_nothing(
     calm: Calm, grounds: Grounds, tmp_path: Path

@@ -155,7 +155,7 @@ def test_conflicts_of_random_problems_are_conflicts_and_irreducible() -> None:
     assert max(len(conflict.names) for conflict in found if conflict is not None) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_conflicts_are_conflicts_and_irreducible() -> None:
     assert sum(checked(seed) is not None for seed in range(200, 1_600)) >= 1_000
 

@@ -351,7 +351,7 @@ def test_problems_of_any_scale_are_solved() -> None:
         same_as_clarabel(seed, route, other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_five_hundred_problems_of_any_scale_are_solved() -> None:
     route, other = Compiled(), Compiled(solver="clarabel")
     for seed in range(30, 530):

@@ -15,7 +15,7 @@ async def test_a_faulty_session_is_proven(kafka: str, topic_prefix: str, tmp_pat
     assert len(set(swapped(tmp_path / "live"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 20))
 async def test_every_faulty_session_is_proven(kafka: str, topic_prefix: str, tmp_path: Path, seed: int) -> None:
     outcome = await session(tmp_path, kafka, topic_prefix, seed)
