@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from engine.clock import Clock, SystemClock
 from engine.errors import ConfigError, SamewireError
 from engine.protocols import Artefact
 from samewire.diagnostics import shown_path
-from samewire.registry import BUILT_IN
+from samewire.registry import BUILT_IN, built_in_model
 from samewire.run_file import Component, Registered, RunFile
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 REGISTRY = "registry:"  # how a reference begins
 _REFERENCE = re.compile(r"registry:([^@]+)@([^@]+)")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_SCALAR = (bool, int, float, str)
+_NESTED = ("trees", "rounds", "weighing")  # within the parameters of a card
+_IMPLIED = ("above", "grades")  # labels of an objective, whatever the option says
+_PLACES = frozenset({"device"})  # where it was trained; the option says where it answers
+_ROUNDS = frozenset({"num_boost_round", "early_stopping_rounds", "epochs", "patience"})  # of the last training alone
 _FOLDER = "the folder of a trained model, such as models/NAME of a session directory"
 
 
@@ -73,18 +79,59 @@ def _unresolved(named: Registered) -> tuple[str, str] | None:
 def other_kind(component: Component, artefact: Path | Registered) -> tuple[str, str] | None:
     """What stands there instead of a trained model of the component's kind, and what should. None where its kind fits,
     or where one of the two is none of ours: the model itself looks at it then. Reads no weights."""
-    models = BUILT_IN["models"]
-    own = next((name for name, place in models.items() if component.use in (name, place)), "")
+    own, kind = built_in_model(component.use), _card(artefact).get("kind")
+    if not own or kind not in BUILT_IN["models"] or kind == own:
+        return None
+    return f"{own}, and {_shown(artefact)} is a trained {kind}", f"use: {kind}, or the artefact of a {own}"
+
+
+def other_options(component: Component, artefact: Path | Registered) -> Iterator[tuple[str, str, str]]:
+    """Each option that was written beside it and that it was trained otherwise with: the option, what was said, what is
+    expected. It answers as it was trained, so such an option would be heeded by nobody and recorded all the same.
+
+    Numbers, texts and switches are compared that its card has under the option's name. Reads no weights.
+    """
+    card = _card(artefact)
+    if card.get("kind") != (built_in_model(component.use) or component.use):
+        return
+    learned = _learned_with(card)
+    for key, value in component.options.items():
+        if key not in (component.written or ()) or not isinstance(value, _SCALAR):
+            continue
+        then = learned.get(key)
+        if isinstance(then, _SCALAR) and then != value:
+            got = f"{_word(value)}, and {_shown(artefact)} was trained with {_word(then)}"
+            yield key, got, f"{key}: {_word(then)}, or no {key} beside artefact"
+
+
+def _learned_with(card: dict[str, Any]) -> dict[str, Any]:
+    """The options that a card has, by name."""
+    params = card.get("params")
+    if not isinstance(params, dict):
+        return {}
+    inner = [params[part] for part in _NESTED if isinstance(params.get(part), dict)]
+    nested = {key: value for part in inner for key, value in part.items()}
+    gone = _PLACES | (_ROUNDS if "went_on_from" in params else frozenset())
+    label = {} if card.get("label") in _IMPLIED else {"label": card.get("label")}
+    return {key: value for key, value in (label | nested | params).items() if key not in gone}
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _card(artefact: Path | Registered) -> dict[str, Any]:
+    """What it says of itself; nothing where it cannot be read, which is told by whoever opens it."""
     folder = artefact if isinstance(artefact, Path) else registry_at(artefact.registry).place(_hash_of(artefact))
     try:
         said = msgspec.json.decode((folder / "model.json").read_bytes())
-        kind = said.get("kind") if isinstance(said, dict) else None
-    except (OSError, msgspec.MsgspecError):  # told by whoever opens it
-        return None
-    if not own or kind not in models or kind == own:
-        return None
-    shown = str(artefact) if isinstance(artefact, Registered) else shown_path(str(artefact))
-    return f"{own}, and {shown} is a trained {kind}", f"use: {kind}, or the artefact of a {own}"
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _shown(artefact: Path | Registered) -> str:
+    return str(artefact) if isinstance(artefact, Registered) else shown_path(str(artefact))
 
 
 def _hash_of(named: Registered) -> str:

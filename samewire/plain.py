@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samewire.reading import NAMED
+from samewire.registry import built_in_model
 from samewire.run_file import GUARDED, GUARDS, Component, ModelSpec, Registered, RunFile, nested_in
 from samewire.scalars import duration_text
 from samewire.secret_text import SecretRef
@@ -90,6 +91,10 @@ def _option(value: Any, path_text: Callable[[Path], str]) -> Any:
 def _model(spec: ModelSpec, path_text: Callable[[Path], str]) -> dict[str, Any]:
     said = component_in_words(spec.component, path_text)
     options = {key: said.pop(key) for key in list(said) if key not in ("name", "use")}
+    served = spec.artefact is not None and spec.retrain is None
+    if served and spec.component.written is not None and built_in_model(spec.component.use):
+        # It answers as it was trained: defaults that it may have been trained without would be no record of it.
+        options = {key: value for key, value in options.items() if key in spec.component.written}
     if spec.features is not None:
         said["features"] = spec.features
     if spec.train is not None:

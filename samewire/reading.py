@@ -166,9 +166,8 @@ class Reader:
         refuse_named(texts, own, spot.path, self.problems)
         options = {key: placed(value, own.values.get(str(key))) for key, value in given.items()} | slots
         ordered = {key: options[key] for key in schema.keys if key in options}
-        made = Component(
-            group=spot.group, use=use, name=name or use, options=ordered, where=node.where, interval_ns=interval
-        )
+        made = Component(group=spot.group, use=use, name=name or use, options=ordered, where=node.where)
+        made = replace(made, interval_ns=interval, written=frozenset(ordered) & frozenset(node.values))
         self._try(made, schema, node, spot)
         return made
 

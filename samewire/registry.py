@@ -321,6 +321,11 @@ def _check_allowed(group: str, use: str, module: str, allow: Sequence[str] | Non
     )
 
 
+def built_in_model(use: str) -> str:
+    """The kind of a built-in model, by its name or its place; empty for a class of the user's own."""
+    return next((name for name, place in BUILT_IN["models"].items() if use in (name, place)), "")
+
+
 def choices(group: str) -> str:
     """What `use` may say in this group.
 

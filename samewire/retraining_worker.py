@@ -110,14 +110,25 @@ def _came(run: RunFile, asked: _Asked) -> _Came:
     except NoLabelError:  # a replay, which knows later ones, says that there are none yet
         lesson = too_few(asked.known + 1, 0, how)
     if seen.last != asked.known:
-        ends = "before any slice" if seen.last is None else f"at {instant_text(seen.last)}"
-        asked_for = instant_text(asked.known)
-        return _Came(reason=f"history ends {ends}, and this turn learns from what was known at {asked_for}")
+        return _Came(reason=_ends_elsewhere(seen.last, asked.known))
     if lesson.artefact is None:
         return _Came(reason=lesson.reason)
     refuse_artefact(asked.model, lesson.artefact, hider())
     files = dict(lesson.artefact.files)
     return _Came(files=files, hash=lesson.artefact.hash, until=asked.known + 1)
+
+
+def _ends_elsewhere(last: int | None, known: int) -> str:
+    """In nanoseconds where the two are told apart by nothing else.
+
+    >>> _ends_elsewhere(1_514_926_800_000_000_000, 1_514_926_800_000_000_001)[:35]
+    'history ends at 1514926800000000000'
+    """
+    ends, asked_for = "" if last is None else instant_text(last), instant_text(known)
+    if ends == asked_for:
+        ends, asked_for = f"{last} ns", f"{known} ns"
+    at = f"at {ends}" if ends else "before any slice"
+    return f"history ends {at}, and this turn learns from what was known at {asked_for}"
 
 
 class _Seen:

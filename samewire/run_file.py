@@ -88,6 +88,7 @@ class Component:
     options: dict[str, Any]
     where: Where = field(compare=False, repr=False)
     interval_ns: int = 0  # of the bars that a feature set or a strategy works on, 0 = what its class says
+    written: frozenset[str] | None = field(default=None, compare=False, repr=False)  # options; None = not out of a file
 
 
 GUARDS = ("filters", "rules", "schedule")  # keys of any strategy, which `GUARDED` around it takes as options

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samewire import overrides as changes
-from samewire.artefacts import named_in, other_kind, unreadable
+from samewire.artefacts import named_in, other_kind, other_options, unreadable
 from samewire.build import unpriced
 from samewire.closest import closest, listed
 from samewire.compat import PRESETS, with_preset
@@ -266,7 +266,7 @@ class _Assembly:
             known = listed(dict.fromkeys([*features, *BUILT_IN["features"]]))
             where = entries.values["features"].where
             reader.add("E111", where, f"{path}.features", keys.features, f"a feature set: {known}", hint)
-        artefact = self._artefact(component, keys, path, own)
+        artefact = self._artefact(component, keys, path, entries)
         return ModelSpec(
             component=component,
             features=keys.features,
@@ -279,9 +279,9 @@ class _Assembly:
             interval_ns=keys.interval,
         )
 
-    def _artefact(self, component: Component, keys: ModelKeys, path: str, own: Entries) -> Path | Registered | None:
+    def _artefact(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> Path | Registered | None:
         """The trained model that these keys name, seen to be there and to be of the component's kind."""
-        node, folder = own.values.get("artefact"), own.values.get("registry")
+        node, folder = entries.values.get("artefact"), entries.values.get("registry")
         if keys.artefact is None or node is None:
             return None
         text = node.value if isinstance(node, Text) else ""
@@ -295,6 +295,9 @@ class _Assembly:
             self._reader.add("E108", node.where, f"{path}.artefact", *missing)
         elif other := other_kind(component, found):
             self._reader.add("E113", component.where, f"{path}.use", *other)
+        elif keys.retrain is None and "training" not in self._root.values:  # else options are of what is trained next
+            for key, *odd in other_options(component, found):
+                self._reader.add("E113", entries.values[key].where, f"{path}.{key}", *odd)
         return found
 
     def _agree(self, component: Component, keys: ModelKeys, path: str, entries: Entries) -> None:

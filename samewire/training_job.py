@@ -14,7 +14,7 @@ import numpy as np
 from adapters.scaleout.calls import one_line
 from adapters.tracking.panel_file import read_panel
 from adapters.tracking.store import RunRow, RunStore
-from components.models.artefact import read_artefact, write_artefact
+from components.models.artefact import read_artefact, restore_artefact
 from components.training.fitting import Trained, train_task
 from engine.errors import LookAheadError, StateError
 from engine.learning import Task
@@ -72,7 +72,7 @@ def _carried_out(told: Assignment) -> Came:
             _maker(told), told.task, panel, on_metric=lambda metric: store.log(run, [metric]), checkpoint=checkpoint
         )
         refuse_artefact(told.task.model, trained.artefact, hider())
-        write_artefact(trained.artefact, store_folder / ARTEFACTS / trained.artefact.hash)
+        restore_artefact(trained.artefact, store_folder / ARTEFACTS / trained.artefact.hash)
         store.keep(run, PREDICTIONS, predictions(trained, panel.symbols))
         store.end(run, "end", {"artefact": trained.artefact.hash, "slices": len(trained.ts)})
         return Came(artefact=trained.artefact.hash)

@@ -315,6 +315,12 @@ def _code(model: Component, common: dict[str, Any]) -> str:
 
 
 def variant_of(run: RunFile, model: Component) -> RunFile:
-    """The run file with this model as it is at its point of the grid, and without its section `training:`."""
-    models = tuple(replace(spec, component=model) if spec.component.name == model.name else spec for spec in run.models)
+    """The run file with this model as it is at its point of the grid, and without its section `training:`.
+
+    Nor with artefacts, which serve sessions: options are those to train with, whatever serves was trained with others.
+    """
+    own = {model.name: model}
+    models = tuple(
+        replace(spec, component=own.get(spec.component.name, spec.component), artefact=None) for spec in run.models
+    )
     return replace(run, models=models, training=None)

@@ -11,13 +11,14 @@ from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import END, FAILED, RunRow, RunStore
 from adapters.tracking.whole import write_whole
 from components.metrics.error_bars import mean_of
-from components.metrics.evaluation import evaluation
+from components.metrics.evaluation import coverage, evaluation
 from components.metrics.signal import both
 from components.training.fitting import Panel
 from components.training.plan import tested_parts, tested_rows
 from engine.errors import writing
 from engine.events import Mask, Matrix
 from engine.instants import day_text
+from engine.learning import Metric
 from samewire.leaks import Leaks
 from samewire.run_file import RunFile
 from samewire.training_job import PREDICTIONS, ended_whole, scores_of
@@ -27,6 +28,8 @@ from samewire.training_scores import ScoredPart, by_column, origin_of_scores, sc
 from samewire.training_spec import split_text
 from samewire.training_trials import Trial, deflated, long_short
 
+# Metrics of each run, of its test part by what is known of it at the latest call.
+JUDGED = ("test_ic", "test_rank_ic", "test_rank_ic_t", "test_slices", "test_coverage")
 SCORES, RESULTS, PAGES = "scores.parquet", "results.json", "pages"
 PAGES_MAX = 50
 
@@ -177,6 +180,10 @@ def _judged(planned: Planned, ready: Ready) -> tuple[TaskResult, ScoredPart | No
         slices=rank_ic.slices,
         uncovered=int((_judgeable(found.label) & ~np.isfinite(found.rank_ic)).sum()),
     )
+    if planned.task.test is not None:
+        covered = coverage(found.scores, found.label, overlap=planned.task.horizon)
+        figures = (ic.value, rank_ic.value, rank_ic.t, rank_ic.slices, covered.value)
+        ready.runs.log(planned.run, [Metric(name, 0, float(x)) for name, x in zip(JUDGED, figures, strict=True)])
     return told, found
 
 

@@ -124,7 +124,7 @@ class RunStore:
             raise ValueError(f"run {run}: {name!r} cannot be a file's name; use a plain name")
         digest = hashlib.sha256(content).hexdigest()
         n, place = self._n(run), self._place(digest)
-        if not place.is_file():
+        if not _holds(place, content):
             write_whole(place, content)
         with _Writing(self._db, self.folder):
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (n, name, digest, len(content)))
@@ -248,6 +248,14 @@ def _row(row: tuple[Any, ...]) -> RunRow:
         facts=json.loads(facts),
         outcome=json.loads(outcome),
     )
+
+
+def _holds(place: Path, content: bytes) -> bool:
+    """Whether the file is there byte by byte: one that was damaged since is written again, not taken for its name."""
+    try:
+        return place.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _text(facts: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def evaluation(
         "rank_icir": ratio_of(rank_ic, overlap=overlap),
         "hit_rate": _rate(rank_ic, overlap),
         "names": _plain(mean_of(names, overlap=overlap)),
-        "coverage": _plain(mean_of(share_of(np.isfinite(scores), _tradable(label, listed)), overlap=overlap)),
+        "coverage": _coverage(scores, label, listed, overlap),
         "sign_rate": mean_of(_sign_rate(scores, label), overlap=overlap, luck=_EVEN),
         "rank_autocorrelation": _plain(mean_of(rank_autocorrelation(scores), overlap=overlap)),
     }
@@ -69,6 +69,17 @@ def evaluation(
         table[f"rank_ic_{horizon}"] = mean_of(rank_ic, overlap=horizon)
     table |= _by_bucket(buckets(scores, count), label, count, overlap)
     return table | _as_qlib(scores, label, 1 / count, overlap)
+
+
+def coverage(scores: Matrix, label: Matrix, *, overlap: int = 1) -> Figure:
+    """The figure of that name of `evaluation`: the share of names with a score, from the first slice that has one to
+    the last."""
+    part = _spoken(scores)
+    return _coverage(scores[part], label[part], None, overlap)
+
+
+def _coverage(scores: Matrix, label: Matrix, listed: Mask | None, overlap: int) -> Figure:
+    return _plain(mean_of(share_of(np.isfinite(scores), _tradable(label, listed)), overlap=overlap))
 
 
 def _spoken(scores: Matrix) -> slice:

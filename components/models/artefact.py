@@ -1,5 +1,6 @@
 """Trained models as folders of plain files, named by their content. Never a pickle."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -62,6 +63,27 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
     checked(artefact)
     with writing(folder):
         _write_folder(artefact, folder)
+
+
+def restore_artefact(artefact: Artefact, folder: Path) -> None:
+    """As `write_artefact`, where the folder is named by the hash: whatever stands there and is not it was damaged.
+
+    That is moved aside, to `.NAME.damaged.N`, and not deleted: nobody has looked at it yet.
+    """
+    checked(artefact)
+    with writing(folder):
+        if folder.exists() and not _is(artefact, folder):
+            aside = next(path for k in count() if not (path := folder.parent / f".{folder.name}.damaged.{k}").exists())
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                folder.rename(aside)
+        _write_folder(artefact, folder)
+
+
+def _is(artefact: Artefact, folder: Path) -> bool:
+    try:
+        return read_artefact(folder).hash == artefact.hash
+    except (OSError, StateError):
+        return False
 
 
 def _write_folder(artefact: Artefact, folder: Path) -> None:

@@ -55,13 +55,24 @@ def check_blind(fresh: Callable[[], Predicting], shown: Dataset, value: Matrix, 
 
 
 def asked(model: Predicting, shown: Dataset) -> Matrix:
-    """(T, N) what the model says of these slices. ConfigError for any other shape."""
+    """(T, N) what the model says of these slices.
+
+    ConfigError for any other shape, and for an infinite answer: NaN alone is no opinion, and infinity what a division
+    by zero leaves.
+    """
     value = np.asarray(model.predict(shown), np.float64)
     slices, n = shown.label.shape
     if value.shape != (slices, n):
         raise ConfigError(
             f"{type(model).__name__}.predict answered {value.shape} for {slices} slices of {n} symbols; it answers "
             "(T, N)"
+        )
+    endless = np.isinf(value)
+    if endless.any():
+        t, i = (int(x) for x in np.argwhere(endless)[0])
+        raise ConfigError(
+            f"{type(model).__name__}.predict answers {value[t, i]} for {_symbol(shown, i)} at {day_text(shown.ts[t])}; "
+            "answer a finite number, or NaN for no opinion"
         )
     return value
 
@@ -81,6 +92,10 @@ def _cuts(first: int, count: int) -> list[int]:
     return sorted({first + (count - 1 - first) * k // _CUTS for k in range(_CUTS)}) if count - 1 > first else []
 
 
+def _symbol(shown: Dataset, i: int) -> str:
+    return shown.symbols[i] if shown.symbols else f"name {i}"
+
+
 def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Matrix], last: int) -> ConfigError:
     """What is wrong with answers to slices up to `last`, of which the newest were given again."""
     value, again = found
@@ -88,7 +103,7 @@ def _told(model: Predicting, shown: Dataset, found: tuple[Matrix, Matrix], last:
     t, i = (int(x) for x in np.argwhere(differs(value[begin : last + 1], again))[0])
     t, one, other = begin + t, float(value[begin + t, i]), float(again[t, i])
     name, slices = type(model).__name__, len(shown.ts)
-    symbol = shown.symbols[i] if shown.symbols else f"name {i}"
+    symbol = _symbol(shown, i)
     if differs(value, asked(model, shown)).any():
         return ConfigError(
             f"{name}.predict answers the same question differently each time; draw random numbers in `fit`, or from a "

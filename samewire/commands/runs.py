@@ -13,6 +13,7 @@ from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, say
 if TYPE_CHECKING:
     from adapters.tracking.store import RunRow, RunStore
 
+_RANK_IC = "test_rank_ic"  # of `samewire.training_results`, which is long to import
 STORE = Path("runs/store")
 _Store = Annotated[Path, Parameter(help="Folder in which trainings are recorded.")]
 
@@ -29,18 +30,19 @@ def list_runs(*, store: _Store = STORE, name: str | None = None, output: Output 
 
     with _opened(store) as runs:
         rows = runs.runs(name)
+        ranks = {row.id: _last(runs, row, _RANK_IC) for row in rows}
     if output.json:
-        say_json({"ok": True, "store": str(store), "runs": [_words(row) for row in rows]})
+        say_json({"ok": True, "store": str(store), "runs": [_words(row) | {"rank_ic": ranks[row.id]} for row in rows]})
         return 0
     if not rows:
         say(f"{store}: no run")
         return 0
     width = max(len(_column(row)) for row in rows)
-    say(f"{'id':<16}  {'began':<19}  {'status':<6}  {'name':<12}  {'trained as':<{width}}  predicts")
+    say(f"{'id':<16}  {'began':<19}  {'status':<6}  {'name':<12}  {'trained as':<{width}}  {'rank IC':>8}  predicts")
     for row in rows:
         test = " to ".join(row.facts.get("test") or ("-",))
-        began = iso(row.began)[:19]
-        say(f"{row.id:<16}  {began}  {row.status:<6}  {row.name:<12}  {_column(row):<{width}}  {test}")
+        what = f"{row.name:<12}  {_column(row):<{width}}  {_ic(ranks[row.id]):>8}"
+        say(f"{row.id:<16}  {iso(row.began)[:19]}  {row.status:<6}  {what}  {test}")
     return 0
 
 
@@ -152,6 +154,15 @@ def _words(row: "RunRow") -> dict[str, Any]:
 
 def _column(row: "RunRow") -> str:
     return str(row.facts.get("column", "-"))
+
+
+def _last(runs: "RunStore", row: "RunRow", name: str) -> float | None:
+    found = runs.metrics(row.id, name)
+    return found[-1][1] if found else None
+
+
+def _ic(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
 
 
 def _latest(runs: "RunStore", row: "RunRow") -> dict[str, dict[str, Any]]:

@@ -314,6 +314,31 @@ def test_a_model_of_another_kind_is_a_problem_of_the_run_file(say: Said) -> None
         )
 
 
+def test_an_option_that_it_was_trained_otherwise_with_is_a_problem_of_the_run_file(say: Said) -> None:
+    """Written beside an artefact it would change no answer, and be recorded as if it had."""
+    odd = {"num_leaves": 15, "objective": "binary", "label": "raw", "valid_share": 0.5, "learning_rate": 0.05}
+    with pytest.raises(RunFileErrors) as caught:
+        load_run(serves("registry:gbdt@production", **odd))
+    found = {problem.path: (problem.code, problem.got, problem.expected) for problem in caught.value.problems}
+    assert set(found) == {f"models[0].{key}" for key in ("num_leaves", "objective", "label")}
+    assert found["models[0].num_leaves"] == (
+        "E113",
+        "15, and registry:gbdt@production was trained with 3",
+        "num_leaves: 3, or no num_leaves beside artefact",
+    )
+    load_run(serves("b", num_leaves=7))
+    taught = {"training": {"split": {"use": "walk_forward"}}}
+    load_run(serves("b", num_leaves=15) | taught)  # of the next training
+
+
+def test_a_session_records_no_default_as_what_its_artefact_was_trained_with(say: Said) -> None:
+    run(serves("b"), out=Path("runs/b"))
+    (recorded,) = yaml.safe_load(Path("runs/b/run.yaml").read_text())["models"]
+    assert "num_leaves" not in recorded, "31 is the default, and it was trained with 7"
+    assert recorded["num_boost_round"] == 4
+    assert main(["rerun", "runs/b", "--quiet"]) == 0
+
+
 def test_a_recorded_session_asks_for_nothing_but_what_it_kept(say: Said, capsys: pytest.CaptureFixture[str]) -> None:
     """What it was taken from was retired, then removed. Of a model named by its folder `rerun` compares the two."""
     run(serves("registry:gbdt@production"), out=Path("runs/named"))

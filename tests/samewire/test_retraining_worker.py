@@ -111,7 +111,9 @@ def test_what_cannot_be_learned_is_said() -> None:
     assert reason(ok, at[1]) == "0 slices with labels, least is 10", "as the replay has it, which sees later ones"
     assert reason(walk(refuse_before=60), at[50]) == "ValueError: 49 slices are too few for me"
     assert "history ends at" in reason(ok, at[-1] + 86_400 * 10**9), "an older model is no new one"
-    assert "history ends at" in reason(ok, at[50] + 1)
+    assert f"history ends at {at[50]} ns, and this turn learns from what was known at {at[50] + 1} ns" in reason(
+        ok, at[50] + 1
+    )
     assert "history ends before any slice" in reason(ok, at[0] - 1)
 
 

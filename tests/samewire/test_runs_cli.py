@@ -56,6 +56,11 @@ def test_runs_are_listed_shown_and_compared(tmp_path: Path, capsys: pytest.Captu
     shown = said(capsys, "runs", "show", first[:6], "--store", store)[1]
     assert shown["run"]["outcome"]["artefact"] == results.tasks[0].artefact
     assert shown["metrics"]["loss"]["steps"] == 3
+    task, figures = results.tasks[0], {name: found["value"] for name, found in shown["metrics"].items()}
+    assert (figures["test_ic"], figures["test_rank_ic"]) == (task.ic, task.rank_ic)
+    assert (figures["test_slices"], figures["test_coverage"]) == (task.slices, results.columns[0].coverage)
+    assert figures["test_rank_ic_t"] == results.columns[0].rank_ic_t
+    assert [run["rank_ic"] for run in listed["runs"]] == [each.rank_ic for each in results.tasks]
     differ = said(capsys, "runs", "compare", first, second, "--store", store)[1]["differ"]
     assert differ["task.horizon"] == [1, 3]
     assert "task.seed" not in differ
@@ -63,6 +68,7 @@ def test_runs_are_listed_shown_and_compared(tmp_path: Path, capsys: pytest.Captu
         assert main(["runs", *words, "--store", store]) == 0
     text = capsys.readouterr().out
     assert "differ in nothing that is recorded" in text
+    assert f"linear-h1  {results.tasks[0].rank_ic:>+8.4f}  " in text
     assert "linear-h3" in text
 
 

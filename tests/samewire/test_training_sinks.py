@@ -44,6 +44,7 @@ def test_a_training_is_the_same_and_told_whoever_carries_it_out(tmp_path: Path) 
             assert there["tags"]["samewire.outcome.artefact"] == task.artefact
             assert len([each for each in there["metrics"] if each[0] == "loss"]) == 3
         last = server.run(told.tasks[-1].run)
+        assert "test_rank_ic" in [each[0] for each in last["metrics"]]
         assert "long_short_sharpe" in [each[0] for each in last["metrics"]], "what is known once all have ended"
 
 

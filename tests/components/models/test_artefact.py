@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.models.artefact import artefact_of, checked, read_artefact, write_artefact
+from components.models.artefact import artefact_of, checked, read_artefact, restore_artefact, write_artefact
 from engine.errors import StateError
 from engine.protocols import Artefact
 from tests.room import room_for
@@ -174,3 +174,16 @@ def test_a_place_that_is_no_folder_is_told(tmp_path):
 )
 def test_the_hash_is_equal_exactly_when_names_and_contents_are(left, right):
     assert (artefact_of(left).hash == artefact_of(right).hash) == (left == right)
+
+
+def test_a_damaged_folder_is_moved_aside_and_written_again(tmp_path: Path) -> None:
+    whole = artefact_of(FILES)
+    place = tmp_path / whole.hash
+    for n in range(2):
+        restore_artefact(whole, place)
+        (place / "model.txt").write_bytes(b"damaged")
+        restore_artefact(whole, place)
+        assert read_artefact(place).files == FILES
+        assert (tmp_path / f".{whole.hash}.damaged.{n}" / "model.txt").read_bytes() == b"damaged"
+    restore_artefact(whole, place)
+    assert len(list(tmp_path.iterdir())) == 3, "what is whole is left where it is"

@@ -170,3 +170,12 @@ class Keeps:
 def test_one_that_remembers_what_it_was_shown_first_is_found() -> None:
     with pytest.raises(LookAheadError, match="Keeps.predict answers"):
         check_blind(Keeps, shown(), asked(Keeps(), shown()), 4)
+
+
+@pytest.mark.parametrize("endless", [np.inf, -np.inf])
+def test_an_infinite_answer_is_no_missing_opinion(endless: float) -> None:
+    def say(x: Any) -> Any:
+        return np.where(np.arange(len(x))[:, None] == 7, endless, x)
+
+    with pytest.raises(ConfigError, match=rf"Saying.predict answers {endless} for A at {day_text(day(7))}; .* or NaN"):
+        asked(Saying(say), shown())
