@@ -27,6 +27,12 @@ class KafkaError(SamewireError):
     exit_code = 5
 
 
+class DamagedError(KafkaError):
+    """What a session wrote of itself is not there as it was written: to start again helps nothing."""
+
+    exit_code = 3
+
+
 class Found(msgspec.Struct, frozen=True):
     """An address, and what named it."""
 

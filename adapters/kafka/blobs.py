@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError
 from adapters.kafka.codec import Record
 from adapters.kafka.transport import Received
 
@@ -65,18 +65,18 @@ class Blobs:
             return
         whole = b"".join(self._begun.pop(label.name))
         if len(whole) != label.size or hashlib.sha256(whole).hexdigest() != label.hash:
-            raise KafkaError(f"topic {self._topic}: blob {label.name} is not what was written; begin anew with --new")
+            raise DamagedError(f"topic {self._topic}: blob {label.name} is not what was written; begin anew with --new")
         self.found[label.name], self.offsets[label.name] = whole, self._first[label.name]
 
     def _label(self, record: Received) -> _Label:
         try:
             return msgspec.json.decode(dict(record.headers)["label"], type=_Label)
         except (KeyError, msgspec.MsgspecError) as error:
-            raise KafkaError(
+            raise DamagedError(
                 f"topic {self._topic}: the record at {record.offset} is no part of a blob: {error}"
             ) from None
 
     def named(self, name: str) -> bytes:
         if name not in self.found:
-            raise KafkaError(f"topic {self._topic}: it holds no {name} of this session; begin anew with --new")
+            raise DamagedError(f"topic {self._topic}: it holds no {name} of this session; begin anew with --new")
         return self.found[name]

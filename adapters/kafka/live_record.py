@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError
 from engine.cuts import Counts, Cut, CutRule
 
 VERSION = 1
@@ -46,6 +46,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     config: str  # hash
     code: str
+    writer: str = ""  # transactional id
+    cluster: str = ""  # id
     seq: int  # steps of the session so far, this one among them
     events: int
     digest: bytes
@@ -72,13 +74,15 @@ def encoded(step: Step) -> bytes:
 
 
 def step_of(value: bytes | None, topic: str, offset: int) -> Step:
-    """Raises KafkaError for what is none of ours, or of another version."""
+    """Raises DamagedError for what is none of ours, or of another version."""
     try:
         found = _decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise KafkaError(f"topic {topic}: the record at {offset} is no step of a session ({error})") from None
+        raise DamagedError(
+            f"topic {topic}: the record at {offset} is no step of a session ({error}); who else writes there?"
+        ) from None
     if found.version != VERSION:
-        raise KafkaError(
+        raise DamagedError(
             f"topic {topic}: the record at {offset} is of version {found.version}, this code writes {VERSION}; "
             "end the session with the version that began it, or begin a new one with --new"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
 from samewire.commands.common import AS_IT_STANDS, NO_OUTPUT, Output, Taken, allowed, say_json
@@ -59,6 +60,9 @@ def live(
     run_file
         The YAML file; its section `live` names the broker.
     """
+    asked_to_end: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):  # from here on a signal interrupts nothing: it is looked at
+        signal.signal(number, lambda number, frame: asked_to_end.append(number))
     from engine.clock import SystemClock
     from samewire.connection import settings_of
     from samewire.live.daemon import Manner
@@ -68,7 +72,8 @@ def live(
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
     manner = Manner(allow=allowed(taken.allow), new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
     words = output.log_format == "console" or (output.log_format == "auto" and sys.stderr.isatty())
-    said = asyncio.run(_lived(run, settings_of(run), manner, (clock, _teller(run.session.name, words=words))))
+    through = (clock, _teller(run.session.name, words=words), asked_to_end)
+    said = asyncio.run(_lived(run, settings_of(run), manner, through))
     if output.json:
         say_json({"ok": True, **said})
     return 0
@@ -85,21 +90,26 @@ def _teller(session: str, *, words: bool) -> Tell:
     return tell
 
 
-async def _lived(run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell]) -> dict[str, Any]:
+async def _lived(
+    run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell, list[int]]
+) -> dict[str, Any]:
     from adapters.kafka.checks import check
     from adapters.kafka.transport import Producer, Reader
     from samewire.connection import start_of
     from samewire.live.daemon import Daemon
     from samewire.prepare import feed_of
 
-    clock, tell = through
-    await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
+    clock, tell, asked_to_end = through
+    cluster = await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
+    manner = msgspec.structs.replace(manner, writer=name, cluster=cluster.id)
     outbox, reader = Producer(options, name), Reader(options)
     daemon = Daemon(run, settings, outbox=outbox, reader=reader, clock=clock, manner=manner, tell=tell)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
+    if asked_to_end:  # before anybody listened
+        daemon.stop()
     await daemon.run()
     return daemon.summary()

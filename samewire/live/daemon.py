@@ -53,6 +53,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     new: bool = False  # begin a session anew, whatever the journal holds
     changed_code: bool = False  # go on with other code than the session ran with, if it decides the same
     allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
+    writer: str = ""  # the transactional id
+    cluster: str = ""  # id of the cluster
     shadow: bool = False  # decide and publish to topics of its own, send no orders
 
 
@@ -105,8 +107,9 @@ class Daemon:
     async def run(self) -> None:
         """Until the session ends or `stop`. KafkaError, StateError and whatever a component raises end it at once."""
         try:
-            loop, source = await self._start()
-            await self._go_on(loop, source)
+            if not self._stop.is_set():
+                loop, source = await self._start()
+                await self._go_on(loop, source)
         finally:
             if self._source is not None:
                 await self._source.close()
@@ -167,6 +170,7 @@ class Daemon:
         await self._reader.start()
         journal, snapshots = self._topic("journal"), self._topic("snapshots")
         session = self._run.session.name
+        await self._reader.settle([(journal, 0), (snapshots, 0)])
         step, end = await last_step(self._reader, journal, session)
         if step is None or self._manner.new:
             if not self._manner.new:
@@ -207,6 +211,7 @@ class Daemon:
             raise ConfigError(
                 f"session {step.session}: it came to its end; begin a new one with --new, or name another"
             )
+        self._check_place(step)
         if step.config != config_hash(self._run):
             raise ConfigError(
                 f"session {step.session}: it ran with configuration {step.config[:12]} and this one is "
@@ -217,6 +222,20 @@ class Daemon:
             raise ConfigError(
                 f"session {step.session}: it ran with code {step.code[:12]} and this is {code[:12]}; bring that back, "
                 "go on with --changed-code where it decides the same, or begin a new session with --new"
+            )
+
+    def _check_place(self, step: Step) -> None:
+        """ConfigError where it would write beside its predecessor, or is somewhere else."""
+        writer, cluster = self._manner.writer, self._manner.cluster
+        if step.writer and writer and step.writer != writer:
+            raise ConfigError(
+                f"session {step.session}: live.transactional_id was {step.writer} and is {writer}; bring it back: who "
+                "runs under the other one is not shut out"
+            )
+        if step.cluster and cluster and step.cluster != cluster:
+            raise ConfigError(
+                f"session {step.session}: its journal is of cluster {step.cluster} and this is {cluster}: offsets mean "
+                "something else here; go back to that one, or begin a new session with --new"
             )
 
     async def _begin(self) -> tuple[Loop, Source]:
@@ -272,7 +291,7 @@ class Daemon:
         last = found.last
         core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
         standing = Standing(
-            seq=last.seq, offsets=last.offsets, control=last.control, slices=core.tally.slices,
+            seq=last.seq, ts=last.course[0], offsets=last.offsets, control=last.control, slices=core.tally.slices,
             kept_at=state.slices, dead=last.tally.get("dead", 0),
         )  # fmt: skip
         loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
@@ -296,6 +315,8 @@ class Daemon:
             run_id=run_id or made,
             config=config,
             code=self._code,
+            writer=self._manner.writer,
+            cluster=self._manner.cluster,
             journal=self._topic("journal"),
             snapshots=self._topic("snapshots"),
             deadletter=self._topic("deadletter"),

@@ -246,6 +246,8 @@ class Loop:
             run_id=names.run_id,
             config=names.config,
             code=names.code,
+            writer=names.writer,
+            cluster=names.cluster,
             seq=standing.seq,
             events=core.journal.events,
             digest=core.journal.position,
@@ -266,7 +268,7 @@ class Loop:
 
     def _letters(self) -> None:
         for each in self._dead:
-            self.standing.dead += 1
+            self.standing.dead += each.reason != "control"  # who asks in vain spoils no feed
             letter = DeadLetter(
                 topic=each.topic,
                 partition=each.partition,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError, KafkaError
 from adapters.kafka.blobs import Blobs
 from adapters.kafka.live_record import Offsets, Step, cut_of, step_of
 from adapters.kafka.source import Sorter, check_same
@@ -50,19 +50,19 @@ async def last_step(reader: Reader, topic: str, session: str) -> tuple[Step | No
         begin = max(first, end - width)
         found: Step | None = None
         async for record in reader.read(place, begin, end):
-            step = step_of(record.value, topic, record.offset)
-            found = step if step.session == session else found
+            if record.key == session.encode():  # whatever else somebody wrote there
+                found = step_of(record.value, topic, record.offset)
         if found is not None or begin == first:
             return found, end
         width *= 8
 
 
 async def check_none(reader: Reader, snapshots: str, journal: str, session: str) -> None:
-    """KafkaError where a session without a journal left something all the same: it would decide once more."""
+    """DamagedError where a session without a journal left something all the same: it would decide once more."""
     place = (snapshots, 0)
     first, end = (await reader.bounds([place]))[place]
     async for _ in reader.read(place, first, end):
-        raise KafkaError(
+        raise DamagedError(
             f"topic {journal}: it holds no step of session {session}, and {snapshots} what it kept: the journal was "
             "cleared or made anew; bring it back, or begin a new session with --new"
         )
@@ -109,9 +109,8 @@ class Recovery:
         """The steps of the journal in this range of offsets."""
         first, _ = (await self._reader.bounds([(self._topic, 0)]))[self._topic, 0]
         async for record in self._reader.read((self._topic, 0), max(begin, first), end):
-            step = step_of(record.value, self._topic, record.offset)
-            if step.session == session:
-                yield step
+            if record.key == session.encode():
+                yield step_of(record.value, self._topic, record.offset)
 
     async def run(self, found: Found, state: State, *, whole: bool) -> int:
         """Up to the last step. With `whole` from the session's first input. Returns how many inputs were run again.
@@ -122,7 +121,13 @@ class Recovery:
         begin, since = (0, 0) if whole else (state.journal, state.seq)
         steps = [step async for step in self.steps(last.session, begin, found.journal_end)]
         steps = [step for step in steps if step.run_id == last.run_id and step.seq > since]
-        if [step.seq for step in steps] != [*range(since + 1, last.seq + 1)]:
+        found_steps, wanted = [step.seq for step in steps], [*range(since + 1, last.seq + 1)]
+        if len(set(found_steps)) < len(found_steps):
+            raise DamagedError(
+                f"topic {self._topic}: two processes have written steps of session {last.session}: give both the same "
+                "live.transactional_id, which shuts one of them out, and begin a new session with --new"
+            )
+        if found_steps != wanted:
             raise self._gone(f"of the steps {since + 1} to {last.seq} it holds {len(steps)}")
         journal, count = Journal() if whole else Journal(state.events, state.digest), 0
         for step in steps:
@@ -151,8 +156,8 @@ class Recovery:
         if (journal.events, journal.digest) != (last.events, last.digest):
             raise self._gone(f"it leads to event {journal.events}, and its last step is at {last.events}")
 
-    def _gone(self, what: str) -> KafkaError:
-        return KafkaError(f"topic {self._topic}: {what}: some of it is gone; begin a new session with --new")
+    def _gone(self, what: str) -> DamagedError:
+        return DamagedError(f"topic {self._topic}: {what}: some of it is gone; begin a new session with --new")
 
     # ---- the slicer --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     config: str
     code: str
+    writer: str  # transactional id
+    cluster: str
     journal: str
     snapshots: str
     deadletter: str

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from adapters.kafka.address import KafkaError
 from adapters.kafka.transport import FencedError
 from engine.errors import ConfigError, DataError
 from samewire.cli import COMMANDS
@@ -32,8 +33,8 @@ def test_a_session_that_was_fenced_or_told_nonsense_is_not_started_again() -> No
     service = unit()["Service"]
     assert service["Restart"] == "on-failure"
     codes = {int(code) for code in service["RestartPreventExitStatus"].split()}
-    assert codes == {ConfigError.exit_code, FencedError.exit_code}
-    assert DataError.exit_code not in codes
+    assert codes == {ConfigError.exit_code, DataError.exit_code, FencedError.exit_code}
+    assert KafkaError.exit_code not in codes
     assert service["KillSignal"] == "SIGTERM"
     # A transaction may take ten seconds, and writing all state another one.
     assert 20 < int(service["TimeoutStopSec"]) < 90
