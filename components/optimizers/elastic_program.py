@@ -138,6 +138,20 @@ class Statement:
             slack[len(self.lines) :] = x[self.columns + len(gives) :]
         return Outcome(total, slack, pulls, *self._of_weights(lower, upper, under, over))
 
+    def cheapest(self, cost: Vector) -> Vector | None:
+        """(N,) weights of the least cost'w that keep every limit, None where there are none or no solver says."""
+        lower, upper, *_ = self.bounds(range(len(self.names)), {})
+        flat = [line for line in self.lines if line.root is None]
+        cones = [(line, -1) for line in self.lines if line.root is not None]
+        A = sp.vstack([sp.csr_matrix((0, self.columns)), *(line.A for line in flat)], format="csr")
+        b, c = np.array([line.limit for line in flat]), self.T.T @ cost
+        program = Program(c, A, b, self.equal, self.right, *self._sides(lower, upper))
+        try:
+            total, x, *_ = conic(program, cones) if cones else linear(program)
+        except ArithmeticError:
+            return None
+        return None if total == np.inf else self.base + self.T @ x
+
     def _sides(self, lower: Vector, upper: Vector) -> tuple[Vector, Vector]:
         """Bounds of weights as bounds of columns."""
         if not self.split:

@@ -8,10 +8,11 @@ import numpy as np
 from components.optimizers.methods.boxed import Curve, curve_of, least, unbounded
 from components.optimizers.methods.opinion import checked_alpha, expected_of
 from components.optimizers.methods.room import NO_HISTORY, Room, cannot, decided, positive, room_of, variances
-from components.optimizers.methods.within import Within, bounds, within_of
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.within import TOLERANCE, Asked, Within, bounds, within_of
 from components.optimizers.problem import Constraint, Decision, Linear, Situation, Variance
 from components.optimizers.stating import exposures, marginal
-from engine.events import Vector
+from engine.events import Matrix, Vector
 from engine.protocols import Risk
 from engine.universe import Universe
 
@@ -43,8 +44,8 @@ class BlackLitterman:
     is an absolute view too: `raw`, a return over one slice; `grinold`, ic * volatility * score; at `alpha_confidence`.
     p is what is held and cannot be traded. With `long_only: false` weights lie between -max_weight and max_weight;
     without a `max_weight` they have no bounds. `posterior_risk: false` weighs by S instead of S*. Names without a view
-    have the posterior that correlations give them. O(N K^2 + k^3)
-    for k views that are listed; alphas as views cost no more than the risk model does.
+    have the posterior that correlations give them. O(N K^2 + k^3) for k views that are listed; alphas as views cost no
+    more than the risk model does. With `constraints` it is O(N (K + m)^2), m the names that listed views speak of.
 
     Source: Black, Litterman (1992), Global portfolio optimization, Financial Analysts J. 48(5); He, Litterman (1999),
     The intuition behind Black-Litterman model portfolios, appendix B; confidence: Walters (2014), The Black-Litterman
@@ -71,10 +72,14 @@ class BlackLitterman:
         max_invest: float = 1.0,
         fully_invested: bool = False,
         constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
-        self._within = within_of(self, universe, constraints)
         positive({"risk_aversion": risk_aversion, "tau": tau, "view_slices": view_slices, "max_invest": max_invest})
         positive({"max_weight": 1.0 if max_weight is None else max_weight})
+        cap = np.inf if max_weight is None else max_weight
+        asked = Asked(0.0 if long_only else -cap, cap, solver, tolerance)
+        self._within = within_of(self, universe, constraints, asked)
         _checked_confidence("alpha_confidence", alpha_confidence)
         self._delta, self._tau = risk_aversion, tau
         self._posterior_risk, self._long_only, self._full = posterior_risk, long_only, fully_invested
@@ -99,47 +104,45 @@ class BlackLitterman:
         market = at.benchmark if self._market is None else self._market
         if not market.any():
             return cannot(_NO_MARKET)
-        mu, S = self._posterior(at, at.risk, market)
+        mu, posterior = self._posterior(at, at.risk, market)
         if self._within is not None and len(room.rows):
-            return self._limited(self._within, at, room, (mu, S))
-        return decided(at, room, self._best(room, mu, S))
+            return self._limited(self._within, at, room, mu, posterior.risk())
+        return decided(at, room, self._best(room, mu, posterior.curve()))
 
-    def _limited(self, within: Within, at: Situation, room: Room, posterior: tuple[Vector, Curve]) -> Decision:
+    def _limited(self, within: Within, at: Situation, room: Room, mu: Vector, risk: Risk) -> Decision:
         """The same within constraints, the composed problem of the posterior."""
-        (mu, S), n = posterior, len(room.rows)
+        n = len(room.rows)
         high = np.full(n, np.inf if self._max_weight is None else self._max_weight)
         limits = bounds(at, room, np.zeros(n) if self._long_only else -high, high, full=self._full)
         variance = Variance(name="variance", aversion=self._delta, about=np.zeros(len(mu)))
-        return within.weights(replace(at, risk=_risk_of(S)), limits, variance, Linear(name="returns", cost=-mu))
+        return within.weights(replace(at, risk=risk), limits, variance, Linear(name="returns", cost=-mu))
 
-    def _posterior(self, at: Situation, risk: Risk, market: Vector) -> tuple[Vector, Curve]:
+    def _posterior(self, at: Situation, risk: Risk, market: Vector) -> tuple[Vector, "_Posterior"]:
         """Expected returns (N,) over one slice and the covariance to weigh them against."""
         R, d = exposures(risk), risk.specific
         mu = self._delta * marginal(risk, market)
         unsure = curve_of(np.sqrt(self._tau) * R, self._tau * d)  # how expected returns may differ from these
-        columns = [np.sqrt(1.0 + self._tau) * R]
+        shared: float | None = self._tau
         alpha = self._opinions(at, risk)
         if alpha is not None:
             confidence = self._alpha_confidence
             noise = unsure.diagonal() * max((1.0 - confidence) / confidence, _CERTAIN)
             mu, unsure = _by_name(unsure, mu, alpha, noise)
-            columns = [R, unsure.R]
+            shared = None
         own = self._P @ unsure.times_all(self._P.T)  # (k, k)
         told = np.diag(own) > 0  # a view of what does not move says nothing
         P, Q, confidence_of = self._P[told], self._Q[told], self._confidence[told]
-        known = np.zeros((len(d), 0))
+        G = np.zeros((len(d), 0))
         if len(Q):
             moved = unsure.times_all(P.T)  # (N, k)
             own = own[np.ix_(told, told)]
             prior = self._tau * np.einsum("kn,nk->k", P, curve_of(R, d).times_all(P.T))
             own[np.diag_indices(len(Q))] += prior * (1.0 - confidence_of) / confidence_of + _CERTAIN * own.max()
             mu = mu + moved @ np.linalg.solve(own, Q - P @ mu)
-            known = np.linalg.solve(np.linalg.cholesky(own), moved.T).T  # what they take from the uncertainty
+            G = np.linalg.solve(np.linalg.cholesky(own), P).T
         if not self._posterior_risk:
-            return mu, curve_of(R, d)
-        R = np.concatenate([*columns, known], axis=1)
-        sign = np.where(np.arange(R.shape[1]) < R.shape[1] - known.shape[1], 1.0, -1.0)
-        return mu, Curve(R, d + unsure.d, sign)
+            return mu, _Posterior(R, d, curve_of(np.zeros((len(d), 0)), np.zeros(len(d))), G[:, :0], None)
+        return mu, _Posterior(R, d, unsure, G, shared)
 
     def _opinions(self, at: Situation, risk: Risk) -> Vector | None:
         """(N,) what alphas expect of each name, NaN = nothing; None where they are no views, or say nothing."""
@@ -166,14 +169,46 @@ class BlackLitterman:
         return w if self._full or w.sum() <= room.total else least(S, q, bounds, room.total)
 
 
-def _risk_of(S: Curve) -> Risk:
-    """The same covariance as an estimate. What views take away is no factor, so that all are found anew then."""
-    if (S.sign > 0).all():
-        return Risk(factors=S.R, covariance=np.eye(S.R.shape[1]), specific=S.d)
-    values, vectors = np.linalg.eigh((S.R * S.sign) @ S.R.T + np.diag(S.d))
-    least = max(float(values[0]), 0.0) * (1.0 - 1e-9)
-    factors = vectors * np.sqrt(np.maximum(values - least, 0.0))
-    return Risk(factors=factors, covariance=np.eye(len(values)), specific=np.full(len(values), least))
+@dataclass(frozen=True, slots=True)
+class _Posterior:
+    """S* = R R' + diag(d) + U - U G G' U: U says how expected returns may differ, G (N, k) what views say of them."""
+
+    R: Matrix
+    d: Vector
+    unsure: Curve
+    G: Matrix
+    shared: float | None  # U is this times R R' + diag(d), None = it has factors of its own
+
+    def curve(self) -> Curve:
+        known = self.unsure.times_all(self.G)  # (N, k) what views take from the uncertainty
+        own = [self.R, self.unsure.R] if self.shared is None else [np.sqrt(1.0 + self.shared) * self.R]
+        R = np.concatenate([*own, known], axis=1)
+        sign = np.where(np.arange(R.shape[1]) < R.shape[1] - known.shape[1], 1.0, -1.0)
+        return Curve(R, self.d + self.unsure.d, sign)
+
+    def risk(self) -> Risk:
+        """The same as an estimate, whose covariance of factors has no negative part.
+
+        Views tell of U's factors and of the own part of the m names they speak of, each of which is a factor here; of
+        other names' own part they tell nothing. So there are K + m factors and no matrix of N x N.
+        """
+        U, n, told = self.unsure, len(self.d), np.flatnonzero(self.G.any(axis=1))
+        m, k = len(told), U.R.shape[1]
+        X = np.concatenate([U.R.T @ self.G, U.d[told, None] * self.G[told]])
+        Q = np.diag(np.concatenate([np.ones(k), U.d[told]])) - X @ X.T  # (k + m, k + m)
+        single = np.zeros((n, m))
+        single[told, np.arange(m)] = 1.0
+        plain = self.R.shape[1]
+        if self.shared is None:
+            columns, C = [self.R, U.R, single], np.zeros((plain + k + m, plain + k + m))
+            C[plain:, plain:] = Q
+        else:
+            scale = np.concatenate([np.full(k, np.sqrt(self.shared)), np.ones(m)])
+            columns, C = [self.R, single], scale[:, None] * Q * scale
+        C[np.arange(plain), np.arange(plain)] += 1.0
+        specific = self.d + U.d
+        specific[told] = self.d[told]
+        return Risk(factors=np.concatenate(columns, axis=1), covariance=C, specific=specific)
 
 
 def _by_name(unsure: Curve, mu: Vector, view: Vector, noise: Vector) -> tuple[Vector, Curve]:

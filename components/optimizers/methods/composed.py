@@ -8,6 +8,7 @@ import numpy as np
 from components.optimizers.impossible import impossible, unbounded
 from components.optimizers.methods.ladder import PINNED, STEPS, Ladder, StepName
 from components.optimizers.methods.routes import Routes, SolverName
+from components.optimizers.methods.tangency import Tangency
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
 from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
@@ -80,6 +81,7 @@ class Composed:
                 raise ValueError(f"{type(each).__name__} is firm and has a price (soft): choose one")
         self._steps = fallback
         Ladder(fallback, ())
+        self._yielding = [each for each in constraints if getattr(each, "yields", False)]
         self._stack = Stack()
         self._last: Vector | None = None  # (N,) weights accepted last
         self._symbols = universe.symbols
@@ -110,6 +112,16 @@ class Composed:
             tell(event)
 
     def weights(self, at: Situation, /) -> Decision:
+        return self._decided(at, None)
+
+    def tangency(self, at: Situation, gains: Vector) -> Decision:
+        """The highest gains'w / sqrt(w'Sw) within the constraints, for an objective of variance alone, of aversion 1.
+
+        Raises NothingEarnedError where no weights earn more than 0.
+        """
+        return self._decided(at, Tangency(self._routes, gains))
+
+    def _decided(self, at: Situation, search: Tangency | None) -> Decision:
         if not at.free.any():
             return Decision(weights=np.full(len(at.w0), np.nan))
         if self.needs_risk and at.risk is None:
@@ -127,17 +139,20 @@ class Composed:
         if nameless:
             return Decision(weights=None, reason=nameless)
         problem = stated(pieces, at, self._stack)
-        solution, remarks = self._routes.solve(problem)
+        routes = self._routes if search is None else search
+        solution, remarks = routes.solve(problem)
         remarks = (*said, *remarks)
         if solution.w is None:
             boxes = [piece for piece in pieces if isinstance(piece, Box) and piece.soft == HARD]
-            ladder = Ladder(self._steps, ("no_alpha", *firm))
-            problem, solution, more, reason = ladder.descend(problem, boxes, solution, self._routes, self._last)
+            yields = tuple(piece.name for each in self._yielding for piece in each.allows(at))
+            ladder = Ladder(self._steps, ("no_alpha", *firm), yields, self._routes)
+            problem, solution, more, reason = ladder.descend(problem, boxes, solution, routes, self._last)
             remarks = (*remarks, *more)
             if solution.w is None:
                 return Decision(weights=None, reason=reason, remarks=remarks)
         self._last = solution.w
-        told = () if solution.box is None else binding(problem, solution, at)
+        priced = problem if search is None else search.priced(problem)
+        told = () if solution.box is None else binding(priced, solution, at)
         remarks = (*remarks, _weights(solution.w, solution, at), *told)
         return Decision(weights=solution.w, remarks=remarks, limits=limits_of(problem))
 

@@ -25,7 +25,14 @@ class Route(Protocol):
 class Ladder:
     """The steps in their order; `hold` ends it, and so does its end."""
 
-    def __init__(self, steps: tuple[StepName, ...], firm: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        steps: tuple[StepName, ...],
+        firm: tuple[str, ...],
+        yields: tuple[str, ...] = (),
+        probe: Route | None = None,
+    ) -> None:
+        """`yields` are rows whose lower limits give before all else, `probe` tells cheaply whether weights exist."""
         for step in steps:
             if step not in STEPS:
                 raise ValueError(f"fallback must list {', '.join(STEPS)}, got {step!r}")
@@ -33,6 +40,7 @@ class Ladder:
             raise ValueError(f"fallback names a step twice: {', '.join(steps)}; name each once")
         self._steps = steps
         self._firm = (PINNED, *firm)  # limits that no relaxation loosens
+        self._yields, self._probe = yields, probe
 
     def descend(
         self, problem: Problem, boxes: Sequence[Box], failure: Solution, routes: Route, last: Vector | None
@@ -46,8 +54,9 @@ class Ladder:
         loosened: Problem | None = None
         relaxing = _SAID["relax"]
         if failure.status == "infeasible" or problem.counted:
-            from components.optimizers.elastic import conflict, relaxed
+            from components.optimizers.elastic import conflict
 
+            probe = self._probe or routes
             found = conflict(problem, (PINNED,), boxes)
             if found.names:
                 amounts = ", ".join(
@@ -56,12 +65,12 @@ class Ladder:
                 reason = f"no weights satisfy {', '.join(found.names)} together"
                 text = f"{reason}; any one of them could be met if it gave way: {amounts}"
                 told.append(plain("infeasible", text, len(found.names)))
-                loosened = relaxed(problem, self._firm, boxes) if "relax" in self._steps else None
-                if loosened is not None and problem.counted and routes.solve(loosened)[0].w is None:
-                    counted = counting(loosened, (), self._firm, routes)
+                loosened = self._relaxed(problem, boxes) if "relax" in self._steps else None
+                if loosened is not None and problem.counted and probe.solve(loosened)[0].w is None:
+                    counted = counting(loosened, (), self._firm, probe)
                     loosened, relaxing = counted.relaxed, f"{relaxing}, and let go was {counted.dropped}"
             elif problem.counted:
-                counted = counting(problem, boxes, self._firm, routes)
+                counted = counting(problem, boxes, self._firm, probe)
                 reason, loosened = counted.told(problem), counted.relaxed
                 relaxing = f"let go was {counted.dropped}"
                 told.append(plain("infeasible", reason, len(counted.helps)))
@@ -81,6 +90,21 @@ class Ladder:
                 return changed, solution, tuple(told), reason
         told.append(plain("fallback:hold", f"{reason}; {_SAID['hold']}", 1.0))
         return problem, replace(failure, w=None), tuple(told), reason
+
+    def _relaxed(self, problem: Problem, boxes: Sequence[Box]) -> Problem | None:
+        """The limits relaxed: as if there were none of those that yield, and these then by what is still lacking."""
+        from components.optimizers.elastic import boxes_of, relaxed
+
+        codes = [code for code, name in enumerate(problem.names) if name in self._yields]
+        yielding = np.isin(problem.row_by, codes)
+        if not yielding.any():
+            return relaxed(problem, self._firm, boxes)
+        without = replace(problem, low=np.where(yielding, -np.inf, problem.low))
+        wider = relaxed(without, self._firm, boxes)
+        if wider is None:
+            return None
+        back = replace(wider, low=np.where(yielding, problem.low, wider.low))
+        return relaxed(back, [name for name in problem.names if name not in self._yields], boxes_of(back))
 
     def _tried(
         self, step: StepName, problem: Problem, loosened: Problem | None, last: Vector | None

@@ -1,5 +1,7 @@
 """The weights of the highest diversification ratio."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from components.optimizers.methods.boxed import curve_of
@@ -14,7 +16,8 @@ from components.optimizers.methods.room import (
     room_of,
     variances,
 )
-from components.optimizers.methods.within import best_ratio, bounds, within_of
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.within import TOLERANCE, Asked, bounds, within_of
 from components.optimizers.problem import Constraint, Decision, Situation
 from components.optimizers.stating import exposures, marginal
 from engine.universe import Universe
@@ -42,9 +45,12 @@ class MaxDiversification:
         max_weight: float = 1.0,
         max_invest: float = 1.0,
         constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
-        self._within = within_of(self, universe, constraints)
+        asked = Asked(high=max_weight, solver=solver, tolerance=tolerance)
+        self._within = within_of(self, universe, constraints, asked)
         self._max_weight, self._max_invest = max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:
@@ -61,7 +67,8 @@ class MaxDiversification:
         if self._within is not None:
             every = np.sqrt(np.maximum(variances(risk, np.arange(len(at.w0))), 0.0))
             limits = bounds(at, room, np.zeros(n), np.full(n, self._max_weight))
-            return best_ratio(self._within, at, every, limits)
+            found = self._within.best_ratio(at, limits, every)
+            return replace(found, remarks=(*remarks, *found.remarks))
         sigma = np.sqrt(variance)
         held = np.flatnonzero(room.pinned)
         pull = marginal(risk, room.pinned)

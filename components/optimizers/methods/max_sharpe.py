@@ -19,7 +19,8 @@ from components.optimizers.methods.room import (
     room_of,
     variances,
 )
-from components.optimizers.methods.within import best_ratio, bounds, within_of
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.within import TOLERANCE, Asked, bounds, within_of
 from components.optimizers.problem import Constraint, Decision, Remark, Situation, Variance
 from components.optimizers.stating import exposures, marginal
 from engine.events import Vector
@@ -58,11 +59,14 @@ class MaxSharpe:
         max_invest: float = 1.0,
         otherwise: Literal["minimum_variance", "hold"] = "minimum_variance",
         constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
         if otherwise not in ("minimum_variance", "hold"):
             raise ValueError(f"otherwise must be minimum_variance or hold, got {otherwise!r}")
-        self._within = within_of(self, universe, constraints)
+        asked = Asked(high=max_weight, solver=solver, tolerance=tolerance)
+        self._within = within_of(self, universe, constraints, asked)
         self._ic = checked_alpha(alpha, ic)
         self._max_weight, self._max_invest, self._otherwise = max_weight, max_invest, otherwise
 
@@ -87,8 +91,10 @@ class MaxSharpe:
         if self._within is not None:
             gains = np.zeros(len(at.w0))
             gains[both] = np.nan_to_num(expected)
-            found = best_ratio(self._within, at, gains, bounds(at, room, np.zeros(len(room.rows)), ratio.high))
-            return found if found.weights is not None else self._fallback(at, room, remarks, found.reason)
+            found = self._within.best_ratio(at, bounds(at, room, np.zeros(len(room.rows)), ratio.high), gains)
+            if found.weights is None and self._otherwise == "minimum_variance":
+                return self._fallback(at, room, remarks, found.reason)
+            return replace(found, remarks=(*remarks, *found.remarks))
         return decided(at, room, highest(ratio), remarks)
 
     def _ratio(self, at: Situation, risk: Risk, room: Room, expected: Vector) -> Ratio:
@@ -115,7 +121,7 @@ class MaxSharpe:
         if self._within is not None:
             whole = Variance(name="variance", aversion=1.0, about=np.zeros(len(at.w0)))
             found = self._within.weights(at, bounds(at, room, np.zeros(n), np.full(n, self._max_weight)), whole)
-            return replace(found, remarks=(*found.remarks, _instead(reason)))
+            return replace(found, remarks=(*remarks, *found.remarks, _instead(reason)))
         S = curve_of(exposures(risk)[room.rows], risk.specific[room.rows])
         cap = np.full(n, min(self._max_weight, room.total))
         w = least(S, marginal(risk, room.pinned)[room.rows], (np.zeros(n), cap), room.total)

@@ -6,7 +6,8 @@ import numpy as np
 
 from components.optimizers.methods.returns import Returns
 from components.optimizers.methods.room import cannot, decided, positive, room_of
-from components.optimizers.methods.within import Within, bounds
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.within import TOLERANCE, Asked, bounds, limited
 from components.optimizers.needs import Need
 from components.optimizers.problem import Constraint, Decision, Linear, Situation, Tail
 from engine.events import Actions, Bars, Matrix, Reference, Vector
@@ -46,6 +47,8 @@ class MeanCvar:
         max_weight: float = 1.0,
         max_invest: float = 1.0,
         constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
         positive({"max_weight": max_weight, "max_invest": max_invest})
         if not 0 < level < 1:
@@ -58,7 +61,7 @@ class MeanCvar:
         self._max_weight, self._max_invest = max_weight, max_invest
         self._returns = Returns(universe, window, min_slices)
         self._place = np.argsort(np.argsort(np.array(universe.symbols), kind="stable"), kind="stable")
-        self._within = Within(universe, constraints) if constraints else None
+        self._within = limited(universe, constraints, Asked(0.0, max_weight, solver, tolerance, tail=True))
         inner = self._within
         self.lookback: int = max(self._returns.lookback, 0 if inner is None else inner.lookback)
         self.needs: tuple[Need, ...] = () if inner is None else inner.needs

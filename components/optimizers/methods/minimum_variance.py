@@ -4,7 +4,8 @@ import numpy as np
 
 from components.optimizers.methods.boxed import curve_of, least, unbounded
 from components.optimizers.methods.room import NO_HISTORY, cannot, decided, positive, room_of
-from components.optimizers.methods.within import bounds, within_of
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.within import TOLERANCE, Asked, bounds, within_of
 from components.optimizers.problem import Constraint, Decision, Situation, Variance
 from components.optimizers.stating import exposures, marginal
 from engine.universe import Universe
@@ -26,7 +27,7 @@ class MinimumVariance:
 
     needs_risk: bool = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,
         universe: Universe | None = None,
@@ -34,9 +35,13 @@ class MinimumVariance:
         max_weight: float | None = None,
         max_invest: float = 1.0,
         constraints: tuple[Constraint, ...] = (),
+        solver: SolverName = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
-        self._within = within_of(self, universe, constraints)
         positive({"max_invest": max_invest, "max_weight": 1.0 if max_weight is None else max_weight})
+        cap = np.inf if max_weight is None else max_weight
+        asked = Asked(0.0 if long_only else -cap, cap, solver, tolerance)
+        self._within = within_of(self, universe, constraints, asked)
         self._long_only, self._max_weight, self._max_invest = long_only, max_weight, max_invest
 
     def weights(self, at: Situation, /) -> Decision:

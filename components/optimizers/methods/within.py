@@ -1,17 +1,33 @@
 """A method's own objective within the constraints of a run file: the composed problem, asked by the method."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components.optimizers.methods.composed import Composed
 from components.optimizers.methods.room import Room
-from components.optimizers.problem import Box, Constraint, Decision, Linear, Piece, Rows, Situation, Variance
-from components.optimizers.stating import marginal
+from components.optimizers.methods.routes import SolverName
+from components.optimizers.methods.tangency import NothingEarnedError
+from components.optimizers.problem import Box, Constraint, Decision, Piece, Rows, Situation, Variance
 from engine.events import Actions, Bars, Reference, Vector
 from engine.universe import Universe, universe_of
 
-_LARGEST = 4.0**30  # times the first guess, beyond which nothing is earned
+TOLERANCE = 1e-7  # of an answer's optimality conditions, as of the composed problem
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a method says of itself: the bounds of each weight, how it is solved, and whether it has a tail."""
+
+    low: float = 0.0
+    high: float = np.inf
+    solver: SolverName = "auto"
+    tolerance: float = TOLERANCE
+    tail: bool = False
+
+
+_BOUNDS = "max_weight"
 
 
 class _Told:
@@ -19,7 +35,8 @@ class _Told:
 
     straight: bool = False  # a method bounds its weights itself
 
-    def __init__(self) -> None:
+    def __init__(self, *, tail: bool) -> None:
+        self.tail = tail
         self.pieces: tuple[Piece, ...] = ()
 
     def cost(self, at: Situation, /) -> tuple[Piece, ...]:
@@ -28,13 +45,13 @@ class _Told:
 
 
 class _Own:
-    """A limit of the method's own."""
+    """A limit of the method's own: bounds that never give, of which `pieces` are told at start, or a sum that does."""
 
     soft: float | None = None
 
-    def __init__(self, *, firm: bool) -> None:
-        self.firm = firm
-        self.pieces: tuple[Piece, ...] = ()
+    def __init__(self, *, firm: bool, pieces: tuple[Piece, ...] = ()) -> None:
+        self.firm, self.yields, self.always = firm, not firm, bool(pieces)
+        self.pieces = pieces
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
         del at
@@ -44,14 +61,21 @@ class _Own:
 class Within:
     """Solves pieces of a method within constraints, on the routes and with the fallbacks of the composed problem."""
 
-    def __init__(self, universe: Universe | None, constraints: tuple[Constraint, ...]) -> None:
+    def __init__(self, universe: Universe | None, constraints: tuple[Constraint, ...], asked: Asked) -> None:
         self._ready = universe is not None
         universe = (
             universe_of(("any",)) if universe is None else universe
         )  # to check what is said before a feed is read
-        self._told, self._bounds, self._sum = _Told(), _Own(firm=True), _Own(firm=False)
-        limits = (self._bounds, self._sum, *constraints)
-        self._problem = Composed(universe=universe, objective=(self._told,), constraints=limits)
+        whole = np.ones(len(universe))
+        box = Box(name=_BOUNDS, lower=asked.low * whole, upper=asked.high * whole)
+        self._told, self._bounds, self._sum = _Told(tail=asked.tail), _Own(firm=True, pieces=(box,)), _Own(firm=False)
+        self._problem = Composed(
+            universe=universe,
+            objective=(self._told,),
+            constraints=(self._bounds, self._sum, *constraints),
+            solver=asked.solver,
+            tolerance=asked.tolerance,
+        )
         self.needs = self._problem.needs
         self.needs_risk: bool = self._problem.needs_risk
         self.lookback: int = self._problem.lookback
@@ -66,11 +90,25 @@ class Within:
         self._problem.on_reference(reference)
 
     def weights(self, at: Situation, limits: tuple[Box, Rows], *pieces: Piece) -> Decision:
-        """The least cost of the pieces. Where constraints leave nothing the sum gives way, the bounds never."""
+        """The least cost of the pieces. Where constraints leave nothing less is invested, then constraints give way.
+
+        The method's bounds never do.
+        """
+        self._state(limits, pieces)
+        return self._problem.weights(at)
+
+    def best_ratio(self, at: Situation, limits: tuple[Box, Rows], gains: Vector) -> Decision:
+        """The weights of the highest gains'w / sqrt(w'Sw) within all limits; none where nothing earns more than 0."""
+        self._state(limits, (Variance(name="variance", aversion=1.0, about=np.zeros(len(gains))),))
+        try:
+            return self._problem.tangency(at, gains)
+        except NothingEarnedError as nothing:
+            return Decision(weights=None, reason=str(nothing))
+
+    def _state(self, limits: tuple[Box, Rows], pieces: tuple[Piece, ...]) -> None:
         if not self._ready:
             raise ValueError("universe must be given beside constraints: they are limits of its symbols")
         self._told.pieces, self._bounds.pieces, self._sum.pieces = pieces, limits[:1], limits[1:]
-        return self._problem.weights(at)
 
     def save(self) -> bytes:
         return self._problem.save()
@@ -79,11 +117,23 @@ class Within:
         self._problem.load(state)
 
 
-def within_of(method: Any, universe: Universe | None, constraints: tuple[Constraint, ...]) -> Within | None:
+def limited(universe: Universe | None, constraints: tuple[Constraint, ...], asked: Asked) -> Within | None:
+    """None without constraints, which then must not be spoken of."""
+    if constraints:
+        return Within(universe, constraints, asked)
+    for name, value, usual in (("solver", asked.solver, "auto"), ("tolerance", asked.tolerance, TOLERANCE)):
+        if value != usual:
+            raise ValueError(f"{name} is of a method with constraints, got {value!r} without any; leave it out")
+    return None
+
+
+def within_of(
+    method: Any, universe: Universe | None, constraints: tuple[Constraint, ...], asked: Asked
+) -> Within | None:
     """None without constraints. Else the method hears, saves and declares what they need."""
-    if not constraints:
+    within = limited(universe, constraints, asked)
+    if within is None:
         return None
-    within = Within(universe, constraints)
     for name in ("needs", "lookback", "on_bars", "on_actions", "on_reference", "save", "load"):
         setattr(method, name, getattr(within, name))
     return within
@@ -102,48 +152,4 @@ def bounds(at: Situation, room: Room, low: Vector, high: Vector, *, full: bool =
         high=np.array([most]),
         labels=("sum",),
     )
-    return Box(name="max_weight", lower=lower, upper=upper), row
-
-
-def best_ratio(within: Within, at: Situation, gains: Vector, limits: tuple[Box, Rows]) -> Decision:
-    """The weights of the highest gains'w / sqrt(w'Sw) within all limits; no weights where none earn more than 0.
-
-    They minimise variance / 2 - t gains'w at the t where t times what they earn is their variance; that difference is a
-    line in t from corner to corner of the frontier, so that few t are tried.
-    """
-    from scipy.optimize import brentq
-
-    risk, decisions = at.risk, dict[float, Decision]()
-    assert risk is not None
-
-    def off(t: float) -> float:
-        found = within.weights(
-            at,
-            limits,
-            Variance(name="variance", aversion=1.0, about=np.zeros(len(gains))),
-            Linear(name="gains", cost=-t * gains),
-        )
-        decisions[t] = found
-        if found.weights is None or any(remark.kind.startswith("fallback") for remark in found.remarks):
-            raise _NoAnswerError
-        w: Vector = found.weights
-        return t * float(gains @ w) - float(w @ marginal(risk, w))
-
-    try:
-        least = -off(0.0)
-        start = top = least**0.5 / max(float(np.abs(gains).max()), 1e-300)
-        while off(top) <= 0.0:
-            top *= 4.0
-            if top > start * _LARGEST:
-                return Decision(
-                    weights=None, reason="no weights within the constraints have an expected return above 0"
-                )
-        root: Any = brentq(off, 0.0, top, xtol=1e-15 * top, rtol=1e-13, maxiter=200)
-        off(float(root))
-    except _NoAnswerError:
-        pass
-    return next(reversed(decisions.values()))
-
-
-class _NoAnswerError(Exception):
-    """The constraints cannot be met, or no solver answered: the decision says so itself."""
+    return Box(name=_BOUNDS, lower=lower, upper=upper), row

@@ -107,7 +107,8 @@ def test_alphas_beside_a_listed_view_are_as_if_all_were_listed(confidence: float
     listed = tuple(View({names[i]: 1.0}, float(alpha[i]), confidence) for i in range(9) if np.isfinite(alpha[i]))
     one = BlackLitterman(universe=at.universe, views=(pair,), alpha="raw", alpha_confidence=confidence, long_only=False)
     other = BlackLitterman(universe=at.universe, views=(pair, *listed), long_only=False)
-    (mu, S), (nu, T) = (method._posterior(at, risk, at.benchmark) for method in (one, other))
+    (mu, one_risk), (nu, other_risk) = (method._posterior(at, risk, at.benchmark) for method in (one, other))
+    S, T = one_risk.curve(), other_risk.curve()
     np.testing.assert_allclose(mu, nu, atol=1e-12)
     np.testing.assert_allclose(S.times_all(np.eye(9)), T.times_all(np.eye(9)), atol=1e-12)
 

@@ -124,7 +124,8 @@ def test_black_litterman_posterior() -> None:
     method = BlackLitterman(universe=UNIVERSE, views=views, market=dict.fromkeys(NAMES, 1 / N))
     now = at()
     assert now.risk is not None
-    mu, risk = method._posterior(now, now.risk, np.full(N, 1 / N))
+    mu, posterior = method._posterior(now, now.risk, np.full(N, 1 / N))
+    risk = posterior.curve()
     np.testing.assert_allclose(mu, peer("pypfopt_black_litterman_returns"), atol=1e-14)
     np.testing.assert_allclose(risk.diagonal(), peer("pypfopt_black_litterman_risk"), rtol=1e-10)
 
