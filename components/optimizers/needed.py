@@ -37,7 +37,8 @@ def needed_trades(shares: Vector, grid: Grid, least: float, limits: Limits | Non
             return needed if needed.any() else None
         for r in broken.tolist():
             needed |= _mending(M[r] * trade, small & ~needed, float(value[r]), (float(low[r]), float(high[r])))
-    return small
+    every: Mask = small
+    return every
 
 
 def _rows(limits: Limits, w: Vector, w0: Vector) -> tuple[Matrix, Vector, Vector]:
