@@ -95,14 +95,13 @@ class Portfolio:
         self._needs_risk = bool(getattr(method, "needs_risk", False))
         self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
-        self._fallbacks = 0
+        self._fallbacks, self._slices = 0, 0  # in all; since the method was asked last
         self._traded = 0.0  # by the last answer, a share of equity
         self._needed: Mask | None = None  # (N,) trades toward it that a limit needs, however small
         self._schedule = schedule
         self._slice: Bars | None = None
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
         self._weights: Vector | None = None  # (N,) weights of them
-        self._slices = 0  # since then
         self._parts = parts = (self._estimate.model, method, schedule)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
