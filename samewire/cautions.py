@@ -7,6 +7,7 @@ from typing import Any
 from samewire.diagnostics import SET, Where, shown_path
 from samewire.registry import resolve
 from samewire.run_file import GUARDED, Component, RunFile, nested_in
+from samewire.unlent import perhaps_unlent
 
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
@@ -39,7 +40,8 @@ def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
     """
     found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
     others = (*_untrained(run, session), *_unheard(run), *_resolved_anyway(run))
-    return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others)
+    lent = [Caution(component.where, path, text) for component, path, text in perhaps_unlent(run)]
+    return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others, *lent)
 
 
 def _untrained(run: RunFile, session: bool) -> list[Caution]:

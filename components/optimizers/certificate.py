@@ -44,8 +44,8 @@ def residual(problem: Problem, solution: Solution) -> float:
     if w is None or problem.counted or len(solution.tails) != len(problem.tails) or not np.isfinite(w).all():
         return float("inf")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        d = _curvature(problem)
-        limits = _limits(problem, w)
+        d = curvature(problem)
+        limits = limits_at(problem, w)
         pull = _pull_of_tails(problem, solution)
         z = _known(problem, solution)
         if np.isnan(z).any():
@@ -57,7 +57,7 @@ def residual(problem: Problem, solution: Solution) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class Values:
     """Rows, caps on turnover, gross and risk in this order: values, limits and prices (r,)."""
 
     value: Vector
@@ -86,7 +86,7 @@ class _Limits:
         return smooth + z[risky:] @ self.caps[self.count :] if len(z) > risky else smooth
 
 
-def _curvature(problem: Problem) -> Vector:
+def curvature(problem: Problem) -> Vector:
     """(N,) second derivative in each weight, factors taken as uncorrelated, at least a share of the typical one."""
     d = problem.ridge
     if problem.risk is not None and problem.aversion:
@@ -99,7 +99,7 @@ def _curvature(problem: Problem) -> Vector:
     return least
 
 
-def _limits(problem: Problem, w: Vector) -> _Limits:
+def limits_at(problem: Problem, w: Vector) -> Values:
     """What the weights make of each limit."""
     caps: list[TurnoverCap | GrossCap | RiskCap] = [*problem.turnover, *problem.gross, *problem.risk_caps]
     value, columns = [problem.A @ w], [np.zeros((0, len(w)))]
@@ -114,11 +114,11 @@ def _limits(problem: Problem, w: Vector) -> _Limits:
         columns.append(pull[None] / max(used, 1e-300))
     count = len(caps) - len(problem.risk_caps)
     if not caps:
-        return _Limits(value[0], problem.low, problem.high, problem.row_soft, problem.A, columns[0], 0)
+        return Values(value[0], problem.low, problem.high, problem.row_soft, problem.A, columns[0], 0)
     low = np.concatenate((problem.low, np.full(len(caps), -np.inf)))
     high = np.concatenate((problem.high, [cap.limit for cap in caps]))
     price = np.concatenate((problem.row_soft, [cap.soft for cap in caps]))
-    return _Limits(np.concatenate(value), low, high, price, problem.A, np.concatenate(columns), count)
+    return Values(np.concatenate(value), low, high, price, problem.A, np.concatenate(columns), count)
 
 
 def _known(problem: Problem, solution: Solution) -> Vector:
@@ -148,12 +148,12 @@ def _of_tail(tail: Tail, share: Vector, w: Vector, d: Vector) -> float:
     R, most = tail.returns, tail.weight / ((1.0 - tail.level) * len(tail.returns))
     square = float(np.vecdot(R, R).mean())
     scale = max(square * float((1.0 / d).mean()), 1e-300)
-    there = _shared(share * scale - R @ w, most * scale, tail.weight * scale)
+    there = shared(share * scale - R @ w, most * scale, tail.weight * scale)
     left = float(np.abs(share * scale - there).max(initial=0.0))
     return left / float(np.sqrt(max(square, 1.0)))
 
 
-def _shared(wanted: Vector, most: float, total: float) -> Vector:
+def shared(wanted: Vector, most: float, total: float) -> Vector:
     """(T,) the nearest figures between 0 and `most` that add up to `total`, at most T times `most`."""
     low, high = float(wanted.min()) - most, float(wanted.max())
     for _ in range(_HALVES):
@@ -163,7 +163,7 @@ def _shared(wanted: Vector, most: float, total: float) -> Vector:
     return found
 
 
-def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector, tails: Vector | None) -> Vector:
+def _priced(problem: Problem, limits: Values, w: Vector, z: Vector, tails: Vector | None) -> Vector:
     """(N,) derivative of all that is smooth: returns, variance, ridge, rows and caps on risk at their multipliers."""
     gradient = problem.q + problem.ridge * (w - problem.rest)
     if problem.risk is not None and problem.aversion:
@@ -172,7 +172,7 @@ def _priced(problem: Problem, limits: _Limits, w: Vector, z: Vector, tails: Vect
 
 
 def _of_names(
-    problem: Problem, limits: _Limits, solution: Solution, z: Vector, d: Vector, tails: Vector | None
+    problem: Problem, limits: Values, solution: Solution, z: Vector, d: Vector, tails: Vector | None
 ) -> float:
     """Longest step that a weight, or the multiplier of its bound, still wants to make."""
     w, m, box = solution.w, len(problem.low), solution.box
@@ -192,7 +192,7 @@ def _of_names(
     return max(outside, float((np.abs(moved) - rounding).max(initial=0.0)))
 
 
-def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
+def _of_limits(limits: Values, z: Vector, d: Vector) -> float:
     """Longest step that the multiplier of a row or cap still wants to make, as a distance in weights."""
     square = limits.squares()
     scale, length = np.maximum(square * (1.0 / d).mean(), 1e-300), np.sqrt(np.maximum(square, 1.0))
@@ -203,7 +203,7 @@ def _of_limits(limits: _Limits, z: Vector, d: Vector) -> float:
     return float((np.maximum(np.abs(up), np.abs(down)) / length).max(initial=0.0))
 
 
-def _recovered(problem: Problem, limits: _Limits, w: Vector, z: Vector, d: Vector, tails: Vector | None) -> Vector:
+def _recovered(problem: Problem, limits: Values, w: Vector, z: Vector, d: Vector, tails: Vector | None) -> Vector:
     """(r,) multipliers with those that are NaN fitted to the names that are free to move; 0 of limits with slack."""
     length = np.sqrt(np.maximum(limits.squares(), 1.0))
     up, down = limits.value > limits.high - _NEAR * length, limits.value < limits.low + _NEAR * length

@@ -34,13 +34,14 @@ def impossible(universe: Universe, constraints: Sequence[Constraint]) -> str:
 def unbounded(objective: Sequence[Any], constraints: Sequence[Any]) -> str:
     """Why the least cost is endless, empty = it is not: terms that are straight lines, and weights without bounds.
 
-    Parts of the user's own are believed to bend, and to bound.
+    Limits with a price bound nothing: more may be earned beyond them than they cost. Parts of the user's own are
+    believed to bend, and to bound.
     """
     if any(users_own(part) for part in (*objective, *constraints)):
         return ""
     if not all(getattr(term, "straight", False) for term in objective):
         return ""
-    found = {getattr(each, "bounds", "none") for each in constraints}
+    found = {getattr(each, "bounds", "none") for each in constraints if each.soft is None}
     if "both" in found or ("below" in found and ({"above", "sum"} & found)):
         return ""
     lacks = "above" if "below" in found else "below" if {"above", "sum"} & found else "below or above"

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Book, OrderKind, TimeInForce, Vector
+from engine.events import Book, Mask, OrderKind, TimeInForce, Vector
 from engine.ids import OrderIds
 from engine.nested import costs_of
 from engine.protocols import Conditions, CostModel
@@ -39,7 +39,8 @@ class Sizing:
     """What turning shares into orders depends on.
 
     `reserve_bps` is kept back for the gap between the mark and the fill, on purchases and on the proceeds of sales.
-    `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position.
+    `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position, nor
+    one that is `needed`, (N,), None = none.
     Without `afford`, purchases are sent whole, from the highest alpha to the lowest (NaN last), and cutting them is
     left to the broker. Without `proceeds`, what the sales of a slice bring is not spent on its purchases: where sales
     settle later the broker would cut those. On margin, `leverage` times equity is what positions may be worth;
@@ -58,6 +59,7 @@ class Sizing:
     afford: bool = True
     proceeds: bool = True
     leverage: float | None = None
+    needed: Mask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "costs", costs_of(self.costs))

@@ -1,11 +1,13 @@
 """The optimizer around all methods: book and targets in, a method's weights, affordable whole-lot orders out."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from components.optimizers.latest import rows_by_name
+from components.optimizers.needed import needed_trades
 from components.optimizers.needs import BENCHMARK
 from components.optimizers.own import method_of
 from components.optimizers.paying import OrderName, Rows, Sizing, TifName
@@ -20,13 +22,13 @@ from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
 from components.optimizers.usable import Estimate, endless, sensible
 from components.strategies.guards import Schedule, view_of
 from engine.barrier import followed
-from engine.events import Actions, Bars, Book, Note, Orders, Reference, Target, TargetKind, Vector
+from engine.events import Actions, Bars, Book, Mask, Note, Orders, Reference, Target, TargetKind, Vector
 from engine.ids import OrderIds
 from engine.protocols import CostModel, RiskModel, Stateful
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "portfolio", 3
+_KIND, _VERSION = "portfolio", 4
 _DUST = 1e-7  # of equity: a weight below it is none, and a trade too
 
 
@@ -93,13 +95,13 @@ class Portfolio:
         self._needs_risk = bool(getattr(method, "needs_risk", False))
         self._rate = self._sizing.costs.rate()
         self._below: Rows = NO_ROWS  # symbols whose weight was below a lot
-        self._fallbacks = 0
+        self._fallbacks, self._slices = 0, 0  # in all; since the method was asked last
         self._traded = 0.0  # by the last answer, a share of equity
+        self._needed: Mask | None = None  # (N,) trades toward it that a limit needs, however small
         self._schedule = schedule
         self._slice: Bars | None = None
         self._plan: Target | None = None  # shares that were wanted when the method was asked last
         self._weights: Vector | None = None  # (N,) weights of them
-        self._slices = 0  # since then
         self._parts = parts = (self._estimate.model, method, schedule)
         self.lookback: int = max(getattr(part, "lookback", 0) for part in parts)
         self._bars = _handlers(parts, "on_bars")
@@ -204,11 +206,14 @@ class Portfolio:
             )
             told.append(plain("rounding", text, found.error))
         told += [_missing(missed) for missed in found.missed]
+        least = max(self._sizing.min_order_value / at.equity, self._sizing.band)
+        self._needed = needed_trades(found.shares, grid, least, limits)
         return found.shares, tuple(self._noted(at.ts, remark) for remark in told)
 
     def _orders(self, shares: Vector, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:
         prices = prices_of(targets)
-        orders = orders_toward(self._sizing, shares, alpha_of(targets), book, self._around.latest, prices)
+        sizing = self._sizing if self._needed is None else replace(self._sizing, needed=self._needed)
+        orders = orders_toward(sizing, shares, alpha_of(targets), book, self._around.latest, prices)
         orders, self._below = told_once(orders, self._below)
         return orders
 
@@ -242,6 +247,7 @@ class Portfolio:
             weights=self._weights,
             slices=self._slices,
             traded=self._traded,
+            needed=self._needed,
         )
 
     def load(self, state: bytes, /) -> None:
@@ -259,7 +265,8 @@ class Portfolio:
     def _restore(self, fields: dict[str, Any]) -> None:
         """What was pursued, and its weights."""
         before, now = fields["symbols"], self._sizing.universe.symbols
-        weights, plan = fields["weights"], fields["plan"]
+        weights, plan, needed = fields["weights"], fields["plan"], fields["needed"]
+        self._needed = None if needed is None else placed(needed, before, now, False)
         self._weights = None if weights is None else placed(weights, before, now, np.nan)
         if plan is not None:
             self._plan = self._pursued(plan[0], placed(plan[1], before, now, np.nan))

@@ -49,6 +49,14 @@ class Situation:
     rate: float  # one-way cost of a large trade as a share of its value, by the broker's own cost model
     payable: float = HARD  # what weights may add up to for their trades to be paid for, by what these may cost
 
+    @property
+    def reachable(self) -> Vector:
+        """(N,) the benchmark, scaled down where it adds up to more than can be paid for: what deviations are from."""
+        if self.payable == HARD:
+            return self.benchmark
+        total = float(self.benchmark.sum())
+        return self.benchmark if total <= max(self.payable, 0.0) else self.benchmark * (max(self.payable, 0.0) / total)
+
 
 # ---- pieces of the objective, all of them costs ----------------------------------------------------------------------
 

@@ -186,6 +186,8 @@ def rounded(
     least = max(sizing.min_order_value, sizing.band * book.equity)  # base money
     if least > 0:
         small = keep & (np.abs(qty) * unit < least) & (start + qty != 0)
+        if sizing.needed is not None:
+            small &= ~sizing.needed[rows]
         if small.any():
             notes.append(note(sizing, book, "small", rows[small], qty[small]))
             keep &= ~small

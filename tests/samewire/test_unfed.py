@@ -58,25 +58,6 @@ def test_what_counts_from_a_benchmark_wants_one(constraint: Any) -> None:
         load_run(a_run(optimizer=portfolio(constraint)))
 
 
-@pytest.mark.parametrize(
-    ("strategy", "said"),
-    [
-        ({"use": "long_short", "count": 2}, "long_short holds a short leg"),
-        ({"use": "score_weights", "side": "neutral"}, "score_weights holds a short leg"),
-        ({"use": "fixed_weights", "weights": {"CO01": 0.5, "EN01": -0.2}}, "fixed_weights has EN01 below 0"),
-    ],
-)
-def test_short_positions_want_a_broker_that_lends(strategy: Any, said: str) -> None:
-    broker = {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 5}}
-    with pytest.raises(ConfigError, match=said):
-        load_run(a_run(strategy=strategy, broker=broker))
-    load_run(a_run(strategy=strategy, broker=broker | {"short": True, "leverage": 2}))
-
-
-def test_long_short_without_a_short_leg_needs_none() -> None:
-    load_run(a_run(strategy={"use": "long_short", "count": 2, "gross": 1.0, "net": 1.0}))
-
-
 def test_budgets_of_sectors_want_sectors_and_their_names(tmp_path: Path) -> None:
     parity = {"use": "risk_parity", "by": "sector", "budgets": {"Tehc": 2.0}}
     said = {"use": "portfolio", "risk_model": "ledoit_wolf", "method": parity}

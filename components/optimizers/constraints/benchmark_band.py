@@ -19,7 +19,8 @@ class BenchmarkBand:
         self.firm = firm
 
     def allows(self, at: Situation, /) -> tuple[Piece, ...]:
-        low = at.benchmark - self._deviation
+        middle = at.reachable
+        low = middle - self._deviation
         low = low if self._short else np.maximum(low, 0.0)
-        lower, upper = np.where(at.free, low, -np.inf), np.where(at.free, at.benchmark + self._deviation, np.inf)
+        lower, upper = np.where(at.free, low, -np.inf), np.where(at.free, middle + self._deviation, np.inf)
         return (Box(name="benchmark_band", lower=lower, upper=upper, soft=HARD if self.soft is None else self.soft),)

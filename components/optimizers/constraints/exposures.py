@@ -47,7 +47,7 @@ class Exposures:
             self._given, self._labels = given, tuple(names[k] for k in chosen)
             self._A = np.ascontiguousarray(np.nan_to_num(given[:, chosen].T, nan=0.0))
         A = self._A
-        base = A @ at.benchmark if self._active else np.zeros(len(A))
+        base = A @ at.reachable if self._active else np.zeros(len(A))
         row = Rows(
             name="exposures",
             A=A,

@@ -11,7 +11,7 @@ def group_rows(name: str, at: Situation, code: Codes, labels: tuple[str, ...], l
     A = limits.members(code, len(labels))
     low, high = np.full(len(labels), -np.inf), np.full(len(labels), np.inf)
     if limits.deviation is not None:
-        base = A @ at.benchmark
+        base = A @ at.reachable
         low, high = base - limits.deviation, base + limits.deviation
     low, high = np.maximum(low, limits.min), np.minimum(high, limits.max)
     return Rows(name=name, A=A, low=low, high=high, labels=labels, soft=HARD if limits.soft is None else limits.soft)

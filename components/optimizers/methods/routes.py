@@ -53,6 +53,7 @@ class Routes:
     def convex(self, problem: Problem) -> tuple[Solution, tuple[Remark, ...]]:
         """As `solve`, of a problem that counts no names."""
         from components.optimizers.certificate import certified
+        from components.optimizers.polish import polished
         from components.optimizers.program import Compiled
 
         failed: list[Remark] = []
@@ -67,6 +68,8 @@ class Routes:
             last = solver.solve(problem, self._start(solver.name))
             if last.status == "optimal":
                 last = certified(problem, last)
+                if last.residual > self._tolerance and solver.name != _KERNEL:
+                    last = polished(problem, last, self._tolerance)
                 if last.residual <= self._tolerance:
                     self._keep(last)
                     return last, tuple(failed)

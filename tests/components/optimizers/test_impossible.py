@@ -60,6 +60,9 @@ STRAIGHT = (ExpectedReturn(universe=universe_of(("A", "B"))), LinearCost(buy_bps
         ((Budget(full=True),), "from below"),
         ((LongOnly(), Budget(min=1)), "from above"),
         ((WeightBox(max=0.1), Turnover(max=0.1)), "from below"),
+        ((WeightBox(min=0.0, max=0.1, soft=1e-5),), "from below or above"),
+        ((Gross(max=1.0, soft=1e-5),), "from below or above"),
+        ((LongOnly(), Budget(full=True, soft=1e-5)), "from above"),
     ],
 )
 def test_straight_lines_without_bounds_are_refused_at_start(constraints: Any, said: str) -> None:

@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.costs.bps import Bps
+from components.optimizers.constraints.benchmark_band import BenchmarkBand
+from components.optimizers.constraints.box import WeightBox
 from components.optimizers.constraints.budget import Budget
+from components.optimizers.constraints.exposures import Exposures
 from components.optimizers.constraints.long_only import LongOnly
+from components.optimizers.constraints.sectors import Sectors
 from components.optimizers.constraints.turnover import Turnover
 from components.optimizers.methods.composed import Composed
 from components.optimizers.methods.equal_weight import EqualWeight
@@ -18,7 +22,7 @@ from components.optimizers.purse import Purse
 from components.optimizers.terms.expected_return import ExpectedReturn
 from components.optimizers.terms.linear_cost import LinearCost
 from components.optimizers.terms.variance import RiskOf
-from engine.events import Note, Orders
+from engine.events import Note, Orders, Reference
 from engine.ids import OrderIds
 from engine.universe import universe_of
 from tests.components.optimizers.placed import risk_of, situation
@@ -115,3 +119,39 @@ def test_more_trades_than_expected_make_all_purchases_smaller_alike() -> None:
     assert told.kind == "cost"
     far = Purse(-0.5, 0.01, 0.0)
     assert far.paid(w, w0)[0] is w  # what is missing for another reason than cost
+
+
+@pytest.mark.parametrize(
+    "limit", [Sectors(deviation=0.0), BenchmarkBand(deviation=0.0), Exposures(min=0.0, max=0.0, reference="country")]
+)
+def test_neutral_to_a_benchmark_is_neutral_of_what_can_be_paid_for(limit: Any) -> None:
+    country = {"country": np.eye(2)[np.arange(N) % 2]}
+    at = situation(
+        N, payable=0.98, invest=0.98, w0=np.zeros(N), references=country, columns={"country": ("north", "south")}
+    )
+    decision = composed(Budget(full=True), limit).weights(at)
+    assert decision.weights is not None
+    assert not [remark for remark in decision.remarks if remark.kind.startswith(("infeasible", "fallback"))]
+    np.testing.assert_allclose(decision.weights[at.sector == 0].sum(), 0.49, atol=1e-6)
+
+
+def test_a_benchmark_that_can_be_paid_for_is_not_scaled() -> None:
+    for at in (situation(N), situation(N, payable=1.2), situation(N, payable=0.5, benchmark=np.full(N, 0.4 / N))):
+        assert at.reachable is at.benchmark
+    np.testing.assert_allclose(situation(N, payable=0.9).reachable, 0.9 / N)
+
+
+def test_a_sector_neutral_cash_account_is_rebalanced_without_fallback() -> None:
+    method = composed(Budget(full=True), WeightBox(max=0.12), Sectors(deviation=0.0))
+    made = Portfolio(
+        universe=U, ids=OrderIds("s", "o"), costs=Bps(**COSTS), name="o", method=method, benchmark="equal",
+        risk_model=Estimated(risk_of(N)),
+    )  # fmt: skip
+    price = np.full(N, 40.0)
+    sector = (np.arange(N)[:, None] % 2).astype(np.float64)
+    made.on_reference(Reference(ts=0, name="sectors", rows="symbol", columns=("a", "b"), value=sector))
+    made.on_bars(bars(1, close=price))
+    events = made.on_targets((target(1, np.full(N, 1 / N), alpha=np.linspace(-1, 1, N)),), book(1, price, cash=1e6))
+    kinds = [event.kind for event in events if isinstance(event, Note)]
+    assert "infeasible" not in kinds
+    assert not any(kind.startswith("fallback") for kind in kinds)
