@@ -237,7 +237,7 @@ class Reader:
                 if self._clock.monotonic_ns() - since > _SETTLE_S * 1e9:
                     raise KafkaError(
                         f"topic {held[0][0]}: a transaction of somebody else is open in it, so that what was committed "
-                        "behind it cannot be read; end that one (kafka-transactions.sh --find-hanging), then start again"
+                        "behind it cannot be read; end that one (kafka-transactions.sh find-hanging), and start again"
                     )
                 await asyncio.sleep(0.2)
         finally:

@@ -208,9 +208,8 @@ class Daemon:
     def _check(self, step: Step) -> None:
         """Whether this process may go on with the session. ConfigError that says what has changed."""
         if step.ended:
-            raise ConfigError(
-                f"session {step.session}: it came to its end; begin a new one with --new, or name another"
-            )
+            said = "it came to its end; begin a new one with --new, or name another"
+            raise ConfigError(f"session {step.session}: {said}")
         self._check_place(step)
         if step.config != config_hash(self._run):
             raise ConfigError(
@@ -252,9 +251,8 @@ class Daemon:
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
         loop.teaching = self._teaching(core, {})
-        manifest = keeping.manifest_of(
-            run, built, {"run_id": names.run_id, "name": names.session, "created": self._date()}
-        )
+        said = {"run_id": names.run_id, "name": names.session, "created": self._date()}
+        manifest = keeping.manifest_of(run, built, said)
         loop.writer.blob(keeping.MANIFEST, keeping.manifest_bytes(manifest), core.start)
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
@@ -292,7 +290,7 @@ class Daemon:
         core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
         standing = Standing(
             seq=last.seq, ts=last.course[0], offsets=last.offsets, control=last.control, slices=core.tally.slices,
-            kept_at=state.slices, dead=last.tally.get("dead", 0),
+            kept_at=state.slices, dead=last.tally.get("dead", 0), vain=last.tally.get("vain", 0),
         )  # fmt: skip
         loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
         loop.teaching = self._teaching(core, last.plans)

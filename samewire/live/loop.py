@@ -46,6 +46,7 @@ class Standing(msgspec.Struct, kw_only=True):
     slices: int = 0
     kept_at: int = 0  # slices when the last snapshot was taken
     dead: int = 0
+    vain: int = 0  # of these, what operators asked and could not be followed
     ts: int = 0  # of the last input
 
 
@@ -261,14 +262,15 @@ class Loop:
             kept=self.writer.kept,
             asked=self._asked,
             mode=int(core.mode),
-            tally=msgspec.structs.asdict(core.tally) | {"dead": standing.dead},
+            tally=msgspec.structs.asdict(core.tally) | {"dead": standing.dead, "vain": standing.vain},
             plans={} if self.teaching is None else self.teaching.save(),
             ended=ended,
         )
 
     def _letters(self) -> None:
         for each in self._dead:
-            self.standing.dead += each.reason != "control"  # who asks in vain spoils no feed
+            self.standing.dead += 1
+            self.standing.vain += each.reason == "control"
             letter = DeadLetter(
                 topic=each.topic,
                 partition=each.partition,
@@ -281,9 +283,10 @@ class Loop:
             )
             self.writer.add([self.codec.deadletter(letter)])
         self._dead.clear()
-        if self.standing.dead > self._pace.poison_max:
+        spoilt = self.standing.dead - self.standing.vain
+        if spoilt > self._pace.poison_max:
             raise DataError(
-                f"{self.standing.dead} records could not be used, more than live.poison_max: {self._pace.poison_max}; "
+                f"{spoilt} records could not be used, more than live.poison_max: {self._pace.poison_max}; "
                 f"look at the topic {self._names.deadletter}, mend the feed, and start again"
             )
 

@@ -146,7 +146,8 @@ async def left(address: str, env: str) -> Left:
     try:
         found = {name: [_plain(r, env) for r in await _all(reader, f"{env}.{name}.v1")] for name in COMPARED}
         journal = f"{env}.journal.{SESSION}.v1"
-        return Left(found, [step_of(r.value, journal, r.offset) for r in await _all(reader, journal)])
+        steps = [r for r in await _all(reader, journal) if r.key == SESSION.encode()]
+        return Left(found, [step_of(r.value, journal, r.offset) for r in steps])
     finally:
         await reader.close()
 

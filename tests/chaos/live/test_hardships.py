@@ -1,6 +1,7 @@
 """What a live session meets besides its own death: poison among its bars, a twin, a broker that dies, topics that are
 no longer what they were."""
 
+import asyncio
 import json
 import signal
 import time
@@ -111,7 +112,7 @@ def test_topics_that_are_not_what_they_were_are_refused(grounds: Grounds) -> Non
     topic, journal = bars_topic(ground.env), f"{ground.env}.journal.{SESSION}.v1"
 
     def refused(kind: str, *texts: str) -> None:
-        assert ground.victims.run(ground.order()) == {"KafkaError": 5, "ConfigError": 2}[kind]
+        assert ground.victims.run(ground.order()) == {"KafkaError": 5, "DamagedError": 3, "ConfigError": 2}[kind]
         line = told(ground)[-1]
         assert line["kind"] == kind
         assert all(text in line["text"] for text in texts), line["text"]
@@ -128,13 +129,49 @@ def test_topics_that_are_not_what_they_were_are_refused(grounds: Grounds) -> Non
     refused("KafkaError", f"topic {topic}", "gone", "--new")
 
     ground.cut(journal, 1, share=0.9)
-    refused("KafkaError", f"topic {journal}", "some of it is gone", "--new")
+    refused("DamagedError", f"topic {journal}", "some of it is gone", "--new")
 
     ground.widen(topic, 6)
     refused("KafkaError", f"topic {topic}", "6 partitions", "had 4", "--new")
 
     ground.cut(journal, 1, share=1.0)
-    refused("KafkaError", f"topic {journal}", "no step", "--new")
+    refused("DamagedError", f"topic {journal}", "no step", "--new")
+
+
+def test_what_others_write_into_the_journal_hides_no_step(calm: Calm, grounds: Grounds) -> None:
+    """Nothing that is committed behind an open transaction is seen by who reads what is committed."""
+    from aiokafka import AIOKafkaProducer
+
+    undisturbed, ground = calm(SHORT), grounds(SHORT)
+    ground.publish(bars(SHORT))
+    journal = f"{ground.env}.journal.{SESSION}.v1"
+
+    async def begun() -> AIOKafkaProducer:
+        other = AIOKafkaProducer(bootstrap_servers=ground.address, transactional_id=f"other.{ground.env}")
+        await other.start()
+        await other.begin_transaction()
+        await other.send_and_wait(journal, b"not a step")
+        return other
+
+    with asyncio.Runner() as runner:
+        assert ground.victims.run(ground.order(crash=Crash(point="commit:after", transaction=3))) == -9
+        other = runner.run(begun())
+        pid = ground.victims.start(ground.order(crash=Crash(point="commit:after", transaction=12)))
+        time.sleep(2.0)
+        assert not ground.said("session.recovering"), "it waits"
+        runner.run(other.commit_transaction())
+        assert ground.victims.code(pid) == -9
+        runner.run(other.stop())
+    assert ground.victims.run(ground.order()) == 0
+    assert compare(undisturbed, ground.left()) == NO_DIFFERENCE
+
+
+def test_another_transactional_id_is_refused_since_it_shuts_nobody_out(grounds: Grounds) -> None:
+    ground = grounds(SHORT)
+    ground.publish(bars(SHORT)[:500])
+    assert ground.victims.run(ground.order(crash=Crash(point="commit:after", transaction=4))) == -9
+    assert ground.victims.run(ground.order(manner={"writer": "another"})) == 2
+    assert "live.transactional_id was" in told(ground)[-1]["text"]
 
 
 @pytest.mark.long

@@ -45,7 +45,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     crash: Crash | None = None
     spoil: Spoil | None = None
     broken: str = ""  # commit_first, read_uncommitted, without_transactions
-    manner: dict[str, bool] = {}
+    manner: dict[str, bool | str] = {}
 
 
 async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
@@ -78,7 +78,7 @@ async def lived(order: Order, run: "RunFile") -> dict[str, Any]:
             outbox=CrashingOutbox(own, trigger, order.spoil),
             reader=reader,
             clock=SystemClock(),
-            manner=Manner(**order.manner),
+            manner=Manner(**({"writer": name} | order.manner)),
             tell=tell,
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.stop)
