@@ -1,7 +1,6 @@
 """Writes the steps of a live session: what others read, the journal and the snapshots, in one transaction."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
@@ -79,7 +78,3 @@ class Writer:
         self.kept |= {name: offsets[place] for name, place in self._blobs.items()}
         self._records, self._steps, self._blobs = [], [], {}
         self.transactions += 1
-
-
-Told = Callable[[str, dict[str, Any]], None]
-Runs = Sequence[Step]
