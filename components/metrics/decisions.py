@@ -183,8 +183,10 @@ class DecisionFold:
             if name in most or len(most) < _MOST:
                 most[name] = max(most.get(name, 0.0), float(by))
 
-    def _on_rounding(self, note: Note, _: str) -> None:
-        if _finite(note):
+    def _on_rounding(self, note: Note, limit: str) -> None:
+        if limit:  # one that whole lots could not keep
+            self._on_change(note, limit)
+        elif _finite(note):
             self._rounding.add(note.ts, 0, float(note.value[0]))
 
     def _on_change(self, note: Note, _: str) -> None:
