@@ -1,6 +1,7 @@
 """The ground on which daemons are killed: topics, bars, what was committed, and the comparison of two sessions."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -251,7 +252,8 @@ class Victims:
 
 
 def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        os.kill(pid, signal.SIGKILL)
 
 
 class Ground(msgspec.Struct, frozen=True, eq=False):
