@@ -183,18 +183,30 @@ class _RiskModel:
             return None
         if answer.__class__ is not Risk:
             raise part.wrong("risk", ts, f"it answered a {type(answer).__name__}, not a Risk or None")
-        factors = part.numbers("risk factors", ts, answer.factors, (self._n, -1))
+        factors = self._taken("factors", answer, (self._n, -1))
         k = factors.shape[1]
-        covariance = part.numbers("risk covariance", ts, answer.covariance, (k, k))
-        specific = part.numbers("risk specific", ts, answer.specific, (self._n,))
+        covariance = self._taken("covariance", answer, (k, k))
+        specific = self._taken("specific", answer, (self._n,))
         if (specific < 0).any():
             raise part.wrong("risk", ts, f"specific has a variance of {specific.min()}; none may be negative")
         return self._same_again(Risk(factors=factors, covariance=covariance, specific=specific))
 
+    def _taken(self, name: str, answer: Risk, shape: tuple[int, ...]) -> Any:
+        """A copy of this part of an estimate; the last one where it is the same, since a large one is long to copy."""
+        part, last = getattr(answer, name), getattr(self._last, name, None)
+        if (
+            isinstance(part, np.ndarray)
+            and last is not None
+            and part.dtype == last.dtype
+            and np.array_equal(part, last)
+        ):
+            return last
+        return self._part.numbers(f"risk {name}", self._ts, part, shape)
+
     def _same_again(self, risk: Risk) -> Risk:
         """The last estimate where it is the same again, so that what was made of it is not made anew."""
         last, self._last = self._last, risk
-        if last is None or not all(np.array_equal(a, b) for a, b in zip(_parts(last), _parts(risk), strict=True)):
+        if last is None or not all(a is b for a, b in zip(_parts(last), _parts(risk), strict=True)):
             return risk
         self._last = last
         return last
