@@ -219,7 +219,7 @@ def compute_ms(bench: Bench, count: int) -> float:
     from samewire.schema import load_run
 
     run = load_run(bench.file)
-    core = Core(run, wired(run, None, None), CutRules(deadline_ns=10**9, skew_ns=1 << 61))
+    core = Core(run, wired(run, None, None), CutRules(deadline_ns=10**9))
     took = []
 
     async def decide() -> None:

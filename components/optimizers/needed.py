@@ -46,7 +46,7 @@ def _rows(limits: Limits, w: Vector, w0: Vector) -> tuple[Matrix, Vector, Vector
     sides = np.where(w != 0, np.sign(w), np.sign(w0))
     M = np.concatenate((limits.A, sides[None]))
     value = M @ w
-    even = np.array([bool((row == row[0]).all()) for row in limits.A] + [False])
+    even = np.append((limits.A[:, :1] == limits.A).all(axis=1), False)
     low = np.where(even, -np.inf, np.minimum(np.append(limits.low, -np.inf), value))
     return M, low, np.maximum(np.append(limits.high, limits.gross), value)
 

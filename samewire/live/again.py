@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
-
 from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.source import BarRules, Sorter
 from adapters.kafka.topics import Topic, interval_name
@@ -13,10 +11,9 @@ from adapters.kafka.transport import Reader
 from engine.clock import Timers
 from engine.course import Course
 from engine.cuts import CutRules
-from engine.slicer import Slicer
 from samewire.connection import settings_of
-from samewire.live.core import intervals_of, start_of
-from samewire.live.expected import ends_of, membership_of
+from samewire.live.core import all_ends, intervals_of, slicer_of, start_of
+from samewire.live.expected import membership_of
 from samewire.live.past import Past
 from samewire.prepare import Wired, wired
 from samewire.run_file import RunFile
@@ -54,18 +51,12 @@ class Cutting:
         run = past.run
         self.built: Wired = wired(run, None, past.artefacts)  # its wiring is not used
         feed, start = self.built.feed, start_of(self.built)
-        intervals = intervals_of(self.built)
-        slicer = Slicer(
-            universe=feed.universe,
-            ends={each: ends_of(feed, each) for each in intervals},
-            start=start,
-            rules=msgspec.structs.replace(rules, skew_ns=1 << 63, late_max=1_000_000),
-        )
+        slicer = slicer_of(self.built, all_ends(self.built), rules)
         self.course = Course(
             slicer, Timers(), known=lambda since: iter(()), start=start + 1, members=membership_of(feed, start)
         )
         env = settings_of(run).env
-        self.topics = {str(Topic(env, "bars", interval_name(each))): each for each in intervals}
+        self.topics = {str(Topic(env, "bars", interval_name(each))): each for each in intervals_of(self.built)}
         codec = Codec(env, feed.universe, Origin(daemon=run.session.name))
         rules_of = BarRules(since=start, intervals=self.topics, skew_ns=NEVER, ahead_ns=NEVER)
         self.sorter = Sorter(codec.bar_of, rules_of)

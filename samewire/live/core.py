@@ -15,6 +15,7 @@ from engine.instants import instant_text
 from engine.journal import GENESIS, Journal
 from engine.journal_reading import Record, Run
 from engine.saying import FROM_OUTSIDE
+from engine.slice_ends import Ends
 from engine.slicer import Slicer
 from engine.stream_clock import StreamClock
 from samewire.hiding import hider
@@ -24,6 +25,8 @@ from samewire.run_file import RunFile
 from samewire.secret_guard import guards_of
 
 _NEVER = 1 << 62
+_NO_CLOCK = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
+_LATE_MAX = 1_000_000  # late bars that wait for the next slice
 
 
 class Tally(msgspec.Struct):
@@ -57,9 +60,9 @@ class Core:
         guards: Any = guards_of(run, hider())
         self.bus = Bus(self.wiring.routes, recorders=(*guards, self.journal, self), takes=FROM_OUTSIDE)
         self.intervals = intervals_of(wired)
-        self.ends = {interval: ends_of(wired.feed, interval) for interval in self.intervals}
+        self.ends = all_ends(wired)
         self._start = start_of(wired)
-        self.slicer = Slicer(universe=wired.feed.universe, ends=self.ends, start=self._start, rules=rules)
+        self.slicer = slicer_of(wired, self.ends, rules)
         known, members = known_of(wired.feed, self._start, wired.end), membership_of(wired.feed, self._start)
         self.course = Course(self.slicer, self.wiring.timers, known=known, start=self._start + 1, members=members)
         self._day_end = day_ends(wired.feed)
@@ -155,6 +158,20 @@ class Core:
 
     async def aclose(self) -> None:
         await self.bus.aclose()
+
+
+def all_ends(wired: Wired) -> dict[int, Ends]:
+    """Where slices end, by interval."""
+    return {interval: ends_of(wired.feed, interval) for interval in intervals_of(wired)}
+
+
+def slicer_of(wired: Wired, ends: dict[int, Ends], rules: CutRules) -> Slicer:
+    """The slicer of a session before its first bar, by the rules of its settings.
+
+    Bars from the future are sorted out before it, by a clock that it does not have.
+    """
+    own = msgspec.structs.replace(rules, skew_ns=_NO_CLOCK, late_max=_LATE_MAX)
+    return Slicer(universe=wired.feed.universe, ends=ends, start=start_of(wired), rules=own)
 
 
 def intervals_of(wired: Wired) -> tuple[int, ...]:

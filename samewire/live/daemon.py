@@ -21,7 +21,6 @@ from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
 from engine.clock import Clock
-from engine.cuts import CutRules
 from engine.errors import ConfigError
 from engine.instants import instant_text
 from engine.journal import GENESIS
@@ -43,8 +42,6 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-_NEVER = 1 << 63  # ns: a bar is not ahead of a slicer that has not been told the time yet either
-_LATE_MAX = 1_000_000  # late bars that wait for the next slice
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,7 +240,7 @@ class Daemon:
         self._tell("session.building", said="a new session: reading history, training what the run file says")
         built = wired(untaught(run), None, None)
         names = self._named(built, run_id="")
-        core = Core(run, built, self._cutting())
+        core = Core(run, built, self._settings.cut_rules())
         core.course.know(built.learnt.controls)
         slices = await warm_up(run, built.feed, core.wiring, built.start)
         begins = f"the session takes bars that end after {instant_text(core.start)}"
@@ -275,7 +272,7 @@ class Daemon:
         names = self._named(built, run_id=found.last.run_id)
         whole = bool(state.without)
         events, digest = (0, GENESIS) if whole else (state.events, state.digest)
-        core = Core(run, built, self._cutting(), events=events, digest=digest)
+        core = Core(run, built, self._settings.cut_rules(), events=events, digest=digest)
         core.course.know(built.learnt.controls)
         if whole:
             self._tell("session.rebuilding", why=f"{', '.join(state.without)}: no save and load")
@@ -323,10 +320,6 @@ class Daemon:
             bars=bars,
         )
         return self._names
-
-    def _cutting(self) -> CutRules:
-        """When slices are cut. Bars from the future are sorted out before, by a clock that the slicer does not have."""
-        return msgspec.structs.replace(self._settings.cut_rules(), skew_ns=_NEVER, late_max=_LATE_MAX)
 
     def _rules(self, names: Names, core: Core) -> BarRules:
         settings = self._settings
