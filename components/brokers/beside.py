@@ -77,10 +77,11 @@ class Beside:
                     f"costs: {type(part).__name__} answers by what `{told[0]}` told it before, and episodes of many "
                     "days have no common past; take one that looks at the trade alone, e.g. volume_share"
                 )
-        self._universe, self._costs, self._participation = universe, costs, participation
+        self.universe, self._costs, self._participation = universe, costs, participation
         self.column = rules.PRICE_AT[fill]
         self.quotes = quotes_at("open" if fill == "next_open" else "close", universe)
         self._span = _span_of(getattr(costs, "parts", (costs,)))
+        self.limited = participation is not None  # whether a bar may leave a part of an order
         self._simple = bool((universe.multiplier == 1.0).all())
 
     def trade(self, met: Met, symbol: rules.Rows, qty: Vector) -> Traded:
@@ -92,7 +93,7 @@ class Beside:
         got = np.where(reference > 0, qty, 0.0)
         if self._participation is not None:
             wanted = rules.Wanted(
-                symbol=each, qty=got, whole=np.zeros(count, bool), lot=self._universe.lot[symbol], place=each
+                symbol=each, qty=got, whole=np.zeros(count, bool), lot=self.universe.lot[symbol], place=each
             )
             got, _ = rules.rationed(wanted, rules.room_of(met.volume, self._participation), None)
         rows = np.flatnonzero(got)
@@ -120,7 +121,7 @@ class Beside:
             {} if met.bid is None or met.ask is None else {"bid": met.bid[rows], "ask": met.ask[rows]}
         )
         at = Conditions(ts=met.ts[rows].item(0), symbol=s, volume=met.volume[rows], **quotes)
-        multiplier = self._universe.multiplier[s]
+        multiplier = self.universe.multiplier[s]
         one = multiplier if self._simple else np.ones(len(size))
         trades = buying.Trades(
             symbol=s,

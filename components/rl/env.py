@@ -93,6 +93,7 @@ class OrderEnv:
         self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
         self.steps = int(self._steps.max())
         self.action_count: int = action.count
+        self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
         self.observation_shapes = observation.shapes(days.bars, self.steps)
         self.schema = schema_of(observation, action, self.observation_shapes, self._tape.unit, bars_per_step)
         self._episode: Places = np.full(width, -1, np.intp)
@@ -116,16 +117,25 @@ class OrderEnv:
         """The orders as their desk sees them. To be read, not written."""
         return self._own
 
-    def reset(self) -> Seen:
-        """Begins anew: each once from the first order, or the next `width` of the endless queue."""
+    def reset(self, episodes: Places | None = None) -> Seen:
+        """Begins anew: each once from the first order, or the next `width` of the endless queue.
+
+        With `episodes` (W,) the rows begin with these orders, -1 = none, and the queue stays where it is.
+        """
         self._queue.restart()
-        self._begin(np.arange(self.width))
+        rows = np.arange(self.width)
+        self._begin(rows, self._queue.take(self.width) if episodes is None else self._checked(episodes))
         self.traded = ()
         return self._observe()
 
-    def _begin(self, rows: Places) -> None:
-        """The next episodes of the queue for these rows."""
-        e = self._queue.take(len(rows))
+    def _checked(self, episodes: Places) -> Places:
+        chosen = np.asarray(episodes)
+        if chosen.shape != (self.width,) or not ((chosen >= -1) & (chosen < len(self.orders))).all():
+            raise DataError(f"episodes: give {self.width} of -1 to {len(self.orders) - 1}, got {chosen.tolist()[:9]}")
+        return chosen.astype(np.intp)
+
+    def _begin(self, rows: Places, e: Places) -> None:
+        """These episodes for these rows."""
         own, some, orders = self._own, e >= 0, self.orders
         self._episode[rows] = e
         quantity = np.where(some, orders.quantity[e], 1.0)
@@ -150,9 +160,10 @@ class OrderEnv:
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
-    def step(self, action: NDArray[Any]) -> Transition:
+    def step(self, action: NDArray[Any], *, refill: bool = True) -> Transition:
         """Trades what each row chose, in the bars until its next decision.
 
+        Without `refill` a row whose episode ended takes no other, and its observation is the last of the one it had.
         DataError for an action of another shape, or one that is no choice (NaN, outside the range).
         """
         active = self.active
@@ -171,9 +182,12 @@ class OrderEnv:
         self._sums[3] += reward
         rows = np.flatnonzero(done)
         finished = self._finished(rows)
-        if rows.size:
-            self._begin(rows)
-        return Transition(observation=self._observe(), reward=reward, done=done, acted=active, finished=finished)
+        if rows.size and refill:
+            self._begin(rows, self._queue.take(len(rows)))
+        seen = self._observe()
+        if not refill:
+            self._episode[rows] = -1
+        return Transition(observation=seen, reward=reward, done=done, acted=active, finished=finished)
 
     def _trade(self, amount: Vector) -> NDArray[np.float64]:
         """(3, W) shares, value and sum of squares of what the bars of a step trade; what remains is kept current."""

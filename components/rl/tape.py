@@ -35,7 +35,7 @@ class Tape:
     - `first` (R,): the logarithm of the day's first open, NaN before it.
     - `volume`: shares, 0 where unknown; `expected`: what `volume_profile` says, given beforehand, NaN = unknown;
       `expected_so_far`: its sum up to the bar, or the number of bars where it is unknown.
-    - `features` (R, 1 + B, 7) float32, where asked for, bar t at t + 1 behind a row of zeros: open, high, low, close and
+    - `features` (R, 1 + B, 7) float32, where asked for, bar t at t + 1 behind a row of zeros: open, high, low, close,
       vwap as logarithms against the day's first open in units of `unit_bps`; volume against the expected one as
       (v - e) / (v + e); known 1 or 0. What is unknown is 0.
     """
