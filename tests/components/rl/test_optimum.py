@@ -14,9 +14,8 @@ from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, generated
 from components.rl.generated import GeneratedDays, Law, drawn
 from components.rl.observing import Compact
-from components.rl.optimum import Optimum, Task, optimum
+from components.rl.optimum import Optimum, Task, best_actions, optimum
 from components.rl.rewards import PAPenalty
-from components.rl.tape import Tape, tape_of
 from engine.errors import ConfigError
 from engine.universe import universe_of
 
@@ -108,7 +107,6 @@ def every_path(law: Law, task: Task, fractions: tuple[float, ...]) -> float:
 def in_the_environment(feed: GeneratedDays, of: Orders, found: dict[int, Optimum] | None, **options: Any) -> Any:
     """(E,) advantage over the price at the decision of the optimum, or of TWAP."""
     days = days_of(feed)
-    tape = tape_of(days)
     action = Categorical(8) if found else TwapRelative()
     game = OrderEnv(
         days=days,
@@ -118,23 +116,15 @@ def in_the_environment(feed: GeneratedDays, of: Orders, found: dict[int, Optimum
         action=action,
         reward=PAPenalty(penalty=0.0),
         width=min(len(of), 2000),
-        tape=tape,
         **options,
     )
     got = np.zeros(len(of))
     game.reset()
     while game.active.any():
-        chosen = np.ones(game.width) if found is None else best(game, tape, found)
+        chosen = np.ones(game.width) if found is None else best_actions(game, found)
         finished = game.step(chosen).finished
         got[finished.episode] = -finished.slippage_bps
     return got
-
-
-def best(game: OrderEnv, tape: Tape, found: dict[int, Optimum]) -> Any:
-    e = np.maximum(game.episode, 0)
-    row = game.orders.day[e] * len(game.days.universe) + game.orders.symbol[e]
-    deviation = tape.log[row, game.own.now] - tape.first[row]
-    return np.where(game.own.side > 0, *(found[side].choose(game.own, deviation) for side in (1, -1)))
 
 
 @pytest.mark.parametrize("bars_per_step", [1, 2])

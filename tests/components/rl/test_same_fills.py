@@ -289,6 +289,12 @@ def compare(
     assert of_engine(feed, game, actions, broker) == episodes
 
 
+@pytest.mark.parametrize("fill", ["next_open", "next_close", "next_vwap"])
+def test_the_same_at_bids_and_asks(fill: str) -> None:
+    feed = Minutes(symbols=3, lengths=(12,) * 4, quotes=True, holes=0.1)
+    compare(feed, fill, HalfSpread(bps=5), 0.3, bars_per_step=2)
+
+
 @pytest.mark.data
 def test_the_same_on_real_minutes_of_which_some_are_missing(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
