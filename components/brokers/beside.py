@@ -117,10 +117,8 @@ class Beside:
     def _priced(self, met: Met, symbol: rules.Rows, qty: Vector, reference: Vector, rows: Any) -> tuple[Vector, Matrix]:
         """Prices and fees of these rows, which trade."""
         s, size = symbol[rows], qty[rows]
-        quotes: dict[str, Vector] = (
-            {} if met.bid is None or met.ask is None else {"bid": met.bid[rows], "ask": met.ask[rows]}
-        )
-        at = Conditions(ts=met.ts[rows].item(0), symbol=s, volume=met.volume[rows], **quotes)
+        bid, ask = (None if quote is None else quote[rows] for quote in (met.bid, met.ask))
+        at = Conditions(ts=met.ts[rows].item(0), symbol=s, volume=met.volume[rows], bid=bid, ask=ask)
         multiplier = self.universe.multiplier[s]
         one = multiplier if self._simple else np.ones(len(size))
         trades = buying.Trades(

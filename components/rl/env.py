@@ -82,12 +82,12 @@ class OrderEnv:
         self._queue = Queue(len(orders), rng)
         self.days, self.orders, self.width, self.bars_per_step = days, orders, width, bars_per_step
         self._market, self._observation, self._action, self._reward = market, observation, action, reward
-        self._tape = tape_of(days, features=observation.features) if tape is None else tape
+        self.tape = tape_of(days, features=observation.features) if tape is None else tape
         self._row = orders.day * len(days.universe) + orders.symbol
         self._end = np.minimum(orders.start + orders.horizon, days.length[orders.day] - 1)
         self._steps = -(-(self._end - orders.start) // bars_per_step)
         self._lot = days.universe.lot[orders.symbol]
-        self._known = benchmarks_of(days, market, self._tape, self._row, orders.start, self._end)
+        self._known = benchmarks_of(days, market, self.tape, self._row, orders.start, self._end)
         columns = (getattr(days, market.column), days.volume, days.status)
         self._price, self._volume, self._status = (np.ravel(column) for column in columns)
         self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
@@ -95,7 +95,7 @@ class OrderEnv:
         self.action_count: int = action.count
         self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
         self.observation_shapes = observation.shapes(days.bars, self.steps)
-        self.schema = schema_of(observation, action, self.observation_shapes, self._tape.unit, bars_per_step)
+        self.schema = schema_of(observation, action, self.observation_shapes, self.tape.unit, bars_per_step)
         self._episode: Places = np.full(width, -1, np.intp)
         self._own = _nothing(width, self.steps)
         self._sums = np.zeros((4, width))  # filled, value with all costs, fees, reward
@@ -264,7 +264,7 @@ class OrderEnv:
         e = self._episode
         row = self._row[e]
         before = np.where(self.orders.day[e] > 0, row - len(self.days.universe), -1)
-        market = Market(today=self._tape, row=row, before=self._tape, before_row=before)
+        market = Market(today=self.tape, row=row, before=self.tape, before_row=before)
         seen = self._observation.observe(market, self._own)
         if not self.active.all():
             idle = ~self.active

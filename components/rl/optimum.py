@@ -1,5 +1,6 @@
 """The best that can be done on generated days, exactly, by dynamic programming over deviation and remaining shares."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.brokers.beside import Beside, Met
 from components.rl.acting import TwapRelative, Working, children
+from components.rl.env import OrderEnv
 from components.rl.generated import Law
 from engine.errors import ConfigError
 from engine.events import Matrix, Vector
@@ -98,6 +100,15 @@ def optimum(law: Law, task: Task, market: Beside, action: Any) -> Optimum:
         value, following = worth.max(axis=1), grids[k]
     best, twap = solved.score(value[0]), solved.score(_twap(solved, task))
     return Optimum(best_bps=best, twap_bps=twap, choices=tuple(choices), remaining=tuple(grids), lattice=law.lattice)
+
+
+def best_actions(game: OrderEnv, by_side: Mapping[int, Optimum]) -> NDArray[np.intp]:
+    """(W,) what the optimum chooses now for the orders of a game on generated days; `by_side` has 1 and -1."""
+    own, e = game.own, np.maximum(game.episode, 0)
+    row = game.orders.day[e] * len(game.days.universe) + game.orders.symbol[e]
+    deviation = game.tape.log[row, own.now] - game.tape.first[row]
+    buys, sells = (by_side[side].choose(own, deviation) for side in (1, -1))
+    return np.where(own.side > 0, buys, sells)
 
 
 def _twap(solved: "_Solved", task: Task) -> Vector:

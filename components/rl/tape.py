@@ -1,5 +1,6 @@
 """What is known of a day so far, bar by bar: the columns that observations read, in training and in a session."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -7,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.rl.days import Days
+from engine.errors import StateError
 from engine.events import Codes, Matrix, Vector
+from engine.state import check_appended
 
 FEATURES = ("open", "high", "low", "close", "vwap", "volume", "known")  # of a bar, see `Tape`
 WINDOW = 20  # days of a volume profile
+_SAVED = ("last", "log", "volume", "expected", "expected_so_far", "known", "first", "features")
 
 
 class Bar(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -44,7 +48,7 @@ class Tape:
         if not 0 < unit_bps < 1e4:
             raise ValueError(f"unit_bps must lie between 0 and 10000, got {unit_bps}")
         rows = len(expected)
-        self.bars, self.unit, self.expected = bars, unit_bps * 1e-4, expected
+        self.bars, self.unit, self.expected = bars, unit_bps * 1e-4, expected.copy()
         self.last, self.log = np.full((rows, bars), np.nan), np.full((rows, bars), np.nan)
         self.volume, self.expected_so_far = np.zeros((rows, bars)), np.zeros((rows, bars))
         self.known = np.zeros((rows, bars), bool)
@@ -69,6 +73,19 @@ class Tape:
         if self.features is not None:
             values = self._features(bar, fresh, (log_open, log), t)
             self.features[:, t + 1] = values
+
+    def save(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SAVED}
+
+    def load(self, columns: dict[str, Any], before: Sequence[str], now: Sequence[str]) -> None:
+        """Restores rows by symbol; rows of appended names stay as they are."""
+        check_appended(before, now)
+        for name in _SAVED:
+            own, column = getattr(self, name), columns[name]
+            if own is not None:
+                if column is None or column.shape[1:] != own.shape[1:]:
+                    raise StateError(f"tape: {name} was saved with other bars or features; start without the state")
+                own[: len(before)] = column
 
     def _features(self, bar: Bar, fresh: Any, logs: tuple[Vector, Vector], t: int) -> NDArray[np.float32]:
         out = np.zeros((len(fresh), len(FEATURES)))

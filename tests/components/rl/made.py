@@ -26,7 +26,7 @@ class Minutes:
     """A feed of five-minute bars of random walks; `lengths` are the bars of each day.
 
     A share of `holes` of the bars is missing; `idle` days have no volume; of `halted` (day, symbol) the middle third of
-    the day is halted.
+    the day is halted. With `quotes` there are bids and asks, some of them unknown.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class Minutes:
         lot: float = 1.0,
         multiplier: float = 1.0,
         splits: dict[tuple[int, int], float] | None = None,
+        quotes: bool = False,
     ) -> None:
         universe = universe_of(tuple(f"S{k}" for k in range(symbols)), lot=lot)
-        self.universe: Universe = universe
-        if multiplier != 1.0:
-            self.universe = Universe(
-                symbols=universe.symbols,
-                currencies=universe.currencies,
-                currency=universe.currency,
-                multiplier=np.full(symbols, multiplier),
-                lot=universe.lot,
-                tick=universe.tick,
-            )
+        self.universe = Universe(
+            symbols=universe.symbols,
+            currencies=universe.currencies,
+            currency=universe.currency,
+            multiplier=np.full(symbols, multiplier),
+            lot=universe.lot,
+            tick=universe.tick,
+            extra=("bid", "ask", "bid_open", "ask_open") if quotes else (),
+        )
         self.interval_ns, self.sectors = 5 * MINUTE_NS, ()
         self._lengths, self._seed, self._holes = lengths, seed, holes
         self._idle, self._halted, self._splits = idle, halted, splits or {}
@@ -89,7 +89,16 @@ class Minutes:
             column[status != Status.FRESH] = np.nan
         member = np.ones(n, bool)
         step = self.interval_ns
-        return Bars(ts=opens + step, interval_ns=step, opened=opens, status=status, member=member, **columns)
+        extra: tuple[Any, ...] = ()
+        if self.universe.extra:
+            extra = (
+                close * 0.9997,
+                close * 1.0004,
+                opened * 0.9996,
+                np.where(opened % 1 < 0.5, opened * 1.0003, np.nan),
+            )
+        fixed = {"ts": opens + step, "interval_ns": step, "opened": opens, "extra": extra}
+        return Bars(status=status, member=member, **fixed, **columns)
 
     def issues(self) -> tuple[Issue, ...]:
         return ()

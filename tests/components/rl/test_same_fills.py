@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adapters.files.parquet import ParquetFeed
 from components.brokers.beside import Beside
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
@@ -285,3 +287,21 @@ def compare(
     episodes = of_episodes(game, actions)
     assert len(episodes) > len(of)  # it is no comparison of nothing
     assert of_engine(feed, game, actions, broker) == episodes
+
+
+@pytest.mark.parametrize("fill", ["next_open", "next_close", "next_vwap"])
+def test_the_same_at_bids_and_asks(fill: str) -> None:
+    feed = Minutes(symbols=3, lengths=(12,) * 4, quotes=True, holes=0.1)
+    compare(feed, fill, HalfSpread(bps=5), 0.3, bars_per_step=2)
+
+
+@pytest.mark.data
+def test_the_same_on_real_minutes_of_which_some_are_missing(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMEWIRE_CACHE", str(tmp_path))
+    path = data_dir / "intraday" / "us_equity_1min_2019_02.parquet"
+    feed = ParquetFeed(path=path, stamped="close", interval="1m", calendar="XNYS")
+    days = days_of(feed)
+    assert (len(days), set(days.length.tolist()), (days.status != 0).any()) == (5, {390}, True)
+    compare(feed, "next_open", COSTS["several"](), 0.1, bars_per_step=3)
