@@ -84,6 +84,10 @@ class Desk:
         """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees."""
         return self._blotter.open_parents()
 
+    def window(self, ts: int) -> tuple[int, int]:
+        """Slices that an order decided at `ts` is worked over, and the instant after which none of it is sent."""
+        return window(ts, self.pace.horizon, self._interval_ns, self.sessions)
+
     # ---- the market --------------------------------------------------------------------------------------------------
 
     def on_bars(self, bars: Bars, /) -> None:
@@ -124,7 +128,7 @@ class Desk:
         blotter, symbol = self._blotter, orders.symbol[rows]
         out = self._taken_off(blotter.paced & np.isin(blotter.parents["symbol"], symbol), orders.ts)
         passed = orders.kind[rows] != OrderKind.MARKET
-        steps, until = window(orders.ts, self.pace.horizon, self._interval_ns, self.sessions)
+        steps, until = self.window(orders.ts)
         clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "filled": 0.0, "ending": -1}
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
