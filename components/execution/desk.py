@@ -248,6 +248,8 @@ class Desk:
         )
         seen = {"status": self._status, "mark": self._mark, "volume": self._volume}
         market = Market(ts=ts, interval_ns=self._interval_ns, **seen)
+        for told in (parents, market):  # a pace may be the user's own: it cannot write into what the desk goes by
+            _freeze(told)
         qty = self._bounded(parents, self.pace.due(parents, market))
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
@@ -325,6 +327,13 @@ class Desk:
         if fields["pace"]:
             told: Any = self.pace
             told.load(fields["pace"])
+
+
+def _freeze(told: Parents | Market) -> None:
+    for name in told.__struct_fields__:
+        column = getattr(told, name)
+        if isinstance(column, np.ndarray):
+            column.setflags(write=False)
 
 
 def _columns(orders: Orders, rows: Any) -> dict[str, Any]:
