@@ -195,7 +195,17 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "given_factors": "components.risk_models.given_factors:GivenFactors",
             }
         ),
-        "execution": MappingProxyType({}),
+        # How fast the desk works parents; a class with `on_orders` is an execution policy in its own right.
+        "execution": MappingProxyType(
+            {
+                "immediate": "components.execution.immediate:Immediate",
+                "twap": "components.execution.twap:Twap",
+                "vwap": "components.execution.vwap:Vwap",
+                "pov": "components.execution.pov:Pov",
+                "almgren_chriss": "components.execution.almgren_chriss:AlmgrenChriss",
+                "sbb_ema": "components.execution.sbb_ema:SbbEma",
+            }
+        ),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
         "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),
         "costs": MappingProxyType(
@@ -246,7 +256,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("terms", (("cost",),)),
     ("constraints", (("allows",),)),
     ("risk_models", (("on_bars",), ("risk",))),
-    ("execution", (("on_orders",),)),
+    ("execution", (("due", "on_orders"),)),
     ("gates", (("on_orders",),)),
     ("brokers", (("on_orders",), ("on_bars",))),
     ("costs", (("price",), ("fees",), ("rate",))),
@@ -330,8 +340,8 @@ def built_in_model(use: str) -> str:
 def choices(group: str) -> str:
     """What `use` may say in this group.
 
-    >>> choices("gates"), choices("execution")
-    ('one of: limits, or package.module:Class', 'package.module:Class')
+    >>> choices("gates")
+    'one of: limits, or package.module:Class'
     """
     names = BUILT_IN[group]
     return "one of: " + ", ".join([*names, "or package.module:Class"]) if names else "package.module:Class"
