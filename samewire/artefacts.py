@@ -186,7 +186,7 @@ def _said(artefact: Artefact, file: str) -> dict[str, Any]:
 
 def learned_until(artefact: Artefact) -> int | None:
     """The instant until which it has seen labels, UTC ns; None where it does not say."""
-    until = _said(artefact, "model.json").get("until_ns")
+    until = (_said(artefact, "model.json") or _said(artefact, "agent.json")).get("until_ns")
     return until if isinstance(until, int) else None
 
 

@@ -70,7 +70,8 @@ def of_files(recorded: Recorded) -> Iterator[Finding]:
     yield from _of_hashes(feed_hashes(recorded), feed.hashes())
     yield from _untrue(of_feed(recorded, feed))
     yield from _of_artefacts(recorded)
-    yield from _of_what_is_read(recorded, prepare(recorded.run, recorded={}))
+    kept, _ = of_models(recorded)
+    yield from _of_what_is_read(recorded, prepare(recorded.run, recorded=kept))
 
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
     artefacts: dict[str, Any] = {}
     found: list[Finding] = []
     kept = recorded.manifest.get("models", {})
-    models = {spec.component.name for spec in recorded.run.models}
+    models = {spec.component.name for spec in recorded.run.models} | {"execution"}
     for name in (name for name in kept if model_of(name) in models):
         value = kept[name]
         try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives
 from components.metrics.fold import SessionFold
+from components.models.artefact import write_artefact
 from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError
@@ -17,7 +18,7 @@ from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
-from samewire.build import Given, construct, parts_of, sinks_of
+from samewire.build import Given, construct, parts_of, read_option, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
 from samewire.hiding import begin_hiding, hider
@@ -124,9 +125,19 @@ def wired(run: RunFile, directory: Path | None, recorded: Mapping[str, Artefact]
     given = _begun(run, directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
-    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
+    options: dict[str, Artefact] = {}
+
+    def artefact(name: str, path: Path) -> Artefact:
+        options[name] = recorded[name] if recorded and name in recorded else read_option(name, path)
+        return options[name]
+
+    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=artefact)
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
+    if directory is not None and recorded is None:
+        for name, each in options.items():
+            write_artefact(each, directory / "models" / name)
+    learnt = msgspec.structs.replace(learnt, artefacts=learnt.artefacts | options)
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
     return Wired(
         feed=feed,

@@ -22,12 +22,18 @@ class Counter:
         return f"{self.done} of {self.total} trainings"
 
     def planned(self, plan: Plan, done: int) -> None:
-        self.done, self.total = done, len(plan.tasks)
-        self._display.begin(self.done, self.total)
+        self.begun(len(plan.tasks), done)
 
     def ended(self, planned: Planned, error: str) -> None:
+        self.told(_said(planned, error))
+
+    def begun(self, total: int, done: int) -> None:
+        self.done, self.total = done, total
+        self._display.begin(self.done, self.total)
+
+    def told(self, said: str) -> None:
         self.done += 1
-        self._display.show(self.done, self.total, _said(planned, error))
+        self._display.show(self.done, self.total, said)
 
     def warned(self, text: str) -> None:
         self._display.warn(text)

@@ -1,6 +1,6 @@
 """The loop that trains agents: collect, update, judge, keep. A checkpoint has all that it knows in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,6 @@ import msgspec
 
 from components.rl.checkpoint import Checkpoints, Identity
 from components.rl.trainer_options import Course, words_of
-from components.training.telling import OnMetric
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
@@ -38,7 +37,7 @@ class Taught(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a training tells, and by which clock it counts what it costs."""
 
-    on_metric: OnMetric | None = None
+    on_metrics: Callable[[Sequence[Metric]], None] = lambda metrics: None  # of an iteration, once it is over
     cpu_ns: Callable[[], int] = lambda: 0
     warn: Callable[[str], None] = lambda text: None
 
@@ -140,9 +139,7 @@ class Training:
         iteration, self._iteration = self._iteration, self._iteration + 1
         if self._iteration % self._course.validate_every == 0 or self._iteration >= self._iterations:
             found |= self._judged(iteration) | {"val/cpu_s": (clock() - updated) / 1e9}
-        if self._told.on_metric is not None:
-            for name, value in found.items():
-                self._told.on_metric(Metric(name, iteration, value))
+        self._told.on_metrics([Metric(name, iteration, value) for name, value in found.items()])
 
     def _judged(self, iteration: int) -> dict[str, float]:
         """Figures of all orders of validation, once; the weights are kept if they are the best so far."""

@@ -8,12 +8,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from components.rl.policy import REACH, checked_rows
 from components.rl.trainer_evaluate import Ended, Finished
 from components.rl.trainer_rewards import Rewards
 from engine.errors import ConfigError
 
 Observation = dict[str, NDArray[np.float32]]
-REACH = 4.0  # the most that a continuous action may be: times what an even pace would trade
 
 
 class Transition(Protocol):
@@ -63,7 +63,7 @@ class OrderRows:
         self._nothing: list[dict[str, Any]] = [{}] * env.width
 
     def reset(self) -> Observation:
-        return checked(self.env.reset())
+        return checked_rows(self.env.reset())
 
     def step(self, actions: NDArray[Any]) -> tuple[Observation, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
         before = self._cpu_ns()
@@ -75,7 +75,7 @@ class OrderRows:
                 f"environment: the reward of row {row} is {found.reward[row]}; look at the bars of its day"
             )
         reward = self.rewards.scaled(found.reward, found.done)
-        observation = checked(found.observation)
+        observation = checked_rows(found.observation)
         self.spent_ns += self._cpu_ns() - before
         return observation, reward, found.done, self._nothing
 
@@ -95,15 +95,3 @@ def registered(rows: OrderRows) -> VecEnv:
     same: Any = rows
     found: VecEnv = same
     return found
-
-
-def checked(observation: Observation) -> Observation:
-    """The observation itself; ConfigError where a number of it is none: nothing can be learned from it."""
-    for name, value in observation.items():
-        if not np.isfinite(value).all():
-            row = int(np.nonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))[0][0])
-            raise ConfigError(
-                f"environment: observation {name} of row {row} holds numbers that are none; look at the bars of its "
-                "day with `samewire feed`, or leave the day out"
-            )
-    return observation

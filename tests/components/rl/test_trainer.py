@@ -5,6 +5,7 @@ import random  # noqa: TID251 - to see that it is left alone
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ def course_of(kind: str, iterations: int = ITERATIONS) -> Course:
 def taught(kind: str, folder: Path | None = None, on_metric: Any = None) -> tuple[dict[str, Any], list[Metric]]:
     told: list[Metric] = []
 
-    def hear(metric: Metric) -> None:
-        told.append(metric)
+    def hear(metrics: Sequence[Metric]) -> None:
+        told.extend(metrics)
         if on_metric is not None:
-            on_metric(metric)
+            on_metric(metrics[0])
 
     made = arena(ROWS, whole=kind.endswith("recurrent"))
-    result = teach(course_of(kind), made, checkpoints=folder, told=Told(on_metric=hear))
+    result = teach(course_of(kind), made, checkpoints=folder, told=Told(on_metrics=hear))
     weights = {f"best.{k}": v for k, v in result.best.items()} | {f"latest.{k}": v for k, v in result.latest.items()}
     return weights, [m for m in told if not m.name.startswith("cpu") and m.name != "val/cpu_s"]
 
@@ -130,12 +131,12 @@ def test_patience_counts_validations_over_a_resume(tmp_path: Path) -> None:
     class EnoughError(Exception):
         pass
 
-    def stop(metric: Metric) -> None:
-        if metric.step == 3:
+    def stop(metrics: Sequence[Metric]) -> None:
+        if metrics[0].step == 3:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        teach(base, course(0), checkpoints=tmp_path, told=Told(on_metric=stop))
+        teach(base, course(0), checkpoints=tmp_path, told=Told(on_metrics=stop))
     result = teach(base, course(0), checkpoints=tmp_path)
     assert (result.iterations, result.best_iteration) == (5, 0)
     assert teach(base, course(0), checkpoints=tmp_path).iterations == 5  # ended, it stays so
