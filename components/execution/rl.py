@@ -55,7 +55,7 @@ class Rl:
     What is left of a parent when its day ends goes on at the close of the next day's first bar, as an order of its own.
 
     ConfigError for a horizon, an interval or days other than those that it was trained on; StateError for an artefact
-    that is no agent, or of another schema or version. `lookback` is the window of the volume profile that it sees.
+    that is no agent, or of another schema or version. `lookback` covers the volume profile that it sees.
     """
 
     span_days: ClassVar[bool] = False
@@ -73,7 +73,7 @@ class Rl:
                 f"execution rl: horizon is {horizon}, and agent {artefact.hash[:12]} works orders over {card.horizon} "
                 f"slices; set horizon: {card.horizon}, or train one for {horizon}"
             )
-        self.lookback = (card.window + 1) * card.bars
+        self.lookback = (card.window + 2) * card.bars  # the first day may be a part of one, and today is not in it
         self._recorder = Recorder(
             universe=universe,
             bars=card.bars,

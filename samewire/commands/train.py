@@ -69,8 +69,7 @@ def train(
     if mode.update and out is not None:
         raise ConfigError("--out is a folder of scores, of which --update makes none; leave it out")
     if _of_agent(run) and (mode.update or mode.permutations is not None):
-        option = "--update" if mode.update else "--permutations"
-        raise ConfigError(f"{option} is for models, and training.agent trains an agent; leave it out")
+        raise ConfigError("--update and --permutations are for models, not for training.agent; leave it out")
     if mode.only:
         return _planned_agents(run, store, output) if _of_agent(run) else _planned(run, store, mode, output)
     with watching(quiet=output.quiet) as watcher:

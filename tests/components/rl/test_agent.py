@@ -10,8 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 
 from components.brokers.beside import Beside
 from components.brokers.simulated import Simulated
@@ -23,11 +21,10 @@ from components.execution.rl import Rl
 from components.gates.limits import Limits
 from components.models.artefact import artefact_of, read_artefact, write_artefact
 from components.rl.acting import Categorical, TwapRelative
-from components.rl.agent_artefact import CARD, CHECK, TEXT, WEIGHTS, AgentCard, agent_artefact, opened_agent
+from components.rl.agent_artefact import CARD, CHECK, TEXT, WEIGHTS, agent_artefact, opened_agent
 from components.rl.days import days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import generated
-from components.rl.extractor import extractor_of
 from components.rl.generated import GeneratedDays
 from components.rl.observing import Compact, FullHistory
 from components.rl.policy import Policy
@@ -41,6 +38,7 @@ from engine.ids import OrderIds
 from engine.protocols import Artefact
 from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
+from tests.components.rl.agents import card_of, drawn, weights_of
 from tests.components.rl.test_same_fills import Asks, Sends, Silent
 
 FEED = GeneratedDays(days=24, symbols=3, seed=5)
@@ -77,36 +75,14 @@ def game_of(kind: str, **changed: Any) -> tuple[OrderEnv, Artefact]:
         bars_per_step=bars_per_step,
         tape=tape,
     )
-    card = AgentCard(
-        schema=game.schema,
-        observation=observation,
-        action=action,
-        network=network,
-        shapes=game.observation_shapes,
+    card = card_of(
+        *(observation, action, network),
         interval_ns=days.interval_ns,
-        horizon=7,
-        bars_per_step=bars_per_step,
         bars=days.bars,
-        steps=game.steps,
-        unit_bps=10.0,
-        window=20,
-        sessions=True,
-        until_ns=0,
-        trained={"market": {"fill": "next_open"}},
-        figures={},
+        bars_per_step=bars_per_step,
     )
-    return game, agent_artefact(msgspec.structs.replace(card, **changed), weights_of(card), game.reset())
-
-
-def weights_of(card: AgentCard) -> dict[str, NDArray[Any]]:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        body = extractor_of(card.shapes, card.network)
-        head = torch.nn.Linear(body.features_dim, max(card.action.count, 1))
-        for each in (*body.parameters(), head.weight):  # so that choices differ
-            each.data *= 4
-    parts = {"network": body, "head": head}
-    return {f"{p}.{name}": each.numpy() for p, part in parts.items() for name, each in part.state_dict().items()}
+    assert (card.schema, card.shapes, card.steps) == (game.schema, game.observation_shapes, game.steps)
+    return game, drawn(msgspec.structs.replace(card, **changed))
 
 
 class Watched:
