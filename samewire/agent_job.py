@@ -100,7 +100,7 @@ def judged(
         unit_bps=_UNIT_BPS,
         window=_WINDOW,
         sessions=getattr(world.feed, "sessions", None) is not None,
-        until_ns=int(world.days.ts[int(world.orders.test.day.min()), 0]),
+        until_ns=int(world.days.ts[: world.orders.test.day.min()].max()),
         trained=_trained(run, agent, world, seed),
         figures={},
     )

@@ -152,6 +152,12 @@ def artefact_at(place: Path | Registered) -> Artefact:
     return read_artefact(place)
 
 
+def owners(run: RunFile) -> set[str]:
+    """Whoever of a session may have artefacts: its models, and an execution policy that is trained."""
+    trained = run.execution is not None and "artefact" in run.execution.options
+    return {spec.component.name for spec in run.models} | ({"execution"} if trained else set())
+
+
 def pinned(run: RunFile, directory: Path) -> RunFile:
     """The run file of a session directory whose registered models are those that the session had."""
 

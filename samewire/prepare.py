@@ -18,6 +18,7 @@ from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
+from samewire.artefacts import seen_before
 from samewire.build import Given, construct, parts_of, read_option, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
@@ -125,19 +126,12 @@ def wired(run: RunFile, directory: Path | None, recorded: Mapping[str, Artefact]
     given = _begun(run, directory)
     feed, start, end = _feed(run, given)
     tables = _Tables(run, feed)
-    options: dict[str, Artefact] = {}
-
-    def artefact(name: str, path: Path) -> Artefact:
-        options[name] = recorded[name] if recorded and name in recorded else read_option(name, path)
-        return options[name]
-
-    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=artefact)
+    options = _Artefacts(recorded)
+    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=options.read)
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
-    if directory is not None and recorded is None:
-        for name, each in options.items():
-            write_artefact(each, directory / "models" / name)
-    learnt = msgspec.structs.replace(learnt, artefacts=learnt.artefacts | options)
+    span = _span(feed, start, end)
+    learnt = options.beside(learnt, directory, 0 if span is None else span[0])
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
     return Wired(
         feed=feed,
@@ -268,6 +262,27 @@ def _journal(run: RunFile, feed: Feed, walk: Walk, write: Callable[[bytes], None
         return Journal(write)
     files = feed.hashes()
     return Journal(write, drawn=walk, files=files) if files else Journal(write)
+
+
+class _Artefacts:
+    """Reads the artefacts that options name, and keeps them; of a recorded session they are those that it had."""
+
+    def __init__(self, recorded: Mapping[str, Artefact] | None) -> None:
+        self._recorded, self._found = recorded, dict[str, Artefact]()
+
+    def read(self, name: str, path: Path) -> Artefact:
+        known = (self._recorded or {}).get(name)
+        self._found[name] = read_option(name, path) if known is None else known
+        return self._found[name]
+
+    def beside(self, learnt: Learned, directory: Path | None, begin: int) -> Learned:
+        """What the models know with these beside it; written into the session's directory where there is one."""
+        said = list(learnt.warnings)
+        for name, artefact in self._found.items() if self._recorded is None else ():
+            said += seen_before(name, artefact, begin)
+            if directory is not None:
+                write_artefact(artefact, directory / "models" / name)
+        return msgspec.structs.replace(learnt, artefacts=learnt.artefacts | self._found, warnings=tuple(said))
 
 
 class _Tables:

@@ -49,7 +49,7 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True):
     unit_bps: float  # of a tape
     window: int  # days of a volume profile
     sessions: bool  # whether days are those of a calendar, else dates of UTC
-    until_ns: int  # what it learned from and was chosen by was known before then
+    until_ns: int  # the last instant of the days that it learned from and was chosen by
     trained: dict[str, Any]  # algorithm, budget, seed, reward, market (fill, participation, costs), dates; JSON values
     figures: dict[str, float]  # of validation and test
 
