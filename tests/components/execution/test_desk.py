@@ -154,6 +154,28 @@ def test_a_new_order_takes_the_place_of_the_parent_that_works() -> None:
     assert floor.ends([1, 9]) == {1: ["CANCELLED"], 9: ["FINISHED"]}
 
 
+def test_a_new_order_in_the_slice_in_which_a_horizon_ends_follows_it_at_once() -> None:
+    floor = Floor(Twap(horizon=2), ONE, participation=0.1)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    floor.slice(minutes(2, [10.0], volume=[100.0]))
+    assert floor.desk.open_parents().left.tolist() == [90.0]
+    floor.slice(minutes(3, [10.0], volume=[100.0]), orders(3, [80.0], first=9))
+    floor.slice(minutes(4, [10.0]))
+    floor.slice(minutes(5, [10.0]))
+    assert floor.ends([1, 9]) == {1: ["EXPIRED"], 9: ["FINISHED"]}
+    assert floor.sent() == {1: [50.0, 90.0], 9: [40.0, 40.0]}
+
+
+def test_a_parent_whose_horizon_is_over_is_not_shown_to_the_optimizer() -> None:
+    desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=1))
+    desk.on_bars(minutes(1, [10.0]))
+    desk.on_orders(orders(1, [100.0]))
+    assert desk.open_parents().ids.tolist() == [1]
+    desk.on_bars(minutes(2, [10.0]))
+    assert desk.open_parents().ids.tolist() == []
+    assert desk.working
+
+
 def test_a_replace_changes_what_is_left_and_not_the_clock() -> None:
     floor = Floor(Twap(horizon=4), ONE)
     floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
