@@ -24,7 +24,7 @@ from engine.clock import Clock
 from engine.errors import ConfigError
 from engine.instants import instant_text
 from engine.journal import GENESIS
-from engine.protocols import Artefact
+from engine.protocols import Artefact, Feed
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
 from samewire.live.core import Core, Tally
@@ -72,7 +72,10 @@ Tell = Callable[..., None]
 
 
 class Daemon:
-    """One live session in this process. `outbox` and `reader` are its only way to Kafka."""
+    """One live session in this process. `outbox` and `reader` are its only way to Kafka.
+
+    `feed` is the run file's, where somebody has built it already.
+    """
 
     def __init__(  # noqa: PLR0913 - the ways to the outside
         self,
@@ -82,10 +85,11 @@ class Daemon:
         outbox: Outbox,
         reader: Reader,
         clock: Clock,
+        feed: Feed | None = None,
         manner: Manner = AS_USUAL,
         tell: Tell = lambda *said, **more: None,
     ) -> None:
-        self._run, self._settings, self._manner = run, settings, manner
+        self._run, self._settings, self._manner, self._feed = run, settings, manner, feed
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
         self._stop = asyncio.Event()
@@ -238,7 +242,7 @@ class Daemon:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
         run = self._run
         self._tell("session.building", said="a new session: reading history, training what the run file says")
-        built = wired(untaught(run), None, None)
+        built = wired(untaught(run), None, None, self._feed)
         names = self._named(built, run_id="")
         core = Core(run, built, self._settings.cut_rules())
         core.course.know(built.learnt.controls)
@@ -265,7 +269,7 @@ class Daemon:
         manifest = keeping.manifest_in(found.blobs)
         artefacts = keeping.artefacts_in(found.blobs)
         recorded: dict[str, Artefact] = {name: artefacts[hash_] for name, hash_ in manifest["models"].items()}
-        built = wired(run, None, recorded)
+        built = wired(run, None, recorded, self._feed)
         for artefact in artefacts.values():
             built.wiring.admit(artefact)
         built = msgspec.structs.replace(built, learnt=Learned(recorded, keeping.controls_of(manifest)))
