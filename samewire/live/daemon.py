@@ -15,6 +15,7 @@ import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
+from adapters.kafka.epochs import tell_apart
 from adapters.kafka.live_record import Offsets, Step
 from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter, Source
@@ -111,6 +112,9 @@ class Daemon:
             if not self._stop.is_set():
                 loop, source = await self._start()
                 await self._go_on(loop, source)
+        except KafkaError as error:
+            await tell_apart(self._outbox.succeeded, error)
+            raise
         finally:
             if self._source is not None:
                 await self._source.close()
@@ -252,7 +256,8 @@ class Daemon:
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
         loop.teaching = self._teaching(core, {})
-        said = {"run_id": names.run_id, "name": names.session, "created": self._date()}
+        created = dt.datetime.fromtimestamp(self._began // 10**9, dt.UTC).isoformat()
+        said = {"run_id": names.run_id, "name": names.session, "created": created}
         manifest = keeping.manifest_of(run, built, said)
         loop.writer.blob(keeping.MANIFEST, keeping.manifest_bytes(manifest), core.start)
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
@@ -382,9 +387,6 @@ class Daemon:
             offsets.setdefault(topic, {})[partition] = first
         control = (names.control, 0)
         return offsets, (await self._reader.bounds([control]))[control][1]
-
-    def _date(self) -> str:
-        return dt.datetime.fromtimestamp(self._began // 10**9, dt.UTC).isoformat()
 
     async def _status(self, state: str) -> None:
         """Says how the session is: a record for whoever asks, and a line in the log."""
