@@ -92,6 +92,11 @@ class Merging(Generic[K, T]):
             return None
         return min(self._waiting[key][0].ts if self._waiting[key] else ts for key, ts in self._shown.items())
 
+    @property
+    def unheard(self) -> bool:
+        """Whether a partition has never shown a record: nobody knows whose it holds, and it promises nothing."""
+        return len(self._shown) < len(self._waiting)
+
     def take(self, limit: int) -> Arrival[K, T] | None:
         """The next record, taken off; None while one must be waited for, or where the next is later than `limit`."""
         run, until = self._run

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.envelope import exact_text
@@ -20,6 +21,7 @@ from adapters.kafka.transport import Place, Received
 from engine.clock import Clock
 from engine.cuts import Bar, fit
 from engine.errors import DataError
+from engine.events import Mask
 
 _WAITING_MAX = 20_000  # records of a partition that wait before no more of it are read
 
@@ -130,6 +132,9 @@ class Source:
         self._last: dict[str, dict[int, LastBar]] = {}
         self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
         self.unusable: deque[Unusable] = deque()
+        self._heard: dict[
+            int, set[int]
+        ] = {}  # interval -> symbols that a bar was seen of, while a partition is unheard
 
     async def start(
         self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
@@ -168,6 +173,7 @@ class Source:
             self.news.set()
 
     def _add(self, found: Mapping[Place, list[Received]]) -> None:
+        unheard = self._merging.unheard
         for place, records in found.items():
             if place == self._control:
                 self.commands.extend(records)
@@ -181,6 +187,8 @@ class Source:
                     if isinstance(item, Bar):
                         shown = item.ts
                         latest = shown if latest is None else max(latest, shown)
+                        if unheard:
+                            self._heard.setdefault(item.interval_ns, set()).add(item.symbol)
                 rows.append((record.offset, shown, (item, record)))
             self._merging.add(place, rows)
 
@@ -203,6 +211,16 @@ class Source:
     def promise(self) -> int | None:
         """No bar that ends before this instant follows, if each partition is in order."""
         return self._merging.promise
+
+    def may_lack(self, interval_ns: int, symbols: Mask) -> bool:
+        """Whether bars of this interval of one of these symbols may be in a partition that has never shown a record.
+
+        No promise of the others speaks for it.
+        """
+        if not self._merging.unheard:
+            return False
+        heard = self._heard.get(interval_ns, set())
+        return any(symbol not in heard for symbol in np.flatnonzero(symbols).tolist())
 
     @property
     def lag(self) -> int:

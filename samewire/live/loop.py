@@ -174,7 +174,8 @@ class Loop:
         if latest is not None:
             core.clock.saw(latest, self._mono)
         self._look()
-        if self._pace.ordered and promise is not None and promise > self._promised:
+        new = self._pace.ordered and promise is not None and promise > self._promised
+        if promise is not None and new and not self.source.may_lack(*core.slicer.awaited):
             self._promised = promise
             if core.course.promise(promise, self._now):
                 return True
