@@ -1,5 +1,6 @@
 """The two barriers of a slice: strategies wait for book and signals, the optimizer waits for the strategies."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 
 from engine.bus import Calls
 from engine.errors import ComponentError, failure_of
-from engine.events import ActionKind, Actions, Bars, Book, Signal, Target, TargetKind, Vector
+from engine.events import ActionKind, Actions, Bars, Book, OpenOrders, Signal, Target, TargetKind, Vector
 from engine.protocols import Optimizer, Strategy
 from engine.sealing import handed, sealed, users_own
 from engine.state import encode_hook, ext_hook, pack, unpack
+from engine.worked import with_parents
 
 _VERSION = 1
 _FLOAT = np.dtype(np.float64)
@@ -47,10 +49,11 @@ class Barrier:
     A strategy's turn has come when the book of the slice and the signal of every model due in it are in. It gets one
     signal a model, in the order of the wiring: the answer of this slice, or of a model that is slower or late the
     latest one; NaN throughout where there is none or its time to live has passed. The optimizer's turn has come when
-    all due strategies have returned; it gets the latest target of each that ever had one.
+    all due strategies have returned; it gets the latest target of each that ever had one, and a book in which
+    `parents`, what an execution policy works, stand among the open orders.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the wiring alone builds it
         self,
         *,
         models: tuple[DueModel, ...],
@@ -59,8 +62,9 @@ class Barrier:
         broker: str,
         finest: int,
         n: int,
+        parents: Callable[[], OpenOrders] | None = None,
     ) -> None:
-        self._broker = broker
+        self._broker, self._parents = broker, parents
         self._models = models
         self._optimizer: Optimizer = optimizer.component
         self._optimizer_name, self._slow_optimizer = optimizer.name, optimizer.slow("on_targets")
@@ -217,6 +221,8 @@ class Barrier:
         targets, book = tuple([target for target in self._targets if target is not None]), self._book
         if not targets or book is None:
             return None
+        if self._parents is not None:
+            book = with_parents(book, self._parents())
         if self._own_optimizer:
             targets, book = tuple([handed(target) for target in targets]), handed(book)
         if self._slow_optimizer:

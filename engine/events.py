@@ -25,6 +25,7 @@ DAY_NS = 24 * HOUR_NS
 
 FEE_KINDS = ("commission", "exchange", "tax")  # the columns of Fills.fees
 SESSION_OPENED, SESSION_CLOSED = "session_opened", "session_closed"  # names of the timers that a calendar gives rise to
+SLICE_DECIDED = "slice_decided"  # of the timer behind all that a slice decided, for an execution policy with work
 
 
 class Status(IntEnum):

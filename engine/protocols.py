@@ -124,7 +124,12 @@ class Optimizer(Protocol):
 
 
 class Execution(Protocol):
-    """Works parent orders over the bars of their horizon."""
+    """Works parent orders over the bars of their horizon.
+
+    One that defines `working`, whether it has parents, gets the timer SLICE_DECIDED in `on_timer` behind each slice in
+    which it has: nothing else of that slice follows. What `open_parents() -> OpenOrders` says, each its own parent,
+    the optimizer sees among the open orders of its book, beside `working` shares.
+    """
 
     def on_orders(self, orders: Orders, /) -> Out: ...
     def on_bars(self, bars: Bars, /) -> None: ...

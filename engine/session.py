@@ -92,12 +92,14 @@ class Session:
                     while pending and (timer := self._due(event)) is not None:
                         yield timer
                     yield event
-                return
-            async for event in sources[0] if len(sources) == 1 else merge(sources):
-                self._follow(event)
-                while pending and (timer := self._due(event)) is not None:
-                    yield timer
-                yield event
+            else:
+                async for event in sources[0] if len(sources) == 1 else merge(sources):
+                    self._follow(event)
+                    while pending and (timer := self._due(event)) is not None:
+                        yield timer
+                    yield event
+            while pending and (last := self.wiring.timers.due(self._last, after_bars=True)) is not None:
+                yield last  # of the last instant itself: nothing of it comes any more
         except SamewireError:
             raise
         except Exception as error:

@@ -42,6 +42,7 @@ from engine.saying import Says, says, signal_look
 from engine.sealing import hearing, users_own
 from engine.state import pack, unpack
 from engine.universe import Universe
+from engine.worked import slice_end_routes
 
 # Handlers that any component may define, by event.
 _HANDLERS: tuple[tuple[type[Any], str], ...] = (
@@ -56,8 +57,6 @@ _HANDLERS: tuple[tuple[type[Any], str], ...] = (
     (Reports, "on_reports"),
     (Refusals, "on_refusals"),
 )
-
-
 _HISTORY = (Reference, Late, Bars, Actions, Features)
 
 
@@ -113,6 +112,7 @@ class Wiring:
             broker=parts.broker.name,
             finest=finest,
             n=len(parts.universe),
+            parents=None if parts.execution is None else getattr(parts.execution.component, "open_parents", None),
         )
         self.held = {part.name: _held(part, self.timers, len(parts.universe)) for part in parts.models}
         self.routes = self._routes()
@@ -185,7 +185,7 @@ class Wiring:
         """By interval, slices of history after which nothing that is decided depends on anything older."""
         parts, found = self.parts, {self.parts.interval_ns: 0}
         features = {named.component.schema: getattr(named.component, "lookback", 0) for named in parts.features}
-        others = [named.component for named in (*parts.strategies, parts.optimizer, parts.gate)]
+        others = [named.component for named in self._keeping if named not in parts.features]
         needs = [
             (p.interval_ns, features.get(p.schema, 0) + getattr(p.model, "lookback", 0) + p.lag) for p in parts.models
         ]
@@ -195,12 +195,18 @@ class Wiring:
             found[interval] = max(found.get(interval, 0), slices)
         return found
 
+    @property
+    def _keeping(self) -> tuple[Named, ...]:
+        """Whoever keeps estimates, beside the models."""
+        parts = self.parts
+        execution = () if parts.execution is None else (parts.execution,)
+        return (*parts.features, *parts.strategies, parts.optimizer, *execution, parts.gate)
+
     def warm_routes(self) -> tuple[Route, ...]:
         """The routes of history before the session: whoever keeps estimates sees it, nobody decides on it."""
         parts = self.parts
         delayed = {part.name: part for part in parts.models if part.latency_ns}
-        keep = {named.name for named in (*parts.features, *parts.strategies, parts.optimizer, parts.gate)}
-        keep |= {part.name for part in parts.models}
+        keep = {named.name for named in self._keeping} | {part.name for part in parts.models}
         warm = []
         for route in self.routes:
             owner = getattr(route.handler, "__self__", None)
@@ -241,6 +247,7 @@ class Wiring:
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
             *self._parent_routes(),
+            *slice_end_routes(parts.execution, self.timers, parts.interval_ns if self._several else 0),
             Route(Children, parts.gate.name, parts.gate.component.on_orders),
             Route(Approved, "ledger", self.ledger.on_approved),
             Route(Approved, parts.broker.name, parts.broker.component.on_orders),

@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from components.execution.pace import Market as Market
+    from components.execution.pace import Pace as Pace
+    from components.execution.pace import Parents as Parents
     from components.features.column import Column as Column
     from components.features.column import Rows as Rows
     from engine.bus import Bus as Bus
@@ -35,6 +38,7 @@ _HOMES = {
     "samewire.api": ("run", "arun", "open_session"),
     "samewire.result": ("Result",),
     "samewire.schema": ("load_run",),
+    "components.execution.pace": ("Market", "Pace", "Parents"),
     "components.features.column": ("Column", "Rows"),
     "engine.bus": ("Bus", "Calls", "Lost", "Route", "Tap"),
     "engine.calendar": ("Sessions",),

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import numpy as np
 
+from components.execution.desk import Desk
 from engine.barrier import Named
 from engine.calendar import Sessions
 from engine.errors import ConfigError, SamewireError
@@ -145,9 +146,22 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
         models=tuple(_model(spec, features, given) for spec in run.models),
         strategies=tuple(Named(component.name, _paced(component, given)) for component in run.strategies),
         optimizer=Named(run.optimizer.name, construct(_on_margin(run), given)),
-        execution=None if run.execution is None else Named("execution", construct(run.execution, given)),
+        execution=None if run.execution is None else Named("execution", _policy(run.execution, given)),
         gate=Named(run.risk.name, construct(run.risk, given)),
     )
+
+
+def _policy(component: Component, given: Given) -> Any:
+    """An execution policy: a pace is worked by the desk, a class that takes orders is one in its own right."""
+    made = construct(component, given)
+    if hasattr(made, "on_orders") or given.universe is None:
+        return made
+    for option in ("horizon", "span_days", "completes"):
+        if not hasattr(made, option):
+            said = f"{type(made).__name__} has `due` and no `{option}`; give it one, as samewire.Pace says"
+            raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {said}")
+    ids = OrderIds(given.session, component.name)
+    return Desk(universe=given.universe, ids=ids, name=component.name, pace=made, sessions=given.sessions)
 
 
 def _on_margin(run: RunFile) -> Component:

@@ -141,7 +141,14 @@ def _tables(folder: Path) -> dict[str, Any]:
 def _curves(prepared: Prepared) -> dict[str, Any]:
     import pyarrow as pa
 
-    return {"equity": pa.table(prepared.fold.columns()), "ic": pa.table(prepared.fold.coefficients())}
+    curves = {"equity": prepared.fold.columns(), "ic": prepared.fold.coefficients()} | _worked(prepared)
+    return {name: pa.table(columns) for name, columns in curves.items()}
+
+
+def _worked(prepared: Prepared) -> dict[str, Any]:
+    """The tables of parent orders, where a policy works them."""
+    fold = prepared.executed
+    return {} if fold is None else {"execution": fold.table(), "execution_slices": fold.slices()}
 
 
 # ---- the session directory -------------------------------------------------------------------------------------------
@@ -154,6 +161,8 @@ def _finish(kept: Keeping, prepared: Prepared, summary: dict[str, Any], *, ended
 
     write_equity(kept.folder / "equity.parquet", prepared.fold.columns())
     write_columns(kept.folder / "ic.parquet", prepared.fold.coefficients())
+    for name, columns in _worked(prepared).items():
+        write_columns(kept.folder / f"{name}.parquet", columns)
     write_json(kept.folder / "summary.json", summary)
     write_decisions(kept.folder, prepared.deciding)
     kept.end(prepared, ended=ended)
@@ -166,6 +175,8 @@ def _summary(prepared: Prepared, ran: Run, traded: Traded | None) -> dict[str, A
     warnings = (*prepared.warnings, *(said for table in prepared.tables if (said := _unmet(table, prepared))))
     sessions: Sessions | None = getattr(prepared.feed, "sessions", None)
     summary = summarise(prepared.fold, run=ran, traded=traded, issues=issues, warnings=warnings, sessions=sessions)
+    if prepared.executed is not None:
+        summary["execution"] = prepared.executed.figures()
     hidden: dict[str, Any] = hider().inside(summary)
     return hidden
 

@@ -37,7 +37,11 @@ _EACH = (("components", _MAPPING), ("models", (str, "a hash")), ("files", (str, 
 _AUDIT = ("lines", "head")
 _RESULTS = ("summary.json", "equity.parquet", "ic.parquet", "pnl.parquet")
 _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", "actions", "trades")
-_SOME = ("decisions.json", "sleeves.parquet", "calendar.parquet")  # of sessions that have something to say in them
+# Of sessions that have something to say in them.
+_SOME = (
+    *("decisions.json", "sleeves.parquet", "calendar.parquet"),
+    *("execution.parquet", "execution_slices.parquet"),
+)
 RESULTS = frozenset((*_RESULTS, *_SOME, *(f"{name}.parquet" for name in _OF_THE_SINK)))  # files of ours
 
 

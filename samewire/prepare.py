@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives
 from components.metrics.fold import SessionFold
 from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
@@ -48,6 +49,7 @@ class Prepared(msgspec.Struct, frozen=True):
     session: Session
     journal: Journal
     fold: SessionFold
+    executed: ExecutionFold | None  # what became of parent orders, None = nothing works them
     deciding: Deciding
     sources: tuple[Replay, ...]
     start: int | None
@@ -160,13 +162,14 @@ def prepare(
     built = wired(run, directory, recorded)
     feed, start, end, parts, learnt = built.feed, built.start, built.end, built.parts, built.learnt
     deciding = Deciding(run, feed)
-    fold = _fold(run, feed, parts, deciding)
+    fold, executed = _fold(run, feed, parts, deciding), _executed(run, feed, parts)
     walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
     sinks = sinks_of(run, built.given)
     guards = guards_of(run, hider())  # every component has been built, so every secret is known
     told: list[Any] = [*guards, journal, fold, *deciding.recorders, *recorders]
+    told += [] if executed is None else [executed]
     told += [_Slower(feed.interval_ns, slower)] if parts.intervals else []
     told += [] if on_progress is None else [_Watch(fold, on_progress, _span(feed, start, end))]
     wiring = built.wiring
@@ -179,6 +182,7 @@ def prepare(
         session=Session(wiring, recorders=told, sinks=sinks),
         journal=journal,
         fold=fold,
+        executed=executed,
         deciding=deciding,
         sources=(Replay(walk.events), *controls),
         start=start,
@@ -226,6 +230,16 @@ def _fold(run: RunFile, feed: Feed, parts: Parts, deciding: Deciding) -> Session
         slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
         on_note=deciding.notes.on_note,
     )
+
+
+def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
+    """What becomes of parent orders, where a policy works them."""
+    if parts.execution is None:
+        return None
+    policy, fill = parts.execution.component, str(run.broker.options.get("fill", ""))
+    point: PricePoint = "open" if fill.endswith("open") else "vwap" if fill.endswith("vwap") else "close"
+    window = getattr(policy, "window", as_long_as_it_lives)
+    return ExecutionFold(universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window)
 
 
 def feed_of(run: RunFile) -> Feed:

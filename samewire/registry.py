@@ -194,7 +194,17 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "given_factors": "components.risk_models.given_factors:GivenFactors",
             }
         ),
-        "execution": MappingProxyType({}),
+        # How fast the desk works parents; a class with `on_orders` is an execution policy in its own right.
+        "execution": MappingProxyType(
+            {
+                "immediate": "components.execution.immediate:Immediate",
+                "twap": "components.execution.twap:Twap",
+                "vwap": "components.execution.vwap:Vwap",
+                "pov": "components.execution.pov:Pov",
+                "almgren_chriss": "components.execution.almgren_chriss:AlmgrenChriss",
+                "sbb_ema": "components.execution.sbb_ema:SbbEma",
+            }
+        ),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),
         "brokers": MappingProxyType({"simulated": "components.brokers.simulated:Simulated"}),
         "costs": MappingProxyType(
@@ -245,7 +255,7 @@ SHAPES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("terms", (("cost",),)),
     ("constraints", (("allows",),)),
     ("risk_models", (("on_bars",), ("risk",))),
-    ("execution", (("on_orders",),)),
+    ("execution", (("due", "on_orders"),)),
     ("gates", (("on_orders",),)),
     ("brokers", (("on_orders",), ("on_bars",))),
     ("costs", (("price",), ("fees",), ("rate",))),

@@ -16,6 +16,7 @@ from engine.events import DAY_NS, Stamps, Vector
 from samewire.decided import Curves, Decided, read_curves, read_decisions
 from samewire.definitions import DEFINITIONS, written
 from samewire.report_decisions import decisions_part
+from samewire.report_execution import execution_grids
 from samewire.report_tables import Curve, grids
 from samewire.report_trades import trade_grids
 from samewire.result import read_parquet
@@ -80,7 +81,9 @@ def view_of(directory: Path) -> ReportView:
         figures=tuple(_figure(key, summary) for key in FIRST if key in summary),
         more=tuple(_figure(key, summary) for key in SECOND if key in summary),
         **_drawn(session.curve, ics, sleeves),
-        grids=grids(session.curve, summary, trade_grids(directory, session.curve.initial)),
+        grids=grids(
+            session.curve, summary, (*execution_grids(summary), *trade_grids(directory, session.curve.initial))
+        ),
         parts=() if part is None else (part,),
         footer="Every figure is net of costs unless it says gross. Touch a figure for its definition.",
     )

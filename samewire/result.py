@@ -21,6 +21,8 @@ TableName = Literal[
     "ic",
     "calendar",
     "sleeves",
+    "execution",
+    "execution_slices",
 ]
 _SHOWN = (
     ("total_return", "Total return", "{:+.2%}"),

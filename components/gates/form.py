@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from engine.errors import ComponentError
 from engine.events import Approved, Book, Children, LegAction, Legs, OrderKind, TimeInForce
 
@@ -65,9 +67,9 @@ def all_new(o: Legs, book: Book, pending: Pending) -> bool:
         return False
     if not (n == len(o.stop) == len(o.tif) == len(o.expires) == len(o.trail)):
         return False
-    if not (zeros(o.action) and zeros(o.ref)):
+    if not zeros(o.action) or (o.__class__ is Children and len(o.parent) != n):
         return False
-    if o.__class__ is Children and len(o.parent) != n:
+    if not (zeros(o.ref) or (o.__class__ is Children and np.array_equal(o.ref, o.parent))):
         return False
     if not ((zeros(o.kind) or _within(o.kind, _KIND)) and (zeros(o.tif) or _within(o.tif, _TIF))):
         return False

@@ -21,6 +21,7 @@ from components.optimizers.paying import (
     unit_value,
 )
 from components.optimizers.sizing import contradicted, cut_note, note, orders_for, round_trades, rounded
+from components.optimizers.worked import settled
 from engine.events import Book, Codes, LegAction, Mask, Note, OpenOrders, OrderKind, Orders, Target, Vector
 
 _LIMIT, _STOP, _STOP_LIMIT = int(OrderKind.LIMIT), int(OrderKind.STOP), int(OrderKind.STOP_LIMIT)
@@ -122,8 +123,9 @@ def orders_toward(
         if (bought != trades.qty).any():
             notes.append(cut_note(sizing, book, trades, bought))
             trades = trades.with_qty(bought).pick(np.flatnonzero(bought))
+    trades, amends = settled(sizing, trades, wanted, book, latest)
     orders = _legs(sizing, trades, (rest, cancels, prices), book, free & (latest.status == 0))
-    return (*notes, orders) if orders is not None else tuple(notes)
+    return (*notes, *amends) if orders is None else (*notes, *amends, orders)
 
 
 def _bad(prices: Prices, tick: Vector) -> Mask:

@@ -8,6 +8,7 @@ import numpy as np
 
 from components.optimizers.latest import Latest
 from components.optimizers.paying import KINDS, TIFS, Rows, Sizing, Trades, afford, spendable, unit_value
+from components.optimizers.worked import settled
 from engine.events import (
     Book,
     LegAction,
@@ -21,6 +22,7 @@ from engine.events import (
     Vector,
 )
 from engine.universe import Universe
+from engine.worked import parents_among
 
 _CONDITIONAL = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
 _QUANTITY = TargetKind.QUANTITY
@@ -91,12 +93,13 @@ def round_trades(wanted: Vector, position: Vector, lot: Vector | float) -> Vecto
 def contradicted(open_orders: OpenOrders, wanted: Vector, position: Vector) -> Rows:
     """Rows of open orders to cancel: those that trade away from what is wanted, and stops of a position not wanted.
 
-    `position` (N,) counts filled and working shares. NaN wanted contradicts nothing.
+    `position` (N,) counts filled and working shares. NaN wanted contradicts nothing. Parents that an execution policy
+    works are no such orders: `worked.settled` says what becomes of them.
     """
     symbol = open_orders.symbol
     stops = np.isin(open_orders.kind, _CONDITIONAL)
     away = (wanted[symbol] - position[symbol]) * open_orders.left < 0
-    return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away))
+    return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away) & ~parents_among(open_orders))
 
 
 def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest: Latest) -> tuple[Note | Orders, ...]:
@@ -116,7 +119,7 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest
         cancels = contradicted(book.open_orders, wanted, position)
         if cancels.size:
             rows = rows[~np.isin(rows, book.open_orders.symbol[cancels])]
-    if not rows.size and not cancels.size:
+    if not (rows.size or book.open_orders.ids.size):
         return ()
     trades, notes = rounded(sizing, (position, change), book, latest, rows)
     if sizing.afford and 1 in (trades.qty > 0.0).tobytes():
@@ -129,9 +132,12 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest
     elif not sizing.afford and trades.qty.size > 1:
         # A broker that is short of cash serves purchases in their order: the best come first.
         trades = trades.pick(np.where(trades.qty > 0.0, -alpha[trades.symbol], 0.0).argsort(kind="stable"))
+    amends: tuple[Orders, ...] = ()
+    if book.open_orders.ids.size:
+        trades, amends = settled(sizing, trades, wanted, book, latest)
     if not trades.qty.size and not cancels.size:
-        return tuple(notes)
-    return (*notes, legs(sizing, trades, book, cancels))
+        return (*notes, *amends)
+    return (*notes, *amends, legs(sizing, trades, book, cancels))
 
 
 def told_once(answer: tuple[Note | Orders, ...], before: Rows) -> tuple[tuple[Note | Orders, ...], Rows]:

@@ -362,6 +362,18 @@ def weighed(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
     return made
 
 
+def executed(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
+    """Orders of every second week, worked over days by one policy."""
+
+    def made(folder: Path) -> dict[str, Any]:
+        strategy = {"use": "sign", "signal": "trend", "schedule": {"use": "every", "slices": 10}}
+        execution = {"use": use, "horizon": 4, "span_days": True} | options
+        return a_run(feed=SAMPLE | {"years": 1}, strategy=strategy, execution=execution)
+
+    made.__name__ = use
+    return made
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -402,6 +414,8 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("mean_cvar", window=20, min_slices=10),
     weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
     weighed("multi_period", horizon=2, impact=0.1),
+    *(executed(use) for use in ("immediate", "twap", "almgren_chriss")),
+    *(executed("vwap", days=2), executed("pov", rate=0.01), executed("sbb_ema", fast=2, slow=4)),
 )
 # Sinks are told what was decided or trained, and a replay is connected to nothing: neither check builds these.
 BESIDE = ("sinks", "run_sinks", "live")

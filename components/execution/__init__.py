@@ -1,0 +1,1 @@
+"""Execution: how parent orders are worked over the bars of their horizon."""

@@ -1,0 +1,125 @@
+"""The shape of an execution policy: how much of each parent to send now. All parents at once, as arrays."""
+
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from engine.events import Codes, Ids, Stamps, Vector
+
+NEAR = 1e-9  # of a lot: what a division may leave
+Steps = Stamps  # counts, int64
+
+
+class Parents(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
+    """The P parents that may send now, in order of acceptance. Shares are signed; all arrays are (P,)."""
+
+    ids: Ids
+    symbol: Codes  # positions in the universe
+    total: Vector  # what was ordered: filled and left together
+    left: Vector  # not filled and in no market: the most that may be sent
+    step: Steps  # k = slices since the decision, 0 in its own
+    steps: Steps  # T = slices of the horizon, as far as the session goes; step < steps
+    lot: Vector  # shares
+    arrival: Vector  # mark at the decision, NaN = none
+
+    @property
+    def side(self) -> Vector:
+        """1 = buys, -1 = sells."""
+        return np.sign(self.total)
+
+    @property
+    def size(self) -> Vector:
+        """What was ordered, unsigned."""
+        return np.abs(self.total)
+
+    @property
+    def rest(self) -> Vector:
+        """What may still be sent, unsigned."""
+        return np.abs(self.left)
+
+    @property
+    def remaining(self) -> Steps:
+        """Steps left with this one, 1 in the last."""
+        return self.steps - self.step
+
+
+class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
+    """The slice at whose end parents send, (N,) each. What of it is older than the slice says nothing of the next."""
+
+    ts: int
+    interval_ns: int
+    status: Codes  # Status of each symbol's bar
+    mark: Vector  # last valid close, NaN = never seen
+    volume: Vector  # shares that the bar traded, NaN = no bar
+
+
+class Pace(Protocol):
+    """How fast parents are worked: what a run file names under `execution`, and the desk calls once a slice.
+
+    `due` answers (P,) signed shares to send now. The desk sends no more than what is left, nothing to the other side,
+    whole lots (or all that is left, where that is no whole number of them), nothing of a symbol whose bar was not
+    FRESH, and in the last step all that is left, whatever `due` says, if `completes`. A pace may define `on_bars`,
+    which is called for every slice before `due`, `on_actions`, `lookback`, and `save` and `load` where it remembers
+    anything. Per-parent memory is kept by `ids`, which never come twice.
+    """
+
+    horizon: int  # slices of the session's interval, from the decision on
+    span_days: bool  # whether a horizon goes on over the close of a session
+    completes: bool  # whether the last step sends all that is left
+
+    def due(self, parents: Parents, market: Market, /) -> Vector: ...
+
+
+def checked_horizon(horizon: int) -> int:
+    """The horizon as it was given. Raises ValueError below 1."""
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1 slice, got {horizon}")
+    return horizon
+
+
+def nearest_lots(shares: Vector, lot: Vector) -> Vector:
+    """Unsigned shares to the nearest whole lot, halves to the even one; never below 0.
+
+    >>> nearest_lots(np.array([149.0, 151.0, -3.0]), np.array([100.0, 100.0, 1.0]))
+    array([100., 200.,   0.])
+    """
+    lots: Vector = np.maximum(np.rint(shares / lot), 0.0) * lot
+    return lots
+
+
+def full_lots(shares: Vector, lot: Vector) -> Vector:
+    """Unsigned shares in whole lots, rounded down.
+
+    >>> full_lots(np.array([199.0, 0.3]), np.array([100.0, 0.1]))
+    array([100. ,   0.3])
+    """
+    lots: Vector = np.floor(shares / lot + NEAR) * lot
+    return lots
+
+
+def even_steps(parents: Parents) -> Vector:
+    """What is left in equal parts of the steps that remain, in lots rounded up.
+
+        a = ceil(floor(rest / lot) / remaining) lot
+
+    Source: the reference's rule without a trend; Qlib, SBBStrategyBase and ACStrategy.
+    """
+    lots = np.floor(parents.rest / parents.lot + NEAR)
+    parts: Vector = np.ceil(lots / parents.remaining) * parents.lot
+    return parts
+
+
+def on_pace(parents: Parents, share: Vector) -> Vector:
+    """Shares that bring each parent to `share` (P,) of its total by the end of this step, to the nearest lot.
+
+    a = min(round((share Q - done) / lot) lot, rest),   done = Q - rest
+    """
+    done = parents.size - parents.rest
+    return np.minimum(nearest_lots(parents.size * share - done, parents.lot), parents.rest)
+
+
+def saved(pace: Any) -> bytes:
+    """The state of a pace, empty where it remembers nothing."""
+    state: bytes = pace.save() if hasattr(pace, "save") else b""
+    return state

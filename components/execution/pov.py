@@ -1,0 +1,67 @@
+"""Percentage of volume."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from components.execution.pace import Market, Parents, checked_horizon, full_lots
+from engine.events import ActionKind, Actions, Bars, Vector
+from engine.state import pack, placed, unpack
+from engine.universe import Universe
+
+_KIND, _VERSION = "pov", 1
+
+
+class Pov:
+    """A share of what the market trades, taken from the volume of the last `bars` bars.
+
+        a_k = min(floor(rate v / lot) lot, rest),   v = mean volume of those that were FRESH, 0 where none was
+
+    The next bar's volume is not known when it is decided, so the last ones stand for it; the broker's `participation`
+    is what no bar is traded beyond. It ends with the horizon: what is left then is not sent, unless `complete`, by
+    which the last step sends all of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        universe: Universe,
+        horizon: int,
+        rate: float = 0.1,
+        bars: int = 1,
+        complete: bool = False,
+        span_days: bool = False,
+    ) -> None:
+        if not 0 < rate <= 1:
+            raise ValueError(f"rate must be above 0 and at most 1 (of the bar's volume), got {rate}")
+        if bars < 1:
+            raise ValueError(f"bars must be at least 1, got {bars}")
+        self.horizon, self.span_days, self.completes = checked_horizon(horizon), span_days, complete
+        self.lookback = bars
+        self._universe, self._rate = universe, rate
+        self._volumes: deque[Vector] = deque(maxlen=bars)
+
+    def on_bars(self, bars: Bars, /) -> None:
+        self._volumes.append(np.where(bars.status == 0, bars.volume, np.nan))
+
+    def on_actions(self, actions: Actions, /) -> None:
+        for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
+            for volume in self._volumes:
+                volume[actions.symbol[i]] *= actions.ratio[i]
+
+    def due(self, parents: Parents, market: Market, /) -> Vector:
+        seen = np.array(self._volumes)[:, parents.symbol]
+        known = np.isfinite(seen)
+        count = known.sum(axis=0)
+        volume = np.where(known, seen, 0.0).sum(axis=0) / np.maximum(count, 1)
+        return parents.side * np.minimum(full_lots(self._rate * volume, parents.lot), parents.rest)
+
+    def save(self) -> bytes:
+        return pack(_KIND, _VERSION, symbols=self._universe.symbols, volumes=list(self._volumes))
+
+    def load(self, state: bytes, /) -> None:
+        fields: dict[str, Any] = unpack(state, _KIND, _VERSION)
+        before, now = fields["symbols"], self._universe.symbols
+        self._volumes.clear()
+        self._volumes.extend(placed(volume, before, now, np.nan) for volume in fields["volumes"])

@@ -1,0 +1,39 @@
+"""The events that the desk says, built from columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from engine.events import Children, Codes, Ids, LegAction, OrderKind, Reports, TimeInForce, Vector
+
+_NEW, _MARKET, _ONCE = int(LegAction.NEW), int(OrderKind.MARKET), int(TimeInForce.IMMEDIATE_OR_CANCEL)
+
+
+def legs_of(ids: Ids, symbol: Codes, qty: Vector, *, action: int = _NEW) -> dict[str, Any]:
+    """Columns of market orders that live for one bar."""
+    count, none = len(ids), np.full(len(ids), np.nan)
+    return {
+        "ids": ids,
+        "action": np.full(count, action, np.int32),
+        "symbol": symbol,
+        "qty": qty,
+        "kind": np.full(count, _MARKET, np.int32),
+        "limit": none,
+        "stop": none,
+        "trail": none,
+        "tif": np.full(count, _ONCE, np.int32),
+        "expires": np.zeros(count, np.int64),
+    }
+
+
+def children_of(ts: int, columns: Mapping[str, Any]) -> Children:
+    """Children of these columns, each for all legs."""
+    return Children(ts=ts, **columns)
+
+
+def reports_of(ts: int, ids: Ids, symbol: Codes, state: Codes, left: Vector) -> Reports:
+    """What became of these parents. The arrays are read-only from now on."""
+    for column in (ids, symbol, state, left):
+        column.setflags(write=False)
+    return Reports(ts=ts, ids=ids, symbol=symbol, state=state, left=left)

@@ -1,0 +1,276 @@
+"""How well parent orders were executed: each beside the market over its own horizon, and all of them together."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from components.execution.rows import Rows
+from engine.events import (
+    ActionKind,
+    Actions,
+    Bars,
+    Children,
+    Event,
+    Fills,
+    LegAction,
+    OrderKind,
+    Orders,
+    OrderState,
+    Reports,
+    Vector,
+)
+from engine.ids import id_text
+from engine.universe import Universe
+
+PricePoint: TypeAlias = Literal["open", "close", "vwap"]
+Window: TypeAlias = Callable[[int], tuple[int, int]]  # slices, and the instant after which none counts
+
+ENDS = ("finished", "expired", "cancelled", "open")
+FIGURES = ("fill_ratio", "pa_twap_bps", "pa_vwap_bps", "arrival_bps", "pos_twap", "pos_vwap")
+WEIGHTS = ("orders", "shares", "value")
+_NEW, _REPLACED, _OPEN = int(LegAction.NEW), int(OrderState.REPLACED), ENDS.index("open")
+_END = {OrderState.FINISHED: 0, OrderState.EXPIRED: 1, OrderState.CANCELLED: 2}
+_PARENT: dict[str, Any] = {
+    "ids": np.uint64,
+    "ts": np.int64,
+    "symbol": np.int32,
+    "asked": np.float64,
+    "filled": np.float64,
+    "paid": np.float64,
+    "arrival": np.float64,
+    "end": np.int32,
+    "left": np.int64,
+    "until": np.int64,  # slices of the horizon that have not been seen, and its last instant
+    "bars": np.float64,
+    "prices": np.float64,
+    "money": np.float64,
+    "volume": np.float64,
+}
+_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64}
+_FOREVER = 2**63 - 1
+
+
+def as_long_as_it_lives(ts: int) -> tuple[int, int]:
+    """The window of a policy that says nothing of its horizon: until the parent ends."""
+    del ts
+    return _FOREVER, _FOREVER
+
+
+class ExecutionFold:
+    """Folds the events of a session, in bus order, into one row a parent.
+
+        price   = sum of fill quantity times price / filled
+        twap    = mean of p_j,   vwap = sum of v_j p_j / sum of v_j   over the FRESH bars j of its horizon
+        pa      = -side (price / base - 1) 10^4    base = twap or vwap; above 0 is better than the base
+        arrival =  side (price / mark at the decision - 1) 10^4                 above 0 is a cost
+
+    p_j is the open, close or vwap of a bar: the point at which the broker trades, the close where its kind has none.
+    The horizon of a parent is all of it, bars after it was filled too, up to the end of one that was cancelled.
+    Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
+    A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
+    that was cancelled or is still open is not defined. Memory: a row a parent.
+    """
+
+    def __init__(
+        self,
+        *,
+        universe: Universe,
+        interval_ns: int,
+        point: PricePoint = "close",
+        window: Window = as_long_as_it_lives,
+    ) -> None:
+        self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
+        self._parents, self._children = Rows(_PARENT), Rows(_CHILD)
+        self._mark: Vector = np.full(len(universe), np.nan)
+        self._done: list[dict[str, Any]] = []
+        self._table: Mapping[type[Any], Callable[[Any], None]] = {
+            Bars: self._on_bars,
+            Orders: self._on_orders,
+            Children: self._on_children,
+            Fills: self._on_fills,
+            Reports: self._on_reports,
+            Actions: self._on_actions,
+        }
+
+    def append(self, origins: Sequence[str], events: Sequence[Event], /) -> None:
+        """Takes one completed run of the bus: it fits where a recorder does."""
+        del origins
+        for event in events:
+            take = self._table.get(event.__class__)
+            if take is not None:
+                take(event)
+
+    # ---- events ------------------------------------------------------------------------------------------------------
+
+    def _on_bars(self, bars: Bars) -> None:
+        if bars.interval_ns != self._interval_ns:
+            return
+        self._put_away()
+        self._mark = np.where(bars.status == 0, bars.close, self._mark)
+        p = self._parents
+        if not len(p):
+            return
+        symbol = p["symbol"]
+        price, volume = getattr(bars, self._point)[symbol], bars.volume[symbol]
+        runs = (p["left"] > 0) & (bars.ts <= p["until"])
+        seen = runs & (bars.status[symbol] == 0) & (price > 0)
+        traded = seen & (volume > 0)
+        p["left"] = np.where(runs, p["left"] - 1, 0)
+        p["bars"] = p["bars"] + seen
+        p["prices"] = p["prices"] + np.where(seen, price, 0.0)
+        p["money"] = p["money"] + np.where(traded, price * volume, 0.0)
+        p["volume"] = p["volume"] + np.where(traded, volume, 0.0)
+
+    def _on_orders(self, orders: Orders) -> None:
+        rows = np.flatnonzero((orders.action == _NEW) & (orders.kind == OrderKind.MARKET))
+        slices, until = self._window(orders.ts)
+        symbol = orders.symbol[rows]
+        begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
+        zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume"), 0.0)
+        clock = {"arrival": self._mark[symbol], "left": slices, "until": until}
+        self._parents.add(len(rows), begun | zeros | clock)
+
+    def _on_children(self, children: Children) -> None:
+        new = children.action == _NEW
+        _, known = self._parents.find(children.parent[new])
+        ids, parent = children.ids[new][known], children.parent[new][known]
+        self._children.add(len(ids), {"ids": ids, "parent": parent})
+
+    def _on_fills(self, fills: Fills) -> None:
+        at, found = self._children.find(fills.order_ids)
+        if not found.any():
+            return
+        p = self._parents
+        row, known = p.find(self._children["parent"][at[found]])
+        qty, price = fills.qty[found][known], fills.price[found][known]
+        filled, paid = p["filled"].copy(), p["paid"].copy()
+        np.add.at(filled, row[known], qty)
+        np.add.at(paid, row[known], qty * price)
+        p["filled"], p["paid"] = filled, paid
+
+    def _on_reports(self, reports: Reports) -> None:
+        p = self._parents
+        at, found = p.find(reports.ids)
+        if not found.any():
+            return
+        rows = zip(at[found].tolist(), reports.state[found].tolist(), reports.left[found].tolist(), strict=True)
+        asked, end, left = p["asked"].copy(), p["end"].copy(), p["left"].copy()
+        for row, state, rest in rows:
+            if state == _REPLACED:
+                asked[row] = p["filled"][row] + rest
+            elif state in _END:
+                end[row] = _END[OrderState(state)]
+                if state == OrderState.CANCELLED or left[row] > _FOREVER // 2:
+                    left[row] = 0
+        p["asked"], p["end"], p["left"] = asked, end, left
+
+    def _on_actions(self, actions: Actions) -> None:
+        p = self._parents
+        for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
+            ratio, symbol = float(actions.ratio[i]), int(actions.symbol[i])
+            self._mark = self._mark.copy()
+            self._mark[symbol] /= ratio
+            scale = np.where(p["symbol"] == symbol, ratio, 1.0)
+            for name in ("asked", "filled", "volume"):
+                p[name] = p[name] * scale
+            for name in ("arrival", "prices"):
+                p[name] = p[name] / scale
+
+    def _put_away(self) -> None:
+        """Parents that ended, and whose horizon is over."""
+        over = (self._parents["end"] != _OPEN) & (self._parents["left"] <= 0)
+        if over.any():
+            self._done.append({name: column[over] for name, column in self._parents.save().items()})
+            self._children.keep(~np.isin(self._children["parent"], self._parents["ids"][over]))
+            self._parents.keep(~over)
+
+    # ---- what they say -----------------------------------------------------------------------------------------------
+
+    def table(self) -> dict[str, Any]:
+        """One row a parent, in the order of decision. For execution.parquet."""
+        parts = [*self._done, self._parents.save()]
+        c = {name: np.concatenate([part[name] for part in parts]) for name in _PARENT}
+        order = np.argsort(c["ts"], kind="stable")
+        c = {name: column[order] for name, column in c.items()}
+        side = np.sign(c["asked"])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            price, twap, vwap = c["paid"] / c["filled"], c["prices"] / c["bars"], c["money"] / c["volume"]
+            closed = c["end"] <= ENDS.index("expired")
+            row = {
+                "asked": c["asked"],
+                "filled": c["filled"],
+                "price": price,
+                "arrival": c["arrival"],
+                "twap": twap,
+                "vwap": vwap,
+                "fill_ratio": np.where(closed, c["filled"] / c["asked"], np.nan),
+                "pa_twap_bps": -side * (price / twap - 1) * 1e4,
+                "pa_vwap_bps": -side * (price / vwap - 1) * 1e4,
+                "arrival_bps": side * (price / c["arrival"] - 1) * 1e4,
+                "value": np.abs(c["paid"]) * self._universe.multiplier[c["symbol"]],
+            }
+        symbols = np.array(self._universe.symbols, dtype=object)[c["symbol"]].tolist()
+        ends = [ENDS[end] for end in c["end"].tolist()]
+        ids = [id_text(order) for order in c["ids"].tolist()]
+        return {"ts": c["ts"], "order": ids, "symbol": symbols, "end": ends} | row
+
+    def slices(self) -> dict[str, Any]:
+        """One row a slice in which parents were decided, its figures by each weight. For execution_slices.parquet."""
+        table = self.table()
+        ts, first, count = np.unique(table["ts"], return_index=True, return_counts=True)
+        rows = [averages(_part(table, slice(a, a + n))) for a, n in zip(first.tolist(), count.tolist(), strict=True)]
+        names = [(figure, weight) for figure in FIGURES for weight in (WEIGHTS if "pos" not in figure else WEIGHTS[:1])]
+        columns: dict[str, Any] = {"ts": ts, "orders": count.astype(np.int64)}
+        for figure, weight in names:
+            values = [math.nan if (found := row[figure][weight]) is None else found for row in rows]
+            columns[f"{figure}_by_{weight}"] = np.array(values, np.float64)
+        return columns
+
+    def figures(self) -> dict[str, Any]:
+        """What all parents say together, ready for JSON: None = undefined."""
+        table = self.table()
+        ends = {name: table["end"].count(name) for name in ENDS}
+        said: dict[str, Any] = {"orders": len(table["ts"]), **ends}
+        return (
+            said
+            | {"shares": float(np.abs(table["filled"]).sum()), "value": float(table["value"].sum())}
+            | averages(table)
+        )
+
+
+def averages(table: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Each figure of these parents, averaged by orders, by shares and by value; the shares of positive PA by orders.
+
+        x = sum of w_i x_i / sum of w_i   over the parents where x is defined
+
+    w = 1, |shares|, or |value|: those filled, and for the fill ratio those asked for, at the mark of the decision.
+
+    >>> one = {"asked": np.array([10.0, -30.0]), "filled": np.array([10.0, -15.0]), "value": np.array([100.0, 300.0])}
+    >>> one |= dict.fromkeys(("pa_vwap_bps", "arrival_bps", "arrival"), np.array([1.0, 1.0]))
+    >>> found = averages(one | {"fill_ratio": np.array([1.0, 0.5]), "pa_twap_bps": np.array([4.0, -4.0])})
+    >>> found["fill_ratio"]["shares"], found["pa_twap_bps"]["value"], found["pos_twap"]["orders"]
+    (0.625, -2.0, 0.5)
+    """
+    asked, filled = np.abs(table["asked"]), np.abs(table["filled"])
+    found: dict[str, dict[str, float | None]] = {}
+    for figure in FIGURES[:4]:
+        ratio = figure == "fill_ratio"
+        shares, value = (asked, asked * table["arrival"]) if ratio else (filled, table["value"])
+        weights = dict(zip(WEIGHTS, (np.ones(len(asked)), shares, value), strict=True))
+        found[figure] = {name: _mean(table[figure], weight) for name, weight in weights.items()}
+    for base in ("twap", "vwap"):
+        pa = table[f"pa_{base}_bps"]
+        found[f"pos_{base}"] = {"orders": _mean(np.where(np.isnan(pa), np.nan, pa > 0), np.ones(len(pa)))}
+    return found
+
+
+def _mean(values: Vector, weights: Vector) -> float | None:
+    known = np.isfinite(values) & np.isfinite(weights)
+    total = float(weights[known].sum())
+    return float((values[known] * weights[known]).sum()) / total if total > 0 else None
+
+
+def _part(table: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    return {name: column[rows] for name, column in table.items()}

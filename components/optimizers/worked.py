@@ -1,0 +1,59 @@
+"""What becomes of parents that an execution policy works when the optimizer decides again: pure functions of arrays."""
+
+import numpy as np
+
+from components.optimizers.latest import Latest
+from components.optimizers.paying import Rows, Sizing, Trades
+from engine.events import Book, LegAction, Orders, Vector
+from engine.worked import parents_among
+
+_CANCEL, _REPLACE = int(LegAction.CANCEL), int(LegAction.REPLACE)
+
+
+def settled(
+    sizing: Sizing, trades: Trades, wanted: Vector, book: Book, latest: Latest
+) -> tuple[Trades, tuple[Orders, ...]]:
+    """The trades that are to be sent as new orders, and the orders that amend the parents at work.
+
+    `trades` lead from filled and working shares to what is wanted, as if there were no parents: what a parent has left
+    works in no market. A parent that trades just what is wanted is left alone, so that a target given again changes
+    nothing. One on the right side goes on with its clock and the quantity that is wanted now (a replace). One on the
+    other side, or of a symbol in which nothing is to be traded any more, be it that the trade is below the band, is
+    cancelled; a new order in its place need not wait, since a parent is in no market. Symbols without a target (NaN),
+    or without a FRESH bar, are left as they are.
+    """
+    parents = np.flatnonzero(parents_among(book.open_orders))
+    if not parents.size:
+        return trades, ()
+    symbol, left = book.open_orders.symbol[parents], book.open_orders.left[parents]
+    asked = np.zeros(len(wanted))
+    asked[trades.symbol] = trades.qty
+    trade, decided = asked[symbol], np.isfinite(wanted[symbol]) & (latest.status[symbol] == 0)
+    alone = np.bincount(symbol, minlength=len(wanted))[symbol] == 1
+    on = decided & alone & (trade * left > 0)
+    replaced, cancelled = on & (trade != left), decided & ~on
+    new = trades.pick(np.flatnonzero(~np.isin(trades.symbol, symbol[on])))
+    rows = np.concatenate([np.flatnonzero(cancelled), np.flatnonzero(replaced)])
+    if not rows.size:
+        return new, ()
+    action = np.where(cancelled[rows], _CANCEL, _REPLACE).astype(np.int32)
+    return new, (_amends(sizing, book, action, parents[rows], np.where(cancelled[rows], 0.0, trade[rows])),)
+
+
+def _amends(sizing: Sizing, book: Book, action: Rows, rows: Rows, qty: Vector) -> Orders:
+    """Cancels, then replaces of these rows of the open orders, each by what it may still trade."""
+    count, none = len(rows), np.full(len(rows), np.nan)
+    return Orders(
+        ts=book.ts,
+        action=action.astype(np.int32),
+        ids=sizing.ids.following(ts=book.ts, count=count),
+        ref=book.open_orders.ids[rows],
+        symbol=book.open_orders.symbol[rows],
+        qty=qty,
+        kind=book.open_orders.kind[rows],
+        limit=none,
+        stop=none,
+        trail=none,
+        tif=np.zeros(count, np.int32),
+        expires=np.zeros(count, np.int64),
+    )

@@ -1,0 +1,324 @@
+"""What becomes of parents: their slices, their ends, and what goes wrong on the way."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.execution.desk import Desk
+from components.execution.immediate import Immediate
+from components.execution.pov import Pov
+from components.execution.twap import Twap
+from engine.calendar import Sessions
+from engine.events import (
+    DAY_NS,
+    MINUTE_NS,
+    ActionKind,
+    Actions,
+    Children,
+    Control,
+    ControlAction,
+    LegAction,
+    Note,
+    OrderKind,
+    Reports,
+    Status,
+    TimeInForce,
+)
+from engine.ids import OrderIds
+from engine.universe import universe_of
+from tests.components.execution.floor import OPEN_NS, Floor, minute, minutes, orders
+
+ONE = universe_of(("A",))
+TWO = universe_of(("A", "B"))
+
+
+def session() -> Sessions:
+    """Two days from 09:30 to 16:00 in New York, without a break."""
+    opens = np.array([OPEN_NS, OPEN_NS + DAY_NS])
+    label, none = opens // DAY_NS * DAY_NS, np.zeros(2, np.int64)
+    return Sessions(name="X", label=label, opens=opens, closes=opens + 390 * MINUTE_NS, break_from=none, break_to=none)
+
+
+def test_a_parent_is_sent_in_slices_that_sum_to_it_and_ends_once() -> None:
+    floor = Floor(Twap(horizon=4), TWO)
+    floor.slice(minutes(1, [10.0, 20.0]), orders(1, [100.0, -10.0]))
+    for k in range(2, 8):
+        floor.slice(minutes(k, [10.0, 20.0]))
+    assert floor.sent() == {1: [25.0] * 4, 2: [-2.0, -3.0, -2.0, -3.0]}  # halves to the even lot, caught up with
+    assert floor.filled() == {1: 100.0, 2: -10.0}
+    assert floor.ends([1, 2]) == {1: ["FINISHED"], 2: ["FINISHED"]}
+    assert not floor.desk.working
+    assert floor.notes() == []
+
+
+def test_less_than_a_lot_a_step_waits_for_a_whole_one_and_an_odd_rest_goes_last() -> None:
+    floor = Floor(Twap(horizon=5), universe_of(("A", "B"), lot=100.0))
+    floor.slice(minutes(1, [10.0, 10.0]), orders(1, [200.0, -30.0]))
+    for k in range(2, 8):
+        floor.slice(minutes(k, [10.0, 10.0]))
+    assert floor.sent()[1] == [100.0, 100.0]
+    assert sum(floor.sent()[1]) == 200.0
+    assert floor.sent()[2] == [-30.0]  # less than a lot: whole, in the last step
+
+
+def test_a_child_lives_for_one_bar_and_what_it_left_is_caught_up_with() -> None:
+    floor = Floor(Twap(horizon=3), ONE, participation=0.1)
+    floor.slice(minutes(1, [10.0]), orders(1, [300.0]))
+    floor.slice(minutes(2, [10.0], volume=[400.0]))  # 40 of 100
+    for k in (3, 4):
+        floor.slice(minutes(k, [10.0], volume=[1e6]))
+    assert floor.sent() == {1: [100.0, 160.0, 100.0]}
+    assert floor.filled() == {1: 300.0}
+    tif = {int(t) for event in floor.of(Children) for t in event.tif}
+    assert tif == {TimeInForce.IMMEDIATE_OR_CANCEL}
+    assert not floor.ledger.book(0).open_orders.ids.size
+
+
+@pytest.mark.parametrize("status", [Status.HALTED, Status.MISSING])
+def test_nothing_is_sent_of_a_symbol_without_a_bar_and_the_rest_is_reported(status: Status) -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    floor.slice(minutes(2, [10.0]))
+    for k in range(3, 7):
+        floor.slice(minutes(k, [np.nan], status=[status]))
+    assert floor.sent() == {1: [25.0, 25.0, 75.0]}  # the last step sends all that is left, whatever the bar
+    assert floor.filled() == {1: 25.0}
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+    (note,) = floor.of(Note)
+    assert (note.kind, note.value.tolist(), note.symbol.tolist()) == ("unfilled", [75.0], [0])
+
+
+def test_a_day_without_volume_fills_nothing_and_ends_the_parent() -> None:
+    floor = Floor(Immediate(horizon=2), ONE, participation=0.2)
+    floor.slice(minutes(1, [10.0], volume=[0.0]), orders(1, [100.0]))
+    for k in (2, 3, 4):
+        floor.slice(minutes(k, [10.0], volume=[0.0]))
+    assert floor.sent() == {1: [100.0, 100.0]}
+    assert floor.filled() == {}
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+    assert floor.notes() == ["unfilled"]
+
+
+def test_an_order_larger_than_the_volume_of_its_horizon_takes_what_there_is() -> None:
+    floor = Floor(Twap(horizon=4), ONE, participation=0.5)
+    floor.slice(minutes(1, [10.0], volume=[100.0]), orders(1, [1000.0]))
+    for k in range(2, 7):
+        floor.slice(minutes(k, [10.0], volume=[100.0]))
+    assert floor.filled() == {1: 200.0}
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+    assert floor.of(Note)[-1].value.tolist() == [800.0]
+
+
+def test_a_horizon_is_cut_at_the_close_and_noted() -> None:
+    floor = Floor(Twap(horizon=10), ONE, sessions=session())
+    floor.slice(minutes(386, [10.0]), orders(386, [8.0]))
+    for k in range(387, 391):
+        floor.slice(minutes(k, [10.0]))
+    assert floor.sent() == {1: [2.0] * 4}
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+    (note,) = floor.of(Note)
+    assert (note.kind, note.value.tolist()) == ("horizon", [4.0])
+    assert note.text == "the session leaves 1 orders 4 slices of their horizon of 10"
+
+
+def test_missing_slices_do_not_carry_a_parent_over_the_close() -> None:
+    floor = Floor(Twap(horizon=4), ONE, sessions=session())
+    floor.slice(minutes(386, [10.0]), orders(386, [8.0]))
+    floor.slice(minutes(389, [10.0]))  # two slices never came: this is the last before the close
+    assert floor.sent() == {1: [2.0, 6.0]}
+    floor.slice(minutes(24 * 60 + 1, [10.0]))
+    assert floor.filled() == {1: 8.0}  # the next bar that there was
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_an_order_decided_at_the_close_works_in_the_next_session() -> None:
+    floor = Floor(Twap(horizon=2), ONE, sessions=session())
+    floor.slice(minutes(390, [10.0]), orders(390, [8.0]))
+    for k in (24 * 60 + 1, 24 * 60 + 2):
+        floor.slice(minutes(k, [10.0]))
+    assert floor.sent() == {1: [4.0, 4.0]}
+    assert floor.filled() == {1: 8.0}
+
+
+def test_a_new_order_takes_the_place_of_the_parent_that_works() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    floor.slice(minutes(2, [10.0]), orders(2, [-40.0], first=9))
+    for k in range(3, 8):
+        floor.slice(minutes(k, [10.0]))
+    assert floor.sent() == {1: [25.0], 9: [-10.0] * 4}
+    assert floor.ends([1, 9]) == {1: ["CANCELLED"], 9: ["FINISHED"]}
+
+
+def test_a_replace_changes_what_is_left_and_not_the_clock() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    amend: dict[str, Any] = {"action": np.array([LegAction.REPLACE], np.int32), "ref": np.array([1], np.uint64)}
+    floor.slice(minutes(2, [10.0]), orders(2, [35.0], first=9, **amend))
+    for k in range(3, 8):
+        floor.slice(minutes(k, [10.0]))
+    assert floor.sent() == {1: [25.0, 5.0, 15.0, 15.0]}  # 60 in all: 30, 45, 60 by the end of each step
+    assert floor.filled() == {1: 60.0}
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_a_replace_of_the_other_side_or_of_nothing_is_noted_and_changes_nothing() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    amend: dict[str, Any] = {"action": np.array([LegAction.REPLACE], np.int32), "ref": np.array([1], np.uint64)}
+    said = floor.slice(minutes(2, [10.0]), orders(2, [-5.0], first=9, **amend))
+    assert [event.kind for event in said if isinstance(event, Note)] == ["replace"]
+    assert floor.sent() == {1: [25.0, 25.0]}
+
+
+def test_a_cancel_ends_a_parent_and_halt_and_flatten_end_all() -> None:
+    for how in ("cancel", "halt", "flatten"):
+        floor = Floor(Twap(horizon=4), TWO)
+        floor.slice(minutes(1, [10.0, 10.0]), orders(1, [100.0, 80.0]))
+        if how == "cancel":
+            away: dict[str, Any] = {
+                "action": np.full(2, LegAction.CANCEL, np.int32),
+                "ref": np.array([1, 2], np.uint64),
+            }
+            floor.slice(minutes(2, [10.0, 10.0]), orders(2, [0.0, 0.0], first=9, **away))
+        else:
+            floor.slice(minutes(2, [10.0, 10.0]))
+            floor.take(floor.desk.on_control(Control(ts=minute(2), action=ControlAction(how))))
+        for k in range(3, 8):
+            floor.slice(minutes(k, [10.0, 10.0]))
+        assert floor.ends([1, 2]) == {1: ["CANCELLED"], 2: ["CANCELLED"]}
+        assert floor.filled() == ({1: 25.0, 2: 20.0} if how == "cancel" else {1: 50.0, 2: 40.0})
+
+
+def test_an_order_with_a_price_passes_on_whole_and_ends_as_its_child() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    price: dict[str, Any] = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([9.0])}
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0], tif=np.array([TimeInForce.GOOD_TILL_CANCELLED]), **price))
+    assert floor.sent() == {1: [100.0]}
+    assert floor.ledger.book(0).open_orders.limit.tolist() == [9.0]
+    floor.slice(minutes(2, [10.0]))
+    assert floor.ends([1]) == {1: []}
+    assert floor.desk.open_parents().ids.size == 0
+    floor.slice(minutes(3, [8.0], open=[8.5]))
+    floor.slice(minutes(4, [8.0]))
+    assert floor.filled() == {1: 100.0}
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_a_cancel_of_a_child_goes_on_to_the_broker() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    price: dict[str, Any] = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([9.0])}
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0], **price))
+    child = floor.ledger.book(0).open_orders
+    assert child.parent.tolist() == [1]
+    away: dict[str, Any] = {"action": np.array([LegAction.CANCEL], np.int32), "ref": child.ids}
+    floor.slice(minutes(2, [10.0]), orders(2, [0.0], first=9, **away))
+    floor.slice(minutes(3, [10.0]))
+    assert floor.ends([1]) == {1: ["CANCELLED"]}
+    assert not floor.ledger.book(0).open_orders.ids.size
+
+
+def test_a_split_changes_what_is_left_in_whole_lots() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [101.0]))
+    split = Actions(
+        ts=minute(1),
+        kind=np.array([ActionKind.SPLIT], np.int32),
+        symbol=np.array([0], np.int32),
+        ratio=np.array([1.5]),
+        amount=np.array([np.nan]),
+        pay_at=np.array([0]),
+        successor=np.array([-1], np.int32),
+    )
+    floor.take(floor.broker.on_actions(split))
+    floor.take(floor.ledger.on_actions(split))
+    floor.take(floor.desk.on_actions(split))
+    for k in range(2, 8):
+        floor.slice(minutes(k, [10.0]))
+    assert floor.filled() == {1: 37.0 + 114.0}  # 25 in the market and 76 not yet sent, each in whole shares
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_a_delisting_ends_the_parent() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    gone = Actions(
+        ts=minute(1),
+        kind=np.array([ActionKind.DELISTING], np.int32),
+        symbol=np.array([0], np.int32),
+        ratio=np.array([np.nan]),
+        amount=np.array([9.0]),
+        pay_at=np.array([0]),
+        successor=np.array([-1], np.int32),
+    )
+    floor.take(floor.broker.on_actions(gone))
+    floor.take(floor.ledger.on_actions(gone))
+    floor.take(floor.desk.on_actions(gone))
+    floor.slice(minutes(2, [np.nan]))
+    floor.slice(minutes(3, [np.nan]))
+    assert floor.ends([1]) == {1: ["CANCELLED"]}
+    assert not floor.desk.working
+
+
+def test_what_the_broker_refuses_is_tried_again_until_the_horizon_ends() -> None:
+    floor = Floor(Immediate(horizon=3), ONE, cash=1.0)
+    floor.slice(minutes(1, [1000.0]), orders(1, [100.0]))
+    for k in range(2, 6):
+        floor.slice(minutes(k, [1000.0]))
+    assert floor.sent() == {1: [100.0] * 3}
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+
+
+def test_pov_does_not_complete_unless_it_is_asked_to() -> None:
+    for complete, sent in ((False, [10.0, 20.0, 10.0]), (True, [10.0, 20.0, 70.0])):
+        floor = Floor(Pov(universe=ONE, horizon=3, rate=0.1, complete=complete), ONE)
+        floor.slice(minutes(1, [10.0], volume=[109.0]), orders(1, [100.0]))
+        floor.slice(minutes(2, [10.0], volume=[200.0]))
+        for k in range(3, 6):
+            floor.slice(minutes(k, [10.0], volume=[100.0]))
+        assert floor.sent() == {1: sent}
+        assert floor.ends([1]) == {1: ["FINISHED" if complete else "EXPIRED"]}
+
+
+def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held_to_what_is_left() -> None:
+    class Wild:
+        horizon, span_days, completes = 4, False, False
+
+        def due(self, parents: Any, market: Any, /) -> Any:
+            return np.array([np.inf, -50.0, np.nan])[parents.symbol]
+
+    three = universe_of(("A", "B", "C"))
+    floor = Floor(Wild(), three)
+    floor.slice(minutes(1, [10.0] * 3), orders(1, [100.0, 100.0, 100.0]))
+    for k in range(2, 7):
+        floor.slice(minutes(k, [10.0] * 3))
+    assert floor.sent() == {1: [100.0]}
+    assert floor.ends([1, 2, 3]) == {1: ["FINISHED"], 2: ["EXPIRED"], 3: ["EXPIRED"]}
+
+
+def test_a_pace_that_answers_for_some_parents_only_is_an_error() -> None:
+    class Short:
+        horizon, span_days, completes = 2, False, True
+
+        def due(self, parents: Any, market: Any, /) -> Any:
+            return np.zeros(1)
+
+    floor = Floor(Short(), TWO)
+    with pytest.raises(ValueError, match="Short.due answered 1 values for 2 parents; give one for each"):
+        floor.slice(minutes(1, [10.0, 10.0]), orders(1, [5.0, 5.0]))
+
+
+def test_the_optimizer_sees_parents_with_what_they_have_not_filled() -> None:
+    floor = Floor(Twap(horizon=4), TWO)
+    floor.slice(minutes(1, [10.0, 10.0]), orders(1, [100.0, -40.0]))
+    floor.slice(minutes(2, [10.0, 10.0]))
+    seen = floor.desk.open_parents()
+    assert (seen.ids.tolist(), seen.parent.tolist(), seen.left.tolist()) == ([1, 2], [1, 2], [75.0, -30.0])
+
+
+def test_reports_of_other_orders_change_nothing() -> None:
+    desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=2))
+    none = np.array([77], np.uint64), np.array([0], np.int32)
+    desk.on_reports(Reports(ts=1, ids=none[0], symbol=none[1], state=np.array([3], np.int32), left=np.zeros(1)))
+    assert not desk.working

@@ -1,0 +1,93 @@
+"""What an optimizer makes of parents that an execution policy works: left alone, amended, or cancelled."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.costs.bps import Bps
+from components.optimizers.direct import Direct
+from engine.events import Book, LegAction, OpenOrders, Orders, TargetKind
+from engine.ids import OrderIds
+from engine.universe import universe_of
+from engine.worked import with_parents
+from tests.make import bars, book, day, no_orders, target
+
+NAN = np.nan
+
+
+def parents(left: float, *, parent: int = 7) -> OpenOrders:
+    """One order of the first symbol with this id for a parent; its own id is 7."""
+    ids, none = np.array([7], np.uint64), np.full(1, NAN)
+    return OpenOrders(
+        ids=ids,
+        parent=np.array([parent], np.uint64),
+        symbol=np.zeros(1, np.int32),
+        left=np.array([left]),
+        kind=np.zeros(1, np.int32),
+        limit=none,
+        stop=none,
+    )
+
+
+def answered(
+    wanted: float, held: float, left: float, *, close: float = 10.0, **options: Any
+) -> list[tuple[str, int, float]]:
+    """(action, reference, quantity) of each leg, of a target in shares."""
+    direct = Direct(universe=universe_of(("A", "B")), ids=OrderIds("s", "o"), costs=Bps(), name="direct", **options)
+    direct.on_bars(bars(day(0), [close, 10.0]))
+    seen = with_parents(book(day(0), [10.0, 10.0], qty=[held, 0.0]), parents(left))
+    out = direct.on_targets((target(day(0), [wanted, NAN], kind=TargetKind.QUANTITY),), seen)
+    legs = [event for event in out if isinstance(event, Orders)]
+    return [
+        (LegAction(action).name, ref, qty)
+        for event in legs
+        for action, ref, qty in zip(event.action.tolist(), event.ref.tolist(), event.qty.tolist(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "left", "said"),
+    [
+        (100.0, 25.0, 75.0, []),  # what it trades is what is wanted
+        (100.0, 0.0, 75.0, [("REPLACE", 7, 100.0)]),
+        (60.0, 25.0, 75.0, [("REPLACE", 7, 35.0)]),
+        (25.0, 25.0, 75.0, [("CANCEL", 7, 0.0)]),  # what is held is what is wanted
+        (10.0, 25.0, 75.0, [("CANCEL", 7, 0.0), ("NEW", 0, -15.0)]),  # the other side need not wait
+        (0.0, 25.0, -25.0, []),
+        (NAN, 25.0, 75.0, []),  # nobody said anything of it
+    ],
+)
+def test_a_parent_is_left_alone_amended_or_cancelled(wanted: float, held: float, left: float, said: Any) -> None:
+    assert answered(wanted, held, left) == said
+
+
+def test_without_a_bar_a_parent_is_left_as_it_is() -> None:
+    assert answered(0.0, 25.0, 75.0, close=NAN) == []
+
+
+def test_a_rest_below_the_band_is_cancelled() -> None:
+    assert answered(26.0, 25.0, 75.0, min_order_value=50.0) == [("CANCEL", 7, 0.0)]
+
+
+def test_purchases_are_amended_to_the_money_there_is() -> None:
+    ((action, ref, qty),) = answered(1e6, 0.0, 75.0)
+    assert (action, ref) == ("REPLACE", 7)
+    assert qty < 1e5
+
+
+def test_a_child_is_no_parent() -> None:
+    """An order in the market whose parent is another order: left to who sent it."""
+    direct = Direct(universe=universe_of(("A", "B")), ids=OrderIds("s", "o"), costs=Bps(), name="direct")
+    direct.on_bars(bars(day(0), [10.0, 10.0]))
+    child = parents(75.0, parent=3)
+    seen = book(day(0), [10.0, 10.0], qty=[25.0, 0.0], working=np.array([75.0, 0.0]), open_orders=child)
+    assert direct.on_targets((target(day(0), [100.0, NAN], kind=TargetKind.QUANTITY),), seen) == ()
+
+
+def test_the_book_an_optimizer_sees_has_parents_beside_the_working_shares() -> None:
+    plain: Book = book(day(0), [10.0, 10.0])
+    seen = with_parents(plain, parents(75.0))
+    assert seen.open_orders.ids.tolist() == [7]
+    assert seen.working is plain.working
+    assert with_parents(plain, no_orders()) is plain
