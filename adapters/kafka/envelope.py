@@ -33,7 +33,6 @@ Headers = tuple[tuple[str, bytes], ...]
 CONTENT_TYPE = "application/json"
 DEAD_BODY_MAX, DEAD_KEY_MAX, DEAD_TEXT_MAX = 65_536, 1_024, 1_000  # bytes, bytes, characters
 _SAFE = re.compile(r"[A-Za-z0-9:._/ ~-]*")
-Headers = tuple[tuple[str, bytes], ...]
 _ENCODE = msgspec.json.Encoder().encode
 _DECODERS: Mapping[type[Any], Any] = {kind: msgspec.json.Decoder(kind) for kind in MESSAGES}
 

@@ -278,7 +278,8 @@ class Source:
         """Until something was read, or the time is up."""
         self.news.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # in this very task: another one would be a turn of the loop more
+                await self.news.wait()
 
     async def close(self) -> None:
         if self._task is not None:
