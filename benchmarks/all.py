@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 NAMES = (
     *("bus", "topk", "orders", "ema_cross", "slicer", "simulator", "startup", "sp500"),
     *("features", "gbdt", "alstm", "tracking", "optimizer_risk", "optimizer_program", "optimizer_kernel", "optimizer"),
-    "decision",
+    *("execution_env", "decision"),
 )
 
 

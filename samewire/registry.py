@@ -16,6 +16,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "csv": "adapters.files.csv_folder:CsvFeed",
                 "qlib": "adapters.files.qlib_layout:QlibFeed",
                 "sample": "adapters.files.sample:SampleFeed",
+                "generated_days": "components.rl.generated:GeneratedDays",
                 "aggregate": "adapters.operators.aggregate:Aggregate",
             }
         ),

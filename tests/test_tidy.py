@@ -26,6 +26,7 @@ MAY_INHERIT = {
     "TypedDict",
     "Module",  # of PyTorch, which knows layers and
     "Function",  # their ways back by inheritance only
+    "Env",  # of gymnasium, which knows environments by inheritance
 }
 
 # Every exception to these rules, with its reason. Five lines at most.

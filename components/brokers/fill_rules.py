@@ -3,6 +3,7 @@
 Nothing here remembers anything, so that a simulated broker and a vectorised environment can share the rules.
 """
 
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -67,6 +68,9 @@ class Point(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 OPEN, STOPS, LIMITS, CLOSE = range(4)  # the order of what trades within a bar
 
+# The column of a bar at which a timing trades.
+PRICE_AT = MappingProxyType({"next_open": "open", "next_close": "close", "next_vwap": "vwap", "same_close": "close"})
+
 
 def point_of(bars: Bars, timing: str) -> Point:
     """The price point of a bar that a timing other than an auction names.
@@ -81,9 +85,9 @@ def point_of(bars: Bars, timing: str) -> Point:
     >>> point_of(bars(day(1), [10.0], open=[9.0]), "next_open").price
     array([9.])
     """
+    price = getattr(bars, PRICE_AT[timing])
     if timing == "next_open":
-        return Point(price=bars.open, volume=bars.volume, at=bars.opened, by=bars.opened)
-    price = bars.vwap if timing == "next_vwap" else bars.close
+        return Point(price=price, volume=bars.volume, at=bars.opened, by=bars.opened)
     return Point(price=price, volume=bars.volume, at=bars.ts, by=bars.ts if timing == "same_close" else bars.opened)
 
 
@@ -264,6 +268,16 @@ class Wanted(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     whole: Mask  # whole or not at all
     lot: Vector
     place: Rows  # in the room that they share
+
+
+def room_of(volume: Vector, participation: float) -> Vector:
+    """Shares that may trade of these volumes; none where a volume is unknown.
+
+    >>> room_of(np.array([1000.0, np.nan]), 0.1)
+    array([100.,   0.])
+    """
+    room: Vector = np.nan_to_num(volume * participation)
+    return room
 
 
 def rationed(wanted: Wanted, room: Vector | None, held: Vector | None) -> tuple[Vector, Mask]:

@@ -11,6 +11,14 @@ from engine.universe import Universe
 _COLUMNS = {"close": ("bid", "ask"), "open": ("bid_open", "ask_open")}  # of the universe's extra, by the instant
 
 
+def quotes_at(instant: str, universe: Universe) -> tuple[int, int] | None:
+    """The places of bid and ask at the `open` or the `close` of a bar in its extra columns; None = there are none."""
+    if not all(name in universe.extra for name in _COLUMNS[instant]):
+        return None
+    bid, ask = (universe.extra.index(name) for name in _COLUMNS[instant])
+    return bid, ask
+
+
 class Quotes:
     """Columns `bid` and `ask` are quotes of a bar's close, `bid_open` and `ask_open` of its open.
 
@@ -19,11 +27,8 @@ class Quotes:
     """
 
     def __init__(self, universe: Universe) -> None:
-        self._places = {
-            instant: tuple(universe.extra.index(name) for name in names)
-            for instant, names in _COLUMNS.items()
-            if all(name in universe.extra for name in names)
-        }
+        found = {instant: quotes_at(instant, universe) for instant in _COLUMNS}
+        self._places = {instant: places for instant, places in found.items() if places is not None}
 
     def at(self, bars: Bars, symbol: Rows, when: int | Stamps) -> dict[str, Any]:
         """`bid` and `ask` (L,) for trades at these instants, NaN = there is none; empty where no trade meets any."""

@@ -311,7 +311,7 @@ class Venue:
         """(3N,) shares that may trade in the bar, its opening and its closing auction; none where it is unknown."""
         own = (self._column(self.bars, name) for name in ("open_volume", "close_volume"))
         columns = [self.bars.volume, *(self.bars.volume if column is None else column for column in own)]
-        return np.nan_to_num(np.concatenate(columns) * participation)
+        return rules.room_of(np.concatenate(columns), participation)
 
     @property
     def limits_volume(self) -> bool:

@@ -51,6 +51,8 @@ class Dated:
     [[0.  0.  0.5]]
     """
 
+    by_day = True  # of what it looks at in `Conditions.ts` the UTC date alone counts
+
     def __init__(
         self,
         *,

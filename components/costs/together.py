@@ -42,6 +42,10 @@ class Together:
         at = Conditions(ts=0, symbol=np.zeros(0, np.int32))
         self._widths = [self._noted(part, none, none, at).shape[1] for part in parts]
 
+    @property
+    def parts(self) -> tuple[CostModel, ...]:
+        return self._parts
+
     def price(self, qty: Vector, reference: Vector, at: Conditions, /) -> Vector:
         """(L,) fill price of signed quantities. NaN where the reference is."""
         prices = [price for part in self._parts if (price := part.price(qty, reference, at)) is not reference]

@@ -17,6 +17,7 @@ from adapters.files.parquet import ParquetFeed
 from adapters.files.qlib_layout import QlibFeed
 from adapters.files.sample import SampleFeed
 from adapters.operators.aggregate import Aggregate
+from components.rl.generated import GeneratedDays
 from engine.events import INPUT_ORDER, Bars, Event, Reference, Status, Timer
 from tests.adapters.files.made import CLOSE, Row, by_symbol, market_rows, parquet, plain, plains, qlib, table
 
@@ -79,7 +80,11 @@ FROM_ROWS: dict[str, Callable[[Path, Rows], Any]] = {
     "aggregate": lambda path, rows: Aggregate(of=timed(path, rows), to=["15min", "1d"]),
     "aggregate_weeks": lambda path, rows: Aggregate(of=sectored(path, rows), to=["1w"]),
 }
-CASES = FROM_ROWS | {"sample": lambda path, rows: SampleFeed(symbols=10, years=1)}
+CASES = FROM_ROWS | {
+    "sample": lambda path, rows: SampleFeed(symbols=10, years=1),
+    "generated_days": lambda path, rows: GeneratedDays(days=12, symbols=3),
+    "generated_days_without_pattern": lambda path, rows: GeneratedDays(days=12, symbols=2, bars=5, pattern="none"),
+}
 Make = Callable[[Path, Rows], Any]
 every_feed = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 every_file = pytest.mark.parametrize("make", FROM_ROWS.values(), ids=FROM_ROWS.keys())

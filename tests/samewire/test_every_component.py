@@ -397,10 +397,14 @@ def of_qlib(folder: Path) -> dict[str, Any]:
     return a_run(feed=feed)
 
 
+def generated(folder: Path) -> dict[str, Any]:
+    return a_run(feed={"use": "generated_days", "days": 60, "symbols": 3})
+
+
 # A new component is tried once it stands in one of these.
 RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     *(learned, neural, featured, blended, ruled, allocated, around, composed, counted, tailed, longer),
-    *(of_parquet, of_csv, of_qlib),
+    *(of_parquet, of_csv, of_qlib, generated),
     estimated("sample", lags=1),
     estimated("ewma", half_life=5, correlation_half_life=10),
     estimated("oas"),

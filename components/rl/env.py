@@ -1,0 +1,333 @@
+"""Thousands of orders worked side by side, each an episode of its own: one array operation a step."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from components.brokers.beside import Beside, Met, Traded
+from components.rl.acting import Working, children, lots
+from components.rl.benchmarks import Benchmarks, benchmarks_of
+from components.rl.days import Days
+from components.rl.episodes import Orders, check_orders
+from components.rl.observing import Market, Observation, Seen, schema_of
+from components.rl.queue import Queue
+from components.rl.rewards import BPS, Reward, Step, advantage
+from components.rl.tape import Tape, tape_of
+from engine.errors import DataError, StateError
+from engine.events import Mask, Vector
+from engine.state import mutable, pack, unpack
+
+_KIND, _VERSION = "order_env", 1
+Places = NDArray[np.intp]
+
+
+class Finished(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Figures of the F episodes that ended with a step: columns (F,). Prices include slippage and fees."""
+
+    row: Places  # of the W
+    episode: Places  # of the orders
+    pa_bps: Vector  # price advantage over the mean market price of its bars (TWAP), 0 where nothing traded
+    pa_vwap_bps: Vector  # and over their volume-weighted mean
+    slippage_bps: Vector  # paid against the latest close at the decision; above 0 is worse
+    fees_bps: Vector  # of it, fees in basis points of the traded value
+    fill_ratio: Vector
+    reward: Vector  # sum over the episode
+    steps: Places  # decisions it took
+
+
+class Transition(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a step of W rows brought."""
+
+    observation: Seen  # (W, ...) float32; of a row whose episode ended, the first of its next
+    reward: Vector  # (W,)
+    done: Mask  # (W,) whose episode ended with this step
+    acted: Mask  # (W,) rows that had an episode, so that their action counted
+    finished: Finished
+
+
+class OrderEnv:
+    """A vectorised environment: `width` orders of days and symbols of their own, one decision each a step.
+
+    A decision at the close of a bar trades in the next `bars_per_step` bars, see `acting.children`, by the functions of
+    the simulated broker (`market`). An episode ends when nothing is left of the order, or with its last bar; what that
+    left unfilled shows in its fill ratio. The last bar of an order is `start + horizon`, or the last of the day.
+
+    With a generator `rng` episodes are drawn without end, in rounds over all orders; without one each comes once, and
+    rows without an episode are no longer `active`: their actions are passed over, their rewards 0.
+
+    `tape` is what `tape_of(days)` makes; environments of the same days may share one.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a game
+        self,
+        *,
+        days: Days,
+        orders: Orders,
+        market: Beside,
+        observation: Observation,
+        action: Any,
+        reward: Reward,
+        width: int,
+        bars_per_step: int = 1,
+        rng: np.random.Generator | None = None,
+        tape: Tape | None = None,
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"width must be at least 1 order, got {width}")
+        if bars_per_step < 1:
+            raise ValueError(f"bars_per_step must be at least 1, got {bars_per_step}")
+        check_orders(orders, days)
+        self._queue = Queue(len(orders), rng)
+        self.days, self.orders, self.width, self.bars_per_step = days, orders, width, bars_per_step
+        self._market, self._observation, self._action, self._reward = market, observation, action, reward
+        self.tape = tape_of(days, features=observation.features) if tape is None else tape
+        self._row = orders.day * len(days.universe) + orders.symbol
+        self._end = np.minimum(orders.start + orders.horizon, days.length[orders.day] - 1)
+        self._steps = -(-(self._end - orders.start) // bars_per_step)
+        self._lot = days.universe.lot[orders.symbol]
+        self._known = benchmarks_of(days, market, self.tape, self._row, orders.start, self._end)
+        columns = (getattr(days, market.column), days.volume, days.status)
+        self._price, self._volume, self._status = (np.ravel(column) for column in columns)
+        self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
+        self.steps = int(self._steps.max())
+        self.action_count: int = action.count
+        self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
+        self.observation_shapes = observation.shapes(days.bars, self.steps)
+        self.schema = schema_of(observation, action, self.observation_shapes, self.tape.unit, bars_per_step)
+        self._episode: Places = np.full(width, -1, np.intp)
+        self._own = _nothing(width, self.steps)
+        self._sums = np.zeros((4, width))  # filled, value with all costs, fees, reward
+        self.traded: tuple[Traded, ...] = ()  # what each bar of the latest step traded
+
+    @property
+    def active(self) -> Mask:
+        """(W,) rows that have an episode."""
+        mask: Mask = self._episode >= 0
+        return mask
+
+    @property
+    def episode(self) -> Places:
+        """(W,) the order that each row works, -1 = none."""
+        return self._episode.copy()
+
+    @property
+    def own(self) -> Working:
+        """The orders as their desk sees them. To be read, not written."""
+        return self._own
+
+    def reset(self, episodes: Places | None = None) -> Seen:
+        """Begins anew: each once from the first order, or the next `width` of the endless queue.
+
+        With `episodes` (W,) the rows begin with these orders, -1 = none, and the queue stays where it is.
+        """
+        self._queue.restart()
+        rows = np.arange(self.width)
+        self._begin(rows, self._queue.take(self.width) if episodes is None else self._checked(episodes))
+        self.traded = ()
+        return self._observe()
+
+    def _checked(self, episodes: Places) -> Places:
+        chosen = np.asarray(episodes)
+        if chosen.shape != (self.width,) or not ((chosen >= -1) & (chosen < len(self.orders))).all():
+            raise DataError(f"episodes: give {self.width} of -1 to {len(self.orders) - 1}, got {chosen.tolist()[:9]}")
+        return chosen.astype(np.intp)
+
+    def _begin(self, rows: Places, e: Places) -> None:
+        """These episodes for these rows."""
+        own, some, orders = self._own, e >= 0, self.orders
+        self._episode[rows] = e
+        quantity = np.where(some, orders.quantity[e], 1.0)
+        start, end = orders.start[e], self._end[e]
+        columns: dict[str, Any] = {
+            "side": orders.side[e],
+            "quantity": quantity,
+            "remaining": np.where(some, quantity, 0.0),
+            "lot": self._lot[e],
+            "start": start,
+            "now": start,
+            "next": np.minimum(start + self.bars_per_step, end),
+            "end": end,
+            "step": 0,
+            "steps": self._steps[e],
+        }
+        for name, column in columns.items():
+            getattr(own, name)[rows] = column
+        own.history[rows] = 0.0
+        own.history[rows, 0] = own.remaining[rows]
+        self._sums[:, rows] = 0.0
+
+    # ---- a step ------------------------------------------------------------------------------------------------------
+
+    def step(self, action: NDArray[Any], *, refill: bool = True) -> Transition:
+        """Trades what each row chose, in the bars until its next decision.
+
+        Without `refill` a row whose episode ended takes no other, and its observation is the last of the one it had.
+        DataError for an action of another shape, or one that is no choice (NaN, outside the range).
+        """
+        active = self.active
+        if not active.any():
+            raise DataError("order_env: no row has an episode; reset begins, and ends after each order came once")
+        own = self._own
+        amount = np.where(active, self._action.amounts(action, own), 0.0)
+        figures = self._trade(amount)
+        own.step += active
+        own.now = np.where(active, own.next, own.now)
+        done = active & ((own.remaining <= 0.0) | (own.now >= own.end))
+        own.next = np.minimum(own.now + self.bars_per_step, own.end)
+        own.history[np.arange(self.width), np.minimum(own.step, self.steps)] = own.remaining
+        step = self._step(figures, done)
+        reward = np.where(active, self._reward.of(step), 0.0)
+        self._sums[3] += reward
+        rows = np.flatnonzero(done)
+        finished = self._finished(rows)
+        if rows.size and refill:
+            self._begin(rows, self._queue.take(len(rows)))
+        seen = self._observe()
+        if not refill:
+            self._episode[rows] = -1
+        return Transition(observation=seen, reward=reward, done=done, acted=active, finished=finished)
+
+    def _trade(self, amount: Vector) -> NDArray[np.float64]:
+        """(3, W) shares, value and sum of squares of what the bars of a step trade; what remains is kept current."""
+        own, sums = self._own, np.zeros((3, self.width))
+        e = self._episode
+        symbol, at = self.orders.symbol[e], self._row[e] * self.days.bars
+        day = self.orders.day[e] * self.days.bars
+        told = []
+        for bar in range(self.bars_per_step):
+            tick = np.minimum(own.now + 1 + bar, own.end)
+            child = children(amount, own, own.remaining, bar)
+            traded = self._market.trade(self._met(at + tick, day + tick), symbol, own.side * child)
+            told.append(traded)
+            filled, fees = np.abs(traded.qty), traded.fees.sum(axis=1)
+            value = np.where(filled > 0, filled * traded.price * self.days.universe.multiplier[symbol], 0.0)
+            value += own.side * fees
+            own.remaining = np.rint((own.remaining - filled) / own.lot) * own.lot
+            sums[0] += filled
+            sums[1] += value
+            sums[2] += (filled / own.quantity) ** 2
+            self._sums[0] += filled
+            self._sums[1] += value
+            self._sums[2] += fees
+        self.traded = tuple(told)
+        return sums
+
+    def _met(self, at: Places, day: Places) -> Met:
+        bid, ask = (None, None) if self._quotes is None else (column[at] for column in self._quotes)
+        return Met(
+            ts=np.ravel(self.days.ts)[day],
+            price=self._price[at],
+            volume=self._volume[at],
+            status=self._status[at],
+            bid=bid,
+            ask=ask,
+        )
+
+    def _step(self, figures: NDArray[np.float64], done: Mask) -> Step:
+        own, e, known = self._own, self._episode, self._known
+        multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
+        return Step(
+            side=own.side,
+            quantity=own.quantity,
+            amount=figures[0],
+            value=figures[1] / multiplier,
+            squares=figures[2],
+            filled=self._sums[0],
+            spent=self._sums[1] / multiplier,
+            done=done,
+            twap=known.twap[e],
+            arrival=known.arrival[e],
+        )
+
+    def _finished(self, rows: Places) -> Finished:
+        e = self._episode[rows]
+        side, quantity, known = self.orders.side[e], self.orders.quantity[e], self._known
+        filled, money, fees, reward = self._sums[:, rows]
+        value = money / self.days.universe.multiplier[self.orders.symbol[e]]
+        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
+        traded = money - side * fees
+        return Finished(
+            row=rows,
+            episode=e,
+            pa_bps=pa["twap"],
+            pa_vwap_bps=pa["vwap"],
+            slippage_bps=-pa["arrival"],
+            fees_bps=np.divide(fees * BPS, traded, out=np.zeros(len(rows)), where=traded > 0),
+            fill_ratio=filled / quantity,
+            reward=reward,
+            steps=self._own.step[rows],
+        )
+
+    def _observe(self) -> Seen:
+        e = self._episode
+        row = self._row[e]
+        before = np.where(self.orders.day[e] > 0, row - len(self.days.universe), -1)
+        market = Market(today=self.tape, row=row, before=self.tape, before_row=before)
+        seen = self._observation.observe(market, self._own)
+        if not self.active.all():
+            idle = ~self.active
+            for values in seen.values():
+                values[idle] = 0.0
+        return seen
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def save(self) -> bytes:
+        own = {name: getattr(self._own, name) for name in Working.__struct_fields__}
+        return pack(
+            _KIND,
+            _VERSION,
+            schema=self.schema,
+            count=len(self.orders),
+            width=self.width,
+            queue=self._queue.save(),
+            episode=self._episode,
+            own=own,
+            sums=self._sums,
+        )
+
+    def load(self, state: bytes, /) -> None:
+        """Goes on exactly where `save` was. StateError for the state of another game."""
+        fields = unpack(state, _KIND, _VERSION)
+        for name, now in (("schema", self.schema), ("count", len(self.orders)), ("width", self.width)):
+            if fields[name] != now:
+                raise StateError(
+                    f"order_env: {name} was {fields[name]} when the state was saved and is {now} now; "
+                    "make the environment of the same orders, observation, action and width, or start without the state"
+                )
+        self._queue.load(fields["queue"])
+        self._episode, self._sums = mutable(fields["episode"]), mutable(fields["sums"])
+        self._own = Working(**{name: mutable(column) for name, column in fields["own"].items()})
+
+    def observation(self) -> Seen:
+        """What each row sees now: after `load`, what the step before `save` returned."""
+        return self._observe()
+
+
+def _nothing(width: int, steps: int) -> Working:
+    whole, none = np.ones(width), np.zeros(width, np.intp)
+    return Working(
+        side=np.ones(width, np.int32),
+        quantity=whole.copy(),
+        remaining=np.zeros(width),
+        lot=whole.copy(),
+        start=none.copy(),
+        now=none.copy(),
+        next=none.copy(),
+        end=none.copy(),
+        step=none.copy(),
+        steps=none + 1,
+        history=np.zeros((width, steps + 1)),
+    )
+
+
+def twap_action(action: Any, own: Working) -> NDArray[Any]:
+    """(W,) the choice that comes nearest to TWAP: what every policy is measured against."""
+    if not action.count:
+        return np.ones(len(own.side))
+    share = lots(own.remaining / np.maximum(own.steps - own.step, 1), own.lot) / own.quantity
+    gap = np.abs(np.array(action.fractions)[None, :] - share[:, None])
+    nearest: NDArray[Any] = np.argmin(gap, axis=1)
+    return nearest
