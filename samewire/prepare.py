@@ -237,7 +237,7 @@ def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
     if parts.execution is None:
         return None
     policy, fill = parts.execution.component, str(run.broker.options.get("fill", ""))
-    point: PricePoint = "open" if fill.endswith("open") else "vwap" if fill.endswith("vwap") else "close"
+    point: PricePoint = "open" if fill in ("next_open", "open_auction") else "vwap" if fill == "next_vwap" else "close"
     window = getattr(policy, "window", as_long_as_it_lives)
     return ExecutionFold(universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window)
 

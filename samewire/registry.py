@@ -340,8 +340,8 @@ def built_in_model(use: str) -> str:
 def choices(group: str) -> str:
     """What `use` may say in this group.
 
-    >>> choices("gates"), choices("execution")
-    ('one of: limits, or package.module:Class', 'package.module:Class')
+    >>> choices("gates")
+    'one of: limits, or package.module:Class'
     """
     names = BUILT_IN[group]
     return "one of: " + ", ".join([*names, "or package.module:Class"]) if names else "package.module:Class"

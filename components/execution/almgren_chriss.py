@@ -90,7 +90,7 @@ def schedule(kappa: Vector, step: Vector, steps: Vector) -> Vector:
     """The share of the order that each step trades: (sinh k(T-j) - sinh k(T-j-1)) / sinh kT, without overflow.
 
     >>> schedule(np.array([1.0]), np.array([0.0]), np.array([2.0])).round(6)
-    array([0.675974])
+    array([0.675973])
     """
     x, now, after = kappa * steps, kappa * (steps - step), kappa * (steps - step - 1)
     with np.errstate(invalid="ignore"):

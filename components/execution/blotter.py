@@ -72,9 +72,15 @@ class Blotter:
         tiny = np.abs(left) <= _ROUND * np.abs(total)
         return np.where(tiny | (left * total < 0), 0.0, left)
 
-    def open_parents(self) -> OpenOrders:
-        """The paced parents, each its own parent, with what they have not filled."""
-        p, rows = self.parents, self.paced
+    def working(self, ts: int) -> Mask:
+        """(P,) which have a step left at the end of the slice of `ts`."""
+        p = self.parents
+        mask: Mask = self.paced & (p["step"] < p["steps"]) & (ts < p["until"])
+        return mask
+
+    def open_parents(self, rows: Mask) -> OpenOrders:
+        """These parents, each its own parent, with what they have not filled."""
+        p = self.parents
         ids, none = p["ids"][rows], np.full(np.count_nonzero(rows), np.nan)
         kind, left = np.zeros(len(ids), np.int32), self.unfilled[rows]
         return OpenOrders(ids=ids, parent=ids, symbol=p["symbol"][rows], left=left, kind=kind, limit=none, stop=none)

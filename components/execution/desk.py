@@ -70,7 +70,7 @@ class Desk:
         self.lookback = int(getattr(pace, "lookback", 0))
         self._blotter = Blotter(universe)
         n = len(universe)
-        self._interval_ns = 0
+        self._ts = self._interval_ns = 0
         self._status = np.full(n, Status.MISSING, np.int32)
         self._mark, self._volume = np.full(n, np.nan), np.full(n, np.nan)
         self._waiting: list[Children] = []  # legs that pass on with the next timer
@@ -81,8 +81,11 @@ class Desk:
         return len(self._blotter) > 0
 
     def open_parents(self) -> OpenOrders:
-        """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees."""
-        return self._blotter.open_parents()
+        """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees.
+
+        One whose horizon is over is not among them: what it could not fill is to be decided anew.
+        """
+        return self._blotter.open_parents(self._blotter.working(self._ts))
 
     def window(self, ts: int) -> tuple[int, int]:
         """Slices that an order decided at `ts` is worked over, and the instant after which none of it is sent."""
@@ -92,7 +95,7 @@ class Desk:
 
     def on_bars(self, bars: Bars, /) -> None:
         fresh = bars.status == _FRESH
-        self._interval_ns, self._status = bars.interval_ns, bars.status
+        self._ts, self._interval_ns, self._status = bars.ts, bars.interval_ns, bars.status
         self._mark = np.where(fresh, bars.close, self._mark)
         self._volume = np.where(fresh, bars.volume, np.nan)
         parents = self._blotter.parents
@@ -126,7 +129,8 @@ class Desk:
 
     def _accept(self, orders: Orders, rows: Any) -> list[Any]:
         blotter, symbol = self._blotter, orders.symbol[rows]
-        out = self._taken_off(blotter.paced & np.isin(blotter.parents["symbol"], symbol), orders.ts)
+        old = blotter.working(orders.ts) & np.isin(blotter.parents["symbol"], symbol)
+        out = self._taken_off(old, orders.ts)
         passed = orders.kind[rows] != OrderKind.MARKET
         steps, until = self.window(orders.ts)
         clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
@@ -219,7 +223,7 @@ class Desk:
         """Ends what has no step left, and nothing in the market."""
         blotter = self._blotter
         p = blotter.parents
-        blotter.end(blotter.paced & ((p["step"] >= p["steps"]) | (ts >= p["until"])), _EXPIRED)
+        blotter.end(blotter.paced & ~blotter.working(ts), _EXPIRED)
         gone = (p["ending"] >= 0) & (blotter.in_market() == 0)
         short = gone & (p["ending"] == _EXPIRED) & ~p["passed"]
         symbol, left = p["symbol"][short], blotter.unfilled[short]
@@ -248,6 +252,8 @@ class Desk:
         )
         seen = {"status": self._status, "mark": self._mark, "volume": self._volume}
         market = Market(ts=ts, interval_ns=self._interval_ns, **seen)
+        for told in (parents, market):  # a pace may be the user's own: it cannot write into what the desk goes by
+            _freeze(told)
         qty = self._bounded(parents, self.pace.due(parents, market))
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
@@ -308,7 +314,8 @@ class Desk:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> bytes:
-        seen = {"status": self._status, "mark": self._mark, "volume": self._volume, "interval_ns": self._interval_ns}
+        seen: dict[str, Any] = {"status": self._status, "mark": self._mark, "volume": self._volume}
+        seen |= {"ts": self._ts, "interval_ns": self._interval_ns}
         waiting = [{name: getattr(each, name) for name in each.__struct_fields__} for each in self._waiting]
         rest = {"tables": self._blotter.save(), "waiting": waiting, "sent": self._ids.sent, "pace": saved(self.pace)}
         return pack(_KIND, _VERSION, symbols=self._universe.symbols, **seen, **rest)
@@ -317,7 +324,8 @@ class Desk:
         """Restores by symbol: names appended to the universe since have no bar yet."""
         fields = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
-        self._interval_ns, self._ids.sent = fields["interval_ns"], (fields["sent"][0], fields["sent"][1])
+        self._ts, self._interval_ns = fields["ts"], fields["interval_ns"]
+        self._ids.sent = (fields["sent"][0], fields["sent"][1])
         self._status = placed(fields["status"], before, now, int(Status.MISSING))
         self._mark, self._volume = (placed(fields[name], before, now, np.nan) for name in ("mark", "volume"))
         self._waiting = [Children(**columns) for columns in fields["waiting"]]
@@ -325,6 +333,13 @@ class Desk:
         if fields["pace"]:
             told: Any = self.pace
             told.load(fields["pace"])
+
+
+def _freeze(told: Parents | Market) -> None:
+    for name in told.__struct_fields__:
+        column = getattr(told, name)
+        if isinstance(column, np.ndarray):
+            column.setflags(write=False)
 
 
 def _columns(orders: Orders, rows: Any) -> dict[str, Any]:

@@ -61,7 +61,8 @@ class Pace(Protocol):
     whole lots (or all that is left, where that is no whole number of them), nothing of a symbol whose bar was not
     FRESH, and in the last step all that is left, whatever `due` says, if `completes`. A pace may define `on_bars`,
     which is called for every slice before `due`, `on_actions`, `lookback`, and `save` and `load` where it remembers
-    anything. Per-parent memory is kept by `ids`, which never come twice.
+    anything. Per-parent memory is kept by `ids`, which never come twice; a parent all of which is in the market is left
+    out for as long as it is, and one that has ended never comes back.
     """
 
     horizon: int  # slices of the session's interval, from the decision on

@@ -1,6 +1,5 @@
 """How well parent orders were executed: each beside the market over its own horizon, and all of them together."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -220,13 +219,10 @@ class ExecutionFold:
         """One row a slice in which parents were decided, its figures by each weight. For execution_slices.parquet."""
         table = self.table()
         ts, first, count = np.unique(table["ts"], return_index=True, return_counts=True)
-        rows = [averages(_part(table, slice(a, a + n))) for a, n in zip(first.tolist(), count.tolist(), strict=True)]
-        names = [(figure, weight) for figure in FIGURES for weight in (WEIGHTS if "pos" not in figure else WEIGHTS[:1])]
-        columns: dict[str, Any] = {"ts": ts, "orders": count.astype(np.int64)}
-        for figure, weight in names:
-            values = [math.nan if (found := row[figure][weight]) is None else found for row in rows]
-            columns[f"{figure}_by_{weight}"] = np.array(values, np.float64)
-        return columns
+        found: dict[str, Any] = {"ts": ts, "orders": count.astype(np.int64)}
+        for figure, by_weight in averaged(table, first).items():
+            found |= {f"{figure}_by_{weight}": values for weight, values in by_weight.items()}
+        return found
 
     def figures(self) -> dict[str, Any]:
         """What all parents say together, ready for JSON: None = undefined."""
@@ -253,24 +249,34 @@ def averages(table: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     >>> found["fill_ratio"]["shares"], found["pa_twap_bps"]["value"], found["pos_twap"]["orders"]
     (0.625, -2.0, 0.5)
     """
+    found = averaged(table, np.zeros(min(1, len(table["asked"])), np.intp))
+
+    def plain(values: Vector) -> float | None:
+        return float(values[0]) if len(values) and np.isfinite(values[0]) else None
+
+    return {figure: {name: plain(mean) for name, mean in each.items()} for figure, each in found.items()}
+
+
+def averaged(table: Mapping[str, Any], first: Any) -> dict[str, dict[str, Vector]]:
+    """The same of each stretch of parents that begins at a place of `first` (S,): (S,) values, NaN = undefined."""
     asked, filled = np.abs(table["asked"]), np.abs(table["filled"])
-    found: dict[str, dict[str, float | None]] = {}
+    found: dict[str, dict[str, Vector]] = {}
     for figure in FIGURES[:4]:
         ratio = figure == "fill_ratio"
         shares, value = (asked, asked * table["arrival"]) if ratio else (filled, table["value"])
         weights = dict(zip(WEIGHTS, (np.ones(len(asked)), shares, value), strict=True))
-        found[figure] = {name: _mean(table[figure], weight) for name, weight in weights.items()}
+        found[figure] = {name: _means(table[figure], weight, first) for name, weight in weights.items()}
     for base in ("twap", "vwap"):
         pa = table[f"pa_{base}_bps"]
-        found[f"pos_{base}"] = {"orders": _mean(np.where(np.isnan(pa), np.nan, pa > 0), np.ones(len(pa)))}
+        found[f"pos_{base}"] = {"orders": _means(np.where(np.isnan(pa), np.nan, pa > 0), np.ones(len(pa)), first)}
     return found
 
 
-def _mean(values: Vector, weights: Vector) -> float | None:
+def _means(values: Vector, weights: Vector, first: Any) -> Vector:
+    if not len(first):
+        return np.empty(0)
     known = np.isfinite(values) & np.isfinite(weights)
-    total = float(weights[known].sum())
-    return float((values[known] * weights[known]).sum()) / total if total > 0 else None
-
-
-def _part(table: Mapping[str, Any], rows: slice) -> dict[str, Any]:
-    return {name: column[rows] for name, column in table.items()}
+    sums = np.add.reduceat(np.where(known, values * weights, 0.0), first)
+    total = np.add.reduceat(np.where(known, weights, 0.0), first)
+    means: Vector = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
+    return means

@@ -164,7 +164,7 @@ def test_what_is_sent_does_not_depend_on_later_slices(name: str) -> None:
 
 
 def test_two_thousand_parents_are_worked_as_arrays(name: str) -> None:
-    """Eleven slices with 2,000 parents in them: 5 ms of processor each, of which a loop would take many."""
+    """About 2 ms of processor a slice; a loop over parents would take a hundred."""
     n = 2_000
     u = universe_of(tuple(f"S{i}" for i in range(n)))
     desk = Desk(universe=u, ids=OrderIds("t", "execution"), name="execution", pace=CASES[name](u))
@@ -177,5 +177,5 @@ def test_two_thousand_parents_are_worked_as_arrays(name: str) -> None:
             desk.on_orders(given)
         said = desk.on_timer(Timer(ts=event.ts, name=SLICE_DECIDED, due=event.ts))
         count += sum(len(each.ids) for each in said or () if isinstance(each, Children))
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < 0.5
     assert count >= n

@@ -31,6 +31,11 @@ SESSIONS: dict[str, tuple[str, list[str]]] = {
         + ["models=[{name: mom, use: momentum, window: 20}]", "strategy={use: topk_dropout, topk: 4, n_drop: 1}"],
     ),
     "market": ("market.yaml", ["feed.symbols=12", "session.start=2019-03-01", "session.end=2019-05-03"]),
+    "execution": (
+        "execution.yaml",
+        ["feed.symbols=10", "models[0].window=5", "strategy.topk=3", "strategy.n_drop=1", "risk.max_weight=0.5"]
+        + ["broker.participation=0.001", "session.start=2019-03-01", "session.end=2019-04-05"],
+    ),
     "live": ("live.yaml", ["feed.symbols=12", "session.end=2021-02-05"]),
     "demo": ("demo.yaml", ["feed.symbols=20", "session.start=2021-01-04", "session.end=2021-02-05"]),
 }

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from components.execution.pace import Market, Parents
 from engine.events import (
     DAY_NS,
     Approved,
@@ -198,6 +199,25 @@ class Halves:
     def on_book(self, book: Book, /) -> tuple[Children, ...]:
         later, self._later = self._later, ()
         return tuple(msgspec.structs.replace(children, ts=book.ts) for children in later)
+
+
+class FrontLoaded:
+    """A pace of one's own: a share of what is left in every slice."""
+
+    completes = True
+
+    def __init__(self, *, horizon: int, share: float = 0.5, span_days: bool = True) -> None:
+        self.horizon, self.span_days, self._share = horizon, span_days, share
+
+    def due(self, parents: Parents, market: Market, /) -> Vector:
+        return parents.left * self._share
+
+
+class Unready:
+    """A pace without a horizon."""
+
+    def due(self, parents: Parents, market: Market, /) -> Vector:
+        return parents.left
 
 
 class FillsAPart:

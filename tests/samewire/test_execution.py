@@ -99,6 +99,18 @@ def test_a_session_of_every_policy_is_verified_and_its_children_pass_the_gate(us
     assert any(isinstance(event, Timer) and event.name == "slice_decided" for event in events)
 
 
+def test_a_pace_of_ones_own_is_worked_by_the_same_desk(tmp_path: Path) -> None:
+    own = {"use": "tests.samewire.scripted:FrontLoaded", "horizon": 4}
+    events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0), feed=feed(slices=8), broker=FREE, execution=own)
+    assert [qty for _, _, qty in legs(events, Children)] == [2000.0, 1000.0, 500.0, 500.0]
+    assert main(["verify", str(tmp_path / "run"), "--allow", "tests"]) == 0
+
+
+def test_a_pace_without_a_horizon_is_told_what_it_lacks() -> None:
+    with pytest.raises(ConfigError, match="Unready has `due` and no `horizon`; give it one, as samewire.Pace says"):
+        run(config(execution={"use": "tests.samewire.scripted:Unready"}))
+
+
 def test_fills_at_the_same_close_are_worked_too(tmp_path: Path) -> None:
     broker = {"use": "simulated", "fill": "same_close", "costs": {"commission_bps": 0}}
     events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0), feed=feed(slices=8), broker=broker)

@@ -13,17 +13,20 @@ from engine.calendar import Sessions
 from engine.events import (
     DAY_NS,
     MINUTE_NS,
+    SLICE_DECIDED,
     ActionKind,
     Actions,
     Children,
     Control,
     ControlAction,
+    Fills,
     LegAction,
     Note,
     OrderKind,
     Reports,
     Status,
     TimeInForce,
+    Timer,
 )
 from engine.ids import OrderIds
 from engine.universe import universe_of
@@ -149,6 +152,28 @@ def test_a_new_order_takes_the_place_of_the_parent_that_works() -> None:
         floor.slice(minutes(k, [10.0]))
     assert floor.sent() == {1: [25.0], 9: [-10.0] * 4}
     assert floor.ends([1, 9]) == {1: ["CANCELLED"], 9: ["FINISHED"]}
+
+
+def test_a_new_order_in_the_slice_in_which_a_horizon_ends_follows_it_at_once() -> None:
+    floor = Floor(Twap(horizon=2), ONE, participation=0.1)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    floor.slice(minutes(2, [10.0], volume=[100.0]))
+    assert floor.desk.open_parents().left.tolist() == [90.0]
+    floor.slice(minutes(3, [10.0], volume=[100.0]), orders(3, [80.0], first=9))
+    floor.slice(minutes(4, [10.0]))
+    floor.slice(minutes(5, [10.0]))
+    assert floor.ends([1, 9]) == {1: ["EXPIRED"], 9: ["FINISHED"]}
+    assert floor.sent() == {1: [50.0, 90.0], 9: [40.0, 40.0]}
+
+
+def test_a_parent_whose_horizon_is_over_is_not_shown_to_the_optimizer() -> None:
+    desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=1))
+    desk.on_bars(minutes(1, [10.0]))
+    desk.on_orders(orders(1, [100.0]))
+    assert desk.open_parents().ids.tolist() == [1]
+    desk.on_bars(minutes(2, [10.0]))
+    assert desk.open_parents().ids.tolist() == []
+    assert desk.working
 
 
 def test_a_replace_changes_what_is_left_and_not_the_clock() -> None:
@@ -315,6 +340,30 @@ def test_the_optimizer_sees_parents_with_what_they_have_not_filled() -> None:
     floor.slice(minutes(2, [10.0, 10.0]))
     seen = floor.desk.open_parents()
     assert (seen.ids.tolist(), seen.parent.tolist(), seen.left.tolist()) == ([1, 2], [1, 2], [75.0, -30.0])
+
+
+def test_a_child_that_stays_in_the_market_is_cancelled_first_and_nothing_is_sent_twice() -> None:
+    """A broker that lets an order rest, and fills a part of it before it is cancelled."""
+    desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=4))
+
+    def woken(k: int) -> Any:
+        desk.on_bars(minutes(k, [10.0]))
+        return desk.on_timer(Timer(ts=minute(k), name=SLICE_DECIDED, due=minute(k)))
+
+    desk.on_bars(minutes(1, [10.0]))
+    desk.on_orders(orders(1, [100.0]))
+    (first,) = desk.on_timer(Timer(ts=minute(1), name=SLICE_DECIDED, due=minute(1)))
+    cancel, second = woken(2)
+    assert (cancel.action.tolist(), cancel.ref.tolist()) == ([LegAction.CANCEL], first.ids.tolist())
+    assert second.qty.tolist() == [25.0]  # beside the 25 in the market: 50 of 100 by the end of the second step
+    at = minute(2), first.ids, np.zeros(1, np.int32)
+    desk.on_reports(Reports(ts=at[0], ids=at[1], symbol=at[2], state=np.array([3], np.int32), left=np.zeros(1)))
+    price, none = np.array([10.0]), np.zeros((1, 3))
+    traded: dict[str, Any] = {"qty": np.array([10.0]), "price": price, "reference": price, "fees": none}
+    desk.on_fills(Fills(ts=at[0], exec_ids=at[1], order_ids=at[1], symbol=at[2], at=np.array([at[0]]), **traded))
+    assert desk.open_parents().left.tolist() == [90.0]  # the fill came behind the report of the cancel
+    _, third = woken(3)
+    assert third.qty.tolist() == [40.0]  # 10 filled and 25 in the market: 75 by the end of the third
 
 
 def test_reports_of_other_orders_change_nothing() -> None:

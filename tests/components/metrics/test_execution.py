@@ -71,7 +71,10 @@ def test_the_horizon_is_measured_whole_and_an_open_parent_is_open() -> None:
 def test_averages_are_by_orders_by_shares_and_by_value() -> None:
     given = {1: (orders(1, [300.0, -30.0]),)}
     rows = day([10.0, 10.0, 10.0, 10.0, 10.0], [100.0] * 5, given)
-    found = fared(rows, participation=0.5).figures()  # 50 shares of A a bar
+    fold = fared(rows, participation=0.5)  # 50 shares of A a bar
+    found, by_slice = fold.figures(), fold.slices()
+    assert by_slice["fill_ratio_by_shares"].tolist() == [found["fill_ratio"]["shares"]]
+    assert by_slice["pa_vwap_bps_by_value"].tolist() == [found["pa_vwap_bps"]["value"]]
     assert found["fill_ratio"] == {
         "orders": pytest.approx(0.75),
         "shares": pytest.approx(180 / 330),

@@ -79,6 +79,13 @@ def intervals(folder: Path, name: str = "own_by_calendar") -> dict[str, Any]:
     )
 
 
+def worked(folder: Path) -> dict[str, Any]:
+    """Quarters of an hour in the sessions of a calendar, orders worked over six of them, cut at each close."""
+    whole = half_day(folder)
+    models = [{"name": "mom", "use": "momentum", "window": 3}]
+    return whole | {"models": models, "execution": {"use": "vwap", "horizon": 6, "days": 2}}
+
+
 def by_a_close(folder: Path) -> dict[str, Any]:
     """The same without a calendar: days end at a close that is declared, hours at the hour."""
     of = {"use": "parquet", "path": str(quarters(folder)), "stamped": "close", "close": "16:00 America/New_York"}
@@ -86,7 +93,7 @@ def by_a_close(folder: Path) -> dict[str, Any]:
     return whole | {"feed": {"use": "aggregate", "of": of, "to": ["1h", "1d"]}}
 
 
-@pytest.mark.parametrize("market", [daily, daily_members, half_day, intervals, by_a_close])
+@pytest.mark.parametrize("market", [daily, daily_members, half_day, worked, intervals, by_a_close])
 async def test_every_event_is_that_of_a_replay(
     kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market: Any
 ) -> None:
