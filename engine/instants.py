@@ -19,7 +19,7 @@ def instant_text(ts: SupportsInt) -> str:
     >>> instant_text(1_514_926_800_000_000_000), instant_text(-1)
     ('2018-01-02T21:00:00Z', '1969-12-31T23:59:59Z')
     """
-    return f"{_instant(ts).isoformat()[:19]}Z"
+    return f"{_instant(ts):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _instant(ts: SupportsInt) -> datetime:
