@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.sealing import copied
 
-_WHOLE = 2**15  # numbers up to which an array is remembered wholly
+_WHOLE = 2**12  # numbers up to which an array is remembered wholly
 _SAMPLE = 2**9  # numbers that are remembered of a larger one
 _BLOCK = 2**15  # numbers that are compared at a time
 
@@ -22,14 +22,14 @@ class HandedOut:
     One that owns its memory is made read-only. A view is copied, since others may write where it looks at.
     """
 
-    __slots__ = ("_proof", "_size", "given", "used")
+    __slots__ = ("_proof", "_seen", "given", "used")
 
     def __init__(self, given: Any, used: Any) -> None:
         self.given, self.used = given, used
-        self._proof = b""
+        self._seen, self._proof = _sample(given), b""
         if owned(given):
             given.flags.writeable = False
-            self._proof = _proof(given)
+            self._proof = self._seen.tobytes()
         used.flags.writeable = False
 
     def comes_again(self, given: Any) -> bool:
@@ -42,7 +42,7 @@ class HandedOut:
         Of a large array a sample is looked at: it can only be written by a view that is older, or by whoever lifts the
         protection, and an estimate that is written over changes everywhere.
         """
-        return _proof(self.given) == self._proof
+        return bool(self._seen.tobytes() == self._proof)
 
 
 def owned(array: Any) -> bool:
@@ -63,12 +63,12 @@ def same(one: Any, other: Any) -> bool:
     return all(np.array_equal(one[i : i + rows], other[i : i + rows]) for i in range(0, len(one), rows))
 
 
-def _proof(array: Any) -> bytes:
+def _sample(array: Any) -> Any:
     """What an array is recognised by: all of it, or numbers at equal distances that reach every column."""
     flat = array.ravel("K")
     if flat.size <= _WHOLE:
-        return bytes(flat.tobytes())
+        return flat
     step, width = flat.size // _SAMPLE, min(array.shape) * max(array.shape)
     while gcd(step, width) > 1:
         step += 1
-    return bytes(flat[::step].tobytes())
+    return flat[::step]
