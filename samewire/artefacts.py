@@ -152,6 +152,12 @@ def artefact_at(place: Path | Registered) -> Artefact:
     return read_artefact(place)
 
 
+def owners(run: RunFile) -> set[str]:
+    """Whoever of a session may have artefacts: its models, and an execution policy that is trained."""
+    trained = run.execution is not None and "artefact" in run.execution.options
+    return {spec.component.name for spec in run.models} | ({"execution"} if trained else set())
+
+
 def pinned(run: RunFile, directory: Path) -> RunFile:
     """The run file of a session directory whose registered models are those that the session had."""
 
@@ -186,7 +192,7 @@ def _said(artefact: Artefact, file: str) -> dict[str, Any]:
 
 def learned_until(artefact: Artefact) -> int | None:
     """The instant until which it has seen labels, UTC ns; None where it does not say."""
-    until = _said(artefact, "model.json").get("until_ns")
+    until = (_said(artefact, "model.json") or _said(artefact, "agent.json")).get("until_ns")
     return until if isinstance(until, int) else None
 
 

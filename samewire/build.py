@@ -16,7 +16,7 @@ from engine.barrier import Named
 from engine.calendar import Sessions
 from engine.errors import ConfigError, SamewireError
 from engine.ids import OrderIds
-from engine.protocols import CostModel, Feed, Sink, Table
+from engine.protocols import Artefact, CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
 from samewire.diagnostics import Problem
@@ -41,6 +41,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions | None = None  # trading days of the feed
     directory: Path | None = None  # of the session
     table: Callable[[Path], Table] | None = None
+    artefact: Callable[[str, Path], Artefact] | None = None  # of a component, by its name
 
 
 def construct(component: Component, given: Given) -> Any:
@@ -54,6 +55,8 @@ def construct(component: Component, given: Given) -> Any:
         value = revealed(value, f"{component.where}: {component.group} {component.use!r}: {name}")
         if isinstance(value, Path) and _is_table(hints.get(name)):
             value = _table(value, given)
+        elif isinstance(value, Path) and hints.get(name) is Artefact:
+            value = (given.artefact or read_option)(component.name, value)
         if value is _ABSENT:
             value = _handed(name, hints.get(name), component, given)
         if value is not _ABSENT:
@@ -69,6 +72,14 @@ def construct(component: Component, given: Given) -> Any:
 
 
 _ABSENT: Any = inspect.Parameter.empty
+
+
+def read_option(name: str, path: Path) -> Artefact:
+    """The artefact that an option names: a folder, or what the registry beside it says of `registry:NAME@STAGE`."""
+    del name
+    from samewire.artefacts import artefact_at, named_in
+
+    return artefact_at(named_in(path.name, path.parent / "registry") or path)
 
 
 def _is_table(hint: Any) -> bool:
@@ -146,12 +157,14 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
         models=tuple(_model(spec, features, given) for spec in run.models),
         strategies=tuple(Named(component.name, _paced(component, given)) for component in run.strategies),
         optimizer=Named(run.optimizer.name, construct(_on_margin(run), given)),
-        execution=None if run.execution is None else Named("execution", _policy(run.execution, given)),
+        execution=None
+        if run.execution is None
+        else Named("execution", _policy(run.execution, given, feed.interval_ns)),
         gate=Named(run.risk.name, construct(run.risk, given)),
     )
 
 
-def _policy(component: Component, given: Given) -> Any:
+def _policy(component: Component, given: Given, interval_ns: int) -> Any:
     """An execution policy: a pace is worked by the desk, a class that takes orders is one in its own right."""
     made = construct(component, given)
     if hasattr(made, "on_orders") or given.universe is None:
@@ -160,6 +173,8 @@ def _policy(component: Component, given: Given) -> Any:
         if not hasattr(made, option):
             said = f"{type(made).__name__} has `due` and no `{option}`; give it one, as samewire.Pace says"
             raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {said}")
+    if hasattr(made, "check_session"):
+        made.check_session(interval_ns, given.sessions)
     ids = OrderIds(given.session, component.name)
     return Desk(universe=given.universe, ids=ids, name=component.name, pace=made, sessions=given.sessions)
 

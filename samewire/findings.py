@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SamewireError
-from samewire.artefacts import artefact_at, pinned
+from samewire.artefacts import artefact_at, owners, pinned
 from samewire.prepare import Prepared, feed_of, prepare
 from samewire.provenance import code_of, named, own_code, provenance, tables_of
 from samewire.read_files import files_of
@@ -70,7 +70,8 @@ def of_files(recorded: Recorded) -> Iterator[Finding]:
     yield from _of_hashes(feed_hashes(recorded), feed.hashes())
     yield from _untrue(of_feed(recorded, feed))
     yield from _of_artefacts(recorded)
-    yield from _of_what_is_read(recorded, prepare(recorded.run, recorded={}))
+    kept, _ = of_models(recorded)
+    yield from _of_what_is_read(recorded, prepare(recorded.run, recorded=kept))
 
 
 def of_data(recorded: Recorded, prepared: Prepared) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def of_models(recorded: Recorded) -> tuple[dict[str, Any], list[Finding]]:
     artefacts: dict[str, Any] = {}
     found: list[Finding] = []
     kept = recorded.manifest.get("models", {})
-    models = {spec.component.name for spec in recorded.run.models}
+    models = owners(recorded.run)
     for name in (name for name in kept if model_of(name) in models):
         value = kept[name]
         try:

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from samewire.agent_spec import KINDS, PLAIN, AgentSpec
 from samewire.compat import PRESETS
 from samewire.reading import NAMED, PACED, ModelKeys, PaceKeys
 from samewire.registry import BUILT_IN, resolve
@@ -60,6 +61,7 @@ def _training(definitions: dict[str, Any]) -> dict[str, Any]:
         said["properties"][key] = {"anyOf": [{"enum": list(kinds)}, *choices]}
     said["properties"]["online"] = {"anyOf": [_lifted(OnlineSpec.model_json_schema(), definitions), _NULL]}
     said["properties"]["sinks"] = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/run_sinks"}}, _NULL]}
+    said["properties"]["agent"] = _agent(definitions)
     values = {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}, "minItems": 1}
     said["properties"]["grid"] = {
         "type": "object",
@@ -68,6 +70,17 @@ def _training(definitions: dict[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     return {"anyOf": [said, _NULL]}
+
+
+def _agent(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The key `agent` of that section."""
+    said = _lifted(AgentSpec.model_json_schema(), definitions)
+    for key, kinds in KINDS.items():
+        choices = [_lifted(kind.model_json_schema(), definitions) for kind in kinds.values()]
+        said["properties"][key] = {"anyOf": [{"enum": list(kinds)}, *choices]}
+    for key, kind in PLAIN.items():
+        said["properties"][key] = _lifted(kind.model_json_schema(), definitions)
+    return said | {"required": ["split"]}
 
 
 def _group(group: str, definitions: dict[str, Any]) -> dict[str, Any]:

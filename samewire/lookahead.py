@@ -15,9 +15,9 @@ import numpy as np
 from engine.barrier import Named
 from engine.errors import ComponentError, DataError, SamewireError
 from engine.events import Control, Event, Signal, Target
-from engine.protocols import Artefact
 from samewire.again import AS_IT_IS, Again, Slices, drive
 from samewire.altered import Channel, Cut, parts_by_place
+from samewire.artefacts import learned_until
 from samewire.first_moved import Fetcher, Follower, Moved, Trail, difference
 from samewire.prepare import Progress
 from samewire.run_file import RunFile
@@ -92,7 +92,7 @@ class _Search:
         self._events = 0
 
     def verdict(self) -> Verdict:
-        dated = {name: _known_until(artefact) for name, artefact in self._again.artefacts.items()}
+        dated = {name: learned_until(artefact) for name, artefact in self._again.artefacts.items()}
         return Verdict(
             cuts=self._cuts,
             slices=sum(ts <= self._cuts[-1] for ts in self._slices),
@@ -117,7 +117,7 @@ class _Search:
         span = getattr(first.feed, "span", None)
         begin = first.start if first.start is not None else span[0] if span else None
         for name, artefact in self._again.artefacts.items():
-            known = _known_until(artefact)
+            known = learned_until(artefact)
             if name not in ends and known is not None and begin is not None and known > begin:
                 self._add(
                     Finding(
@@ -331,16 +331,6 @@ def _drawn(slices: list[int], cuts: int, seed: int) -> tuple[int, ...]:
     edges = np.linspace(0, len(slices), min(cuts, len(slices)) + 1).astype(int).tolist()
     rng = np.random.default_rng(seed)
     return tuple(slices[rng.integers(low, high)] for low, high in zip(edges[:-1], edges[1:], strict=True))
-
-
-def _known_until(artefact: Artefact) -> int | None:
-    """The last instant that its labels look at, as far as it says."""
-    try:
-        card = msgspec.json.decode(artefact.files.get("model.json", b"{}"))
-    except msgspec.MsgspecError:
-        return None
-    until = card.get("until_ns") if isinstance(card, dict) else None
-    return until if isinstance(until, int) else None
 
 
 def _columns(features: tuple[Named, ...]) -> dict[str, tuple[str, ...]]:

@@ -56,6 +56,9 @@ def _training(training: Training, path_text: Callable[[Path], str]) -> dict[str,
     split: dict[str, Any] = _plain(training.split.model_dump(), path_text)
     online = {"online": _plain(training.online.model_dump(), path_text)} if training.online else {}
     sinks = {"sinks": [component_in_words(sink, path_text) for sink in training.sinks]} if training.sinks else {}
+    if training.agent is not None:
+        plan.pop("horizons")
+        return plan | {"agent": training.agent.words(), "executor": executor} | sinks
     said = {"executor": executor, "leaks": training.leaks.model_dump()}
     return plan | {"split": split} | grid | said | online | sinks
 

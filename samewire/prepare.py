@@ -9,6 +9,7 @@ import numpy as np
 
 from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives
 from components.metrics.fold import SessionFold
+from components.models.artefact import write_artefact
 from engine.bus import Bus, Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError
@@ -17,7 +18,8 @@ from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
-from samewire.build import Given, construct, parts_of, sinks_of
+from samewire.artefacts import seen_before
+from samewire.build import Given, construct, parts_of, read_option, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
 from samewire.hiding import begin_hiding, hider
@@ -129,9 +131,12 @@ def wired(
     given = _begun(run, directory) if feed is None else _given(run, directory)  # what it has read stays hidden
     feed, start, end = _feed(run, given) if feed is None else (feed, *_range(run, feed))
     tables = _Tables(run, feed)
-    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read)
+    options = _Artefacts(recorded)
+    given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=options.read)
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
+    span = _span(feed, start, end)
+    learnt = options.beside(learnt, directory, 0 if span is None else span[0])
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
     return Wired(
         feed=feed,
@@ -266,6 +271,27 @@ def _journal(run: RunFile, feed: Feed, walk: Walk, write: Callable[[bytes], None
         return Journal(write)
     files = feed.hashes()
     return Journal(write, drawn=walk, files=files) if files else Journal(write)
+
+
+class _Artefacts:
+    """Reads the artefacts that options name, and keeps them; of a recorded session they are those that it had."""
+
+    def __init__(self, recorded: Mapping[str, Artefact] | None) -> None:
+        self._recorded, self._found = recorded, dict[str, Artefact]()
+
+    def read(self, name: str, path: Path) -> Artefact:
+        known = (self._recorded or {}).get(name)
+        self._found[name] = read_option(name, path) if known is None else known
+        return self._found[name]
+
+    def beside(self, learnt: Learned, directory: Path | None, begin: int) -> Learned:
+        """What the models know with these beside it; written into the session's directory where there is one."""
+        said = list(learnt.warnings)
+        for name, artefact in self._found.items() if self._recorded is None else ():
+            said += seen_before(name, artefact, begin)
+            if directory is not None:
+                write_artefact(artefact, directory / "models" / name)
+        return msgspec.structs.replace(learnt, artefacts=learnt.artefacts | self._found, warnings=tuple(said))
 
 
 class _Tables:

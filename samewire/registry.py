@@ -204,6 +204,7 @@ BUILT_IN: MappingProxyType[str, MappingProxyType[str, str]] = MappingProxyType(
                 "pov": "components.execution.pov:Pov",
                 "almgren_chriss": "components.execution.almgren_chriss:AlmgrenChriss",
                 "sbb_ema": "components.execution.sbb_ema:SbbEma",
+                "rl": "components.execution.rl:Rl",
             }
         ),
         "gates": MappingProxyType({"limits": "components.gates.limits:Limits"}),

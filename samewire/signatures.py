@@ -19,7 +19,7 @@ from components.strategies.guards import Filter, Rule, Schedule
 from engine.calendar import Sessions
 from engine.ids import OrderIds
 from engine.learning import Processor, Reweighter
-from engine.protocols import CostModel, Feed, Financing, RiskModel, Strategy, Table, Trainable
+from engine.protocols import Artefact, CostModel, Feed, Financing, RiskModel, Strategy, Table, Trainable
 from engine.secret import Secret
 from engine.universe import Universe
 from samewire.scalars import Day, DayTime, Duration
@@ -47,7 +47,13 @@ SLOTS: tuple[tuple[Any, str, str, str], ...] = (
 PARTS = "parts"  # the option of a component that stands for a list, under which the list is kept
 _HANDED: tuple[Any, ...] = (Universe, OrderIds, np.random.Generator, Sessions)
 _SCALARS = (int, float, str, bool, dt.date, dt.time, Path, Any)
-_READ_AS: tuple[tuple[Any, Any], ...] = ((Table, Path), (Secret, SecretText), (dt.date, Day), (dt.time, DayTime))
+_READ_AS: tuple[tuple[Any, Any], ...] = (
+    (Table, Path),
+    (Artefact, Path),
+    (Secret, SecretText),
+    (dt.date, Day),
+    (dt.time, DayTime),
+)
 _UNIONS = (Union, types.UnionType)
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -85,7 +91,7 @@ class Schema:
     slots: Mapping[str, Slot]
     model: type[BaseModel]
     handed: frozenset[str]  # parameters that the composition root fills
-    needs_table: bool
+    needs_files: bool  # a table, or a trained artefact
 
     @property
     def keys(self) -> list[str]:
@@ -122,9 +128,11 @@ def schema_of(kind: type[Any], group: str) -> Schema:
         f"f{i}": (hint, _field(name, default)) for i, (name, (hint, default)) in enumerate(plain.items())
     }
     model = create_model(kind.__name__, __config__=_CONFIG, **fields)
-    raw = {name: Path if hints[name] is Table else hints[name] for name in plain}
-    table = any(Table in (hint := hints.get(name), *get_args(hint)) for name in parameters)
-    return Schema(kind.__name__, raw, slots, model, frozenset(handed), table)
+    raw = {name: Path if hints[name] in (Table, Artefact) else hints[name] for name in plain}
+    files = any(
+        each in (Table, Artefact) for name in parameters for each in (hints.get(name), *get_args(hints.get(name)))
+    )
+    return Schema(kind.__name__, raw, slots, model, frozenset(handed), files)
 
 
 def _field(name: str, default: Any) -> Any:
@@ -245,6 +253,7 @@ def type_text(hint: Any) -> str:
         dt.time: "a time such as 16:00",
         type(None): "null",
         Table: "a path",
+        Artefact: "the folder of a trained artefact, or registry:NAME@STAGE",
         Secret: "a reference to a secret: ${env:NAME} or ${file:PATH}",
     }
     if not isinstance(hint, types.UnionType) and hint in names:

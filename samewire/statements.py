@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.files.store import sha256_of
 from engine.protocols import Feed
+from samewire.artefacts import owners
 from samewire.instruments import facts_of
 from samewire.manifest import DAMAGED, RESULTS, lacking, versioned
 from samewire.provenance import named
@@ -47,7 +48,7 @@ def of_components(recorded: Recorded) -> Iterator[Statement]:
     now = {name: component.use for name, component in named(recorded.run)}
     for name in sorted({**kept, **now}) if kept or versioned(recorded.manifest) else ():
         yield f"components.{name}.use", kept.get(name), now.get(name)
-    models = {spec.component.name for spec in recorded.run.models}
+    models = owners(recorded.run)
     for key, value in recorded.manifest.get("models", {}).items():
         if model_of(key) not in models:
             yield f"models.{key}", value, "nothing: the run file has no such model"

@@ -39,8 +39,12 @@ from samewire.universes import universe_words
 
 class Watcher(Protocol):
     """Whom to tell: of the plan and how many of its tasks are done already, of each one that ends, and of what went
-    wrong that stops none of them; of that from another thread."""
+    wrong that stops none of them; of that from another thread. Where tasks are none of a plan: how many there are and
+    are done, a line of each that ends, and lines of how far they are."""
 
+    def begun(self, total: int, done: int) -> None: ...
+    def told(self, said: str) -> None: ...
+    def going(self, said: str) -> None: ...
     def planned(self, plan: Plan, done: int) -> None: ...
     def ended(self, planned: Planned, error: str) -> None: ...
     def warned(self, text: str) -> None: ...
@@ -119,7 +123,7 @@ def _carry_out(
     jobs = [_job(run, planned, ready, how.allow) for planned in waiting.values()]
     errors: dict[str, str] = {}
     seen: dict[str, tuple[str, str]] = {}
-    with _closing(executor_of(training).run(jobs)) as outcomes:
+    with closing_outcomes(executor_of(training).run(jobs)) as outcomes:
         for outcome in outcomes:
             planned = waiting[outcome.key]
             came = Came() if outcome.value is None else msgspec.json.decode(outcome.value, type=Came)
@@ -136,7 +140,7 @@ def _carry_out(
 
 
 @contextmanager
-def _closing(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
+def closing_outcomes(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
     """Whatever ends the loop, even a signal, ends what still runs."""
     try:
         yield outcomes

@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from components.training.plan import length_of
 from components.training.splitters import FITS_MAX
 from samewire import overrides as changes
+from samewire.agent_section import OF_MODELS, read_agent
+from samewire.chosen import chosen
 from samewire.closest import closest, listed
 from samewire.diagnostics import Problem
 from samewire.reading import ModelKeys, Owner, Reader, Spot, placed
@@ -25,6 +25,7 @@ from samewire.training_spec import (
     Training,
     TrainingSpec,
     Variant,
+    WalkForwardSpec,
 )
 from samewire.yaml_text import Entries, Items, Node, Text, described
 
@@ -45,12 +46,14 @@ def read_training(root: Entries, reader: Reader, models: Sequence[ModelSpec], re
         reader.add("E107", node.where, _PATH, described(node), "a mapping with " + ", ".join(_keys()))
         return None
     before = len(reader.problems)
+    if "agent" in node.values:
+        return _of_agent(node, reader, models)
     own = Entries({k: v for k, v in node.values.items() if k not in PARTS}, node.keys, node.where)
     plan = reader.validated(TrainingSpec, own, TrainingSpec, _PATH, Owner(f'"{_PATH}"', _keys()))
-    split = _part(reader, node, "split", SPLITS, "walk_forward")
+    split = chosen(reader, node, f"{_PATH}.split", SPLITS, "walk_forward")
     _check_choices(reader, node, split)
-    executor = _part(reader, node, "executor", EXECUTORS, "serial")
-    leaks = _part(reader, node, "leaks", LEAKS, "on")
+    executor = chosen(reader, node, f"{_PATH}.executor", EXECUTORS, "serial")
+    leaks = chosen(reader, node, f"{_PATH}.leaks", LEAKS, "on")
     online = _online(reader, node)
     sinks = _sinks(reader, node)
     if models and not any(map(trains, models)):
@@ -71,6 +74,25 @@ def read_training(root: Entries, reader: Reader, models: Sequence[ModelSpec], re
         sinks=sinks or (),
         grid=texts,
         variants=variants,
+    )
+
+
+def _of_agent(node: Entries, reader: Reader, models: Sequence[ModelSpec]) -> Training | None:
+    """The section where it trains an execution agent."""
+    agent = read_agent(node, reader)
+    keys = tuple(key for key in _keys() if key not in OF_MODELS)
+    own = Entries({k: v for k, v in node.values.items() if k not in PARTS}, node.keys, node.where)
+    plan = reader.validated(TrainingSpec, own, TrainingSpec, _PATH, Owner(f'"{_PATH}"', keys))
+    executor, sinks = chosen(reader, node, f"{_PATH}.executor", EXECUTORS, "serial"), _sinks(reader, node)
+    if agent is None or plan is None or executor is None or sinks is None:
+        return None
+    return Training(
+        plan=plan.model_copy(update={"store": placed(plan.store, own.values.get("store", node))}),
+        split=WalkForwardSpec(),
+        executor=executor,
+        sinks=sinks,
+        variants=(Variant(changes=(), components=tuple(spec.component for spec in models)),),
+        agent=agent,
     )
 
 
@@ -132,27 +154,6 @@ def _check_choices(reader: Reader, node: Entries, split: Any) -> None:
         got = f"{split.tested} of {split.groups} groups, {choices:,} trainings"
         where = found.keys.get("groups", found.where)
         reader.add("E108", where, f"{path}.groups", got, f"fewer groups: at most {FITS_MAX:,} trainings")
-
-
-def _part(reader: Reader, node: Entries, key: str, kinds: dict[str, type[BaseModel]], default: str) -> Any:
-    """One of several kinds of mapping, told apart by its `use`; a bare name stands for its defaults."""
-    path, found = f"{_PATH}.{key}", node.values.get(key)
-    if found is None:
-        found = Entries({}, {}, node.where)
-    elif isinstance(found, Text) and found.value:
-        found = Entries({"use": found}, {"use": found.where}, found.where)
-    use = found.values.get("use") if isinstance(found, Entries) else None
-    if not isinstance(found, Entries) or (use is not None and not isinstance(use, Text)):
-        reader.add("E107", found.where, path, described(found), "one of: " + ", ".join(kinds))
-        return None
-    name = default if use is None else use.value
-    if name not in kinds:
-        near = closest(name, kinds)
-        hint = f'did you mean "{near}"?' if near else ""
-        where = found.where if use is None else use.where
-        reader.add("E109", where, f"{path}.use", name, "one of: " + ", ".join(kinds), hint)
-        return None
-    return reader.validated(kinds[name], found, kinds[name], path, Owner(f'"{path}"', tuple(kinds[name].model_fields)))
 
 
 class _Grid:

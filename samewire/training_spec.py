@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from samewire.agent_spec import AgentTraining
 from samewire.run_file import STRETCH, Component, Stretch
 from samewire.scalars import DURATION_MAX_NS, Day, Duration
 
@@ -171,6 +172,7 @@ PARTS = (
     "leaks",
     "online",
     "sinks",
+    "agent",
 )  # keys of the section that are read by a type of their own
 
 
@@ -193,4 +195,5 @@ class Training:
     online: OnlineSpec | None = None
     sinks: tuple[Component, ...] = ()
     grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    agent: AgentTraining | None = None  # what is trained in place of models
     variants: tuple[Variant, ...]  # the points of the grid; one without changes where there is none

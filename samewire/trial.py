@@ -51,7 +51,7 @@ def _wrong_feed(feed: Component) -> str:
 
 
 def _possible(component: Component, schema: Schema) -> bool:
-    if component.group in _READING or schema.needs_table:
+    if component.group in _READING or schema.needs_files:
         return False
     built_in = component.use in BUILT_IN[component.group]
     hints = get_type_hints(resolve(component.group, component.use).__init__)

@@ -17,6 +17,11 @@ EXCEPTIONS: dict[str, str] = {
     "components/models/artefact.py reads the machine: os.getpid": "names a folder that is renamed once it is whole",
     "components/models/tree_bins.py reads the machine: os.getpid": "names a file that is renamed once it is whole",
     "components/models/gbdt_trees.py reads the machine: os.environ.setdefault": "how idle threads wait: for speed",
+    "components/rl/trainer_chance.py imports random": "kept and put back around libraries that draw from it",
+    "components/rl/trainer_chance.py draws without a seed: random.getstate": "the same",
+    "components/rl/trainer_chance.py draws without a seed: random.setstate": "the same",
+    "components/rl/trainer_chance.py draws from the global generator: numpy.random.get_state": "the same",
+    "components/rl/trainer_chance.py draws from the global generator: numpy.random.set_state": "the same",
 }
 
 

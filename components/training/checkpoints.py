@@ -9,11 +9,11 @@ import msgspec
 
 from engine.errors import StateError, writing
 
-_NAME, _MAKING = "epoch.safetensors", ".epoch.safetensors.making"
+_NAME = "epoch.safetensors"
 
 
-def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    """Takes the place of the last one in the folder, whole or not at all, whenever the machine stops.
+def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str, Any], name: str = _NAME) -> None:
+    """Takes the place of the one of this name in the folder, whole or not at all, whenever the machine stops.
 
     StateError where it cannot be written; the last one stays.
     """
@@ -22,13 +22,13 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str
     body = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"said": msgspec.json.encode(said, order="sorted").decode(), "digest": _digest(body, said)}
     content = save(body, header)
-    making = folder / _MAKING  # the folder belongs to one training, and that to one process
-    with writing(folder / _NAME):
+    making = folder / _making(name)  # the folder belongs to one training, and that to one process
+    with writing(folder / name):
         with making.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        making.replace(folder / _NAME)
+        making.replace(folder / name)
         entry = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(entry)
@@ -36,12 +36,12 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str
             os.close(entry)
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def read_checkpoint(folder: Path, name: str = _NAME) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """What `write_checkpoint` wrote last, None where there is nothing yet. StateError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    (folder / _MAKING).unlink(missing_ok=True)  # of one that was killed while it wrote
-    path = folder / _NAME
+    (folder / _making(name)).unlink(missing_ok=True)  # of one that was killed while it wrote
+    path = folder / name
     if not path.exists():
         return None
     try:
@@ -54,6 +54,33 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
     if header.get("digest") != _digest(body, said):
         raise StateError(f"{path}: it is not the checkpoint that was written; remove it to train from the start")
     return body, said
+
+
+def _making(name: str) -> str:
+    return f".{name}.making"
+
+
+def spelled(state: Any) -> Any:
+    """A generator's state with its 128-bit numbers as text, which JSON of any reader keeps whole.
+
+    >>> unspelled(spelled({"bit_generator": "PCG64", "state": {"inc": 2**127}}))["state"]["inc"] == 2**127
+    True
+    """
+    if isinstance(state, dict):
+        return {name: spelled(each) for name, each in state.items()}
+    return f"{state}" if isinstance(state, int) and not isinstance(state, bool) else state
+
+
+def unspelled(state: Any) -> Any:
+    """What `spelled` was given."""
+    if isinstance(state, dict):
+        return {name: each if name == "bit_generator" else unspelled(each) for name, each in state.items()}
+    return int(state)
+
+
+def under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
 
 
 def _digest(tensors: Mapping[str, Any], said: Mapping[str, Any]) -> str:

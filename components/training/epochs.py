@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.networks.network import Network, torch_here
-from components.training.checkpoints import read_checkpoint, write_checkpoint
+from components.training.checkpoints import read_checkpoint, spelled, under, unspelled, write_checkpoint
 from components.training.telling import OnMetric
 from components.training.windows import Windows
 from engine.errors import ConfigError, StateError
@@ -225,7 +225,7 @@ class _Training:
             "waited": self._waited,
             "best_epoch": self._best_epoch,
             "losses": self._losses,
-            "order": _spelled(self._order.bit_generator.state),
+            "order": spelled(self._order.bit_generator.state),
         }
         write_checkpoint(folder, tensors, said)
 
@@ -239,10 +239,10 @@ class _Training:
                 f"{folder}: its checkpoint is of another training (key {said['key'][:12]}, this one is {key[:12]}); "
                 "name an empty folder, or go on with the options and the history it was begun with"
             )
-        self._parts.load_state_dict(_under("weight.", tensors))
-        self._best = {name: each.to(self._loop.device) for name, each in _under("best.", tensors).items()}
+        self._parts.load_state_dict(under("weight.", tensors))
+        self._best = {name: each.to(self._loop.device) for name, each in under("best.", tensors).items()}
         for k, weight in enumerate(self._weights):
-            moments = _under(f"adam.{k}.", tensors)
+            moments = under(f"adam.{k}.", tensors)
             # The count of steps stays where a fused Adam keeps it: with the weights.
             self._adam.state[weight] = {name: each.to(weight.device) for name, each in moments.items()}
         self._torch.set_rng_state(tensors["rng.cpu"])
@@ -250,21 +250,4 @@ class _Training:
             self._torch.cuda.set_rng_state(tensors["rng.cuda"])
         self._epoch, self._waited, self._best_epoch = said["epoch"], said["waited"], said["best_epoch"]
         self._losses = said["losses"]
-        self._order.bit_generator.state = _numbers(said["order"])
-
-
-def _under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
-
-
-def _spelled(state: Any) -> Any:
-    """A generator's state with its 128-bit numbers as text, which JSON of any reader keeps whole."""
-    if isinstance(state, dict):
-        return {name: _spelled(each) for name, each in state.items()}
-    return f"{state}" if isinstance(state, int) and not isinstance(state, bool) else state
-
-
-def _numbers(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {name: each if name == "bit_generator" else _numbers(each) for name, each in state.items()}
-    return int(state)
+        self._order.bit_generator.state = unspelled(said["order"])

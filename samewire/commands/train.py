@@ -68,8 +68,10 @@ def train(
     run = taken.load(run_file)
     if mode.update and out is not None:
         raise ConfigError("--out is a folder of scores, of which --update makes none; leave it out")
+    if _of_agent(run) and (mode.update or mode.permutations is not None):
+        raise ConfigError("--update and --permutations are for models, not for training.agent; leave it out")
     if mode.only:
-        return _planned(run, store, mode, output)
+        return _planned_agents(run, store, output) if _of_agent(run) else _planned(run, store, mode, output)
     with watching(quiet=output.quiet) as watcher:
         how = How(
             clock=SystemClock(),
@@ -79,12 +81,22 @@ def train(
             permutations=mode.permutations,
         )
         try:
-            ok, text, words = _updated(run, how, mode) if mode.update else _trained(run, how, out)
+            ok, text, words = _carried_out(run, how, mode, out)
         except KeyboardInterrupt:
             sys.stderr.write(f"ended after {watcher.count}; the same command goes on from here\n")
             raise
     _tell(text, words, output)
     return 0 if ok else 1
+
+
+def _of_agent(run: "RunFile") -> bool:
+    return run.training is not None and run.training.agent is not None
+
+
+def _carried_out(run: "RunFile", how: "How", mode: Mode, out: Path | None) -> tuple[bool, str, dict[str, Any]]:
+    if _of_agent(run):
+        return _taught(run, how, out)
+    return _updated(run, how, mode) if mode.update else _trained(run, how, out)
 
 
 def _tell(text: str, words: dict[str, Any], output: Output) -> None:
@@ -112,6 +124,28 @@ def _trained(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, d
     results = carried_out(run, how, out=out)
     told = {"sinks": told_words(results.told)} if results.told else {}
     return results.ok, "\n".join([as_text(results), *told_lines(results.told)]), as_words(results) | told
+
+
+def _taught(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, dict[str, Any]]:
+    from samewire.agent_training import as_text as agents_text
+    from samewire.agent_training import as_words, train_agents
+    from samewire.training_telling import told_lines, told_words
+
+    results = train_agents(run, how, out=out)
+    told = {"sinks": told_words(results.told)} if results.told else {}
+    return results.ok, "\n".join([agents_text(results), *told_lines(results.told)]), as_words(results) | told
+
+
+def _planned_agents(run: "RunFile", store: Path | None, output: Output) -> int:
+    import msgspec
+
+    from samewire.agent_training import plan_text as agents_plan
+    from samewire.agent_training import planned_agents
+
+    world, asked, done = planned_agents(run, store)
+    words = {"ok": True, "agents": msgspec.to_builtins(asked), "done": done}
+    _tell(agents_plan(run, world, asked, done), words, output)
+    return 0
 
 
 def _updated(run: "RunFile", how: "How", mode: Mode) -> tuple[bool, str, dict[str, Any]]:

@@ -11,19 +11,25 @@ from components.execution.almgren_chriss import AlmgrenChriss
 from components.execution.desk import Desk
 from components.execution.immediate import Immediate
 from components.execution.pov import Pov
+from components.execution.rl import Rl
 from components.execution.sbb_ema import SbbEma
 from components.execution.twap import Twap
 from components.execution.vwap import Vwap
+from components.rl.acting import Categorical
+from components.rl.observing import Compact
+from components.rl.trainer_options import Mlp
 from engine.events import MINUTE_NS, SLICE_DECIDED, Bars, Children, Orders, Timer
 from engine.ids import OrderIds
 from engine.universe import Universe, universe_of
 from samewire.registry import BUILT_IN
 from tests.components.execution.floor import Floor, minute, minutes, orders
+from tests.components.rl.agents import card_of, drawn
 from tests.conformance.streams import arrays, same
 from tests.make import bars
 
 Make = Callable[[Universe], Any]
 T = 6
+AGENT = drawn(card_of(Compact(), Categorical(5), Mlp((8,)), interval_ns=MINUTE_NS, bars=40, horizon=T, sessions=False))
 CASES: dict[str, Make] = {
     "immediate": lambda u: Immediate(horizon=T),
     "twap": lambda u: Twap(horizon=T),
@@ -33,6 +39,7 @@ CASES: dict[str, Make] = {
     "almgren_chriss": lambda u: AlmgrenChriss(universe=u, horizon=T, window=4, risk_aversion=1.0, eta=1e-6),
     "sbb_ema": lambda u: SbbEma(universe=u, horizon=T, fast=2, slow=4),
     "sbb_ema_published": lambda u: SbbEma(universe=u, horizon=T, fast=2, slow=4, as_published=True),
+    "rl": lambda u: Rl(universe=u, artefact=AGENT, horizon=T),
 }
 PARTIAL = ("pov_open_ended", "sbb_ema_published")  # may leave shares by their own rule
 pytestmark = pytest.mark.parametrize("name", CASES)

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from adapters.files.sample import SampleFeed
+from components.models.artefact import write_artefact
+from components.rl.acting import Categorical
+from components.rl.observing import Compact
+from components.rl.trainer_options import Mlp
 from engine.event_columns import PLANS
-from engine.events import Bars
+from engine.events import MINUTE_NS, Bars
 from samewire.altered import all_places
 from samewire.lookahead import Verdict, look_ahead
 from samewire.prepare import prepare
@@ -20,6 +24,7 @@ from samewire.run_file import RunFile
 from samewire.schema import load_run
 from samewire.warmups import Warmups, warm_ups
 from tests.adapters.files.made import CLOSE, by_symbol, market_rows, parquet, qlib
+from tests.components.rl.agents import card_of, drawn
 
 SAMPLE = {"use": "sample", "symbols": 8, "years": 2}
 COSTS: list[dict[str, Any]] = [
@@ -374,6 +379,16 @@ def executed(use: str, **options: Any) -> Callable[[Path], dict[str, Any]]:
     return made
 
 
+def by_agent(folder: Path) -> dict[str, Any]:
+    """The same by an agent, on days that are like those it is for."""
+    card = card_of(Compact(), Categorical(4), Mlp((8,)), interval_ns=39 * MINUTE_NS, bars=10)
+    write_artefact(drawn(card), folder / "agent")
+    strategy = {"use": "sign", "signal": "trend", "schedule": {"use": "every", "slices": 10}}
+    execution = {"use": "rl", "artefact": str(folder / "agent"), "horizon": 7}
+    feed = {"use": "generated_days", "days": 60, "symbols": 3}
+    return a_run(feed=feed, strategy=strategy, execution=execution)
+
+
 def longer(folder: Path) -> dict[str, Any]:
     model = {"name": "trend", "use": "momentum", "window": 3, "interval": "1w"}
     return a_run(feed={"use": "aggregate", "of": SAMPLE, "to": ["1w"]}, models=[model])
@@ -419,6 +434,7 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
     weighed("multi_period", horizon=2, impact=0.1),
     *(executed(use) for use in ("immediate", "twap", "almgren_chriss")),
+    by_agent,
     *(executed("vwap", days=2), executed("pov", rate=0.01), executed("sbb_ema", fast=2, slow=4)),
 )
 # Sinks are told what was decided or trained, and a replay is connected to nothing: neither check builds these.

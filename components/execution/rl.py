@@ -1,0 +1,238 @@
+"""A trained agent as a pace: what it learned in `components/rl` decides how fast parents are worked."""
+
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from components.execution.pace import Market, Parents, checked_horizon
+from components.rl.acting import Working, children
+from components.rl.agent_artefact import opened_agent
+from components.rl.recorder import Recorder
+from engine.calendar import Sessions
+from engine.errors import ConfigError
+from engine.events import MINUTE_NS, Actions, Bars, Vector
+from engine.protocols import Artefact
+from engine.state import mutable, pack, unpack
+from engine.universe import Universe
+
+_KIND, _VERSION = "rl_pace", 1
+Places = NDArray[np.intp]
+
+
+class _Memory(msgspec.Struct, eq=False, kw_only=True):
+    """What is remembered of R parents, in the columns of `Working`. `day` counts days of the session."""
+
+    ids: NDArray[np.uint64]
+    day: Places
+    size: Vector  # of the parent when it was last looked at
+    quantity: Vector
+    start: Places
+    now: Places
+    next: Places
+    end: Places
+    step: Places
+    steps: Places
+    amount: Vector  # to trade in the step
+    history: Vector  # (R, K + 1)
+
+    def rows(self, at: Any) -> "_Memory":
+        return _Memory(**{name: getattr(self, name)[at] for name in self.__struct_fields__})
+
+    def with_rows(self, new: "_Memory") -> "_Memory":
+        both = {name: (getattr(self, name), getattr(new, name)) for name in self.__struct_fields__}
+        return _Memory(**{name: np.concatenate(each) for name, each in both.items()})
+
+
+class Rl:
+    """The best action of a trained agent at each of its decisions, for all parents at once.
+
+    It sees what the environment showed it, by the same functions (`components.rl.observing`), and what it answers
+    becomes children by the same ones too (`components.rl.acting`): an episode of the environment and a replay of it
+    agree to the bit. A decision is taken at the parent's slice and every `bars_per_step` slices after it.
+
+    What is left of a parent when its day ends goes on at the close of the next day's first bar, as an order of its own.
+
+    ConfigError for a horizon, an interval or days other than those that it was trained on; StateError for an artefact
+    that is no agent, or of another schema or version. `lookback` covers the volume profile that it sees.
+    """
+
+    span_days: ClassVar[bool] = False
+    completes: ClassVar[bool] = True
+
+    def __init__(
+        self, *, universe: Universe, artefact: Artefact, horizon: int, sessions: Sessions | None = None
+    ) -> None:
+        self.horizon = checked_horizon(horizon)
+        self.artefact = artefact.hash
+        card, self._policy = opened_agent(artefact, "execution rl")
+        self._card = card
+        if horizon != card.horizon:
+            raise ConfigError(
+                f"execution rl: horizon is {horizon}, and agent {artefact.hash[:12]} works orders over {card.horizon} "
+                f"slices; set horizon: {card.horizon}, or train one for {horizon}"
+            )
+        self.lookback = (card.window + 2) * card.bars  # the first day may be a part of one, and today is not in it
+        self._recorder = Recorder(
+            universe=universe,
+            bars=card.bars,
+            sessions=sessions if card.sessions else None,
+            window=card.window,
+            unit_bps=card.unit_bps,
+            features=card.observation.features,
+        )
+        self._memory = _nothing(card.steps)
+        self._day, self._looked = 0, True  # days so far; whether the present slice was decided on
+
+    def check_session(self, interval_ns: int, sessions: Sessions | None) -> None:
+        """ConfigError for bars or days other than those that it learned from."""
+        card, short = self._card, self.artefact[:12]
+        if interval_ns != card.interval_ns:
+            was, now = (interval / MINUTE_NS for interval in (card.interval_ns, interval_ns))
+            raise ConfigError(
+                f"execution rl: agent {short} learned from bars of {was:g} minutes, and these are of {now:g}; take a "
+                "feed of the same bars, or train one on these"
+            )
+        if card.sessions != (sessions is not None):
+            said = ("sessions of a calendar", "dates of UTC")
+            was_days, now_days = said if card.sessions else said[::-1]
+            raise ConfigError(
+                f"execution rl: agent {short} learned from days that are {was_days}, and the feed has {now_days}; take "
+                "a feed with the same days, or train one on these"
+            )
+
+    # ---- the market --------------------------------------------------------------------------------------------------
+
+    def on_bars(self, bars: Bars, /) -> None:
+        if bars.interval_ns != self._card.interval_ns:  # longer ones of a session of several
+            return
+        before = self._recorder.tick
+        self._recorder.on_bars(bars)
+        tick = self._recorder.tick
+        self._day += tick < before
+        self._looked = tick == before
+
+    def on_actions(self, actions: Actions, /) -> None:
+        self._recorder.on_actions(actions)
+
+    # ---- decisions ---------------------------------------------------------------------------------------------------
+
+    def due(self, parents: Parents, market: Market, /) -> Vector:
+        tick = self._recorder.tick
+        if self._looked or tick < 0:
+            return np.zeros(len(parents.ids))
+        self._looked = True
+        rows = self._remembered(parents, tick)
+        deciding = self._moved_on(rows, parents, tick)
+        memory = self._memory.rows(rows)
+        own = _working(memory, parents)
+        at = np.flatnonzero(deciding)
+        if at.size:
+            some = _working(memory.rows(at), _of(parents, at))
+            seen = self._card.observation.observe(self._recorder.market(parents.symbol[at]), some)
+            self._memory.amount[rows[at]] = self._card.action.amounts(self._policy.act(seen), some)
+        amount, bar = self._memory.amount[rows], tick - memory.now
+        due = np.zeros(len(rows))
+        for k in np.unique(bar).tolist():
+            due = np.where(bar == k, children(amount, own, own.remaining, k), due)
+        return parents.side * np.where(tick < memory.end, due, 0.0)
+
+    def _remembered(self, parents: Parents, tick: int) -> Places:
+        """Where each parent stands in the memory; those that are new today begin with this slice."""
+        kept = self._memory
+        self._memory = kept = kept.rows((kept.day == self._day) & (kept.end >= tick) | np.isin(kept.ids, parents.ids))
+        place = {number: k for k, number in enumerate(kept.ids.tolist())}
+        found = np.array([place.get(number, -1) for number in parents.ids.tolist()], np.intp)
+        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day)) if len(kept.ids) else found[:0]
+        new = np.flatnonzero(found < 0)
+        begun = self._begun(_of(parents, np.concatenate([again, new])), tick)
+        count = len(again)
+        for name in kept.__struct_fields__:
+            getattr(kept, name)[found[again]] = getattr(begun, name)[:count]
+        found[new] = len(kept.ids) + np.arange(len(new))
+        self._memory = kept.with_rows(begun.rows(slice(count, None)))
+        return found
+
+    def _begun(self, parents: Parents, tick: int) -> _Memory:
+        card, zero = self._card, np.zeros(len(parents.ids), np.intp)
+        end = np.minimum(tick + np.minimum(parents.remaining, card.horizon), card.bars - 1).astype(np.intp)
+        history = np.zeros((len(zero), card.steps + 1))
+        history[:, 0] = parents.rest
+        return _Memory(
+            ids=parents.ids.astype(np.uint64),
+            day=zero + self._day,
+            size=parents.size,
+            quantity=parents.rest,
+            start=zero + tick,
+            now=zero + tick,
+            next=np.minimum(tick + card.bars_per_step, end),
+            end=end,
+            step=zero,
+            steps=np.maximum(-(-(end - tick) // card.bars_per_step), 1),
+            amount=np.zeros(len(zero)),
+            history=history,
+        )
+
+    def _moved_on(self, rows: Places, parents: Parents, tick: int) -> Any:
+        """Who decides now: those that began, and those whose step is over. Replaced and split shares are taken over."""
+        memory = self._memory
+        ratio = parents.size / memory.size[rows]
+        memory.size[rows] = parents.size
+        for column in (memory.quantity, memory.amount):
+            column[rows] *= ratio
+        memory.history[rows] *= ratio[:, None]
+        over = rows[(memory.next[rows] <= tick) & (memory.now[rows] < tick) & (memory.end[rows] > tick)]
+        memory.step[over] += 1
+        memory.now[over] = tick
+        memory.next[over] = np.minimum(tick + self._card.bars_per_step, memory.end[over])
+        rest = np.zeros(len(memory.ids))
+        rest[rows] = parents.rest
+        memory.history[over, memory.step[over]] = rest[over]
+        return (memory.now[rows] == tick) & (memory.end[rows] > tick)
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def save(self) -> bytes:
+        memory = {name: getattr(self._memory, name) for name in _Memory.__struct_fields__}
+        rest = {"day": self._day, "looked": self._looked, "recorder": self._recorder.save()}
+        return pack(_KIND, _VERSION, artefact=self.artefact, memory=memory, **rest)
+
+    def load(self, state: bytes, /) -> None:
+        fields = unpack(state, _KIND, _VERSION)
+        if fields["artefact"] != self.artefact:
+            raise ConfigError(
+                f"execution rl: the state is of agent {fields['artefact'][:12]}, this one is {self.artefact[:12]}; "
+                "go on with that one"
+            )
+        self._memory = _Memory(**{name: mutable(column) for name, column in fields["memory"].items()})
+        self._day, self._looked = fields["day"], fields["looked"]
+        self._recorder.load(fields["recorder"])
+
+
+def _nothing(steps: int) -> _Memory:
+    whole, number = np.zeros(0), np.zeros(0, np.intp)
+    columns: dict[str, Any] = dict.fromkeys(_Memory.__struct_fields__, number)
+    columns |= {"ids": np.zeros(0, np.uint64), "history": np.zeros((0, steps + 1))}
+    return _Memory(**columns | dict.fromkeys(("size", "quantity", "amount"), whole))
+
+
+def _of(parents: Parents, at: Places) -> Parents:
+    return Parents(**{name: getattr(parents, name)[at] for name in parents.__struct_fields__})
+
+
+def _working(memory: _Memory, parents: Parents) -> Working:
+    """As the environment has it."""
+    return Working(
+        side=parents.side.astype(np.int32),
+        quantity=memory.quantity,
+        remaining=parents.rest,
+        lot=parents.lot,
+        start=memory.start,
+        now=memory.now,
+        next=memory.next,
+        end=memory.end,
+        step=memory.step,
+        steps=memory.steps,
+        history=memory.history,
+    )

@@ -1,0 +1,82 @@
+"""The networks of agents: an observation in, features out. With PyTorch, which is imported only where one is made."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from components.models.networks.gru_layers import GruLayers
+from components.rl.observing import HISTORY_NOW
+from components.rl.trainer_options import Mlp, Recurrent
+from engine.errors import ConfigError
+
+Shapes = Mapping[str, tuple[int, ...]]
+_AT = [HISTORY_NOW.index(name) for name in ("tick", "step")]
+_KNOWN = [HISTORY_NOW.index(name) for name in ("buys", "sells", "quantity", "remaining")]
+
+
+class Flat(nn.Module):
+    """Everything of an observation side by side, by name, then layers of ReLU."""
+
+    def __init__(self, shapes: Shapes, options: Mlp) -> None:
+        super().__init__()
+        self.names = sorted(shapes)
+        widths = [sum(_size(shapes[name]) for name in self.names), *options.hidden]
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = nn.Sequential(*[part for a, b in pairs for part in (nn.Linear(a, b), nn.ReLU())])
+        self.features_dim = widths[-1]
+
+    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+        found: Tensor = self.layers(torch.cat([observation[name].flatten(1) for name in self.names], dim=1))
+        return found
+
+
+class Branches(nn.Module):
+    """The recurrent extractor: three branches of `hidden`, side by side, then hidden and out.
+
+        market   Linear + ReLU of each bar behind a row of zeros, GRU, its state at the bar now
+        own      Linear + ReLU of (left to trade / quantity, step / steps) of each step, GRU, its state at the step now
+        now      Linear + ReLU + Linear + ReLU of side, size, and what is left
+
+    Observations are those of `FullHistory`; the day before is not looked at.
+
+    Source: Fang et al. (2021), Universal trading for order execution with oracle policy distillation, section 4.3; of
+    the implementation in Qlib, without its third GRU, which nothing read.
+    """
+
+    def __init__(self, shapes: Shapes, options: Recurrent) -> None:
+        super().__init__()
+        lacking = sorted({"market", "own", "now"} - {*shapes})
+        if lacking or shapes["now"] != (len(HISTORY_NOW),):
+            raise ConfigError(
+                f"network recurrent: it reads market, own and now of the observation full_history, and this one has "
+                f"{', '.join(sorted(shapes))}; take that observation, or the network mlp"
+            )
+        hidden = options.hidden
+        self.bar = nn.Sequential(nn.Linear(shapes["market"][1], hidden), nn.ReLU())
+        self.bars = GruLayers(hidden, hidden, layers=1, dropout=0.0)
+        self.step = nn.Sequential(nn.Linear(shapes["own"][1], hidden), nn.ReLU())
+        self.steps = GruLayers(hidden, hidden, layers=1, dropout=0.0)
+        self.now = nn.Sequential(nn.Linear(len(_KNOWN), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.out = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, options.out), nn.ReLU())
+        self.features_dim = options.out
+
+    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+        now = observation["now"]
+        rows, at = torch.arange(len(now)), now[:, _AT].long()
+        bars = self.bars(self.bar(observation["market"].transpose(0, 1)))[at[:, 0], rows]
+        steps = self.steps(self.step(observation["own"].transpose(0, 1)))[at[:, 1], rows]
+        found: Tensor = self.out(torch.cat([bars, steps, self.now(now[:, _KNOWN])], dim=1))
+        return found
+
+
+def extractor_of(shapes: Shapes, options: Mlp | Recurrent) -> Flat | Branches:
+    """The network of these options for observations of these shapes, its weights drawn as PyTorch is seeded."""
+    return Flat(shapes, options) if isinstance(options, Mlp) else Branches(shapes, options)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for each in shape:
+        size *= each
+    return size

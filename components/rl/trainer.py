@@ -1,0 +1,214 @@
+"""The loop that trains agents: collect, update, judge, keep. A checkpoint has all that it knows in between."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from components.rl.checkpoint import Checkpoints, Identity
+from components.rl.trainer_options import Course, words_of
+from engine.errors import ConfigError, StateError
+from engine.learning import Metric
+
+if TYPE_CHECKING:
+    from components.rl.trainer_rows import Environment
+
+
+class Arena(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Where an agent learns, and where it is judged."""
+
+    training: "Environment"  # its orders come again and again
+    validation: "Environment"  # has each of its orders once, and begins with the first whenever it is reset
+    inputs: str = ""  # hash of the orders and bars of both
+
+
+class Taught(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What came out: weights of the best validation, and of the last iteration."""
+
+    best: dict[str, Any]
+    best_iteration: int
+    latest: dict[str, Any]
+    iterations: int  # that were run
+    steps: int  # order-steps
+    figures: dict[str, float]  # of the best validation
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a training tells, and by which clock it counts what it costs."""
+
+    on_metrics: Callable[[Sequence[Metric]], None] = lambda metrics: None  # of an iteration, once it is over
+    cpu_ns: Callable[[], int] = lambda: 0
+    warn: Callable[[str], None] = lambda text: None
+
+
+SILENT = Told()
+
+
+def libraries_here() -> None:
+    """ConfigError where what trains agents is not installed."""
+    try:
+        import gymnasium
+        import stable_baselines3
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            f"training of agents: it needs stable-baselines3, gymnasium and PyTorch, and one cannot be imported "
+            f"({error}); pip install 'samewire[rl]'"
+        ) from error
+    del gymnasium, stable_baselines3
+    torch.set_num_threads(1)
+
+
+def teach(course: Course, arena: Arena, *, checkpoints: Path | None = None, told: Told = SILENT) -> Taught:
+    """Trains as the course says. `checkpoints` is a folder of this training alone: whatever was begun there goes on
+    where it was, bit for bit.
+
+    An iteration collects `rounds` times the steps of an order on every row and updates the network; every
+    `validate_every` of them, and after the last, all orders of validation are worked once by the best action. It ends
+    with the budget, or after `patience` validations without a better `monitor`. The generators of the process are
+    afterwards as they were. ConfigError and StateError as `Checkpoints` and the environments say.
+    """
+    libraries_here()
+    from components.rl.trainer_chance import own_chance
+
+    with own_chance():
+        training = Training(course, arena, told)
+        kept = None if checkpoints is None else Checkpoints(checkpoints, training.identity)
+        training.begin(kept)
+        while not training.done:
+            training.iterate()
+            if kept is not None:
+                training.keep(kept)
+        return training.result()
+
+
+class Training:
+    """A training between two iterations."""
+
+    def __init__(self, course: Course, arena: Arena, told: Told) -> None:
+        from components.rl.trainer_rewards import Rewards
+        from components.rl.trainer_rows import OrderRows
+        from components.rl.trainer_sb3 import Learner
+
+        env, self._course, self._arena, self._told = arena.training, course, arena, told
+        _check(course, env)
+        algorithm = course.algorithm
+        rewards = Rewards(
+            env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
+        )
+        self._rows = OrderRows(env, rewards, told.cpu_ns)
+        self._learner: Learner = Learner(self._rows, course)
+        self.identity = Identity(schema=env.schema, course=words_of(course), inputs=arena.inputs)
+        self._iterations = course.iterations(env.steps)
+        self._iteration, self._waited, self._best_iteration = 0, 0, -1
+        self._best: dict[str, Any] = {}
+        self._figures: dict[str, float] = {}
+
+    @property
+    def done(self) -> bool:
+        out = bool(self._course.patience) and self._waited >= self._course.patience
+        return out or self._iteration >= self._iterations
+
+    def begin(self, kept: Checkpoints | None) -> None:
+        found = None if kept is None else kept.read()
+        for why in () if kept is None else kept.passed_over:
+            self._told.warn(f"a checkpoint is passed over: {why}")
+        if found is None:
+            self._learner.begin()
+        else:
+            self._put_back(*found)
+
+    # ---- an iteration ------------------------------------------------------------------------------------------------
+
+    def iterate(self) -> None:
+        """Collects and updates, and judges where it is time to."""
+        clock, learner = self._told.cpu_ns, self._learner
+        began, self._rows.spent_ns = clock(), 0
+        learner.collect()
+        collected = clock()
+        found = learner.update()
+        updated = clock()
+        found |= self._rows.ended.taken().means()
+        found |= {
+            "steps": float(learner.seen),
+            "cpu_collect_s": (collected - began) / 1e9,
+            "cpu_environment_s": self._rows.spent_ns / 1e9,
+            "cpu_update_s": (updated - collected) / 1e9,
+        }
+        iteration, self._iteration = self._iteration, self._iteration + 1
+        if self._iteration % self._course.validate_every == 0 or self._iteration >= self._iterations:
+            found |= self._judged(iteration) | {"val/cpu_s": (clock() - updated) / 1e9}
+        self._told.on_metrics([Metric(name, iteration, value) for name, value in found.items()])
+
+    def _judged(self, iteration: int) -> dict[str, float]:
+        """Figures of all orders of validation, once; the weights are kept if they are the best so far."""
+        from components.rl.trainer_evaluate import over_all
+
+        found = over_all(self._arena.validation, self._learner.act).means("val/")
+        monitor = self._course.monitor
+        if monitor not in found:
+            raise ConfigError(f"training: monitor is {monitor}, and a validation has: {', '.join(sorted(found))}")
+        if self._best_iteration < 0 or found[monitor] > self._figures[monitor]:
+            self._best, self._best_iteration, self._figures = self._learner.weights(), iteration, found
+            self._waited = 0
+        else:
+            self._waited += 1
+        return found
+
+    def result(self) -> Taught:
+        return Taught(
+            best=self._best,
+            best_iteration=self._best_iteration,
+            latest=self._learner.weights(),
+            iterations=self._iteration,
+            steps=self._learner.seen,
+            figures=self._figures,
+        )
+
+    # ---- going on ----------------------------------------------------------------------------------------------------
+
+    def keep(self, kept: Checkpoints) -> None:
+        import torch
+
+        from components.rl.trainer_chance import chance_tensors
+
+        tensors = {f"learner.{name}": each for name, each in self._learner.tensors().items()}
+        tensors |= {f"chance.{name}": each for name, each in chance_tensors().items()}
+        tensors |= {f"best.{name}": each for name, each in self._best.items()}
+        tensors["environment"] = torch.frombuffer(bytearray(self._arena.training.save()), dtype=torch.uint8)
+        said = {
+            "learner": self._learner.said(),
+            "waited": self._waited,
+            "best_iteration": self._best_iteration,
+            "figures": self._figures,
+        }
+        kept.write(self._iteration, tensors, said)
+
+    def _put_back(self, iteration: int, tensors: dict[str, Any], said: dict[str, Any]) -> None:
+        from components.rl.trainer_chance import put_back
+        from components.training.checkpoints import under
+
+        try:
+            self._arena.training.load(tensors["environment"].numpy().tobytes())
+            self._learner.put_back(under("learner.", tensors), said["learner"])
+            self._iteration, self._waited = iteration, said["waited"]
+            self._best, self._best_iteration = under("best.", tensors), said["best_iteration"]
+            self._figures = said["figures"]
+            put_back(under("chance.", tensors))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise StateError(
+                f"checkpoint of iteration {iteration}: it does not fit this training ({str(error).splitlines()[0]}); "
+                "name an empty folder"
+            ) from error
+
+
+def _check(course: Course, env: "Environment") -> None:
+    """ConfigError for a course that cannot be."""
+    if env.width != course.rows:
+        raise ConfigError(f"training: the environment has {env.width} rows and the course {course.rows}; make them one")
+    for name in ("steps", "rows", "rounds", "validate_every"):
+        if getattr(course, name) < 1:
+            raise ConfigError(f"training: {name} must be at least 1, got {getattr(course, name)}")
+    if course.patience < 0:
+        raise ConfigError(f"training: patience must be at least 0, got {course.patience}")

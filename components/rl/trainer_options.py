@@ -1,0 +1,79 @@
+"""How an agent is trained: algorithm, network, budget. Plain data, which a checkpoint and an artefact are known by."""
+
+from typing import Any
+
+import msgspec
+
+# The defaults are those of the published execution agents (Qlib's OPDS), where they say one.
+
+
+class Mlp(msgspec.Struct, frozen=True, tag="mlp", tag_field="use"):
+    """All of an observation side by side through layers of ReLU: for observations of a few numbers."""
+
+    hidden: tuple[int, ...] = (64, 64)
+
+
+class Recurrent(msgspec.Struct, frozen=True, tag="recurrent", tag_field="use"):
+    """One GRU over the bars so far, one over the steps so far, and what is known now beside them."""
+
+    hidden: int = 64
+    out: int = 32
+
+
+class Ppo(msgspec.Struct, frozen=True, kw_only=True, tag="ppo", tag_field="use"):
+    """Proximal policy optimization."""
+
+    lr: float = 1e-4
+    anneal: bool = False  # the rate of learning falls to 0 over the budget
+    epochs: int = 10  # passes over what was collected
+    batch: int = 256
+    gamma: float = 1.0
+    gae_lambda: float = 1.0
+    clip: float = 0.3
+    value_clip: bool = True
+    value_weight: float = 1.0
+    entropy: float = 0.0
+    grad_norm: float = 100.0
+
+
+class Dqn(msgspec.Struct, frozen=True, kw_only=True, tag="dqn", tag_field="use"):
+    """Deep Q-learning with a target network."""
+
+    lr: float = 1e-4
+    anneal: bool = False
+    batch: int = 256
+    gamma: float = 0.99
+    buffer: int = 20_000  # order-steps that are remembered
+    learning_starts: int = 2_000  # order-steps before the first update
+    updates: int = 32  # after each collection
+    target_every: int = 10_000  # order-steps from one copy into the target network to the next
+    explore_first: float = 1.0
+    explore_last: float = 0.05
+    explore_share: float = 0.3  # of the budget, until which exploring has fallen to `explore_last`
+    grad_norm: float = 10.0
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """One training. `rows` orders are worked side by side; a collection is `rounds` times the steps of an order."""
+
+    algorithm: Ppo | Dqn = Ppo()
+    network: Mlp | Recurrent = Mlp()
+    steps: int = 600_000  # budget, in order-steps
+    rows: int = 256
+    rounds: int = 1
+    reward_scale: float = 1.0
+    normalise_rewards: bool = True  # by the running spread of returns
+    validate_every: int = 4  # collections
+    patience: int = 0  # validations without a better one until it ends, 0 = never
+    monitor: str = "val/pa"
+    seed: int = 0
+
+    def iterations(self, steps: int) -> int:
+        """Collections that the budget pays for, of orders of so many steps; at least one."""
+        return max(1, self.steps // (self.rows * self.rounds * steps))
+
+
+def words_of(course: Course) -> dict[str, Any]:
+    """The course as JSON values."""
+    said: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(course))
+    return said

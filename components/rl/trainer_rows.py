@@ -1,0 +1,97 @@
+"""An `OrderEnv` as a `VecEnv` of stable-baselines3. It imports that library: import it where it is used."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from components.rl.policy import REACH, checked_rows
+from components.rl.trainer_evaluate import Ended, Finished
+from components.rl.trainer_rewards import Rewards
+from engine.errors import ConfigError
+
+Observation = dict[str, NDArray[np.float32]]
+
+
+class Transition(Protocol):
+    """What a step of an environment answers."""
+
+    @property
+    def observation(self) -> Observation: ...
+    @property
+    def reward(self) -> NDArray[np.float64]: ...
+    @property
+    def done(self) -> NDArray[np.bool_]: ...
+    @property
+    def finished(self) -> Finished: ...
+
+
+class Environment(Protocol):
+    """`width` orders side by side: what `components.rl.env.OrderEnv` is."""
+
+    width: int
+    steps: int
+    action_count: int
+    observation_shapes: dict[str, tuple[int, ...]]
+    schema: str
+
+    @property
+    def active(self) -> NDArray[np.bool_]: ...
+    def reset(self) -> Observation: ...
+    def step(self, action: NDArray[Any], /) -> Transition: ...
+    def save(self) -> bytes: ...
+    def load(self, state: bytes, /) -> None: ...
+
+
+class OrderRows:
+    """The rows of an environment as a `VecEnv`, with rewards scaled. Figures of orders that ended wait to be taken.
+
+    A continuous action a from -1 on stands for 1 + a, so that an untrained mean of 0 is an even pace.
+    """
+
+    def __init__(self, env: Environment, rewards: Rewards, cpu_ns: Callable[[], int]) -> None:
+        self.env, self.rewards, self._cpu_ns = env, rewards, cpu_ns
+        self.ended, self.spent_ns = Ended(), 0
+        observed = spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in env.observation_shapes.items()}
+        )
+        acted = spaces.Discrete(env.action_count) if env.action_count else spaces.Box(-1.0, REACH - 1.0, (1,))
+        self.num_envs, self.observation_space, self.action_space = env.width, observed, acted
+        self._nothing: list[dict[str, Any]] = [{}] * env.width
+
+    def reset(self) -> Observation:
+        return checked_rows(self.env.reset())
+
+    def step(self, actions: NDArray[Any]) -> tuple[Observation, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
+        before = self._cpu_ns()
+        found = self.env.step(self.meant(actions))
+        self.ended.add(found.finished)
+        if not np.isfinite(found.reward).all():
+            row = int(np.argmin(np.isfinite(found.reward)))
+            raise ConfigError(
+                f"environment: the reward of row {row} is {found.reward[row]}; look at the bars of its day"
+            )
+        reward = self.rewards.scaled(found.reward, found.done)
+        observation = checked_rows(found.observation)
+        self.spent_ns += self._cpu_ns() - before
+        return observation, reward, found.done, self._nothing
+
+    def meant(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Actions of the library as those of the environment."""
+        return actions if self.env.action_count else 1.0 + actions[:, 0].astype(np.float64)
+
+    def seed(self, seed: int | None = None) -> None:
+        """What it draws comes out of the generator of its queue, which whoever made it has seeded."""
+
+
+VecEnv.register(OrderRows)  # it fits; of what others need beside that (rendering, wrappers) it has nothing
+
+
+def registered(rows: OrderRows) -> VecEnv:
+    """The same, as its type."""
+    same: Any = rows
+    found: VecEnv = same
+    return found

@@ -1,0 +1,68 @@
+"""The key `agent` of the section `training:` read from a run file."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from samewire.agent_spec import KINDS, PLAIN, AgentSpec, AgentTraining
+from samewire.chosen import chosen
+from samewire.reading import Owner, Reader
+from samewire.yaml_text import Entries, described
+
+PATH = "training.agent"
+OF_MODELS = ("split", "grid", "leaks", "online", "horizons")  # keys of the section that say nothing of an agent
+
+
+def read_agent(section: Entries, reader: Reader) -> AgentTraining | None:
+    """The key; None after a problem."""
+    node, before = section.values["agent"], len(reader.problems)
+    if not isinstance(node, Entries):
+        reader.add("E107", node.where, PATH, described(node), "a mapping with " + ", ".join(_keys()))
+        return None
+    for key in [key for key in OF_MODELS if key in section.values]:
+        expected = f"no {key} beside agent: its own dates are {PATH}.split" if key == "split" else f"no {key}"
+        reader.add("E113", section.keys[key], f"training.{key}", f"{key} beside agent", expected)
+    own = Entries({k: v for k, v in node.values.items() if k not in (*KINDS, *PLAIN)}, node.keys, node.where)
+    plan = reader.validated(AgentSpec, own, AgentSpec, PATH, Owner(f'"{PATH}"', _keys()))
+    parts = {name: chosen(reader, node, f"{PATH}.{name}", kinds, next(iter(kinds))) for name, kinds in KINDS.items()}
+    plain = {name: _mapping(reader, node, name, kind) for name, kind in PLAIN.items()}
+    made = parts | plain
+    if plan is None or None in made.values() or len(reader.problems) > before:
+        return None
+    agent = AgentTraining(plan=plan, **made)
+    for key, got, expected in _contradictions(agent):
+        found = node.values.get(key)
+        where = node.where if found is None else found.where
+        reader.add("E113", where, f"{PATH}.{key}", got, expected)
+    return agent if len(reader.problems) == before else None
+
+
+def _keys() -> tuple[str, ...]:
+    return (*KINDS, *PLAIN, *AgentSpec.model_fields)
+
+
+def _mapping(reader: Reader, node: Entries, name: str, kind: type[BaseModel]) -> Any:
+    found = node.values.get(name, Entries({}, {}, node.where))
+    if not isinstance(found, Entries):
+        reader.add(
+            "E107", found.where, f"{PATH}.{name}", described(found), "a mapping with " + ", ".join(kind.model_fields)
+        )
+        return None
+    return reader.validated(kind, found, kind, f"{PATH}.{name}")
+
+
+def _contradictions(agent: AgentTraining) -> list[tuple[str, str, str]]:
+    """What of the parts does not fit together: the key, what was said, what is expected."""
+    found = []
+    if agent.algorithm.use == "dqn" and agent.action.use != "categorical":
+        found.append(("action", f"{agent.action.use} with dqn", "categorical: dqn chooses among a few actions"))
+    if agent.network.use == "recurrent" and agent.observation.use != "full_history":
+        said = f"{agent.observation.use} for a recurrent network"
+        found.append(("observation", said, "full_history, or network: mlp"))
+    if agent.split.test_from <= agent.split.validation_from:
+        got = f"validation_from {agent.split.validation_from}, test_from {agent.split.test_from}"
+        found.append(("split", got, "a test_from after validation_from"))
+    if agent.plan.bars_per_step > agent.plan.horizon:
+        got = f"{agent.plan.bars_per_step} bars of a horizon of {agent.plan.horizon}"
+        found.append(("bars_per_step", got, "at most the horizon"))
+    return found

@@ -1,0 +1,250 @@
+"""Agents of a run file trained and recorded: a job for each seed, what ended before taken from the store."""
+
+import hashlib
+import json
+import platform
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.tracking.code_version import code_version
+from adapters.tracking.delivery import Delivered
+from adapters.tracking.store import FAILED, RunStore, run_id
+from adapters.tracking.whole import write_whole
+from engine.learning import Job
+from samewire.agent_job import Assignment
+from samewire.agent_progress import told_how_far
+from samewire.agent_world import World, agent_of, market_words, world_of
+from samewire.build import libraries
+from samewire.hiding import hider
+from samewire.plain import run_in_words
+from samewire.provenance import machine, own_code
+from samewire.run_file import RunFile
+from samewire.schema import VERSION
+from samewire.training import How, closing_outcomes, executor_of, told_of
+from samewire.training_job import ARTEFACTS, ended_whole
+from samewire.training_plan import section_of
+
+_LIBRARIES = ("torch", "stable-baselines3", "gymnasium")
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent to train."""
+
+    column: str
+    seed: int
+    key: str
+    run: str  # its id in the store
+
+
+class AgentResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one."""
+
+    column: str
+    seed: int
+    run: str
+    status: str
+    reused: bool = False
+    error: str = ""
+    artefact: str = ""
+    place: str = ""
+    outcome: dict[str, Any] = {}
+
+
+class AgentResults(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them."""
+
+    name: str
+    folder: str
+    agents: tuple[AgentResult, ...]
+    told: tuple[Delivered, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return all(agent.status == "end" for agent in self.agents)
+
+
+def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentResults:
+    """Carries out `training.agent`. One that fails is told in the results and stops no other."""
+    from components.rl.trainer import libraries_here
+
+    libraries_here()
+    place = how.store or section_of(run).plan.store
+    with told_of(run, how) as told, closing(RunStore(place, clock=how.clock)) as runs:
+        world = world_of(run)
+        asked, facts = planned(run, world), _facts(run, world)
+        done = {each.run for each in asked if ended_whole(runs, each.run) is not None}
+        if how.watcher is not None:
+            how.watcher.begun(len(asked), len(done))
+        errors = _carry_out(run, [each for each in asked if each.run not in done], runs, how, facts)
+        made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
+        folder = out or runs.folder / "results" / run.session.name
+        results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made))
+        content = msgspec.json.format(msgspec.json.encode(as_words(results)), indent=1)
+        write_whole(folder / "results.json", content + b"\n")
+    return msgspec.structs.replace(results, told=told.places)
+
+
+def planned(run: RunFile, world: World) -> list[Asked]:
+    """An agent for each seed."""
+    agent, section = agent_of(run), section_of(run)
+    code = _code()
+    found = []
+    for k in range(section.plan.seeds):
+        seed = run.session.seed + k
+        said = {"agent": agent.words(), "seed": seed, "market": market_words(run), "inputs": world.inputs}
+        key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+        column = f"{agent.plan.name}-s{seed}" if section.plan.seeds > 1 else agent.plan.name
+        found.append(Asked(column=column, seed=seed, key=key, run=run_id(key, code)))
+    return found
+
+
+def _carry_out(run: RunFile, waiting: list[Asked], runs: RunStore, how: How, facts: dict[str, Any]) -> dict[str, str]:
+    """The errors of those that failed, by run."""
+    by_run = {each.run: each for each in waiting}
+    words = run_in_words(run, VERSION, lambda path: str(path.absolute()))
+    jobs = [_job(words, each, runs, how, _facts_of(each, facts)) for each in waiting]
+    errors: dict[str, str] = {}
+    tell = (lambda said: None) if how.watcher is None else how.watcher.going
+    columns = {each.run: each.column for each in waiting}
+    far = told_how_far(runs.folder, columns, agent_of(run).plan.steps, tell)
+    with far, closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
+        for outcome in outcomes:
+            each = by_run[outcome.key]
+            if outcome.value is None:
+                errors[each.run] = hider()(outcome.error)
+                runs.begin(each.key, _facts_of(each, facts))
+                runs.end(each.run, FAILED, {"error": errors[each.run], "attempts": outcome.attempts})
+            if how.watcher is not None:
+                how.watcher.told(each.column + (f": failed, {errors[each.run]}" if each.run in errors else ""))
+    return errors
+
+
+def _job(words: dict[str, Any], each: Asked, runs: RunStore, how: How, facts: dict[str, Any]) -> Job:
+    told = Assignment(
+        run=words,
+        seed=each.seed,
+        run_id=each.run,
+        key=each.key,
+        facts=facts,
+        store=str(runs.folder.absolute()),
+        allow=how.allow,
+    )
+    return Job(key=each.run, call="samewire.agent_job:carry_out", argument=msgspec.json.encode(told))
+
+
+def _result(runs: RunStore, each: Asked, error: str, reused: bool) -> AgentResult:
+    row = runs.run(each.run)
+    artefact = str(row.outcome.get("artefact", ""))
+    return AgentResult(
+        column=each.column,
+        seed=each.seed,
+        run=each.run,
+        status=row.status,
+        reused=reused,
+        error=error,
+        artefact=artefact,
+        place=str(runs.folder / ARTEFACTS / artefact) if artefact else "",
+        outcome=row.outcome,
+    )
+
+
+# ---- what is recorded ------------------------------------------------------------------------------------------------
+
+
+def _code() -> str:
+    said = {"own": own_code(), "libraries": _versions()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    return libraries() | {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def _facts(run: RunFile, world: World) -> dict[str, Any]:
+    """What all agents of a run file have in common. Names no machine and holds no secret."""
+    days, dates = world.days, agent_of(run).split
+    last = str(days.date(len(days) - 1))
+    return {
+        "name": run.session.name,
+        "code": _code(),
+        "version": code_version(run.folder),
+        "libraries": _versions(),
+        "python": platform.python_version(),
+        "machine": machine(),
+        "threads": 1,
+        "data": world.feed.hashes(),
+        "train": [str(days.date(0)), str(dates.validation_from)],
+        "valid": [str(dates.validation_from), str(dates.test_from)],
+        "test": [str(dates.test_from), last],
+        "orders": {name: len(getattr(world.orders, name)) for name in ("train", "validation", "test")},
+        "task": {"use": "agent", "options": agent_of(run).words(), "market": market_words(run)},
+    }
+
+
+def _facts_of(each: Asked, common: dict[str, Any]) -> dict[str, Any]:
+    task = common["task"] | {"seed": each.seed}
+    hidden: dict[str, Any] = hider().inside(common | {"column": each.column, "task": task})
+    return hidden
+
+
+# ---- the results -----------------------------------------------------------------------------------------------------
+
+
+def as_words(results: AgentResults) -> dict[str, Any]:
+    agents = [msgspec.to_builtins(agent) for agent in results.agents]
+    return {"ok": results.ok, "name": results.name, "agents": agents}
+
+
+def as_text(results: AgentResults) -> str:
+    ended = [agent for agent in results.agents if agent.status == "end"]
+    failed = [agent for agent in results.agents if agent.status != "end"]
+    reused = sum(agent.reused for agent in ended)
+    counts = [f"{len(ended) - reused} trained", *([f"{reused} done before"] if reused else [])]
+    counts += [f"{len(failed)} failed"] if failed else []
+    lines = [f"{results.name}: {', '.join(counts)}"]
+    if ended:
+        width = max(10, *(len(agent.column) for agent in ended))
+        heads = f"{'steps':>9}  {'val PA':>8}  {'test PA, bp':>17}  {'vs VWAP':>8}  filled  artefact"
+        lines += ["", f"  {'trained as':<{width}}  {heads}"]
+        lines += [_line(agent, width) for agent in ended]
+        lines += ["", "  PA: price advantage over TWAP, all costs in, with the standard error of its mean over days"]
+    lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
+    return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])
+
+
+def _line(agent: AgentResult, width: int) -> str:
+    said = agent.outcome
+    pa = f"{said['test/pa']:.2f} ± {said['test/pa_error']:.2f}"
+    figures = f"{said['val/pa']:>8.2f}  {pa:>17}  {said['test/pa_vwap']:>8.2f}  {said['test/ffr'] * 100:>5.1f} %"
+    return f"  {agent.column:<{width}}  {said['steps']:>9,}  {figures}  {agent.artefact[:12]}"
+
+
+def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
+    """What would be trained."""
+    agent, days = agent_of(run), world.days
+    course = agent.course(0)
+    orders = {name: len(getattr(world.orders, name)) for name in ("train", "validation", "test")}
+    return "\n".join(
+        [
+            f"{run.session.name}: {len(asked)} trainings planned, {done} of them done before",
+            f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
+            f"{len(days.universe):,} symbols",
+            "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
+            f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}",
+        ]
+    )
+
+
+def planned_agents(run: RunFile, store: Path | None) -> tuple[World, list[Asked], int]:
+    """What would be trained, and how much of it is done already; nothing is recorded."""
+    world = world_of(run)
+    asked, place = planned(run, world), store or section_of(run).plan.store
+    if not (place / "runs.sqlite").is_file():
+        return world, asked, 0
+    with closing(RunStore(place)) as runs:
+        return world, asked, sum(ended_whole(runs, each.run) is not None for each in asked)

@@ -1,0 +1,362 @@
+"""A trained agent in a session sees what the environment showed it, does the same and trades the same, to the bit."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from components.brokers.beside import Beside
+from components.brokers.simulated import Simulated
+from components.costs.bps import Bps
+from components.execution.desk import Desk
+from components.execution.pace import Market as Slice
+from components.execution.pace import Parents
+from components.execution.rl import Rl
+from components.gates.limits import Limits
+from components.models.artefact import artefact_of, read_artefact, write_artefact
+from components.rl.acting import Categorical, TwapRelative
+from components.rl.agent_artefact import CARD, CHECK, TEXT, WEIGHTS, agent_artefact, opened_agent
+from components.rl.days import days_of
+from components.rl.env import OrderEnv
+from components.rl.episodes import generated
+from components.rl.generated import GeneratedDays
+from components.rl.observing import Compact, FullHistory
+from components.rl.policy import Policy
+from components.rl.rewards import PAPenalty
+from components.rl.tape import tape_of
+from components.rl.trainer_options import Mlp, Recurrent
+from engine.barrier import Named
+from engine.errors import ConfigError, StateError
+from engine.events import Bars, Fills
+from engine.ids import OrderIds
+from engine.protocols import Artefact
+from engine.session import Replay, Session
+from engine.wiring import ModelPart, Parts, Wiring
+from tests.components.rl.agents import card_of, drawn, weights_of
+from tests.components.rl.test_same_fills import Asks, Sends, Silent
+
+FEED = GeneratedDays(days=24, symbols=3, seed=5)
+KINDS: dict[str, tuple[Any, Any, Any, int, float | None]] = {
+    "compact": (Compact(), Categorical(4), Mlp((16,)), 1, None),
+    "steps of three bars": (Compact(longer=3), Categorical(4), Mlp((16,)), 3, None),
+    "full history": (FullHistory(), Categorical(4), Recurrent(hidden=8, out=8), 2, None),
+    "a multiple of an even pace": (Compact(), TwapRelative(), Mlp((16,)), 2, None),
+    "partly filled": (Compact(), Categorical(5), Mlp((16,)), 1, 0.02),
+}
+
+
+def game_of(kind: str, **changed: Any) -> tuple[OrderEnv, Artefact]:
+    """An environment of all days, one order a day and symbol, and an agent for it whose weights were drawn."""
+    observation, action, network, bars_per_step, participation = KINDS[kind]
+    days = days_of(FEED)
+    orders = generated(days, share=0.05, horizon=7, start=0)
+    orders = orders.rows((orders.side > 0) == ((orders.day + orders.symbol) % 2 > 0))
+    market = Beside(
+        universe=FEED.universe,
+        costs=Bps(commission_bps=1.0, slippage_bps=2.0),
+        fill="next_open",
+        participation=participation,
+    )
+    tape = tape_of(days, features=observation.features)
+    game = OrderEnv(
+        days=days,
+        orders=orders,
+        market=market,
+        observation=observation,
+        action=action,
+        reward=PAPenalty(),
+        width=16,
+        bars_per_step=bars_per_step,
+        tape=tape,
+    )
+    card = card_of(
+        *(observation, action, network),
+        interval_ns=days.interval_ns,
+        bars=days.bars,
+        bars_per_step=bars_per_step,
+    )
+    assert (card.schema, card.shapes, card.steps) == (game.schema, game.observation_shapes, game.steps)
+    return game, drawn(msgspec.structs.replace(card, **changed))
+
+
+class Watched:
+    """A pace, and all that its agent saw and did."""
+
+    def __init__(self, pace: Rl, seen: list[Any]) -> None:
+        policy = pace._policy
+        self.horizon, self.span_days, self.completes, self.lookback = pace.horizon, False, True, pace.lookback
+        self.on_bars, self.on_actions, self.due, self.save, self.load = (
+            *(pace.on_bars, pace.on_actions),
+            *(pace.due, pace.save, pace.load),
+        )
+
+        class Spy:
+            def act(self, observation: dict[str, Any]) -> Any:
+                actions = policy.act(observation)
+                for k in range(len(actions)):
+                    rows = {name: each[k].tobytes() for name, each in sorted(observation.items())}
+                    seen.append((rows, actions[k].item()))
+                return actions
+
+        pace._policy = Spy()  # type: ignore[assignment]
+
+
+def replayed(game: OrderEnv, artefact: Artefact, participation: float | None) -> tuple[list[Any], list[Any]]:
+    """What the agent saw and did in a replay of all of the game's orders, and the fills."""
+    of, days, universe = game.orders, game.days, FEED.universe
+    at: dict[int, list[int]] = {}
+    for e in range(len(of)):
+        at.setdefault(int(days.ts[of.day[e], of.start[e]]), []).append(e)
+    seen: list[Any] = []
+    pace = Rl(universe=universe, artefact=artefact, horizon=7, sessions=FEED.sessions)
+    pace.check_session(FEED.interval_ns, FEED.sessions)
+    broker = Simulated(
+        universe=universe,
+        name="broker",
+        short=True,
+        costs=Bps(commission_bps=1.0, slippage_bps=2.0),
+        fill="next_open",
+        participation=participation,
+    )
+    desk = Desk(
+        universe=universe,
+        ids=OrderIds("e", "execution"),
+        name="execution",
+        pace=Watched(pace, seen),
+        sessions=FEED.sessions,
+    )
+    wiring = Wiring(
+        Parts(
+            universe=universe,
+            interval_ns=FEED.interval_ns,
+            cash=1e13,
+            broker=Named("broker", broker),
+            models=(ModelPart(name="none", model=Silent(universe)),),
+            strategies=(Named("asks", Asks(len(universe))),),
+            optimizer=Named("optimizer", Sends(of, at)),
+            execution=Named("execution", desk),
+            gate=Named("gate", Limits(universe=universe, ids=OrderIds("e", "gate"), name="gate")),
+        )
+    )
+    fills: list[Any] = []
+
+    class Keeps:
+        def append(self, origins: Sequence[str], events: Sequence[Any], /) -> None:
+            for event in events:
+                if isinstance(event, Fills):
+                    rows = zip(event.symbol, event.qty, event.price, event.fees, strict=True)
+                    fills.extend((event.ts, int(s), float(q), float(p), tuple(f.tolist())) for s, q, p, f in rows)
+
+    asyncio.run(Session(wiring, recorders=(Keeps(),)).run(Replay(FEED.events)))
+    return sorted(seen, key=repr), sorted(fills)
+
+
+def played(game: OrderEnv, policy: Policy) -> tuple[list[Any], list[Any]]:
+    """The same of the environment."""
+    observation, seen, fills = game.reset(), [], []
+    while game.active.any():
+        actions = policy.act(observation)
+        active, episode, own = game.active, game.episode, game.own
+        for k in np.flatnonzero(active):
+            seen.append(({name: each[k].tobytes() for name, each in sorted(observation.items())}, actions[k].item()))
+        now, end = own.now.copy(), own.end.copy()
+        observation = game.step(actions).observation
+        for bar, traded in enumerate(game.traded):
+            for k in np.flatnonzero(active & (traded.qty != 0)):
+                tick = min(now[k] + 1 + bar, end[k])
+                ts = int(game.days.ts[game.orders.day[episode[k]], tick])
+                symbol = int(game.orders.symbol[episode[k]])
+                fills.append((ts, symbol, float(traded.qty[k]), float(traded.price[k]), tuple(traded.fees[k].tolist())))
+    return sorted(seen, key=repr), sorted(fills)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replay_sees_does_and_trades_what_the_environment_did(kind: str) -> None:
+    game, artefact = game_of(kind)
+    seen, fills = played(game, opened_agent(artefact, "test")[1])
+    again, traded = replayed(game, artefact, KINDS[kind][4])
+    assert len({action for _, action in seen}) > 1
+    assert seen == again
+    assert fills == traded
+    assert len(fills) > len(game.orders)
+
+
+@pytest.mark.parametrize("kind", ["compact", "full history"])
+def test_a_row_is_answered_alike_in_whatever_company(kind: str) -> None:
+    game, artefact = game_of(kind)
+    policy, rows = opened_agent(artefact, "test")[1], game.reset()
+    many = {name: np.concatenate([each] * 9) for name, each in rows.items()}  # more than one block
+    whole = policy.scores(many)
+    for k in (0, 5, 63, 64, 100, 143):
+        alone = policy.scores({name: each[k : k + 1] for name, each in many.items()})
+        assert alone.tobytes() == whole[k : k + 1].tobytes()
+
+
+def test_another_process_gives_the_same_artefact_and_the_same_actions(tmp_path: Path) -> None:
+    game, artefact = game_of("compact")
+    write_artefact(artefact, tmp_path / "agent")
+    code = (
+        "import sys, pathlib\n"
+        "from components.models.artefact import read_artefact\n"
+        "from components.rl.agent_artefact import opened_agent\n"
+        "from tests.components.rl.test_agent import game_of, played\n"
+        "game, made = game_of('compact')\n"
+        "found = read_artefact(pathlib.Path(sys.argv[1]))\n"
+        "seen, fills = played(game, opened_agent(found, 'test')[1])\n"
+        "import hashlib; print(made.hash, hashlib.sha256(repr((seen, fills)).encode()).hexdigest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "agent")], capture_output=True, text=True, check=True
+    )
+    import hashlib
+
+    here = hashlib.sha256(repr(played(game, opened_agent(artefact, "test")[1])).encode()).hexdigest()
+    assert done.stdout.split() == [artefact.hash, here]
+
+
+# ---- a session's life ------------------------------------------------------------------------------------------------
+
+
+def pace_of(artefact: Artefact) -> Rl:
+    return Rl(universe=FEED.universe, artefact=artefact, horizon=7, sessions=FEED.sessions)
+
+
+def parents_of(bars: Bars, step: int, left: float, total: float = 700.0, ids: int = 9) -> Parents:
+    one = np.ones(1)
+    return Parents(
+        ids=np.array([ids], np.uint64),
+        symbol=np.zeros(1, np.int32),
+        total=one * total,
+        left=one * left,
+        step=np.array([step]),
+        steps=np.array([7]),
+        lot=one,
+        arrival=one * bars.close[0],
+    )
+
+
+def slices(days: int) -> list[Bars]:
+    return [event for event in FEED.events() if isinstance(event, Bars)][: days * 10]
+
+
+def at_end_of(bars: Bars) -> Slice:
+    return Slice(ts=bars.ts, interval_ns=bars.interval_ns, status=bars.status, mark=bars.close, volume=bars.volume)
+
+
+def test_it_goes_on_from_its_state_at_every_slice() -> None:
+    _, artefact = game_of("steps of three bars")
+    one, sent = pace_of(artefact), []
+    for k, bars in enumerate(slices(3)):
+        one.on_bars(bars)
+        other = pace_of(artefact)
+        other.load(one.save())
+        step = k % 10
+        if step < 7:
+            parents = parents_of(bars, step, 700.0 - 50 * step, ids=1 + k // 10)
+            sent.append(one.due(parents, at_end_of(bars)).tolist())
+            assert other.due(parents, at_end_of(bars)).tolist() == sent[-1]
+        one, other = other, one
+    assert len({value for each in sent for value in each}) > 3
+
+
+def test_no_slice_is_decided_twice_and_what_a_day_left_goes_on_the_next() -> None:
+    _, artefact = game_of("compact")
+    pace, seen = pace_of(artefact), slices(2)
+    for bars in seen[:10]:
+        pace.on_bars(bars)
+    parents = parents_of(seen[9], 0, 700.0)
+    assert pace.due(parents, at_end_of(seen[9])).tolist() == [0.0]  # its day has no bar left
+    pace.on_bars(seen[10])
+    later = msgspec.structs.replace(parents, step=np.array([1]))
+    first = pace.due(later, at_end_of(seen[10]))
+    assert pace.due(later, at_end_of(seen[10])).tolist() == [0.0]
+    fresh = pace_of(artefact)
+    for bars in seen[:11]:
+        fresh.on_bars(bars)
+    as_new = msgspec.structs.replace(parents, steps=np.array([6]))
+    assert first.tolist() == fresh.due(as_new, at_end_of(seen[10])).tolist()
+
+
+def test_a_replaced_parent_is_worked_in_its_new_size() -> None:
+    _, artefact = game_of("compact")
+    pace, seen = pace_of(artefact), slices(1)
+    pace.on_bars(seen[0])
+    pace.due(parents_of(seen[0], 0, 700.0), at_end_of(seen[0]))
+    pace.on_bars(seen[1])
+    pace.due(parents_of(seen[1], 1, 1400.0, total=1400.0), at_end_of(seen[1]))
+    assert pace._memory.quantity.tolist() == [1400.0]
+    assert pace._memory.history[0, :2].tolist() == [1400.0, 1400.0]
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_another_horizon_interval_or_kind_of_days_is_refused() -> None:
+    _, artefact = game_of("compact")
+    with pytest.raises(ConfigError, match=r"horizon is 8, and agent .* works orders over 7 slices; set horizon: 7"):
+        Rl(universe=FEED.universe, artefact=artefact, horizon=8)
+    pace = pace_of(artefact)
+    with pytest.raises(ConfigError, match="learned from bars of 39 minutes, and these are of 1"):
+        pace.check_session(60_000_000_000, FEED.sessions)
+    with pytest.raises(ConfigError, match="days that are sessions of a calendar, and the feed has dates of UTC"):
+        pace.check_session(FEED.interval_ns, None)
+
+
+def test_another_schema_version_or_kind_is_refused_by_name() -> None:
+    with pytest.raises(StateError, match=r"schema abcabcabcabc, and this version makes those of [0-9a-f]{12}; train"):
+        opened_agent(game_of("compact", schema="abcabcabcabc" * 2)[1], "execution rl")
+    with pytest.raises(StateError, match=r"is of execution agent v9, this code reads execution agent v1"):
+        opened_agent(game_of("compact", version=9)[1], "execution rl")
+    with pytest.raises(StateError, match="holds model.txt; name a trained agent"):
+        opened_agent(artefact_of({"model.txt": b"tree"}), "execution rl")
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS, CHECK])
+def test_a_damaged_artefact_is_refused(name: str, tmp_path: Path) -> None:
+    _, artefact = game_of("compact")
+    write_artefact(artefact, tmp_path / "agent")
+    path = tmp_path / "agent" / name
+    path.write_bytes(path.read_bytes()[:-3] + b"xyz")
+    with pytest.raises(StateError, match=f"{name} is not the file that was written"):
+        read_artefact(tmp_path / "agent")
+    with pytest.raises(StateError):  # also where somebody hashed it anew
+        opened_agent(artefact_of(artefact.files | {name: path.read_bytes()}), "execution rl")
+
+
+def test_weights_that_are_no_numbers_or_were_exchanged_are_refused() -> None:
+    game, artefact = game_of("compact")
+    card, _ = opened_agent(artefact, "test")
+    weights = weights_of(card)
+    other = agent_artefact(card, {name: each * 1.5 for name, each in weights.items()}, game.reset())
+    with pytest.raises(StateError, match="answers otherwise than when it was trained"):
+        opened_agent(artefact_of(artefact.files | {WEIGHTS: other.files[WEIGHTS]}), "execution rl")
+    weights["head.bias"] = np.full_like(weights["head.bias"], np.nan)
+    with pytest.raises(StateError, match="some are no finite numbers"):
+        agent_artefact(card, weights, game.reset())
+
+
+def test_observations_that_are_no_numbers_are_refused() -> None:
+    game, artefact = game_of("compact")
+    rows = game.reset()
+    rows["now"][2, 4] = np.nan
+    with pytest.raises(ConfigError, match="observation now of row 2 holds numbers that are none"):
+        opened_agent(artefact, "test")[1].act(rows)
+
+
+def test_without_pytorch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, artefact = game_of("compact")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"pip install 'samewire\[rl\]'"):
+        Rl(universe=FEED.universe, artefact=artefact, horizon=7, sessions=FEED.sessions)
+
+
+def test_its_card_says_what_it_is() -> None:
+    text = game_of("steps of three bars")[1].files[TEXT].decode()
+    assert "works orders over 7 bars of 39 minutes, a decision every 3 of them" in text
+    assert "fill: next_open" in text

@@ -1,0 +1,262 @@
+"""The trainer: it learns, goes on bit for bit after a kill, and refuses what is not its own."""
+
+import os
+import random  # noqa: TID251 - to see that it is left alone
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from components.rl.trainer import Arena, Told, teach
+from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
+from engine.errors import ConfigError, StateError
+from engine.learning import Metric
+from tests.components.rl.toy import STEPS, Toy, arena
+
+ROWS = 16
+PPO = Ppo(lr=3e-3, epochs=4, batch=32)
+DQN = Dqn(lr=3e-3, buffer=640, learning_starts=64, updates=8, batch=32, target_every=64, gamma=1.0)
+MLP, GRU = Mlp(hidden=(16,)), Recurrent(hidden=8, out=8)
+KINDS = {
+    "ppo-mlp": (PPO, MLP),
+    "ppo-recurrent": (PPO, GRU),
+    "dqn-mlp": (DQN, MLP),
+    "dqn-recurrent": (DQN, GRU),
+}
+ITERATIONS = 13  # of which the first DQN buffer is full after ten
+
+
+def course_of(kind: str, iterations: int = ITERATIONS) -> Course:
+    algorithm, network = KINDS[kind]
+    steps = iterations * ROWS * STEPS
+    return Course(algorithm=algorithm, network=network, steps=steps, rows=ROWS, validate_every=3, seed=5)
+
+
+def taught(kind: str, folder: Path | None = None, on_metric: Any = None) -> tuple[dict[str, Any], list[Metric]]:
+    told: list[Metric] = []
+
+    def hear(metrics: Sequence[Metric]) -> None:
+        told.extend(metrics)
+        if on_metric is not None:
+            on_metric(metrics[0])
+
+    made = arena(ROWS, whole=kind.endswith("recurrent"))
+    result = teach(course_of(kind), made, checkpoints=folder, told=Told(on_metrics=hear))
+    weights = {f"best.{k}": v for k, v in result.best.items()} | {f"latest.{k}": v for k, v in result.latest.items()}
+    return weights, [m for m in told if not m.name.startswith("cpu") and m.name != "val/cpu_s"]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.components.rl.test_trainer import taught
+def hear(metric):
+    if metric.step >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+taught(sys.argv[1], Path(sys.argv[2]), hear)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    """N + M iterations equal N, SIGKILL, and M more in a fresh process: the weights, and every figure."""
+    whole, figures = taught(kind)
+    for at in (5, 11) if kind == "dqn-mlp" else (5,):
+        killed = subprocess.run([sys.executable, "-c", _KILLED, kind, str(tmp_path), str(at)], env=dict(os.environ))
+        assert killed.returncode == -signal.SIGKILL
+    random.seed(99), np.random.seed(98), torch.manual_seed(97)  # noqa: TID251 - whatever stands in this process
+    rest, told = taught(kind, tmp_path)
+    assert {m.step for m in told} == set(range(at, ITERATIONS))  # what was done was not done again
+    assert [m for m in figures if m.step >= at] == told
+    assert whole.keys() == rest.keys()
+    assert all(torch.equal(whole[name], rest[name]) for name in whole)
+
+
+def test_the_generators_of_the_process_are_left_as_they_were() -> None:
+    random.seed(1), np.random.seed(2), torch.manual_seed(3)  # noqa: TID251
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    taught("ppo-mlp")
+    assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+
+
+def test_losses_that_are_no_numbers_end_a_training_with_its_reason() -> None:
+    course = msgspec.structs.replace(course_of("dqn-mlp"), algorithm=msgspec.structs.replace(DQN, lr=1e30))
+    with pytest.raises(ConfigError, match=r"loss is \w+ after [0-9]+ order-steps; lower `lr` \(it is 1e\+30\)"):
+        teach(course, arena(ROWS))
+
+
+@pytest.mark.parametrize("kind", ["ppo-mlp", "dqn-mlp"])
+def test_it_learns_to_wait_for_a_price_above_the_mean(kind: str) -> None:
+    """Selling where the price stands above its mean earns; what does so is found from rewards alone."""
+    algorithm, network = KINDS[kind]
+    course = Course(algorithm=algorithm, network=network, steps=8_000, rows=ROWS, validate_every=10, seed=1)
+    result = teach(course, arena(ROWS, whole=kind.endswith("recurrent")))
+    assert result.figures["val/pa"] > 4.0  # the best that knows the future gets 9.3 bp, an even pace 0
+
+
+def test_validation_works_each_order_once_whatever_the_rows() -> None:
+    seen = []
+    for width in (1, 7, 64):
+        env = Toy(width, orders=50, seed=9, forever=False)
+        from components.rl.trainer_evaluate import over_all
+
+        found = over_all(env, lambda observation: (observation["now"][:, 0] > 0.3) * 2)
+        assert found.episode.tolist() == list(range(50))
+        seen.append(found.pa.tolist())
+    assert seen[0] == seen[1] == seen[2]
+
+
+# ---- early stopping --------------------------------------------------------------------------------------------------
+
+
+def test_patience_counts_validations_over_a_resume(tmp_path: Path) -> None:
+    class Deaf(Toy):
+        def step(self, action: Any) -> Any:
+            return super().step(np.ones(self.width))  # whatever is done, all orders come out alike
+
+    def course(steps: int) -> Arena:
+        return Arena(training=Deaf(ROWS), validation=Deaf(ROWS, orders=20, seed=9, forever=False))
+
+    base = Course(algorithm=PPO, network=MLP, steps=50 * ROWS * STEPS, rows=ROWS, validate_every=1, patience=4)
+    result = teach(base, course(0))
+    assert (result.iterations, result.best_iteration) == (5, 0)
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(metrics: Sequence[Metric]) -> None:
+        if metrics[0].step == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        teach(base, course(0), checkpoints=tmp_path, told=Told(on_metrics=stop))
+    result = teach(base, course(0), checkpoints=tmp_path)
+    assert (result.iterations, result.best_iteration) == (5, 0)
+    assert teach(base, course(0), checkpoints=tmp_path).iterations == 5  # ended, it stays so
+
+
+def test_a_monitor_that_no_validation_has_is_named() -> None:
+    course = Course(algorithm=PPO, network=MLP, steps=ROWS * STEPS, rows=ROWS, monitor="reward")
+    with pytest.raises(ConfigError, match=r"monitor is reward, and a validation has: val/ffr, val/pa"):
+        teach(course, arena(ROWS))
+
+
+# ---- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, kind: str = "ppo-mlp") -> list[str]:
+    taught(kind, folder)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_checkpoints_are_named_by_iteration_and_latest_is_the_newest(tmp_path: Path) -> None:
+    assert written(tmp_path) == ["iteration-000012.safetensors", "iteration-000013.safetensors", "latest.safetensors"]
+    newest = (tmp_path / "iteration-000013.safetensors").read_bytes()
+    assert (tmp_path / "latest.safetensors").read_bytes() == newest
+    for path in tmp_path.glob("iteration*"):
+        path.unlink()
+    assert taught("ppo-mlp", tmp_path)[1] == []  # latest stands on its own
+
+
+@pytest.mark.parametrize("damage", ["cut", "byte", "empty", "header"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
+    whole, figures = taught("ppo-mlp")
+    written(tmp_path)
+    path = tmp_path / "iteration-000013.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "byte":
+        content[-9] ^= 1
+    elif damage == "header":
+        content[20] ^= 255
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"" if damage == "empty" else content)
+    warned: list[str] = []
+    result = teach(course_of("ppo-mlp"), arena(ROWS), checkpoints=tmp_path, told=Told(warn=warned.append))
+    assert "iteration-000013.safetensors" in warned[0]
+    assert all(torch.equal(result.latest[name], whole[f"latest.{name}"]) for name in result.latest)
+
+
+def test_where_none_is_whole_nothing_begins_anew_unasked(tmp_path: Path) -> None:
+    for name in written(tmp_path):
+        (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(StateError, match=r"none of its 3 checkpoints is whole; the newest: .*remove it"):
+        taught("ppo-mlp", tmp_path)
+
+
+def test_one_of_another_course_schema_or_version_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    other = Course(algorithm=Ppo(lr=3e-3, epochs=5, batch=32), network=MLP, rows=ROWS, validate_every=3, seed=5)
+    with pytest.raises(StateError, match=r"begun with algorithm.epochs 4, and this one has 5; go on with that"):
+        teach(other, arena(ROWS), checkpoints=tmp_path)
+
+    def renamed(toy: Toy) -> Toy:
+        toy.schema = "another"
+        return toy
+
+    with pytest.raises(StateError, match=r"of schema toy0, these are of another; go on with the environment"):
+        teach(course_of("ppo-mlp"), arena(ROWS, change=renamed), checkpoints=tmp_path)
+    inputs = Arena(training=Toy(ROWS), validation=Toy(ROWS, forever=False), inputs="others")
+    with pytest.raises(StateError, match=r"learned from other orders or bars \(inputs toy, these are others\)"):
+        teach(course_of("ppo-mlp"), inputs, checkpoints=tmp_path)
+    monkeypatch.setattr("components.rl.checkpoint.VERSION", 2)
+    with pytest.raises(StateError, match=r"it is of samewire agent training v1, this code reads .* v2"):
+        taught("ppo-mlp", tmp_path)
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_observations_that_are_no_numbers_are_refused_by_row(value: float) -> None:
+    class Broken(Toy):
+        def _seen(self) -> dict[str, Any]:
+            found = super()._seen()
+            found["now"][3, 1] = value
+            return found
+
+    made = Arena(training=Broken(ROWS), validation=Toy(ROWS, forever=False))
+    with pytest.raises(ConfigError, match="observation now of row 3 holds numbers that are none"):
+        teach(course_of("ppo-mlp"), made)
+
+
+def test_rewards_that_are_no_numbers_end_a_training_with_its_reason() -> None:
+    class Broken(Toy):
+        def step(self, action: Any) -> Any:
+            found = super().step(action)
+            found.reward[:] = np.nan
+            return found
+
+    made = Arena(training=Broken(ROWS), validation=Toy(ROWS, forever=False))
+    with pytest.raises(ConfigError, match="the reward of row 0 is nan; look at the bars of its day"):
+        teach(course_of("ppo-mlp"), made)
+
+
+def test_validation_without_orders_and_rows_that_differ_are_refused() -> None:
+    nothing = Arena(training=Toy(ROWS), validation=Toy(ROWS, orders=0, forever=False))
+    with pytest.raises(ConfigError, match="there is no order to judge by"):
+        teach(course_of("ppo-mlp"), nothing)
+    with pytest.raises(ConfigError, match="the environment has 8 rows and the course 16"):
+        teach(course_of("ppo-mlp"), arena(8))
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    with pytest.raises(ConfigError, match=r"pip install 'samewire\[rl\]'"):
+        teach(course_of("ppo-mlp"), arena(ROWS))
+
+
+def test_dqn_takes_no_continuous_actions() -> None:
+    def continuous(toy: Toy) -> Toy:
+        toy.action_count = 0
+        return toy
+
+    with pytest.raises(ConfigError, match="algorithm dqn: it chooses among a few actions"):
+        teach(course_of("dqn-mlp"), arena(ROWS, change=continuous))

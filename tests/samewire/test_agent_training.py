@@ -1,0 +1,244 @@
+"""`training.agent`: read strictly, trained by seeds, recorded like other trainings, put to use in a session."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from adapters.tracking.store import RunStore
+from components.models.artefact import read_artefact
+from engine.clock import SystemClock
+from engine.errors import ConfigError, DataError
+from samewire.agent_training import AgentResults, as_text, planned_agents, train_agents
+from samewire.api import run as replay
+from samewire.cli import main
+from samewire.diagnostics import RunFileErrors
+from samewire.json_schema import json_schema
+from samewire.lookahead import look_ahead
+from samewire.schema import load_run, resolved
+from samewire.training import How
+
+SMALL = {
+    "algorithm": {"use": "ppo", "lr": 0.003, "epochs": 2, "batch": 64},
+    "network": {"use": "mlp", "hidden": [8]},
+    "reward": {"use": "pa_penalty", "penalty": 0, "scale": 0.1, "against": "arrival"},
+    "split": {"validation_from": "2018-05-01", "test_from": "2018-06-01"},
+    "steps": 2_048,
+    "rows": 64,
+    "validate_every": 2,
+}
+
+
+def a_run(
+    folder: Path, agent: Mapping[str, Any] | None = None, section: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "session": {"name": "agents", "cash": 1_000_000, "start": "2018-06-01", "seed": 3},
+        "feed": {"use": "generated_days", "days": 130, "symbols": 2},
+        "models": [{"name": "trend", "use": "momentum", "window": 5}],
+        "strategy": {"use": "sign", "signal": "trend", "schedule": {"use": "every", "slices": 10}},
+        "optimizer": "direct",
+        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 1}},
+        "training": {"agent": {**SMALL, **(agent or {})}, "store": str(folder / "store"), **(section or {})},
+    }
+
+
+def trained(words: dict[str, Any]) -> AgentResults:
+    return train_agents(load_run(words), How(clock=SystemClock()))
+
+
+def problems(words: dict[str, Any]) -> list[tuple[str, str, str]]:
+    with pytest.raises(RunFileErrors) as caught:
+        load_run(words)
+    return [(problem.code, problem.path, problem.expected) for problem in caught.value.problems]
+
+
+# ---- the section -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Path) -> None:
+    run = load_run(a_run(tmp_path))
+    said = resolved(run)
+    assert said["training"]["agent"]["observation"] == {"use": "compact", "longer": 5}
+    assert said["training"]["agent"]["algorithm"]["gae_lambda"] == 1.0
+    assert resolved(load_run(said)) == said
+    jsonschema.validate(said, json_schema())
+    unknown = a_run(tmp_path, {"stepz": 1})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(unknown, json_schema())
+
+
+@pytest.mark.parametrize(
+    ("agent", "code", "path"),
+    [
+        ({"stepz": 1}, "E104", "training.agent.stepz"),
+        ({"algorithm": "sac"}, "E109", "training.agent.algorithm.use"),
+        ({"algorithm": {"use": "dqn", "epochs": 3}}, "E104", "training.agent.algorithm.epochs"),
+        ({"algorithm": {"use": "ppo", "gamma": 2}}, "E108", "training.agent.algorithm.gamma"),
+        ({"algorithm": "dqn", "action": "twap_relative"}, "E113", "training.agent.action"),
+        ({"network": "recurrent"}, "E113", "training.agent.observation"),
+        ({"split": {"validation_from": "2018-06-01", "test_from": "2018-06-01"}}, "E113", "training.agent.split"),
+        ({"split": {"validation_from": "2018-06-01"}}, "E105", "training.agent.split.test_from"),
+        ({"bars_per_step": 9}, "E113", "training.agent.bars_per_step"),
+        ({"monitor": "reward"}, "E108", "training.agent.monitor"),
+    ],
+)
+def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
+    assert [(c, p) for c, p, _ in problems(a_run(tmp_path, agent))] == [(code, path)]
+
+
+def test_keys_for_models_say_nothing_beside_agent(tmp_path: Path) -> None:
+    found = problems(a_run(tmp_path, section={"split": "walk_forward", "grid": {}}))
+    assert found[0] == ("E113", "training.split", "no split beside agent: its own dates are training.agent.split")
+    assert [path for _, path, _ in found] == ["training.split", "training.grid"]
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_are_trainings_of_their_own_wherever_they_run_and_are_done_once(tmp_path: Path) -> None:
+    serial = trained(a_run(tmp_path / "a", section={"seeds": 2}))
+    pool = trained(a_run(tmp_path / "b", section={"seeds": 2, "executor": {"use": "pool", "workers": 1}}))
+    assert serial.ok
+    assert pool.ok
+    assert [a.column for a in serial.agents] == ["agent-s3", "agent-s4"]
+    assert [a.artefact for a in serial.agents] == [a.artefact for a in pool.agents]
+    assert serial.agents[0].artefact != serial.agents[1].artefact
+    again = trained(a_run(tmp_path / "a", section={"seeds": 2}))
+    assert [a.reused for a in again.agents] == [True, True]
+    assert "agents: 0 trained, 2 done before" in as_text(again)
+    other = trained(a_run(tmp_path / "a", {"rows": 32}, section={"seeds": 2}))
+    assert [a.reused for a in other.agents] == [False, False]
+
+
+def test_runs_have_the_metrics_of_each_iteration_the_figures_and_the_orders(tmp_path: Path) -> None:
+    (made,) = trained(a_run(tmp_path)).agents
+    store = RunStore(tmp_path / "store")
+    row = store.run(made.run)
+    assert (row.status, row.facts["column"], row.facts["orders"]["test"]) == (
+        "end",
+        "agent",
+        row.facts["orders"]["test"],
+    )
+    names = store.metric_names(made.run)
+    assert {"pa", "ffr", "reward", "steps", "loss_policy", "loss_value", "kl", "cpu_collect_s", "cpu_update_s"} <= {
+        *names
+    }
+    assert (names["pa"], names["val/pa"]) == (4, 2)
+    assert [value for _, value in store.metrics(made.run, "steps")] == [512.0, 1024.0, 1536.0, 2048.0]
+    assert all((value or 0) > 0 for _, value in store.metrics(made.run, "cpu_update_s"))
+    (kept,) = row.files
+    (tmp_path / "orders.parquet").write_bytes(store.read(kept))
+    orders = pq.read_table(tmp_path / "orders.parquet").to_pandas()
+    assert len(orders) == row.facts["orders"]["test"]
+    assert orders["pa"].mean() == pytest.approx(row.outcome["test/pa"])
+    by_day = orders.groupby("date")["pa"].mean().to_numpy()  # as many orders on each day
+    assert row.outcome["test/pa_error"] == pytest.approx(by_day.std(ddof=1) / np.sqrt(len(by_day)))
+    said = json.loads((tmp_path / "store/results/agents/results.json").read_text())
+    assert said["agents"][0]["artefact"] == made.artefact == read_artefact(Path(made.place)).hash
+
+
+def test_dqn_and_a_recurrent_network_are_trained_too(tmp_path: Path) -> None:
+    dqn = {"use": "dqn", "learning_starts": 256, "updates": 2, "buffer": 1024}
+    recurrent = {"use": "recurrent", "hidden": 4, "out": 4}
+    agent = {"algorithm": dqn, "network": recurrent, "observation": "full_history", "bars_per_step": 2}
+    (made,) = trained(a_run(tmp_path, agent)).agents
+    assert made.status == "end"
+    relative = {"action": "twap_relative", "steps": 1024}
+    assert trained(a_run(tmp_path, relative)).ok
+
+
+def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+    agent = {"algorithm": {"use": "dqn", "lr": 1e30, "learning_starts": 64, "updates": 8}}
+    results = trained(a_run(tmp_path, agent))
+    assert not results.ok
+    assert "lower `lr` (it is 1e+30)" in as_text(results)
+    assert RunStore(tmp_path / "store").run(results.agents[0].run).status == "failed"
+
+
+def test_a_part_without_orders_and_a_market_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    late = {"split": {"validation_from": "2018-06-01", "test_from": "2030-01-01"}}
+    with pytest.raises(DataError, match="split test: it has no order; the days go from 2018-01-01"):
+        trained(a_run(tmp_path, late))
+    words = a_run(tmp_path)
+    words["broker"] = words["broker"] | {"fill": "same_close"}
+    with pytest.raises(ConfigError, match="is no timing of episodes"):
+        trained(words)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "stable_baselines3", None)
+    with pytest.raises(ConfigError, match=r"pip install 'samewire\[rl\]'"):
+        trained(a_run(tmp_path))
+
+
+def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(a_run(tmp_path)))
+    assert main(["train", str(path), "--plan"]) == 0
+    assert "1 trainings planned, 0 of them done before" in capsys.readouterr().out
+    assert not (tmp_path / "store").exists()
+    assert main(["train", str(path), "--quiet"]) == 0
+    assert "agents: 1 trained" in capsys.readouterr().out
+    assert planned_agents(load_run(path), None)[2] == 1
+    assert main(["runs", "list", "--store", str(tmp_path / "store")]) == 0
+    assert "2018-06-01 to" in capsys.readouterr().out
+    assert main(["train", str(path), "--update"]) == 2
+    assert "--update and --permutations are for models" in capsys.readouterr().err
+
+
+# ---- in a session ----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_keeps_its_agent_and_is_verified_without_the_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made,) = trained(a_run(tmp_path)).agents
+    words = a_run(tmp_path)
+    del words["training"]
+    words["execution"] = {"use": "rl", "artefact": made.place, "horizon": 8}
+    verdict = asyncio.run(look_ahead(load_run(words), cuts=2, slices=80))
+    assert (verdict.findings, verdict.undated) == ((), ())
+    first = replay(load_run(words), out=tmp_path / "session")
+    assert first.summary["fills"] > first.summary["orders"]  # worked in several bars
+    early = replay(load_run(words, ["session.start=2018-05-15"]))
+    assert any("execution was trained on data up to 2018-05-31" in said for said in early.summary["warnings"])
+    assert read_artefact(tmp_path / "session/models/execution").hash == made.artefact
+    Path(made.place).rename(tmp_path / "moved")
+    assert main(["verify", str(tmp_path / "session")]) == 0
+    assert capsys.readouterr().out.startswith("identical, ")
+
+
+def test_a_registry_names_an_agent_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = trained(a_run(tmp_path)).agents
+    registry = ["--registry", str(tmp_path / "registry"), "--actor", "ann"]
+    assert main(["models", "register", "desk", made.place, *registry]) == 0
+    assert main(["models", "promote", "desk", made.artefact, "production", *registry, "--reason", "test PA"]) == 0
+    words = a_run(tmp_path)
+    words["execution"] = {"use": "rl", "artefact": str(tmp_path / "registry:desk@production"), "horizon": 8}
+    result = replay(load_run(words))
+    assert result.summary["fills"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"execution": {"use": "rl", "horizon": 7}}, "works orders over 8 slices; set horizon: 8"),
+        ({"feed": {"use": "generated_days", "days": 130, "bars": 13}}, "learned from bars of 39 minutes, and these"),
+    ],
+)
+def test_a_session_that_does_not_fit_is_refused_before_it_runs(
+    changed: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    (made,) = trained(a_run(tmp_path)).agents
+    words = a_run(tmp_path) | changed
+    words["execution"] = {"use": "rl", "horizon": 8, "artefact": made.place} | changed.get("execution", {})
+    with pytest.raises(ConfigError, match=said):
+        replay(load_run(words))
