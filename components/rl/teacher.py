@@ -21,9 +21,9 @@ _SAME = 1e-9  # of the best worth: choices within it are as good
 class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What each choice of E orders is worth to one who knows all bars of their days.
 
-    Of the k-th decision `remaining[k]` (E, R_k) are the shares that may be left then, ascending, the last repeated where
-    an order has fewer; `worth[k]` (E, R_k, A) is the sum of rewards from there on, of each choice now and the best ones
-    after it. Where `exact` (E,) is False, a decision had more than `states_max` remainders, and some stand for their
+    Of the k-th decision `remaining[k]` (E, R_k) are the shares that may be left then, ascending, the last repeated
+    where an order has fewer; `worth[k]` (E, R_k, A) is the sum of rewards from there on, of each choice now and the
+    best ones after it. Where `exact` (E,) is False, a decision had more than `states_max` remainders, and some stand for their
     neighbours: the worths are then near the true ones, no bounds.
     """
 

@@ -68,7 +68,8 @@ def test_no_policy_earns_more_and_the_known_worths_are_what_the_rest_earns() -> 
     for _ in range(20):
         anyhow = played(game, lambda game: rng.integers(0, 5, game.width))["reward"]
         assert (anyhow <= known.best + 1e-9).all()
-    assert (twap <= known.best + 1e-9).all() and (twap < known.best - 1e-4).mean() > 0.5
+    assert (twap <= known.best + 1e-9).all()
+    assert (twap < known.best - 1e-4).mean() > 0.5
 
     game.reset()
     earned, promised = np.zeros(len(of)), np.full(len(of), np.nan)
@@ -94,7 +95,8 @@ def test_where_remainders_are_too_many_it_says_so_and_stays_near() -> None:
     of = generated(DAYS, share=0.05, horizon=8, start=(0, 2), of="trailing")
     game = env(DAYS, of, market=market(DAYS, participation=0.02), reward=PA, width=16)
     whole, thin = hindsight(game, states_max=4000), hindsight(game, states_max=64)
-    assert whole.exact.all() and not thin.exact.all() and thin.exact.any()
+    assert whole.exact.all()
+    assert 0 < thin.exact.sum() < len(of)
     np.testing.assert_array_equal(thin.best[thin.exact], whole.best[thin.exact])
     earned = played(game, lambda game: thin.choose(game.episode, game.own))["reward"]
     assert (earned <= whole.best + 1e-9).all()
