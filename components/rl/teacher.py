@@ -23,8 +23,8 @@ class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     Of the k-th decision `remaining[k]` (E, R_k) are the shares that may be left then, ascending, the last repeated
     where an order has fewer; `worth[k]` (E, R_k, A) is the sum of rewards from there on, of each choice now and the
-    best ones after it. Where `exact` (E,) is False, a decision had more than `states_max` remainders, and some stand for their
-    neighbours: the worths are then near the true ones, no bounds.
+    best ones after it. Where `exact` (E,) is False, a decision had more than `states_max` remainders, and some stand
+    for their neighbours: the worths are then near the true ones, no bounds.
     """
 
     remaining: tuple[Matrix, ...]
@@ -78,7 +78,7 @@ def targets(worths: Matrix, temperature: float) -> Matrix:
     return chances
 
 
-def hindsight(env: OrderEnv, *, states_max: int = 512) -> Hindsight:
+def hindsight(env: OrderEnv, *, states_max: int = 128) -> Hindsight:
     """The tables of all orders of an environment, by its own trades, costs and rewards.
 
         W_k(r, a) = reward(r, a, bars of the k-th step) + max_b W_{k+1}(r', b),    r' what the step leaves of r

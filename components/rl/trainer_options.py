@@ -67,7 +67,7 @@ class Teacher(msgspec.Struct, frozen=True, kw_only=True, tag="hindsight", tag_fi
     weight: float = 1.0
     temperature: float = 0.0
     fades: float = 0.5  # share of the budget after which nothing is taught any more, 0 = it never fades
-    states_max: int = 512  # remainders of a decision that are told apart
+    states_max: int = 128  # remainders of a decision that are told apart
 
     def __post_init__(self) -> None:
         rules = (

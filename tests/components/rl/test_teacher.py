@@ -43,7 +43,7 @@ def best_of_all(game: OrderEnv) -> Any:
 @pytest.mark.parametrize("penalty", [0.0, 4.0])
 @pytest.mark.parametrize(("bars", "participation"), [(1, None), (1, 0.1), (2, None), (2, 0.05)])
 def test_it_finds_the_best_of_all_sequences_of_choices(penalty: float, bars: int, participation: float | None) -> None:
-    """Missing and halted bars, days without volume, odd lots, horizons past the close, limits of volume: by brute force."""
+    """By brute force: missing and halted bars, days without volume, horizons past the close, limits of volume."""
     of = generated(DAYS, share=0.02, horizon=4 * bars, start=(0, 3, 7), of="trailing")
     at = market(DAYS, participation=participation)
     reward = PAPenalty(penalty=penalty)
