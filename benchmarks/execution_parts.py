@@ -77,7 +77,7 @@ def parents_of(own: Working) -> Parents:
     """The orders as an execution desk has them."""
     side, count = own.side, len(own.side)
     return Parents(
-        ids=np.arange(count),
+        ids=np.arange(count).astype(np.uint64),
         symbol=np.zeros(count, np.int32),
         total=side * own.quantity,
         left=side * own.remaining,
@@ -91,7 +91,8 @@ def parents_of(own: Working) -> Parents:
 def multiple(own: Working, shares: NDArray[Any]) -> NDArray[np.float64]:
     """The action of `TwapRelative` that trades so many shares."""
     pace = own.remaining / np.maximum(own.steps - own.step, 1)
-    return np.divide(shares, pace, out=np.zeros(len(shares)), where=pace > 0)
+    found: NDArray[np.float64] = np.divide(shares, pace, out=np.zeros(len(shares)), where=pace > 0)
+    return found
 
 
 def twap(env: OrderEnv, seen: Any) -> NDArray[Any]:

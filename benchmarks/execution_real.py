@@ -221,8 +221,8 @@ def shares_table(detail: dict[str, Any]) -> str:
     lines.append(f"\nTWAP {even:.2f} bp, the optimum {best:.2f}, in hindsight {known:.2f}.")
     alone, taught = (f"{mean:.2f} ± {half:.2f}" for mean, half in detail["nothing_to_find"].values())
     lines.append(
-        f"On days without a pattern, where nothing is to be found, agents are over TWAP by {alone} bp alone and {taught}\n"
-        "with the teacher."
+        f"On days without a pattern, where nothing is to be found, agents are over TWAP by {alone} bp alone and\n"
+        f"{taught} with the teacher."
     )
     return "\n".join(lines)
 

@@ -264,8 +264,9 @@ async def intake(bench: Bench, universe: Universe) -> dict[str, Any]:
     await source.start(offsets, 0, {})
     while taken < total:
         while (bar := source.take(slicer.next + MINUTE_NS)) is not None:
-            taken += 1
-            slicer.offer(bar, bar.ts)
+            more = source.take_all(bar.ts)  # as the daemon does
+            taken += 1 + len(more)
+            slicer.offer(bar, bar.ts, *more)
         if taken < total:
             await source.wait(5.0)
             source.check()

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, StateError
 from engine.events import SECOND_NS, Codes, Late, Mask, Status, Vector
 from engine.open_orders import frozen
 from engine.slice_ends import Ends
@@ -205,6 +205,13 @@ class Lane:
             opened.placed, opened.rows[: len(rows)], opened.status[: len(status)] = placed, rows, status
             opened.versions[: len(versions)] = versions.tolist()
             self.add(end, opened)
+
+
+def check_like(saved: tuple[list[int], int], mine: tuple[list[int], int]) -> None:
+    """Raises StateError where a saved slicer has other intervals (ns), or columns, than this one."""
+    if saved != mine:
+        said, now = (f"of {intervals} ns and {columns} columns" for intervals, columns in (saved, mine))
+        raise StateError(f"slicer: saved state is {said}, this one {now}; start it as it was saved")
 
 
 LateRow = tuple[int, int, int, int, float, float, float, float, float]  # end, interval, symbol, version, the values

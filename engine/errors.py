@@ -58,7 +58,7 @@ class ComponentError(SamewireError):
         self.component, self.event, self.ts, self.cause = component, event, ts, cause
 
 
-_FROZEN = "; an array that went out in an event stays as it was said: put a new one, or a copy, into each event"
+_FROZEN = "; an array that went out stays as it was said: put a new one, or a copy, into each event and estimate"
 
 
 def failure_of(component: str, event: str, ts: int, error: BaseException) -> ComponentError:

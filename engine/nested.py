@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.errors import ComponentError, ConfigError, failure_of
 from engine.events import FEE_KINDS, Bars, Book, ChargeKind, Charges, Matrix, Vector
+from engine.handed_out import HandedOut, alone, same
 from engine.protocols import Conditions, CostModel, Financing, Risk, RiskModel, Stateful
 from engine.sealing import copied, handed, sealed, users_own
 
@@ -62,7 +63,11 @@ class Part:
         return tell
 
     def numbers(self, what: str, ts: int, answer: Any, shape: tuple[int, ...], hint: str = "") -> Any:
-        """The answer as a copy of float64. ComponentError unless it is an array of numbers of this shape; -1 = any."""
+        """As `checked`, in a copy."""
+        return copied(self.checked(what, ts, answer, shape, hint))
+
+    def checked(self, what: str, ts: int, answer: Any, shape: tuple[int, ...], hint: str = "") -> Any:
+        """The answer in float64. ComponentError unless it is an array of numbers of this shape; -1 = any."""
         if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "fiu":
             kind = f"an array of {answer.dtype}" if isinstance(answer, np.ndarray) else f"a {type(answer).__name__}"
             raise self.wrong(what, ts, f"it answered {kind}, not an array of float64")
@@ -70,7 +75,7 @@ class Part:
         if not fits:
             wanted = ", ".join("any" if each < 0 else str(each) for each in shape)
             raise self.wrong(what, ts, f"it answered shape {answer.shape}, not ({wanted}){hint}")
-        return copied(answer.astype(np.float64, copy=False))
+        return answer.astype(np.float64, copy=False)
 
     def wrong(self, what: str, ts: int, cause: str) -> ComponentError:
         return ComponentError(self.name, what, ts, cause)
@@ -162,7 +167,8 @@ class _Financing:
 class _RiskModel:
     """A risk model of the user's own: a covariance of the symbols that there are.
 
-    What is not finite in it is for the optimizer to answer, which holds its positions then.
+    What is not finite in it is for the optimizer to answer, which holds its positions then. Arrays of an estimate that
+    went out are read-only, so that one that did not change costs nothing.
     """
 
     def __init__(self, model: RiskModel) -> None:
@@ -170,6 +176,7 @@ class _RiskModel:
         part.passed_on(self, "on_actions", "on_reference")
         self.lookback: int = getattr(model, "lookback", 0)
         self._n, self._ts = -1, 0
+        self._kept: dict[str, HandedOut] = {}
         self._last: Risk | None = None
 
     def on_bars(self, bars: Bars, /) -> None:
@@ -184,33 +191,30 @@ class _RiskModel:
         if answer.__class__ is not Risk:
             raise part.wrong("risk", ts, f"it answered a {type(answer).__name__}, not a Risk or None")
         factors = self._taken("factors", answer, (self._n, -1))
-        k = factors.shape[1]
+        k, last = factors.shape[1], self._last
         covariance = self._taken("covariance", answer, (k, k))
         specific = self._taken("specific", answer, (self._n,))
+        if last is not None and factors is last.factors and covariance is last.covariance and specific is last.specific:
+            return last  # so that what was made of it is not made anew
         if (specific < 0).any():
             raise part.wrong("risk", ts, f"specific has a variance of {specific.min()}; none may be negative")
-        return self._same_again(Risk(factors=factors, covariance=covariance, specific=specific))
+        self._last = Risk(factors=factors, covariance=covariance, specific=specific)
+        return self._last
 
     def _taken(self, name: str, answer: Risk, shape: tuple[int, ...]) -> Any:
-        """A copy of this part of an estimate; the last one where it is the same, since a large one is long to copy."""
-        part, last = getattr(answer, name), getattr(self._last, name, None)
-        if (
-            isinstance(part, np.ndarray)
-            and last is not None
-            and part.dtype == last.dtype
-            and np.array_equal(part, last)
-        ):
-            return last
-        return self._part.numbers(f"risk {name}", self._ts, part, shape)
-
-    def _same_again(self, risk: Risk) -> Risk:
-        """The last estimate where it is the same again, so that what was made of it is not made anew."""
-        last, self._last = self._last, risk
-        if last is None or not all(a is b for a, b in zip(_parts(last), _parts(risk), strict=True)):
-            return risk
-        self._last = last
-        return last
+        """This part of an estimate, as the very array of last time where it is the same."""
+        given, kept = getattr(answer, name), self._kept.get(name)
+        usable = self._part.checked(f"risk {name}", self._ts, given, shape)
+        if kept is not None and kept.comes_again(given):
+            if not kept.stands():
+                raise self._part.wrong("risk", self._ts, f"{name} {_WRITTEN}")
+            return kept.used
+        used = kept.used if kept is not None and same(usable, kept.used) else alone(usable)
+        self._kept[name] = HandedOut(given, used)
+        return used
 
 
-def _parts(risk: Risk) -> tuple[Any, ...]:
-    return risk.factors, risk.covariance, risk.specific
+_WRITTEN = (
+    "of an estimate that it had answered was written into, which was used in the meantime; arrays that went out stay "
+    "as they were said: answer a new one, or a copy, when an estimate changes"
+)

@@ -186,7 +186,8 @@ class RiskModel(Protocol):
         """None while there is too little history.
 
         Of ours it is the same object, with read-only arrays, until something changes; an array of it that did not
-        change may be the same one again.
+        change may be the same one again, which is quickest: then nothing is copied or compared. Arrays that went out
+        are read-only from then on, so new numbers need a new array, or a view, which is copied and compared each time.
         """
         ...
 

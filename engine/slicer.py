@@ -22,6 +22,7 @@ from engine.cuts import (
     Lane,
     LateRow,
     OpenSlice,
+    check_like,
     fit,
     told_late,
 )
@@ -84,8 +85,7 @@ class Slicer:
         self._late: list[LateRow] = []
         self._now = self._promise = _LONG_AGO
         self._ts, self._marked = start, start  # of the latest slice, and of the latest watermark
-        self._taken = 0  # bars so far
-        self._lacking = False  # the next slice is past its deadline and lacks its quorum
+        self._taken, self._lacking = 0, False  # bars so far; whether the next slice lacks its quorum at its deadline
         self._nothing = OpenSlice(0, self._blank, n)
         self._since, self._before = Counts(), Counts()
         self.cuts: list[Cut] = []  # of the latest call, one for each slice
@@ -97,14 +97,20 @@ class Slicer:
         return self._before.plus(self._since)
 
     @property
+    def next(self) -> int:
+        """Where the slice ends that is cut next."""
+        return self._next_lane().end
+
+    @property
     def held(self) -> int:
         """Bars in open slices."""
         return sum(opened.placed for lane in self._ordered for opened in lane.open.values())
 
     @property
-    def next(self) -> int:
-        """Where the slice ends that is cut next."""
-        return self._next_lane().end
+    def awaited(self) -> tuple[int, Mask]:
+        """The interval of the slice that is cut next, and the symbols that it waits for (N,)."""
+        lane = self._next_lane()
+        return lane.interval_ns, lane.waits & self._member(lane.end)
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
@@ -321,11 +327,10 @@ class Slicer:
         missing = np.flatnonzero((status == MISSING) & member).astype(np.int32)
         self._since.placed = 0 if opened is None else opened.placed
         absent = int(np.count_nonzero(~lane.waits[missing]))
-        counts, self._since = self._since, Counts()
+        counts, self._since, self._ts = self._since, Counts(), ts
         self._before = self._before.plus(counts)
         known: dict[str, Any] = {"interval_ns": lane.interval_ns, "rule": rule, "taken": self._taken}
         self.cuts.append(Cut(ts=ts, missing=missing, absent=absent, counts=counts, **known))
-        self._ts = ts
         lane.close([-1] * self._n if opened is None else opened.versions, self._rules.kept)
         while len(self._members) > 1 and self._members[1][0] <= self._next_lane().end:
             self._members.pop(0)
@@ -363,8 +368,6 @@ class Slicer:
 
     def save(self) -> bytes:
         """Everything but `cuts`: between two calls."""
-        plain = {name: getattr(self, f"_{name}") for name in self._PLAIN}
-        counts = [msgspec.structs.astuple(counts) for counts in (self._since, self._before)]
         return pack(
             _KIND,
             _VERSION,
@@ -373,9 +376,9 @@ class Slicer:
             lanes=[lane.save() for lane in self._ordered],
             members=self._members,
             late=self._late,
-            counts=counts,
+            counts=[msgspec.structs.astuple(counts) for counts in (self._since, self._before)],
             due=self.due,
-            **plain,
+            **{name: getattr(self, f"_{name}") for name in self._PLAIN},
         )
 
     def load(self, state: bytes, /) -> None:
@@ -383,10 +386,7 @@ class Slicer:
         fields = unpack(state, _KIND, _VERSION)
         check_appended(fields["symbols"], self._universe.symbols)
         found = [lane["interval_ns"] for lane in fields["lanes"]]
-        if found != list(self._lanes) or fields["width"] != self._layout.size:
-            mine = f"of {list(self._lanes)} ns and {self._layout.size // 8} columns"
-            said = f"of {found} ns and {fields['width'] // 8} columns"
-            raise StateError(f"slicer: saved state is {said}, this one {mine}; start it as it was saved")
+        check_like((found, fields["width"] // 8), (list(self._lanes), self._layout.size // 8))
         grown = np.ones(self._n - len(fields["symbols"]), bool)
         self._members = [(since, frozen(np.concatenate([mask, grown]))) for since, mask in fields["members"]]
         for lane, saved in zip(self._ordered, fields["lanes"], strict=True):

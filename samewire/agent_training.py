@@ -15,6 +15,7 @@ from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
 from engine.learning import Job
 from samewire.agent_job import Assignment
+from samewire.agent_progress import told_how_far
 from samewire.agent_world import World, agent_of, market_words, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
@@ -106,7 +107,10 @@ def _carry_out(run: RunFile, waiting: list[Asked], runs: RunStore, how: How, fac
     words = run_in_words(run, VERSION, lambda path: str(path.absolute()))
     jobs = [_job(words, each, runs, how, _facts_of(each, facts)) for each in waiting]
     errors: dict[str, str] = {}
-    with closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
+    tell = (lambda said: None) if how.watcher is None else how.watcher.going
+    columns = {each.run: each.column for each in waiting}
+    far = told_how_far(runs.folder, columns, agent_of(run).plan.steps, tell)
+    with far, closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
         for outcome in outcomes:
             each = by_run[outcome.key]
             if outcome.value is None:

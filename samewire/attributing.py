@@ -6,13 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from components.metrics.attribution import (
-    CASH,
-    brinson,
-    carino,
-    factor_effects,
-    transfer_coefficient,
-)
+from components.metrics.attribution import CASH, Regression, brinson, carino, transfer_coefficients
 from components.metrics.growth import Growth
 from engine.errors import DataError
 from engine.events import Actions, Bars, Book, Codes, Event, Mask, Matrix, Note, Reference, Target, TargetKind, Vector
@@ -95,7 +89,8 @@ class Attributing:
         self._return: Vector = np.zeros(n)
         self._slices, self._grown = 0, np.ones(2)  # what one unit of the account, and of the benchmark, has become
         self._linked = True  # no slice lost everything: effects can be linked
-        self._sums: dict[tuple[str, str], Vector] = {}  # kind and name -> sums of effects (linked, plain), of weights
+        self._sums: dict[str, _Sums] = {}  # by kind: of effects (linked, plain) and of weights
+        self._regression: Regression | None = None  # on the latest exposures
         self._wanted: tuple[Vector, Vector] | None = None  # weights and alpha of all targets of this slice
         self._solved: Note | None = None
         self._opinions: Opinions | None = None  # of the close before
@@ -173,7 +168,7 @@ class Attributing:
             TargetKind.VALUE: target.value,
             TargetKind.QUANTITY: target.value * unit,
         }[target.kind]
-        weights = np.where(np.isfinite(money), money, book.qty * np.nan_to_num(unit)) / book.equity
+        weights = np.where(np.isfinite(money), money, _known(book.qty * unit)) / book.equity
         before = self._wanted
         self._wanted = (
             (weights, target.alpha) if before is None else (before[0] + weights, np.fmax(before[1], target.alpha))
@@ -188,9 +183,7 @@ class Attributing:
         book = self._book
         if book is None:
             return
-        weight = (
-            np.nan_to_num(book.qty * self._unit(book)) / book.equity if book.equity > 0 else np.zeros(len(book.qty))
-        )
+        weight = _known(book.qty * self._unit(book)) / book.equity if book.equity > 0 else np.zeros(len(book.qty))
         if self._weight is not None and self._equity > 0:
             self._count(self._weight, book.equity / self._equity - 1.0)
         self._compare(weight)
@@ -201,9 +194,11 @@ class Attributing:
         """Transfer coefficients of the close before, whose orders have filled by now; and what is wanted now."""
         past = self._opinions
         if past is not None:
-            for kept, held in zip(self._transfer, (past.targets, past.weights, weight), strict=True):
-                if held is not None:
-                    kept.add(transfer_coefficient(held - past.base, past.alpha, past.volatility))
+            kept = [(i, row) for i, row in enumerate((past.targets, past.weights, weight)) if row is not None]
+            active = np.stack([row for _, row in kept]) - past.base
+            found = transfer_coefficients(active, past.alpha, past.volatility)
+            for (i, _), value in zip(kept, found.tolist(), strict=True):
+                self._transfer[i].add(value)
         self._opinions = None
         if self._wanted is not None and self._seen > _LEAST:
             solved = None
@@ -222,24 +217,20 @@ class Attributing:
         k = float(carino(np.array(earned), np.array(against))) if self._linked else 0.0
         self._slices += 1
         self._grown *= 1.0 + np.array([earned, against])
-        names = (*known.names, CASH)
         effects = np.array(brinson(weight, base, growth, known.sector, len(known.names))).T
         held = _weights(weight, base, known.sector, len(known.names))
-        for name, three, both in zip(names, effects, held, strict=True):
-            self._add("sector", name, np.concatenate([k * three, three, both]))
-        trading = earned - float(weight @ growth)
-        self._add("trading", "", np.array([k * trading, trading]))
+        self._add("sector", (*known.names, CASH), np.concatenate([k * effects, effects, held], axis=1))
+        self._add("trading", ("",), _both(k, np.array([earned - float(weight @ growth)])))
+        specific = 0.0
         if known.exposures is not None:
-            factors, specific = factor_effects(weight - base, growth, known.exposures)
-            for name, effect in zip((*known.factors, "market"), factors.tolist(), strict=True):
-                self._add("factor", name, np.array([k * effect, effect]))
-        else:
-            specific = 0.0
-        self._add("specific", "", np.array([k * specific, specific]))
+            if self._regression is None or self._regression.exposures is not known.exposures:
+                self._regression = Regression(known.exposures)
+            factors, specific = self._regression.effects(weight - base, growth)
+            self._add("factor", (*known.factors, "market"), _both(k, factors))
+        self._add("specific", ("",), _both(k, np.array([specific])))
 
-    def _add(self, kind: str, name: str, values: Vector) -> None:
-        found = self._sums.get((kind, name))
-        self._sums[kind, name] = values if found is None else found + values
+    def _add(self, kind: str, names: tuple[str, ...], values: Matrix) -> None:
+        self._sums.setdefault(kind, _Sums()).add(names, values)
 
     def result(self) -> Attribution:
         """The whole session. Raises DataError where it had no two books."""
@@ -249,12 +240,12 @@ class Attributing:
         total, benchmark = (self._grown - 1.0).tolist()
         whole = float(carino(np.array(total), np.array(benchmark))) if self._linked else 0.0
 
-        def linked(kind: str, name: str) -> Any:
+        def linked(kind: str, sums: Vector) -> Any:
             """Effects of all slices: linked where that can be, else added up."""
-            sums = self._sums[kind, name]
             width = 3 if kind == "sector" else 1
             return sums[:width] / whole if self._linked else sums[width : 2 * width]
 
+        rows = {kind: sums.rows() for kind, sums in self._sums.items()}
         return Attribution(
             slices=self._slices,
             against=self._name.replace("_", " "),
@@ -262,17 +253,40 @@ class Attributing:
             benchmark=benchmark,
             active=total - benchmark,
             sectors=tuple(
-                _line(name, linked(kind, name), sums[6:] / self._slices)
-                for (kind, name), sums in self._sums.items()
-                if kind == "sector" and (name == CASH or sums[6:].any())
+                _line(name, linked("sector", sums), sums[6:] / self._slices)
+                for name, sums in rows["sector"].items()
+                if name == CASH or sums[6:].any()
             ),
-            factors={name: float(linked(kind, name)[0]) for kind, name in self._sums if kind == "factor"},
-            specific=float(linked("specific", "")[0]),
-            trading=float(linked("trading", "")[0]),
+            factors={name: float(linked("factor", sums)[0]) for name, sums in rows.get("factor", {}).items()},
+            specific=float(linked("specific", rows["specific"][""])[0]),
+            trading=float(linked("trading", rows["trading"][""])[0]),
             transfer_targets=self._transfer[0].value,
             transfer_weights=self._transfer[1].value,
             transfer_held=self._transfer[2].value,
         )
+
+
+class _Sums:
+    """Sums by name of rows that come for the same names again and again; other names begin rows of their own."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._running: Matrix = np.zeros((0, 0))
+        self._past: dict[str, Vector] = {}
+
+    def add(self, names: tuple[str, ...], values: Matrix) -> None:
+        if names == self._names:
+            self._running += values
+        else:
+            self._past = self.rows()
+            self._names, self._running = names, values.copy()
+
+    def rows(self) -> dict[str, Vector]:
+        """The sums of each name, in the order in which names came."""
+        found = dict(self._past)
+        for name, row in zip(self._names, self._running, strict=True):
+            found[name] = found[name] + row if name in found else row.copy()
+        return found
 
 
 class _Mean:
@@ -317,10 +331,23 @@ def attributed(events: Iterable[Event], universe: Universe, interval_ns: int, be
     return fold.result()
 
 
-def _weights(weight: Vector, base: Vector, sector: Codes, count: int) -> list[tuple[float, float]]:
-    """By sector, and of cash, the account's weight and the benchmark's."""
-    w, b = (np.bincount(sector, values, count).tolist() for values in (weight, base))
-    return [*zip(w, b, strict=True), (1.0 - sum(w), 1.0 - sum(b))]
+def _weights(weight: Vector, base: Vector, sector: Codes, count: int) -> Matrix:
+    """(count + 1, 2) by sector, and of cash, the account's weight and the benchmark's."""
+    held: Matrix = np.stack([np.bincount(sector, values, count + 1) for values in (weight, base)], axis=1).astype(
+        np.float64
+    )
+    held[count] = 1.0 - held.sum(axis=0)
+    return held
+
+
+def _known(values: Vector) -> Vector:
+    """Values with 0 for what is unknown."""
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _both(k: float, effects: Vector) -> Matrix:
+    """(n, 2) effects linked and plain."""
+    return np.stack([k * effects, effects], axis=1)
 
 
 def _line(name: str, effects: Vector, weights: Vector) -> Line:

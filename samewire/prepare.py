@@ -121,10 +121,15 @@ class Wired(msgspec.Struct, frozen=True):
     issues: list[Issue]
 
 
-def wired(run: RunFile, directory: Path | None, recorded: Mapping[str, Artefact] | None) -> Wired:
-    """Builds every component but the sinks, and trains the models unless there are `recorded` artefacts."""
-    given = _begun(run, directory)
-    feed, start, end = _feed(run, given)
+def wired(
+    run: RunFile, directory: Path | None, recorded: Mapping[str, Artefact] | None, feed: Feed | None = None
+) -> Wired:
+    """Builds every component but the sinks, and trains the models unless there are `recorded` artefacts.
+
+    A `feed` is that of the run file, built already by whoever had to look at it: it is not built again.
+    """
+    given = _begun(run, directory) if feed is None else _given(run, directory)  # what it has read stays hidden
+    feed, start, end = _feed(run, given) if feed is None else (feed, *_range(run, feed))
     tables = _Tables(run, feed)
     options = _Artefacts(recorded)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=options.read)
@@ -205,6 +210,10 @@ def ready_to_learn(run: RunFile) -> tuple[Feed, Given]:
 
 def _begun(run: RunFile, directory: Path | None) -> Given:
     begin_hiding()  # before a component reads the first secret
+    return _given(run, directory)
+
+
+def _given(run: RunFile, directory: Path | None) -> Given:
     return Given(session=run.session.name, seed=run.session.seed, directory=directory)
 
 
@@ -240,7 +249,7 @@ def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
 
 def feed_of(run: RunFile) -> Feed:
     """The feed of a run file; nothing else is built."""
-    return _feed(run, Given(session=run.session.name, seed=run.session.seed))[0]
+    return _feed(run, _given(run, None))[0]
 
 
 def given_of(run: RunFile) -> Given:
@@ -252,7 +261,7 @@ def given_of(run: RunFile) -> Given:
 
 def walk_of(run: RunFile) -> Callable[[], Iterator[Event]]:
     """The events of a run file's feed over its session; nothing else is built."""
-    feed, start, end = _feed(run, Given(session=run.session.name, seed=run.session.seed))
+    feed, start, end = _feed(run, _given(run, None))
     return lambda: feed.events(start, end)
 
 
@@ -307,10 +316,14 @@ class _Tables:
 def _feed(run: RunFile, given: Given) -> tuple[Feed, int | None, int | None]:
     """The feed and the range of the session in it, checked as far as can be before anything is read of it."""
     feed: Feed = construct(run.feed, given)
-    start, end = days(feed, run.session.start, run.session.end)
+    start, end = _range(run, feed)
     _check_calendar(run, feed, _span(feed, start, end))
     _check_currency(run, feed)
     return feed, start, end
+
+
+def _range(run: RunFile, feed: Feed) -> tuple[int | None, int | None]:
+    return days(feed, run.session.start, run.session.end)
 
 
 def _check_currency(run: RunFile, feed: Feed) -> None:

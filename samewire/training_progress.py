@@ -35,6 +35,9 @@ class Counter:
         self.done += 1
         self._display.show(self.done, self.total, said)
 
+    def going(self, said: str) -> None:
+        self._display.going(said)
+
     def warned(self, text: str) -> None:
         self._display.warn(text)
 
@@ -75,6 +78,9 @@ class _Silent:
     def show(self, done: int, total: int, said: str) -> None:
         pass
 
+    def going(self, said: str) -> None:
+        pass
+
     def warn(self, text: str) -> None:
         self._out.write(f"warning: {text}\n")
         self._out.flush()
@@ -94,6 +100,9 @@ class _Lines:
 
     def show(self, done: int, total: int, said: str) -> None:
         self._write(f"{done:>{len(str(total))}}/{total}  {said}")
+
+    def going(self, said: str) -> None:
+        self._write(f"     {said}")
 
     def warn(self, text: str) -> None:
         self._write(f"warning: {text}")
@@ -131,6 +140,9 @@ class _Bar:
         if ": failed, " in said:
             self._bar.console.print(said, markup=False, highlight=False, soft_wrap=True)
         self._bar.update(self._task, description=said.partition(": ")[0], completed=done, total=total)
+
+    def going(self, said: str) -> None:
+        self._bar.update(self._task, description=said)
 
     def warn(self, text: str) -> None:
         self._bar.console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)

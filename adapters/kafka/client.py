@@ -19,6 +19,10 @@ class FencedError(KafkaError):
     exit_code = 6
 
 
+def fenced() -> FencedError:
+    return FencedError(_FENCED)
+
+
 @contextlib.contextmanager
 def told(place: str) -> Iterator[None]:
     """What the client raises, told with what was being done."""
@@ -27,7 +31,7 @@ def told(place: str) -> Iterator[None]:
     try:
         yield
     except errors.ProducerFenced as error:
-        raise FencedError(_FENCED) from error
+        raise fenced() from error
     except errors.OffsetOutOfRangeError as error:
         raise KafkaError(
             f"kafka: {place}: records that were to be read are gone ({error}); begin anew with --new"
@@ -44,7 +48,7 @@ def fenced_by(producer: Any, error: KafkaError) -> FencedError | None:
     task = None if producer is None else producer._sender.sender_task
     if task is None or not task.done() or task.cancelled() or not isinstance(task.exception(), errors.ProducerFenced):
         return None
-    return FencedError(_FENCED)
+    return fenced()
 
 
 async def ended(client: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from adapters.kafka.envelope import (
@@ -59,6 +60,7 @@ _ACTION, _KIND, _TIF = words(LegAction), words(OrderKind), words(TimeInForce)
 _LEG_WORDS = (("action", LegAction), ("kind", OrderKind), ("time_in_force", TimeInForce))
 
 _NAN = float("nan")
+_bar_message = msgspec.json.Decoder(BarMessage).decode
 
 
 class Codec:
@@ -217,7 +219,10 @@ class Codec:
     # ---- from bodies -------------------------------------------------------------------------------------------------
 
     def bar_of(self, value: bytes | None) -> Bar:
-        said = decoded(value, BarMessage)
+        try:
+            said = _bar_message(value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            said = decoded(value, BarMessage)  # which says what is wrong with it
         symbol = self._place.get(said.instrument)
         more = self._universe.extra
         return Bar(

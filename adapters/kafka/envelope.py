@@ -6,6 +6,7 @@ Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2 (binary content m
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -31,6 +32,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 CONTENT_TYPE = "application/json"
 DEAD_BODY_MAX, DEAD_KEY_MAX, DEAD_TEXT_MAX = 65_536, 1_024, 1_000  # bytes, bytes, characters
+_SAFE = re.compile(r"[A-Za-z0-9:._/ ~-]*")
 _ENCODE = msgspec.json.Encoder().encode
 _DECODERS: Mapping[type[Any], Any] = {kind: msgspec.json.Decoder(kind) for kind in MESSAGES}
 
@@ -84,6 +86,11 @@ def decoded(value: bytes | None, kind: type[M]) -> M:
     return said
 
 
+def _headers(*said: tuple[str, str]) -> Headers:
+    """Those that say something."""
+    return tuple([(name, text.encode("ascii")) for name, text in said if text])
+
+
 class Envelope:
     """Records of one environment and publisher.
 
@@ -95,6 +102,13 @@ class Envelope:
 
     def __init__(self, env: str, origin: Origin) -> None:
         self.env, self.origin = env, origin
+        self._head = (("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0"))
+        self._source = ("ce_source", f"/samewire/{_plain(origin.daemon)}".encode())
+        self._tail = _headers(
+            ("run-id", origin.run_id), ("code-version", origin.code_version), ("config-hash", origin.config_hash)
+        )
+        self._topics: dict[tuple[str, str], tuple[str, Headers]] = {}  # kind and name -> topic, and what it holds
+        self._time = (0, exact_text(0).encode())  # the instant that was written last
 
     def record(
         self,
@@ -105,26 +119,31 @@ class Envelope:
         more: Sequence[tuple[str, str]] = (),
     ) -> Record:
         """`of`: kind and name of the topic; `at`: what, with name and instant, makes the id, and the instant in ns."""
-        (kind, name), (what, ts), origin = of, at, self.origin
-        said = [
-            ("content-type", CONTENT_TYPE),
-            ("ce_specversion", "1.0"),
-            ("ce_id", _plain(":".join(part for part in (name, what, str(ts)) if part))),
-            ("ce_source", f"/samewire/{_plain(origin.daemon)}"),
-            ("ce_type", KINDS[kind].ce_type),
-            ("ce_time", exact_text(ts)),
-            ("run-id", origin.run_id),
-            ("code-version", origin.code_version),
-            ("config-hash", origin.config_hash),
-            *more,
-        ]
+        what, ts = at
+        topic, type_ = self._topics.get(of) or self._topic(of)
+        if ts != self._time[0]:  # all records of a slice speak of one instant
+            self._time = (ts, exact_text(ts).encode())
         return Record(
-            topic=str(Topic(self.env, kind, name)),
+            topic=topic,
             key=key.encode(),
             value=_ENCODE(message),
-            headers=tuple((name, text.encode("ascii")) for name, text in said if text),
+            headers=(
+                *self._head,
+                ("ce_id", _plain(":".join([part for part in (of[1], what, str(ts)) if part])).encode()),
+                self._source,
+                *type_,
+                ("ce_time", self._time[1]),
+                *self._tail,
+                *_headers(*more),
+            ),
             timestamp_ms=max(0, ts // 1_000_000),
         )
+
+    def _topic(self, of: tuple[str, str]) -> tuple[str, Headers]:
+        kind, name = of
+        found = str(Topic(self.env, kind, name)), _headers(("ce_type", KINDS[kind].ce_type))
+        self._topics[of] = found
+        return found
 
     def deadletter(self, dead: DeadLetter) -> Record:
         """To the topic of the session; body, key and text are cut, never refused."""
@@ -211,4 +230,4 @@ def _known(word: str, words: Sequence[str], what: str) -> None:
 
 def _plain(text: str) -> str:
     """ASCII only, since readers decode headers as they please."""
-    return quote(text, safe=":._-/ ")
+    return text if _SAFE.fullmatch(text) else quote(text, safe=":._-/ ")

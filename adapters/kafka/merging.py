@@ -38,22 +38,22 @@ class Merging(Generic[K, T]):
     """
 
     def __init__(self, keys: Iterable[K], shown: Mapping[K, int] | None = None) -> None:
-        self._waiting: dict[K, deque[Arrival[K, T]]] = {key: deque() for key in keys}
+        self._waiting: dict[K, deque[tuple[int, int, T]]] = {key: deque() for key in keys}
         self._shown = dict(shown or {})  # the latest instant that each partition has shown, also to a process before
         self._more = set(self._waiting)  # partitions that may hold records that nobody has seen yet
         # A partition whose next record is the oldest, and up to which instant it stays so: until anything is added.
-        self._run: tuple[deque[Arrival[K, T]], int] = (deque(), 0)
+        self._run: tuple[K | None, int] = (None, 0)
 
     def add(self, key: K, records: Iterable[tuple[int, int, T]]) -> None:
         """Records of one partition, as (offset, ts, item), behind those before."""
-        waiting, self._run = self._waiting[key], (deque(), 0)
-        waiting.extend(Arrival(key, offset, ts, item) for offset, ts, item in records)
+        waiting, self._run = self._waiting[key], (None, 0)
+        waiting.extend(records)
         if waiting:
-            self._shown[key] = max(self._shown.get(key, waiting[-1].ts), waiting[-1].ts)
+            self._shown[key] = max(self._shown.get(key, waiting[-1][1]), waiting[-1][1])
 
     def at_end(self, key: K, end: bool) -> None:
         """Whether everything that the partition is known to hold was added."""
-        self._run = (deque(), 0)
+        self._run = (None, 0)
         if end:
             self._more.discard(key)
         else:
@@ -68,7 +68,7 @@ class Merging(Generic[K, T]):
         """Whether there is more to hand out up to `limit`, as far as is known: what waits behind that is no backlog."""
         if any(not self._waiting[key] for key in self._more):
             return True
-        return any(waiting[0].ts <= limit for waiting in self._waiting.values() if waiting)
+        return any(waiting[0][1] <= limit for waiting in self._waiting.values() if waiting)
 
     @property
     def keys(self) -> tuple[K, ...]:
@@ -90,26 +90,50 @@ class Merging(Generic[K, T]):
         """
         if self._more - self._shown.keys() or not self._shown:
             return None
-        return min(self._waiting[key][0].ts if self._waiting[key] else ts for key, ts in self._shown.items())
+        return min(self._waiting[key][0][1] if self._waiting[key] else ts for key, ts in self._shown.items())
+
+    @property
+    def unheard(self) -> bool:
+        """Whether a partition has never shown a record: nobody knows whose it holds, and it promises nothing."""
+        return len(self._shown) < len(self._waiting)
 
     def take(self, limit: int) -> Arrival[K, T] | None:
         """The next record, taken off; None while one must be waited for, or where the next is later than `limit`."""
-        run, until = self._run
-        if len(run) > 1 and run[0].ts <= min(until, limit):  # one stays behind, so that what runs empty is seen below
-            return run.popleft()
-        best: deque[Arrival[K, T]] | None = None
-        second = limit
+        key = self._next(limit)
+        return None if key is None else Arrival(key, *self._waiting[key].popleft())
+
+    def take_run(self, limit: int) -> tuple[K, list[tuple[int, int, T]]] | None:
+        """The next records as (offset, ts, item), as many as `take` hands out of one partition after another."""
+        key = self._next(limit)
+        if key is None:
+            return None
+        waiting, until = self._waiting[key], min(self._run[1], limit)
+        found = [waiting.popleft()]
+        while len(waiting) > 1 and waiting[0][1] <= until:
+            found.append(waiting.popleft())
+        return key, found
+
+    def _next(self, limit: int) -> K | None:
+        """The partition whose record comes next."""
+        key, until = self._run
+        if key is not None:  # one stays behind, so that what runs empty is seen below
+            run = self._waiting[key]
+            if len(run) > 1 and run[0][1] <= min(until, limit):
+                return key
+        best, least, second = None, limit, limit
         for key, waiting in self._waiting.items():
             if not waiting:
                 if key in self._more:
                     return None
-            elif best is None:
-                best = waiting
-            elif waiting[0].ts < best[0].ts:
-                best, second = waiting, min(second, best[0].ts)
+                continue
+            ts = waiting[0][1]
+            if best is None:
+                best, least = key, ts
+            elif ts < least:
+                best, least, second = key, ts, min(second, least)
             else:
-                second = min(second, waiting[0].ts)
-        if best is None or best[0].ts > limit:
+                second = min(second, ts)
+        if best is None or least > limit:
             return None
         self._run = (best, second)
-        return best.popleft()
+        return best

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.envelope import exact_text
@@ -20,6 +21,7 @@ from adapters.kafka.transport import Place, Received
 from engine.clock import Clock
 from engine.cuts import Bar, fit
 from engine.errors import DataError
+from engine.events import Mask
 
 _WAITING_MAX = 20_000  # records of a partition that wait before no more of it are read
 
@@ -81,23 +83,28 @@ class Sorter:
 
     def __call__(self, place: Place, record: Received) -> Bar | Unusable | None:
         """Without a look at any clock: the same record, the same answer, also after a restart."""
-        value = record.value or b""
-
-        def bad(reason: str, text: str) -> Unusable:
-            return unusable(place, record, reason, text)
-
-        if len(value) > self._rules.largest:
-            return bad("oversized", f"{len(value):,} bytes; a bar has {self._rules.largest:,} at most")
+        value, rules = record.value, self._rules
+        if value is not None and len(value) > rules.largest:
+            said = f"{len(value):,} bytes; a bar has {rules.largest:,} at most"
+            return unusable(place, record, "oversized", said)
         try:
-            bar = self._decode(record.value)
+            bar = self._decode(value)
         except DataError as error:
-            return bad("unknown_symbol" if "symbol" in str(error) else "undecodable", str(error))
-        interval = self._rules.intervals[place[0]]
+            reason = "unknown_symbol" if "symbol" in str(error) else "undecodable"
+            return unusable(place, record, reason, str(error))
+        interval = rules.intervals[place[0]]
         if bar.interval_ns != interval:
-            return bad("unknown_interval", f"a bar of {bar.interval_ns} ns in a topic of {interval} ns")
+            said = f"a bar of {bar.interval_ns} ns in a topic of {interval} ns"
+            return unusable(place, record, "unknown_interval", said)
         if not (bar.halted or fit(bar)):
-            return bad("unfit", "its prices cannot be: finite, above 0, low <= open, close <= high, volume not below 0")
-        return bar if bar.ts > self._rules.since else None
+            said = "its prices cannot be: finite, above 0, low <= open, close <= high, volume not below 0"
+            return unusable(place, record, "unfit", said)
+        return bar if bar.ts > rules.since else None
+
+    def surely(self, now: int, latest: int | None) -> int:
+        """Up to which end a bar is in time, whatever comes before it; of a later one ask `in_time`."""
+        rules = self._rules
+        return now + rules.skew_ns if latest is None else min(now + rules.skew_ns, latest + rules.ahead_ns)
 
     def in_time(self, bar: Bar, place: Place, record: Received, now: int, latest: int | None) -> Bar | Unusable:
         """The bar, unless it is from the future of the wall clock, or far from that of the stream. Decided once."""
@@ -130,6 +137,9 @@ class Source:
         self._last: dict[str, dict[int, LastBar]] = {}
         self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
         self.unusable: deque[Unusable] = deque()
+        self._heard: dict[
+            int, set[int]
+        ] = {}  # interval -> symbols that a bar was seen of, while a partition is unheard
 
     async def start(
         self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
@@ -168,19 +178,24 @@ class Source:
             self.news.set()
 
     def _add(self, found: Mapping[Place, list[Received]]) -> None:
+        unheard = self._merging.unheard
         for place, records in found.items():
             if place == self._control:
                 self.commands.extend(records)
                 continue
             rows: list[tuple[int, int, tuple[Bar | Unusable | None, Received]]] = []
-            shown, latest, now = 0, self._merging.latest, self._clock.now_ns()
+            shown, latest, now, sorter = 0, self._merging.latest, self._clock.now_ns(), self._sorter
+            surely = sorter.surely(now, latest)
             for record in records:
-                item = self._sorter(place, record)
-                if isinstance(item, Bar):
-                    item = self._sorter.in_time(item, place, record, now, latest)
+                item = sorter(place, record)
+                if item.__class__ is Bar:
+                    if item.ts > surely:
+                        item = sorter.in_time(item, place, record, now, latest)
                     if isinstance(item, Bar):
                         shown = item.ts
                         latest = shown if latest is None else max(latest, shown)
+                        if unheard:
+                            self._heard.setdefault(item.interval_ns, set()).add(item.symbol)
                 rows.append((record.offset, shown, (item, record)))
             self._merging.add(place, rows)
 
@@ -204,6 +219,16 @@ class Source:
         """No bar that ends before this instant follows, if each partition is in order."""
         return self._merging.promise
 
+    def may_lack(self, interval_ns: int, symbols: Mask) -> bool:
+        """Whether bars of this interval of one of these symbols may be in a partition that has never shown a record.
+
+        No promise of the others speaks for it.
+        """
+        if not self._merging.unheard:
+            return False
+        heard = self._heard.get(interval_ns, set())
+        return any(symbol not in heard for symbol in np.flatnonzero(symbols).tolist())
+
     @property
     def lag(self) -> int:
         """Records that were read and not handed out."""
@@ -226,6 +251,20 @@ class Source:
                 return item
         return None
 
+    def take_all(self, limit: int) -> list[Bar]:
+        """All bars that `take` would hand out one after the other."""
+        found: list[Bar] = []
+        while (run := self._merging.take_run(limit)) is not None:
+            key, rows = run
+            offset, _, (_, self._handed[key]) = rows[-1]
+            self.taken[key[0]][key[1]] = offset + 1
+            for _, _, (item, _) in rows:
+                if isinstance(item, Unusable):
+                    self.unusable.append(item)
+                elif item is not None:
+                    found.append(item)
+        return found
+
     @property
     def last(self) -> dict[str, dict[int, LastBar]]:
         """The last record of each partition that was handed out."""
@@ -239,7 +278,8 @@ class Source:
         """Until something was read, or the time is up."""
         self.news.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # in this very task: another one would be a turn of the loop more
+                await self.news.wait()
 
     async def close(self) -> None:
         if self._task is not None:

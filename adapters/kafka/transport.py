@@ -16,6 +16,7 @@ from adapters.kafka.address import KafkaError
 from adapters.kafka.client import FencedError as FencedError
 from adapters.kafka.client import ended, fenced_by, hush, told
 from adapters.kafka.codec import Record
+from adapters.kafka.epochs import successor
 from engine.clock import SystemClock
 
 Place = tuple[str, int]  # topic and partition
@@ -54,6 +55,10 @@ class Outbox(Protocol):
         ...
 
     async def commit(self) -> None: ...
+    async def succeeded(self) -> bool:
+        """Whether a successor has begun, as far as can be found out without shutting it out."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -128,6 +133,9 @@ class Producer:
         with self._ours("whether the last transaction was committed is not known"):
             await self._own.commit_transaction()
 
+    async def succeeded(self) -> bool:
+        return await successor(self._producer, self._id)
+
     async def close(self) -> None:
         """Leaves a transaction that is open to whoever comes next."""
         await ended(self._producer)
@@ -146,12 +154,12 @@ class Producer:
             with told(place):
                 yield
         except KafkaError as error:
-            fenced = error if isinstance(error, FencedError) else fenced_by(self._producer, error)
-            if fenced is None:
+            by = error if isinstance(error, FencedError) else fenced_by(self._producer, error)
+            if by is None:
                 raise
             took = (self._clock.monotonic_ns() - self._begun) / 1e9
             if took < _TRANSACTION_MS / 1000:
-                raise fenced from error
+                raise by from error
             raise KafkaError(
                 f"kafka: {place}: the transaction took {took:.1f} s, and the broker ends one after "
                 f"{_TRANSACTION_MS / 1000:g} s; start again: the session goes on with what was committed"

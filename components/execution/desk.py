@@ -128,6 +128,19 @@ class Desk:
         return tuple(out)
 
     def _accept(self, orders: Orders, rows: Any) -> list[Any]:
+        symbol, qty = orders.symbol[rows], orders.qty[rows]
+        sound = (symbol >= 0) & (symbol < len(self._universe)) & np.isfinite(qty) & (qty != 0)
+        unsound = [] if sound.all() else self._turned_away(orders, rows[~sound])
+        return unsound + self._take(orders, rows[sound]) if sound.any() else unsound
+
+    def _turned_away(self, orders: Orders, rows: Any) -> list[Any]:
+        """Orders that nobody could work end at once."""
+        symbol, state = orders.symbol[rows], np.full(len(rows), _CANCELLED, np.int32)
+        text = f"{len(rows)} orders are of no symbol of the universe, or of a quantity that is zero or not finite"
+        note = self._note(orders.ts, "malformed", text, symbol, orders.qty[rows])
+        return [note, reports_of(orders.ts, orders.ids[rows], symbol, state, np.zeros(len(rows)))]
+
+    def _take(self, orders: Orders, rows: Any) -> list[Any]:
         blotter, symbol = self._blotter, orders.symbol[rows]
         old = blotter.working(orders.ts) & np.isin(blotter.parents["symbol"], symbol)
         out = self._taken_off(old, orders.ts)

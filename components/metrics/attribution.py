@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.events import Codes, Matrix, Vector
+from engine.events import Codes, Mask, Matrix, Vector
 
 CASH = "cash"
 
@@ -47,43 +47,50 @@ def brinson(weight: Vector, benchmark: Vector, growth: Vector, sector: Codes, co
     return Effects((w - b) * (B - total), selection, np.where(own, (w - b) * spread, 0.0))
 
 
-def factor_effects(active: Vector, growth: Vector, exposures: Matrix) -> tuple[Vector, float]:
-    """(K + 1,) of one slice what each factor and, last, the market earned; and what is specific.
+class Regression:
+    """What each factor and the market earned in a slice, for exposures (N, K) that stand for many slices.
 
         growth = X f + m + u by least squares over the names that have all exposures;   effect_k = (X'active)_k f_k
 
-    `active` (N,) is weight less benchmark. Names without an exposure are specific throughout. The sum of all is
-    active'growth.
+    Names without an exposure are specific throughout.
     """
-    K = exposures.shape[1]
-    known = np.isfinite(exposures).all(axis=1) & np.isfinite(growth)
-    effects = np.zeros(K + 1)
-    if known.sum() > K + 1:
-        X = np.column_stack([exposures[known], np.ones(int(known.sum()))])
-        returns, *_ = np.linalg.lstsq(X, growth[known], rcond=None)
-        effects = (active[known] @ X) * returns
-    return effects, float(active @ growth - effects.sum())
+
+    def __init__(self, exposures: Matrix) -> None:
+        self.exposures = exposures
+        known: Mask = np.logical_and.reduce(np.isfinite(exposures), axis=1)
+        count, K = int(np.count_nonzero(known)), exposures.shape[1]
+        self._known = slice(None) if count == len(known) else known
+        self._X = np.column_stack([exposures[known], np.ones(count)])
+        # With so few names every f fits.
+        enough = count > K + 1
+        self._solve = np.linalg.pinv(self._X, rcond=np.finfo(float).eps * count) if enough else np.zeros((K + 1, count))
+
+    def effects(self, active: Vector, growth: Vector) -> tuple[Vector, float]:
+        """(K + 1,) what each factor and, last, the market earned; and what is specific. Together active'growth."""
+        effects: Vector = (active[self._known] @ self._X) * (self._solve @ growth[self._known])
+        return effects, float(active @ growth - effects.sum())
 
 
-def transfer_coefficient(active: Vector, opinion: Vector, volatility: Vector) -> float:
-    """Correlation of the active weights times volatility with the opinions, over names that have both; NaN below 3.
+def transfer_coefficients(active: Matrix, opinion: Vector, volatility: Vector) -> Vector:
+    """(M,) correlation of each of M rows of active weights (M, N) times volatility with the opinions.
 
-    1 where every opinion stands in the book in proportion, less the more constraints, costs and rounding bind. Opinions
-    are scores; an expected return is divided by the volatility first.
+    Over names that have both; NaN below 3. 1 where every opinion stands in the book in proportion, less the more
+    constraints, costs and rounding bind. Opinions are scores; an expected return is divided by the volatility first.
 
     Source: Clarke, de Silva and Thorley (2002), Portfolio constraints and the fundamental law of active management,
     Financial Analysts Journal 58(5).
 
-    >>> round(transfer_coefficient(np.array([0.1, 0.0, -0.1]), np.array([1.0, 0.0, -1.0]), np.full(3, 0.02)), 6)
-    1.0
+    >>> transfer_coefficients(np.array([[0.1, 0.0, -0.1]]), np.array([1.0, 0.0, -1.0]), np.full(3, 0.02)).round(6)
+    array([1.])
     """
     known = np.isfinite(opinion) & (volatility > 0)
-    if known.sum() < 3:
-        return float("nan")
-    x, z = (active * volatility)[known], opinion[known]
-    x, z = x - x.mean(), z - z.mean()
-    size = float(np.sqrt((x @ x) * (z @ z)))
-    return float(x @ z) / size if size > 0 else float("nan")
+    if np.count_nonzero(known) < 3:
+        return np.full(len(active), np.nan)
+    x, z = (active * volatility)[:, known], opinion[known]
+    x, z = x - x.mean(axis=1, keepdims=True), z - z.mean()
+    size = np.sqrt(np.einsum("ij,ij->i", x, x) * (z @ z))
+    found: Vector = np.divide(x @ z, size, out=np.full(len(active), np.nan), where=size > 0)
+    return found
 
 
 def carino(returns: Vector, benchmark: Vector) -> Vector:

@@ -4,6 +4,8 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -49,9 +51,15 @@ class _Tally:
             self.first = ts
         if ts != self.last or not self.count:
             self.instants += 1
-        self.count, self.last, self.names = self.count + 1, ts, self.names + names
-        self.total, self.newest = self.total + value, value
-        self.high, self.low = max(self.high, value), min(self.low, value)
+        self.count += 1
+        self.last = ts
+        self.names += names
+        self.total += value
+        self.newest = value
+        if value > self.high:
+            self.high = value
+        if value < self.low:
+            self.low = value
 
     @property
     def span(self) -> dict[str, Any]:
@@ -142,20 +150,24 @@ class DecisionFold:
                 asked.uncertified += 1
 
     def _on_binds(self, note: Note, name: str) -> None:
-        prices = np.abs(note.value[np.isfinite(note.value)])
-        if not len(prices):
-            return
-        mean, high, names = float(prices.mean()), float(prices.max()), len(note.symbol)
+        value = note.value
+        if len(value) == 1:  # the usual case
+            mean = high = abs(float(value[0]))
+            if not isfinite(mean):
+                return
+        else:
+            prices = np.abs(value[np.isfinite(value)])
+            if not len(prices):
+                return
+            mean, high = float(prices.mean()), float(prices.max())
+        ts, names = note.ts, len(note.symbol)
         name = name if name in self._constraints or len(self._constraints) < _MOST else _OTHER
         key = (name, _label(note.text))
-        of_label, of_prices = _row(self._labels, key, (name, _OTHER), lambda: (_Tally(), _Tally()))
-        for tally, price in (
-            (_row(self._constraints, name, _OTHER, _Tally), mean),
-            (of_label, mean),
-            (_row(self._prices, name, _OTHER, _Tally), high),
-            (of_prices, high),
-        ):
-            tally.add(note.ts, names, price)
+        of_label, of_prices = _row(self._labels, key, (name, _OTHER), _two_tallies)
+        _row(self._constraints, name, _OTHER, _Tally).add(ts, names, mean)
+        of_label.add(ts, names, mean)
+        _row(self._prices, name, _OTHER, _Tally).add(ts, names, high)
+        of_prices.add(ts, names, high)
 
     def _on_route(self, note: Note, _: str) -> None:
         said = _VAIN.match(note.text)
@@ -336,6 +348,11 @@ def _row(rows: dict[Any, Any], key: Any, other: Any, made: Callable[[], Any]) ->
     return found
 
 
+def _two_tallies() -> tuple[_Tally, _Tally]:
+    return _Tally(), _Tally()
+
+
+@lru_cache(maxsize=1024)
 def _label(text: str) -> str:
     """What of a constraint binds.
 

@@ -123,7 +123,11 @@ class ExecutionFold:
         p["volume"] = p["volume"] + np.where(traded, volume, 0.0)
 
     def _on_orders(self, orders: Orders) -> None:
-        rows = np.flatnonzero((orders.action == _NEW) & (orders.kind == OrderKind.MARKET))
+        paced = (orders.action == _NEW) & (orders.kind == OrderKind.MARKET)
+        paced &= (
+            (orders.symbol >= 0) & (orders.symbol < len(self._universe)) & np.isfinite(orders.qty) & (orders.qty != 0)
+        )
+        rows = np.flatnonzero(paced)
         slices, until = self._window(orders.ts)
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.optimizers.kernel_names import names_of
+from components.optimizers import figures
+from components.optimizers.kernel_names import between, names_of
 from components.optimizers.problem import GrossCap, Problem, RiskCap, Solution, Tail, TurnoverCap
 from components.optimizers.stating import alone, marginal
 from engine.events import Mask, Matrix, Vector
@@ -44,6 +45,10 @@ def residual(problem: Problem, solution: Solution) -> float:
     if w is None or problem.counted or len(solution.tails) != len(problem.tails) or not np.isfinite(w).all():
         return float("inf")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if figures.usual(problem) and solution.box is not None and solution.rows is not None:
+            found = _usual(problem, w, solution.box, solution.rows)
+            if found == found:
+                return found
         d = curvature(problem)
         limits = limits_at(problem, w)
         pull = _pull_of_tails(problem, solution)
@@ -54,6 +59,34 @@ def residual(problem: Problem, solution: Solution) -> float:
         for tail, share in zip(problem.tails, solution.tails, strict=True):
             found = max(found, _of_tail(tail, share, w, d))
     return found if found == found else float("inf")
+
+
+def _usual(problem: Problem, w: Vector, box: Vector, z: Vector) -> float:
+    """The residual of a usual problem, of which all multipliers are known, by compiled loops; NaN = not found."""
+    from components.optimizers.judging_loops import judged, slack
+
+    d, mean = curved(problem)
+    own, vectors = between(problem), figures.vectors(problem)
+    answer, aversion = figures.answer_of(problem, (w, box, z), d), figures.aversion(problem)
+    of_names = judged(vectors, figures.bounds(problem), own.plain(vectors[figures.W0]), answer, aversion)
+    square, price = figures.squares(problem), np.array(z, np.float64)
+    of_rows = slack(figures.limits(problem), problem.A @ w, square, price, mean)
+    return float(max(of_names, of_rows)) if of_names == of_names and of_rows == of_rows else float("nan")
+
+
+def curved(problem: Problem) -> tuple[Vector, float]:
+    """`curvature` and the mean of 1 over it; kept with the risk where that alone decides, as it mostly does."""
+    risk, aversion = problem.risk, problem.aversion
+    if risk is None or not aversion or np.count_nonzero(problem.ridge):
+        d = curvature(problem)
+        return d, float((1.0 / d).mean())
+    kept = risk.derived.get("curvature")
+    if kept is None or kept[0] != aversion:
+        d = curvature(problem)
+        kept = (aversion, d, float((1.0 / d).mean()))
+        if 2 * np.count_nonzero(alone(risk) > 0) > len(d):  # or returns would have a say in it
+            risk.derived["curvature"] = kept
+    return kept[1], kept[2]
 
 
 @dataclass(frozen=True, slots=True)

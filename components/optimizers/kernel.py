@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers import figures
+from components.optimizers.kernel_ends import bounding, limited, started
 from components.optimizers.kernel_loops import Limits, excess, largest, movable, settled, sound
 from components.optimizers.kernel_names import bent_inward, names_of
 from components.optimizers.kernel_newton import (
@@ -16,13 +18,12 @@ from components.optimizers.kernel_newton import (
     STEPS,
     Dual,
     Track,
-    answered,
     newton,
 )
 from components.optimizers.kernel_risk import FEW, Factors, Shape
 from components.optimizers.kernel_search import Point, Stage, impossible, point, stepped
 from components.optimizers.problem import GrossCap, Problem, Solution, TurnoverCap
-from engine.events import Mask, Matrix, Vector
+from engine.events import Mask, Vector
 
 _ROWS, _PLACES = 200, 8  # the most rows, and kinks of one problem
 _OUTER = 60
@@ -66,10 +67,10 @@ class Kernel:
         return not lacking and len(problem.low) <= _ROWS and len(problem.kinks) <= _PLACES
 
     def solve(self, problem: Problem, start: Solution | None = None) -> Solution:
-        fault = "" if _sound(problem) else _fault(problem)
-        if fault:
-            return Solution(status=fault, route=self.name)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+            fault = "" if _sound(problem) else _fault(problem)
+            if fault:
+                return Solution(status=fault, route=self.name)
             return self._solved(problem, _remembered(problem, start))
 
     def _solved(self, problem: Problem, memory: dict[str, Any]) -> Solution:
@@ -78,12 +79,13 @@ class Kernel:
             return Solution(status=self._shape.fault, route=self.name)
         stiff = _stiffness(problem)
         whole = stiff + problem.aversion * self._shape.diagonal
-        typical = float(whole.max(initial=0.0))
-        if not stiff.min(initial=np.inf) > _FLAT * typical:
-            typical = float(np.median(whole))
+        typical = float(np.maximum.reduce(whole, initial=0.0))
+        stage = _Setting(problem, stiff, form)
+        if np.minimum.reduce(stiff, initial=np.inf) > _FLAT * typical:
+            return _answer(problem, _newton(stage.stage(), memory), self.name)
+        typical = float(np.median(whole))
         flat = stiff <= _FLAT * typical
         movable = flat & (problem.lower < problem.upper)
-        stage = _Setting(problem, stiff, form)
         if not movable.any():
             found = _newton(stage.stage(np.where(flat, max(typical, 1e-12), 0.0), problem.w0), memory)
         else:
@@ -107,23 +109,19 @@ class _Setting:
     stiff: Vector  # (N,)
     form: Any
 
-    def stage(self, extra: Vector, center: Vector) -> Stage:
+    def stage(self, extra: Vector | None = None, center: Vector | None = None) -> Stage:
         """With 1/2 sum extra (w - center)^2 added."""
-        problem = self.problem
-        names = names_of(problem, self.stiff + extra, problem.lower, problem.upper)
-        base = problem.ridge * problem.rest - problem.q + extra * center
+        problem, stiff = self.problem, self.stiff
+        base = problem.ridge * problem.rest - problem.q
+        if extra is not None and center is not None:
+            stiff, base = stiff + extra, base + extra * center
+        lower, upper = figures.bounds(problem)
+        names = names_of(problem, stiff, lower, upper)
         if problem.risk is not None:
             base = base + problem.aversion * problem.risk.specific * problem.about
-        caps, m = names.caps, len(problem.low)
-        low, high, price, norm = np.empty((4, m + len(caps.limit)))
-        low[:m], low[m:] = problem.low, -np.inf
-        high[:m], high[m:] = problem.high, caps.limit
-        price[:m], price[m:] = problem.row_soft, caps.price
-        least, most = np.where(low == -np.inf, 0.0, -price), np.where(high == np.inf, 0.0, price)
-        limits = Limits(low, high, price, least, most)
-        norm[:m], norm[m:] = np.sqrt(np.vecdot(problem.A, problem.A)), np.sqrt(len(problem))
-        norm[norm == 0] = 1.0
-        whole = norm**2 * float(names.inverse.sum() / max(len(problem), 1))
+        caps, mean = names.caps, float(np.add.reduce(names.inverse) / max(len(problem), 1))
+        found = limited(figures.limits(problem), figures.squares(problem), (caps.limit, caps.price), len(problem), mean)
+        limits, norm, whole = Limits(*found[:5]), found[5], found[6]
         return Stage(names, names.costs(), self.form, base, problem.A, limits, norm, whole)
 
 
@@ -145,19 +143,11 @@ def _price(problem: Problem) -> float:
 def _sound(problem: Problem) -> bool:
     """Whether nothing at all is wrong, seen at a glance; what is, if so, is for `_fault` to say."""
     p = problem
-    vectors = [p.q, p.rest, p.w0, p.about, p.ridge, p.impact]
-    for kink in p.kinks:
-        vectors += (kink.at, kink.up, kink.down)
     if not all(cap.limit >= 0 and cap.soft >= 0 for cap in _caps(p)):
         return False
-    if not (np.vdot(p.A, p.A) <= _LARGE and 0 <= p.aversion <= _LARGE):
+    if not (np.add.reduce(figures.squares(p)) <= _LARGE and 0 <= p.aversion <= _LARGE):
         return False
-    return bool(sound(np.array(vectors, np.float64), np.array((p.lower, p.upper)), _rows(p), _LARGE))
-
-
-def _rows(problem: Problem) -> Matrix:
-    """(3, m) limits of rows and the price of each."""
-    return np.array((problem.low, problem.high, problem.row_soft), np.float64)
+    return bool(sound(figures.vectors(p), figures.bounds(p), figures.limits(p), _LARGE))
 
 
 def _fault(problem: Problem) -> str:
@@ -197,19 +187,24 @@ def _caps(problem: Problem) -> list[TurnoverCap | GrossCap]:
 
 
 def _cold(problem: Problem) -> dict[str, Any]:
-    rows = len(problem.low) + len(problem.turnover) + len(problem.gross)
-    return {"w": np.minimum(np.maximum(problem.w0, problem.lower), problem.upper), "z": np.zeros(rows)}
+    w = np.minimum(np.maximum(problem.w0, problem.lower), problem.upper)
+    return {"w": w, "z": np.zeros(_prices(problem))}
+
+
+def _prices(problem: Problem) -> int:
+    """How many multipliers rows and caps have."""
+    return len(problem.low) + len(problem.turnover) + len(problem.gross)
 
 
 def _remembered(problem: Problem, start: Solution | None) -> dict[str, Any]:
     """Weights (N,) and multipliers z (r,) to start from; what is of another shape or not finite is not used."""
-    memory = _cold(problem)
     kept = start.memory if start is not None and isinstance(start.memory, dict) else {}
-    for key, value in memory.items():
+    shapes, memory = {"w": (len(problem),), "z": (_prices(problem),)}, {}
+    for key, shape in shapes.items():
         given = kept.get(key)
-        if given is not None and np.shape(given) == value.shape and np.isfinite(given).all():
+        if given is not None and np.shape(given) == shape and np.isfinite(given).all():
             memory[key] = np.array(given, np.float64)
-    return memory
+    return memory if len(memory) == len(shapes) else _cold(problem) | memory
 
 
 def _newton(stage: Stage, memory: dict[str, Any]) -> _Found:
@@ -252,17 +247,15 @@ def _compiled(stage: Stage, form: Factors, memory: dict[str, Any]) -> _Found:
     about, A = np.array(form.about), stage.A  # copies of what may be read-only: for that they would be compiled again
     A = A if A.flags.c_contiguous and A.flags.writeable else np.array(A, order="C")
     dual = Dual(form.R, form.g, about, A, stage.base, stage.norm, stage.whole)
-    z = np.minimum(np.maximum(memory["z"], limits.least), limits.most)
-    y = form.state(memory["w"])
-    at = (y, z, *answered(costs, dual, y, z))
-    start = (0.0, np.inf, 0.0, 1.0, _size(stage, z), 1e-2)
-    track = Track._make(np.array([figure]) for figure in start)
-    code = LOOK
-    while code == LOOK:
-        code, at, before = newton(costs, limits, dual, at, track)
+    track = Track._make(np.array((0.0, np.inf, 0.0, 1.0, 0.0, 1e-2)).reshape((-1, 1)))
+    code, at, before = started(costs, limits, dual, form.state(memory["w"]), memory["z"], track)
+    while True:
         steps = int(track.steps[0])
         if code != OPTIMAL and (impossible(stage, at[1] - before) or impossible(stage, at[1])):
             return _Found("infeasible", stage, Point(*at), steps)
+        if code != LOOK:
+            break
+        code, at, before = newton(costs, limits, dual, at, track)
     return _Found("optimal" if code == OPTIMAL else "no progress", stage, Point(*at), steps)
 
 
@@ -339,7 +332,7 @@ def _answer(problem: Problem, found: _Found, route: str) -> Solution:
         route=route,
         w=at.w,
         iterations=found.steps,
-        box=names.box(at.w, u, z[m:]),
+        box=bounding(found.stage.costs, np.array(names.d), u, z[m:], at.w),
         rows=z[:m],
         turnover=tuple(z[m : m + t].tolist()),
         gross=tuple(z[m + t :].tolist()),

@@ -39,13 +39,17 @@ class CappedKernel:
         self._kernel = Kernel()
 
     def fits(self, problem: Problem, /) -> bool:
+        if not problem.risk_caps:
+            return self._kernel.fits(problem)
         caps = problem.risk_caps if problem.risk is not None else ()
         able = len(_binding(caps)) <= _CAPS and all(cap.limit > 0 for cap in caps)
         return able and self._kernel.fits(replace(problem, risk_caps=()))
 
     def solve(self, problem: Problem, /, start: Solution | None = None) -> Solution:
+        if not problem.risk_caps:
+            return self._kernel.solve(problem, start)
         bare, caps = replace(problem, risk_caps=()), problem.risk_caps
-        if problem.risk is None or not caps:
+        if problem.risk is None:
             answer = self._kernel.solve(bare, start)
             return replace(answer, risk_caps=(0.0,) * len(caps))
         chosen = _binding(caps)

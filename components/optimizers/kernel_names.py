@@ -8,10 +8,11 @@ derivative is d w + slope, so that w is the median of what the pieces want (opti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.optimizers.figures import IMPACT, vectors
 from components.optimizers.problem import GrossCap, Kink, Problem, TurnoverCap
 from engine.events import Matrix, Vector
 
@@ -82,17 +83,9 @@ class Names:
 
         k = np.zeros(0) if self.k is None else self.k
         # Copies of what was given: for arrays that are read-only or strided the loops would be compiled once more.
-        w0, lower, upper, k = np.array(self.w0), np.array(self.lower), np.array(self.upper), np.array(k)
+        w0, lower, upper = np.array((self.w0, self.lower, self.upper), np.float64)
         made = (self.slopes, self.places, self.sides, self.inverse, k, self.side, w0, lower, upper, self.caps.at)
         return Costs._make(made)
-
-    def box(self, w: Vector, u: Vector, prices: Vector) -> Vector:
-        """(N,) multipliers of the bounds: what is left of u - d w beyond all costs, 0 between the bounds."""
-        left, right = self._slopes_at(w, prices)
-        left_over = u - self.d * w - self._impact_at(w)
-        beyond = left_over - np.minimum(np.maximum(left_over, left), right)
-        kept = ((w >= self.upper) & (beyond > 0)) | ((w <= self.lower) & (beyond < 0))
-        return np.where(kept, beyond, 0.0)
 
     def derivative(self, w: Vector, prices: Vector) -> Vector:
         """(N,) derivative of kinks, caps and impact at weights that are at no place."""
@@ -126,10 +119,33 @@ def caps_of(problem: Problem) -> Caps:
     return Caps(np.array(at).reshape(len(at), n), limits, prices)
 
 
-def names_of(problem: Problem, d: Vector, lower: Vector, upper: Vector) -> Names:
-    """The names of a problem with these second derivatives and bounds."""
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What is the same for any second derivatives and bounds: `Names` has the rest."""
+
+    k: Vector | None
+    side: Matrix
+    places: Matrix
+    slopes: Matrix
+    sides: Matrix
+    caps: Caps
+
+    def plain(self, w0: Vector) -> tuple[Any, ...]:
+        """Places, slopes, impact (empty = none), sides and w0 for compiled loops."""
+        return self.places, self.slopes, np.zeros(0) if self.k is None else self.k, self.side, w0
+
+
+def between(problem: Problem) -> Between:
+    """The costs of a problem's names between their places."""
+    found: Between | None = problem.derived.get("between")
+    if found is None:
+        found = problem.derived["between"] = _between(problem)
+    return found
+
+
+def _between(problem: Problem) -> Between:
     caps = caps_of(problem)
-    k = problem.impact if problem.impact.any() else None
+    k = vectors(problem)[IMPACT] if np.count_nonzero(problem.impact) else None
     places, jumps, first = _places(problem, caps, k is not None)
     slopes = np.empty((len(jumps) + 1, len(problem)))
     slopes[0] = first
@@ -138,8 +154,14 @@ def names_of(problem: Problem, d: Vector, lower: Vector, upper: Vector) -> Names
     sides = np.empty((len(caps.at), *slopes.shape))
     for c, at in enumerate(caps.at):
         sides[c] = _side(places, at)
-    side = slopes if k is None else _side(places, problem.w0)
-    return Names(d, k, side, problem.w0, lower, upper, places, slopes, sides, caps, 1.0 / d)
+    return Between(k, slopes if k is None else _side(places, problem.w0), places, slopes, sides, caps)
+
+
+def names_of(problem: Problem, d: Vector, lower: Vector, upper: Vector) -> Names:
+    """The names of a problem with these second derivatives and bounds."""
+    own = between(problem)
+    given = d, own.k, own.side, problem.w0, lower, upper
+    return Names(*given, own.places, own.slopes, own.sides, own.caps, 1.0 / d)
 
 
 def _side(places: Matrix, at: Vector) -> Matrix:

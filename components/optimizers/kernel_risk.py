@@ -197,7 +197,7 @@ class Kept:
 def _fault(risk: Risk) -> str:
     figures = {"factors": risk.factors, "covariance": risk.covariance, "specific": risk.specific}
     for name, figure in figures.items():
-        if not np.isfinite(figure).all():
+        if not np.vdot(figure, figure) < np.inf and not np.isfinite(figure).all():
             return f"not finite: {name} of the risk"
     return "not convex: specific of the risk" if (risk.specific < 0).any() else ""
 

@@ -235,6 +235,8 @@ class Problem:
     tails: tuple[Tail, ...]
     counted: tuple[Counted, ...]
     names: tuple[str, ...]  # of constraints
+    # What was made of these arrays alone and is not made again, by name; one with other arrays begins without any.
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.q)

@@ -95,6 +95,21 @@ def _loosened(M, low, high, lots):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _added(A, w, value):  # type: ignore[no-untyped-def]
+    """Writes A w, four rows at a time: each sum waits for its last summand, several do not for each other's."""
+    m = len(A)
+    for j in range(0, m - 3, 4):
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for i in range(len(w)):
+            a, b, c, d = a + A[j, i] * w[i], b + A[j + 1, i] * w[i], c + A[j + 2, i] * w[i], d + A[j + 3, i] * w[i]
+        value[j], value[j + 1], value[j + 2], value[j + 3] = a, b, c, d
+    for j in range(m - m % 4, m):
+        value[j] = 0.0
+        for i in range(len(w)):
+            value[j] += A[j, i] * w[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def framed(limits, caps, shares, grid, rows, room):  # type: ignore[no-untyped-def]
     """Rows (r, n) of the n names that are rounded, and what they may be at the errors: low <= M e <= high.
 
@@ -111,9 +126,8 @@ def framed(limits, caps, shares, grid, rows, room):  # type: ignore[no-untyped-d
         w[i] = shares[i] * weight[i] if shares[i] == shares[i] and weight[i] > 0 else w0
         value[m + 1] += abs(w[i] - w0)
         value[m + 2] += abs(w[i])
+    _added(A, w, value[1:])
     for j in range(m):
-        for i in range(N):
-            value[1 + j] += A[j, i] * w[i]
         low[1 + j], high[1 + j] = min(bottom[j] - value[1 + j], 0.0), max(top[j] - value[1 + j], 0.0)
     high[0] = 0.0 if room < np.inf else np.inf
     for c in range(2):

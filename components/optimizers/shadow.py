@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from components.optimizers import figures
 from components.optimizers.problem import HARD, Problem, Remark, Situation, Solution
 from components.optimizers.remarks import amount, plain
 from components.optimizers.stating import marginal, used_of_caps
@@ -45,12 +46,14 @@ def binding(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark
 
 
 def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
+    from components.optimizers.judging_loops import stopped
+
     told = []
-    for side, by, mask in (("upper", problem.upper_by, box > _LEAST), ("lower", problem.lower_by, box < -_LEAST)):
-        rows = np.flatnonzero(mask & at.free)
-        codes = np.unique(by[rows]) if rows.size else rows
-        for code in codes.tolist():
-            of = rows[by[rows] == code].astype(np.int32)
+    above, below = stopped(np.array(box, np.float64), np.array(at.free), _LEAST)
+    for side, by, rows in (("upper", problem.upper_by, above), ("lower", problem.lower_by, below)):
+        set_by = by[rows]
+        for code in sorted(set(set_by.tolist())):
+            of: Codes = rows[set_by == code]
             name = problem.names[code]
             text = f"{len(of)} {'name' if len(of) == 1 else 'names'} at the {side} bound of {name}"
             told.append(Remark(kind=f"binds:{name}", text=text, symbol=of, value=np.abs(box[of])))
@@ -59,9 +62,11 @@ def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:
 
 def _rows(problem: Problem, prices: Vector, at: Situation) -> list[Remark]:
     told = []
-    tight = np.flatnonzero(np.abs(prices) > _LEAST)
+    tight = (np.abs(prices) > _LEAST).nonzero()[0]
+    if not tight.size:
+        return []
     member = (problem.A[tight] != 0) & at.free
-    counts, half = member.sum(axis=1).tolist(), int(np.count_nonzero(at.free)) / 2
+    counts, half = np.add.reduce(member, 1).tolist(), int(np.count_nonzero(at.free)) / 2
     given = prices[tight]
     limits = np.where(given > 0, problem.high[tight], problem.low[tight])
     figures = (x.tolist() for x in (tight, problem.row_by[tight], given, limits))
@@ -82,6 +87,8 @@ def _left(problem: Problem, solution: Solution, at: Situation) -> list[Remark]:
     w, box = solution.w, solution.box
     if w is None or box is None or solution.rows is None:
         return []
+    if figures.usual(problem):
+        return _left_alone(problem, (w, box, solution.rows), at)
     up, down = np.zeros(len(w)), np.zeros(len(w))
     for kink in problem.kinks:
         if kink.soft == HARD:
@@ -93,10 +100,7 @@ def _left(problem: Problem, solution: Solution, at: Situation) -> list[Remark]:
     told = []
     of: Codes = np.flatnonzero(still & within & (np.maximum(up, down) > 0)).astype(np.int32)
     if len(of):
-        most = float(np.maximum(up, down)[of].max())
-        names = "1 name" if len(of) == 1 else f"{len(of)} names"
-        text = f"{names} left as they are: a trade gains less than its cost of {most:.3g}"
-        told.append(Remark(kind="binds:cost", text=text, symbol=of, value=gain[of]))
+        told.append(_stays(of, gain[of], float(np.maximum(up, down)[of].max())))
     beyond = np.maximum(gain - up, -down - gain)
     for cap in problem.turnover[:1] if sum(solution.turnover) > _LEAST else problem.gross[:1]:
         stopped: Codes = np.flatnonzero(still & ~within & (beyond <= sum(solution.turnover) + gross + _LEAST)).astype(
@@ -106,6 +110,24 @@ def _left(problem: Problem, solution: Solution, at: Situation) -> list[Remark]:
             text = f"{len(stopped)} of the names left as they are would trade at a gain beyond cost but for {cap.name}"
             told.append(Remark(kind=f"binds:{cap.name}", text=text, symbol=stopped, value=beyond[stopped]))
     return told
+
+
+def _left_alone(problem: Problem, answer: tuple[Vector, Vector, Vector], at: Situation) -> list[Remark]:
+    """As `_left`, of a problem without caps and tails, by compiled loops; `answer` is w, box and rows."""
+    from components.optimizers.certificate import curved
+    from components.optimizers.judging_loops import left_alone
+
+    marks = np.array(at.free), np.array([kink.soft == HARD for kink in problem.kinks], bool)
+    given = figures.answer_of(problem, answer, curved(problem)[0])
+    least, aversion = (_STILL, _LEAST), figures.aversion(problem)
+    of, gain, most = left_alone(figures.vectors(problem), given, marks, aversion, least)
+    return [_stays(of, gain, most)] if len(of) else []
+
+
+def _stays(of: Codes, gain: Vector, most: float) -> Remark:
+    names = "1 name" if len(of) == 1 else f"{len(of)} names"
+    text = f"{names} left as they are: a trade gains less than its cost of {most:.3g}"
+    return Remark(kind="binds:cost", text=text, symbol=of, value=gain)
 
 
 def _gain(problem: Problem, solution: Solution, w: Vector) -> Vector:
@@ -127,7 +149,9 @@ def _gain(problem: Problem, solution: Solution, w: Vector) -> Vector:
 
 def softly(problem: Problem, w: Vector, at: Situation) -> list[Remark]:
     """One remark of kind `soft:NAME` for each soft limit that the weights are beyond: by how much, and the price."""
-    told = []
+    told: list[Remark] = []
+    if figures.usual(problem) and not _priced(problem):
+        return told
     for kink in problem.kinks:
         if kink.soft == HARD:
             continue
@@ -152,6 +176,11 @@ def softly(problem: Problem, w: Vector, at: Situation) -> list[Remark]:
             text = f"{cap.name} beyond its limit by {amount(problem, cap.name, by)}{_paid(cap.soft, by)}"
             told.append(plain(f"soft:{cap.name}", text, by))
     return told
+
+
+def _priced(problem: Problem) -> bool:
+    """Whether a row or a bound may be violated at a price."""
+    return any(kink.soft != HARD for kink in problem.kinks) or bool(np.isfinite(problem.row_soft).any())
 
 
 def _paid(price: float, by: float) -> str:

@@ -46,6 +46,8 @@ class Surroundings:
         self._half_spread: Vector = np.full(n, np.nan)
         self._quotes = _quotes(universe)
         self._matrices: dict[str, Matrix] = {}
+        self._given: Matrix | None = None  # that the benchmark's weights below are of
+        self._weights_given: Vector = np.zeros(0)
         self._columns: dict[str, tuple[str, ...]] = {}
         self._sector: Codes = np.full(n, -1, np.int32)
 
@@ -143,6 +145,8 @@ class Surroundings:
             raise ValueError(
                 "benchmark: no Reference `benchmark` has come; name one under feed.reference, or say equal"
             )
+        if given is self._given:
+            return self._weights_given
         weights: Vector = np.nan_to_num(given[:, 0], nan=0.0)
         total = float(weights.sum())
         if abs(total - 1.0) > 1e-6 or not (weights >= 0).all():
@@ -150,6 +154,8 @@ class Surroundings:
                 f"benchmark: its weights add up to {total:.10g} and the least is {weights.min():.4g}; they must be at "
                 "least 0 and add up to 1: mend the file, or leave names out of both it and the universe"
             )
+        weights.flags.writeable = False
+        self._given, self._weights_given = given, weights
         return weights
 
     def save(self) -> Mapping[str, Any]:

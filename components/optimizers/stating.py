@@ -36,12 +36,21 @@ class Stack:
     def __init__(self) -> None:
         self._of: tuple[Matrix, ...] = ()
         self._A: Matrix = np.zeros((0, 0))
+        self.squares: Vector = np.zeros(0)  # (m,) squared lengths of them
 
     def __call__(self, parts: Sequence[Matrix]) -> Matrix:
         of = tuple(parts)
         if len(of) != len(self._of) or any(one is not other for one, other in zip(of, self._of, strict=True)):
             self._of, self._A = of, np.concatenate(of)
+            with np.errstate(all="ignore"):
+                self.squares = np.vecdot(self._A, self._A)
         return self._A
+
+    def noted(self, problem: Problem) -> Problem:
+        """The problem, with what is known of its rows already."""
+        if problem.A is self._A:
+            problem.derived["squares"] = self.squares
+        return problem
 
 
 _FIGURES: dict[type[Any], tuple[str, ...]] = {
@@ -58,9 +67,7 @@ _FIGURES: dict[type[Any], tuple[str, ...]] = {
 }
 
 
-def stated(
-    pieces: Sequence[Piece], at: Situation, stack: Callable[[Sequence[Matrix]], Matrix] | None = None
-) -> Problem:
+def stated(pieces: Sequence[Piece], at: Situation, stack: Stack | None = None) -> Problem:
     """The problem that these pieces say together. Bounds that cross stay crossed: that is infeasible, not repaired.
 
     Two variances about different points are one about their mean weighted by aversion, up to a constant; so are ridges.
@@ -150,17 +157,13 @@ def _hardened(piece: Piece) -> tuple[Piece, ...]:
 
 def tightest(boxes: Sequence[Box], names: tuple[str, ...], n: int) -> tuple[Vector, Vector, Codes, Codes]:
     """The tightest bounds and who set each."""
-    lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
-    lower_by, upper_by = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    for box in boxes:
-        place = names.index(box.name)
-        for bound, by, given, tighter in (
-            (lower, lower_by, box.lower, box.lower > lower),
-            (upper, upper_by, box.upper, box.upper < upper),
-        ):
-            np.copyto(bound, given, where=tighter)
-            np.copyto(by, place, where=tighter)
-    return lower, upper, lower_by, upper_by
+    from components.optimizers.stating_loops import narrowest
+
+    given = np.array([side for box in boxes for side in (box.lower, box.upper)], np.float64).reshape(len(boxes), 2, n)
+    found: tuple[Vector, Vector, Codes, Codes] = narrowest(
+        given, np.array([names.index(b.name) for b in boxes], np.int32)
+    )
+    return found
 
 
 def _stacked(parts: list[Vector]) -> Vector:

@@ -61,7 +61,9 @@ def _is_covariance(C: Matrix) -> bool:
 
 def senseless(weights: Vector) -> str:
     """Why weights are not to be traded, empty = they are. NaN counts as no weight."""
-    gross = float(np.nansum(np.abs(weights)))
+    gross = float(np.add.reduce(np.abs(weights)))
+    if gross != gross:
+        gross = float(np.nansum(np.abs(weights)))
     if gross <= _ABSURD:
         return ""
     return f"the weights add up to {gross:.3g} times equity, unsigned: bound them, or mind the units of alpha and risk"
@@ -75,8 +77,8 @@ def sensible(decision: Decision, at: Situation) -> Decision:
 
 def endless(targets: tuple[Target, ...]) -> tuple[Remark, ...]:
     """A remark on the names whose target is infinite: they are left alone."""
-    rows = np.flatnonzero(np.any([np.isinf(target.value) for target in targets], axis=0)).astype(np.int32)
-    if not rows.size:
+    if not any(np.count_nonzero(np.isinf(target.value)) for target in targets):
         return ()
+    rows = np.flatnonzero(np.any([np.isinf(target.value) for target in targets], axis=0)).astype(np.int32)
     value = np.sum([target.value for target in targets], axis=0)[rows]
     return (Remark(kind="infinite", text=f"{len(rows)} targets are infinite: left alone", symbol=rows, value=value),)

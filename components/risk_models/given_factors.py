@@ -126,6 +126,8 @@ class GivenFactors:
             if known.any():
                 rows = self._history.window.rows()
                 result[known] = self._specific.variances(rows if known.all() else rows[:, known])
+        if known.all():
+            return result
         if not known.any():
             return None
         return np.where(known, result, np.quantile(result[known], self._history.late_quantile))

@@ -64,7 +64,7 @@ class Teacher(msgspec.Struct, frozen=True, kw_only=True, tag="hindsight", tag_fi
     Source: Fang et al. (2021), Universal trading for order execution with oracle policy distillation, AAAI, equation 8.
     """
 
-    weight: float = 1.0
+    weight: float = 0.5
     temperature: float = 0.0
     fades: float = 0.5  # share of the budget after which nothing is taught any more, 0 = it never fades
     states_max: int = 128  # remainders of a decision that are told apart

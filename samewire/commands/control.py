@@ -152,11 +152,14 @@ def status(
     /,
     *,
     shadow: Shadow = False,
+    running: Annotated[
+        bool, Parameter(help="Exit code 0 only where one runs, not where it ended in order.", negative="")
+    ] = False,
     watch: Annotated[float, Parameter(help="Look again every so many seconds, until Control-C; 0 = once.")] = 0.0,
     taken: Taken = AS_IT_STANDS,
     output: Output = NO_OUTPUT,
 ) -> int:
-    """How a session is. Exit code 1 where none runs; one that is halted runs.
+    """How a session is. Exit code 0 where one runs, a halted one too, or ended in order; 1 where it is not heard of.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def status(
 
     operator = _operator(taken.load(run_file), shadow)
     while True:
-        code = _shown(asyncio.run(operator.look()), output)
+        code = _shown(asyncio.run(operator.look()), output, running=running)
         if watch <= 0:
             return code
         time.sleep(watch)
@@ -231,17 +234,19 @@ def _mode(mode: int) -> str:
     return Mode(mode).name
 
 
-def _shown(seen: "Seen", output: Output) -> int:
+def _shown(seen: "Seen", output: Output, *, running: bool) -> int:
     import msgspec
 
     said, step, silent = seen.status, seen.step, seen.silent
+    good = not silent or (seen.in_order and not running)
     if output.json:
         journal = None if step is None else _journal(step)
         status = None if said is None else msgspec.structs.asdict(said)
-        say_json({"ok": not silent, "silent": silent, "age_s": seen.age_s, "status": status, "journal": journal})
+        told = {"ok": good, "running": not silent, "state": seen.state, "silent": silent, "age_s": seen.age_s}
+        say_json({**told, "status": status, "journal": journal})
     else:
         say(_text(seen))
-    return 1 if silent else 0
+    return 0 if good else 1
 
 
 def _journal(step: Any) -> dict[str, Any]:
@@ -253,11 +258,11 @@ def _text(seen: "Seen") -> str:
     from engine.instants import instant_text
 
     said, step = seen.status, seen.step
-    head = f"no session runs: {seen.silent}" if seen.silent else ""
+    head = seen.silent if seen.in_order else f"no session runs: {seen.silent}" if seen.silent else ""
     if said is None or step is None:
         return head or "the session has begun and not decided anything yet"
     rows = [
-        ("state", "ended" if step.ended else said.state),
+        ("state", seen.state),
         ("mode", _mode(step.mode)),
         ("last slice", instant_text(at) if (at := step.tally.get("at")) else "none yet"),
         ("last word", f"{seen.age_s:,.0f} s ago"),

@@ -100,12 +100,15 @@ async def _lived(
     from samewire.prepare import feed_of
 
     clock, tell, asked_to_end = through
-    cluster = await check(settings, start_of(run, feed_of(run), settings, shadow=manner.shadow))
+    feed = feed_of(run)
+    cluster = await check(settings, start_of(run, feed, settings, shadow=manner.shadow))
     options = settings.client_options()
     name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
     manner = msgspec.structs.replace(manner, writer=name, cluster=cluster.id)
     outbox, reader = Producer(options, name), Reader(options)
-    daemon = Daemon(run, settings, outbox=outbox, reader=reader, clock=clock, manner=manner, tell=tell)
+    daemon = Daemon(
+        run, settings, outbox=outbox, reader=reader, clock=clock, feed=feed, manner=manner, tell=tell
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

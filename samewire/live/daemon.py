@@ -15,6 +15,7 @@ import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.codec import Codec, Origin
+from adapters.kafka.epochs import tell_apart
 from adapters.kafka.live_record import Offsets, Step
 from adapters.kafka.settings import Kafka
 from adapters.kafka.source import BarRules, Sorter, Source
@@ -24,7 +25,7 @@ from engine.clock import Clock
 from engine.errors import ConfigError
 from engine.instants import instant_text
 from engine.journal import GENESIS
-from engine.protocols import Artefact
+from engine.protocols import Artefact, Feed
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
 from samewire.live.core import Core, Tally
@@ -72,7 +73,10 @@ Tell = Callable[..., None]
 
 
 class Daemon:
-    """One live session in this process. `outbox` and `reader` are its only way to Kafka."""
+    """One live session in this process. `outbox` and `reader` are its only way to Kafka.
+
+    `feed` is the run file's, where somebody has built it already.
+    """
 
     def __init__(  # noqa: PLR0913 - the ways to the outside
         self,
@@ -82,10 +86,11 @@ class Daemon:
         outbox: Outbox,
         reader: Reader,
         clock: Clock,
+        feed: Feed | None = None,
         manner: Manner = AS_USUAL,
         tell: Tell = lambda *said, **more: None,
     ) -> None:
-        self._run, self._settings, self._manner = run, settings, manner
+        self._run, self._settings, self._manner, self._feed = run, settings, manner, feed
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
         self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
         self._stop = asyncio.Event()
@@ -107,6 +112,9 @@ class Daemon:
             if not self._stop.is_set():
                 loop, source = await self._start()
                 await self._go_on(loop, source)
+        except KafkaError as error:
+            await tell_apart(self._outbox.succeeded, error)
+            raise
         finally:
             if self._source is not None:
                 await self._source.close()
@@ -238,7 +246,7 @@ class Daemon:
         """A new session: warmed up, with everything that another process needs to take it up in its first step."""
         run = self._run
         self._tell("session.building", said="a new session: reading history, training what the run file says")
-        built = wired(untaught(run), None, None)
+        built = wired(untaught(run), None, None, self._feed)
         names = self._named(built, run_id="")
         core = Core(run, built, self._settings.cut_rules())
         core.course.know(built.learnt.controls)
@@ -248,7 +256,8 @@ class Daemon:
         offsets, control = await self._beginning(names)
         loop, source = self._made(built, core, names, Standing(offsets=offsets, control=control), [])
         loop.teaching = self._teaching(core, {})
-        said = {"run_id": names.run_id, "name": names.session, "created": self._date()}
+        created = dt.datetime.fromtimestamp(self._began // 10**9, dt.UTC).isoformat()
+        said = {"run_id": names.run_id, "name": names.session, "created": created}
         manifest = keeping.manifest_of(run, built, said)
         loop.writer.blob(keeping.MANIFEST, keeping.manifest_bytes(manifest), core.start)
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
@@ -265,7 +274,7 @@ class Daemon:
         manifest = keeping.manifest_in(found.blobs)
         artefacts = keeping.artefacts_in(found.blobs)
         recorded: dict[str, Artefact] = {name: artefacts[hash_] for name, hash_ in manifest["models"].items()}
-        built = wired(run, None, recorded)
+        built = wired(run, None, recorded, self._feed)
         for artefact in artefacts.values():
             built.wiring.admit(artefact)
         built = msgspec.structs.replace(built, learnt=Learned(recorded, keeping.controls_of(manifest)))
@@ -378,9 +387,6 @@ class Daemon:
             offsets.setdefault(topic, {})[partition] = first
         control = (names.control, 0)
         return offsets, (await self._reader.bounds([control]))[control][1]
-
-    def _date(self) -> str:
-        return dt.datetime.fromtimestamp(self._began // 10**9, dt.UTC).isoformat()
 
     async def _status(self, state: str) -> None:
         """Says how the session is: a record for whoever asks, and a line in the log."""

@@ -110,13 +110,11 @@ class Loop:
 
     def _take(self, bar: Bar) -> None:
         """This bar, and what else is there of its slice: a symbol that nobody waits for is in it all the same."""
-        core, more = self.core, list[Bar]()
+        core = self.core
         if bar.ts > self._front:
             self._front = bar.ts
             core.clock.saw(bar.ts, self._mono)
-        while (other := self.source.take(bar.ts)) is not None:
-            more.append(other)
-        core.course.arrive(bar, self._now, *more)
+        core.course.arrive(bar, self._now, *self.source.take_all(bar.ts))
 
     async def _run_on(self) -> bool:
         """Runs the inputs that are due, and closes the step they make. Returns whether there were any."""
@@ -174,7 +172,8 @@ class Loop:
         if latest is not None:
             core.clock.saw(latest, self._mono)
         self._look()
-        if self._pace.ordered and promise is not None and promise > self._promised:
+        new = self._pace.ordered and promise is not None and promise > self._promised
+        if promise is not None and new and not self.source.may_lack(*core.slicer.awaited):
             self._promised = promise
             if core.course.promise(promise, self._now):
                 return True

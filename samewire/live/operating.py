@@ -55,13 +55,29 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         return None if said is None else (self.now - said.started_at) / 1e9 - said.uptime_s
 
     @property
+    def in_order(self) -> bool:
+        """Whether the process that spoke last ended as it should: told to stop, or at the end of the session."""
+        return self.status is not None and self.status.state == "stopped"
+
+    @property
+    def state(self) -> str:
+        """In one word: unknown, ended (nobody goes on with it), stopped, silent, else what it says: live, ..."""
+        if self.status is None:
+            return "unknown"
+        if self.in_order:
+            return "ended" if self.step is not None and self.step.ended else "stopped"
+        return "silent" if self.silent else self.status.state
+
+    @property
     def silent(self) -> str:
         """Why no session can be running, empty = one seems to."""
         said, age = self.status, self.age_s
         if said is None or age is None:
             return "it has never said how it is"
-        if said.state == "stopped":
-            return f"it stopped in order {age:,.0f} s ago"
+        if self.in_order:
+            over = ": it came to its end" if self.state == "ended" else ""
+            at = said.started_at + round(said.uptime_s * 1e9)
+            return f"ended in order at {instant_text(at // 10**9 * 10**9)}, {age:,.0f} s ago{over}"
         if age > self.stale_s:
             return f"it last said how it is {age:,.0f} s ago, and should every {self.stale_s / STALE_AFTER:,.0f} s"
         return ""

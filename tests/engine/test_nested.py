@@ -338,19 +338,116 @@ def test_one_that_fits_is_used_and_one_that_knows_too_little_is_waited_for() -> 
     assert risk_model_of(Guess(None)).risk() is None
 
 
-def test_an_estimate_that_did_not_change_is_the_same_one_so_that_nothing_of_it_is_made_anew() -> None:
-    inner = Guess(msgspec.structs.replace(GOOD, specific=np.full(2, 1e-4)))
+def estimates(inner: Guess) -> Any:
+    """The risk model around one of a user, that has seen a slice."""
     model = risk_model_of(inner)
-    model.on_bars(bars(day(0), [10.0, 30.0]))
+    model.on_bars(bars(day(0), np.ones(len(inner.answer.factors))))
+    return model
+
+
+def large() -> Any:
+    """Factors of more numbers than are compared one by one each slice."""
+    return np.random.default_rng(1).normal(size=(20_000, 3))
+
+
+def guessed(factors: Any, specific: Any = 1e-4) -> Risk:
+    n, k = factors.shape
+    return Risk(factors=factors, covariance=np.eye(k) * 1e-4, specific=np.full(n, specific))
+
+
+def test_an_estimate_that_did_not_change_is_the_same_one_so_that_nothing_of_it_is_made_anew() -> None:
+    inner = Guess(guessed(np.ones((2, 1))))
+    model = estimates(inner)
     first = model.risk()
+    assert first.factors is inner.answer.factors  # and no copy of it
     assert model.risk() is first
-    inner.answer.specific[1] = 2e-4  # written over where it stands
+    inner.answer = guessed(np.ones((2, 1)))  # equal, in arrays of their own
+    assert model.risk() is first
+    assert model.risk() is first
+    inner.answer = guessed(np.ones((2, 1)), 2e-4)
     second = model.risk()
-    assert second is not first
-    assert second is not None
-    assert first is not None
+    assert second.factors is first.factors
     assert (first.specific[1], second.specific[1]) == (1e-4, 2e-4)
     assert model.risk() is second
+
+
+@pytest.mark.parametrize("name", ["factors", "covariance", "specific"])
+def test_arrays_of_an_estimate_that_went_out_are_read_only(name: str) -> None:
+    class Updates(Guess):
+        def on_bars(self, slice_: Bars, /) -> None:
+            array = getattr(self.answer, name)
+            array *= 0.94
+
+    model = risk_model_of(Updates(guessed(np.ones((2, 1)))))
+    for t in range(2):
+        if t:
+            said = "^risk model Updates: failed on on_bars .*read-only; an array that went out stays as it was said"
+            with pytest.raises(ComponentError, match=said):
+                model.on_bars(bars(day(t), [10.0, 30.0]))
+        else:
+            model.on_bars(bars(day(t), [10.0, 30.0]))
+            model.risk()
+
+
+@pytest.mark.parametrize("factors", [np.ones((2, 1)), large(), np.asfortranarray(large())], ids=["small", "large", "F"])
+@pytest.mark.parametrize("by", ["lifted", "older_view"])
+def test_writing_over_an_estimate_that_went_out_is_an_error_and_never_stale(factors: Any, by: str) -> None:
+    factors = factors.copy(order="A")
+    older = factors[:]
+    model = estimates(Guess(guessed(factors)))
+    model.risk()
+    if by == "lifted":
+        factors.flags.writeable = True
+        older = factors
+    older *= 0.94
+    with pytest.raises(ComponentError, match="^risk model Guess: failed on risk .*: factors of an estimate .*written"):
+        model.risk()
+
+
+def test_a_single_number_written_over_in_a_small_array_is_an_error() -> None:
+    specific = np.array([1e-4, 2e-4])
+    older = specific[1:]
+    model = estimates(Guess(Risk(factors=np.ones((2, 1)), covariance=np.eye(1), specific=specific)))
+    model.risk()
+    older[0] = 3e-4
+    with pytest.raises(ComponentError, match="specific of an estimate that it had answered was written into"):
+        model.risk()
+
+
+@pytest.mark.parametrize("factors", [np.ones((2, 1)), large()], ids=["small", "large"])
+def test_a_view_is_copied_and_what_is_written_behind_it_shows(factors: Any) -> None:
+    behind = factors.copy()
+    inner = Guess(guessed(behind[:, :]))
+    model = estimates(inner)
+    first = model.risk()
+    assert model.risk() is first
+    behind[1, -1] = 7.0  # the last of the numbers, in the same view
+    second = model.risk()
+    assert (first.factors[1, -1], second.factors[1, -1]) == (factors[1, -1], 7.0)
+    behind[0, 0] = 5.0
+    inner.answer = guessed(behind[:, :])
+    assert model.risk().factors[0, 0] == 5.0
+    assert second.factors[0, 0] == factors[0, 0]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, ">f8"])
+def test_numbers_of_another_kind_are_taken_once(kind: Any) -> None:
+    inner = Guess(guessed(np.ones((2, 3), kind)))
+    model = estimates(inner)
+    first = model.risk()
+    assert first.factors.dtype == np.float64
+    assert model.risk() is first
+    inner.answer = guessed(np.full((2, 3), 2, kind))
+    assert model.risk().factors.tolist() == [[2.0] * 3] * 2
+
+
+def test_rows_of_an_estimate_lie_one_behind_the_other_however_they_came() -> None:
+    factors = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    model = estimates(Guess(guessed(factors)))
+    found = model.risk()
+    assert found.factors.flags.c_contiguous
+    assert np.array_equal(found.factors, factors)
+    assert model.risk() is found
 
 
 class Equal:

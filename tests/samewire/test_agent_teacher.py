@@ -17,12 +17,12 @@ HINDSIGHT = {"use": "hindsight", "temperature": 0.5}
 def test_it_is_read_with_its_defaults_and_none_is_none(tmp_path: Path) -> None:
     run = load_run(a_run(tmp_path, {"teacher": HINDSIGHT}))
     said = resolved(run)["training"]["agent"]["teacher"]
-    assert said == {"use": "hindsight", "weight": 1.0, "temperature": 0.5, "fades": 0.5, "states_max": 128}
+    assert said == {"use": "hindsight", "weight": 0.5, "temperature": 0.5, "fades": 0.5, "states_max": 128}
     assert run.training is not None
     assert run.training.agent is not None
     teacher = run.training.agent.course(0).teacher
     assert teacher is not None
-    assert (teacher.temperature, teacher.weight) == (0.5, 1.0)
+    assert (teacher.temperature, teacher.weight) == (0.5, 0.5)
     alone = load_run(a_run(tmp_path))
     assert resolved(alone)["training"]["agent"]["teacher"] == {"use": "none"}
     assert alone.training is not None

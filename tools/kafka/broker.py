@@ -146,10 +146,11 @@ class Broker:
     """A broker that keeps everything in one folder; what ran in that folder before is found again by its pid file.
 
     `more` is added to its properties, with {port} and {controller} in them, and wins over what stands there before;
-    `formatted` are options of the first formatting, such as passwords of users.
+    `formatted` are options of the first formatting, such as passwords of users. `ports` and `cluster`, its id, are
+    given to nodes that must know of each other beforehand.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how one node differs from another
         self,
         folder: Path,
         *,
@@ -157,9 +158,12 @@ class Broker:
         ready_s: float = 60.0,
         more: str = "",
         formatted: tuple[str, ...] = (),
+        ports: tuple[int, int] | None = None,
+        cluster: str = "",
     ) -> None:
         self.folder = folder.resolve()
         self._heap, self._ready_s, self._more, self._formatted = heap, ready_s, more, formatted
+        self._ports, self._cluster = ports, cluster
         self._settings = self.folder / "server.properties"
         self._log = self.folder / "server.log"
         self._pid = self.folder / "pid"
@@ -192,7 +196,7 @@ class Broker:
                 self._configure()
             self._format(libs)
             self._launch(libs)
-            if self._ready(may_move=fresh and left > 0):
+            if self._ready(may_move=fresh and left > 0 and self._ports is None):
                 break
         if owner is not None:
             guard = [sys.executable, str(Path(__file__).resolve()), "guard", "--owner", str(owner)]
@@ -228,7 +232,7 @@ class Broker:
         self.destroy()
 
     def _configure(self) -> None:
-        port, controller = _free_ports(2)
+        port, controller = self._ports or free_ports(2)
         text = PROPERTIES + self._more
         self._settings.write_text(text.format(port=port, controller=controller, folder=self.folder))
         (self.folder / "log4j2.properties").write_text(LOGGING)
@@ -241,8 +245,7 @@ class Broker:
     def _format(self, libs: Path) -> None:
         if (self.folder / "data" / "meta.properties").is_file():
             return
-        # 16 bytes in URL-safe base64; a leading dash would be read as an option.
-        cluster = base64.urlsafe_b64encode(b"S" + secrets.token_bytes(15)).rstrip(b"=").decode()
+        cluster = self._cluster or cluster_id()
         what = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings), *self._formatted]
         done = subprocess.run([*self._java(libs, "128m"), *_BRIEF, *what], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -279,6 +282,11 @@ class Broker:
         return True
 
 
+def cluster_id() -> str:
+    """16 bytes in URL-safe base64; a leading dash would be read as an option."""
+    return base64.urlsafe_b64encode(b"S" + secrets.token_bytes(15)).rstrip(b"=").decode()
+
+
 def _command(pid: int) -> str:
     """How a process was called, empty when there is none. One that has ended and was not waited for counts as none."""
     if Path("/proc/self/cmdline").exists():
@@ -300,7 +308,7 @@ def _detached(command: list[str], log: Path | None = None) -> int:
     return int(done.stdout)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(line.getsockname()[1]) for line in held]
     for line in held:

@@ -138,7 +138,7 @@ class Composed:
         nameless = unknown(pieces)
         if nameless:
             return Decision(weights=None, reason=nameless)
-        problem = stated(pieces, at, self._stack)
+        problem = self._stack.noted(stated(pieces, at, self._stack))
         routes = self._routes if search is None else search
         solution, remarks = routes.solve(problem)
         remarks = (*said, *remarks)

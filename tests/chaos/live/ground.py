@@ -37,14 +37,14 @@ def bars_topic(env: str) -> str:
 # ---- topics and bars -------------------------------------------------------------------------------------------------
 
 
-async def make_topics(address: str, env: str, partitions: int = PARTITIONS) -> None:
+async def make_topics(address: str, env: str, partitions: int = PARTITIONS, copies: int = 1) -> None:
     from aiokafka.admin import NewTopic
 
-    for_ever = {"retention.ms": "-1"}
+    for_ever = {"retention.ms": "-1", "min.insync.replicas": str(max(1, copies - 1))}
     large = for_ever | {"max.message.bytes": _LARGE}
-    asked = [NewTopic(bars_topic(env), partitions, 1, topic_configs=large)]
-    asked += [NewTopic(f"{env}.{name}.v1", 1, 1, topic_configs=for_ever) for name in PUBLIC]
-    asked += [NewTopic(f"{env}.{name}.v1", 1, 1, topic_configs=large) for name in OWN]
+    asked = [NewTopic(bars_topic(env), partitions, copies, topic_configs=large)]
+    asked += [NewTopic(f"{env}.{name}.v1", 1, copies, topic_configs=for_ever) for name in PUBLIC]
+    asked += [NewTopic(f"{env}.{name}.v1", 1, copies, topic_configs=large) for name in OWN]
     answer = await administered(address, lambda admin: admin.create_topics(asked))
     assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
 
@@ -264,6 +264,7 @@ class Ground(msgspec.Struct, frozen=True, eq=False):
     market: Market
     folder: Path
     victims: Victims
+    copies: int = 1  # of each topic
 
     @property
     def run(self) -> Path:
@@ -288,7 +289,7 @@ class Ground(msgspec.Struct, frozen=True, eq=False):
         if not history.exists():
             write_history(self.market, history)
         self.run.write_text(json.dumps(run_words(history, self.env, **live)))
-        asyncio.run(make_topics(self.address, self.env))
+        asyncio.run(make_topics(self.address, self.env, copies=self.copies))
         return self
 
     def publish(self, found: Iterable[Bar] | None = None, rate: float = 0.0) -> None:

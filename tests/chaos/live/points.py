@@ -36,6 +36,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     transaction: int = 2
     nth: int = 1
     after_us: int = 0  # commit:within: how long after it was asked for
+    held_up: bool = False  # SIGSTOP instead, once: it goes on when it is told to
     pause_us: int = 0  # behind each send of the transaction, so that some are at the broker and others are not
 
 
@@ -47,6 +48,7 @@ class Trigger:
         self._crash, self._tell = crash, tell
         self.transaction = 0
         self._seen = 0
+        self._held_up = False
 
     def fresh(self) -> None:
         """A transaction, or a read, begins."""
@@ -54,7 +56,7 @@ class Trigger:
 
     def at(self, point: str) -> None:
         crash = self._crash
-        if crash is None:
+        if crash is None or self._held_up:
             return
         if crash.point == point:
             self._seen += 1
@@ -64,6 +66,11 @@ class Trigger:
             self.pull(point)
 
     def pull(self, point: str) -> None:
+        if self._crash is not None and self._crash.held_up:
+            self._held_up = True
+            self._tell("held_up", point=point, transaction=self.transaction)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return
         self._tell("killed", point=point, transaction=self.transaction)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -122,6 +129,9 @@ class CrashingOutbox:
             self._trigger.pull("commit:within")
         await self._inner.commit()
         self._trigger.at("commit:after")
+
+    async def succeeded(self) -> bool:
+        return await self._inner.succeeded()
 
     async def close(self) -> None:
         await self._inner.close()
@@ -208,6 +218,9 @@ class WithoutTransactions:
         return asyncio.ensure_future(offset())
 
     async def commit(self) -> None: ...
+
+    async def succeeded(self) -> bool:
+        return False
 
     async def close(self) -> None:
         await self._producer.stop()

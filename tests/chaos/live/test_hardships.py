@@ -3,6 +3,7 @@ no longer what they were."""
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -83,6 +84,33 @@ def test_of_two_daemons_with_one_id_the_older_is_fenced(calm: Calm, grounds: Gro
     assert (ground.victims.code(older), ground.victims.code(younger)) == (6, 0)
     assert compare(undisturbed, ground.left()) == NO_DIFFERENCE
     assert "do not restart it" in told(ground)[0]["text"]
+
+
+@pytest.mark.slow
+def test_one_that_was_held_up_within_a_transaction_tells_a_successor_from_a_broker_that_gave_it_up(
+    calm: Calm, grounds: Grounds
+) -> None:
+    """Both were told the same: the broker ended its transaction, and let nobody go on with it."""
+    undisturbed, market = calm(SHORT), SHORT
+    held = Crash(point="ack:after", transaction=5, held_up=True)
+    taken_over, given_up, resumed = grounds(market), grounds(market), grounds(market)
+    pids = []
+    for ground in (taken_over, given_up, resumed):
+        ground.publish()
+        pids.append(ground.victims.start(ground.order(crash=held)))
+        await_said(ground, "held_up")
+    younger = taken_over.victims.start(taken_over.order())
+    assert taken_over.victims.code(younger) == 0
+    time.sleep(21.0)  # what a transaction may take, and the time from one look of the broker to the next
+    assert resumed.victims.run(resumed.order()) == 0, "its successor began when the broker had given it up already"
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    assert [taken_over.victims.code(pid) for pid in pids] == [6, 5, 6]
+    assert "do not restart it" in told(taken_over)[-1]["text"]
+    assert "start again" in told(given_up)[-1]["text"]
+    assert given_up.victims.run(given_up.order()) == 0
+    for ground in (taken_over, given_up, resumed):
+        assert compare(undisturbed, ground.left()) == NO_DIFFERENCE
 
 
 def test_an_ordered_stop_in_the_middle_of_a_slice_changes_nothing(calm: Calm, grounds: Grounds) -> None:

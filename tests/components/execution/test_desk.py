@@ -366,6 +366,17 @@ def test_a_child_that_stays_in_the_market_is_cancelled_first_and_nothing_is_sent
     assert third.qty.tolist() == [40.0]  # 10 filled and 25 in the market: 75 by the end of the third
 
 
+@pytest.mark.parametrize(("symbol", "qty"), [(7, 10.0), (-1, 10.0), (0, np.nan), (0, np.inf), (0, 0.0)])
+def test_an_order_that_nobody_could_work_ends_at_once_and_the_others_are_worked(symbol: int, qty: float) -> None:
+    floor = Floor(Twap(horizon=2), TWO)
+    floor.slice(minutes(1, [10.0, 10.0]), orders(1, [qty, 8.0], symbol=[symbol, 1]))
+    assert floor.ends([1]) == {1: ["CANCELLED"]}
+    assert floor.notes() == ["malformed"]
+    for k in (2, 3):
+        floor.slice(minutes(k, [10.0, 10.0]))
+    assert floor.filled() == {2: 8.0}
+
+
 def test_reports_of_other_orders_change_nothing() -> None:
     desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=2))
     none = np.array([77], np.uint64), np.array([0], np.int32)

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.metrics.attribution import brinson, carino, factor_effects, transfer_coefficient
+from components.metrics.attribution import Regression, brinson, carino, transfer_coefficients
+from engine.events import Vector
+
+
+def transfer_coefficient(active: Vector, opinion: Vector, volatility: Vector) -> float:
+    return float(transfer_coefficients(active[None], opinion, volatility)[0])
 
 
 def test_the_effects_of_a_textbook_table() -> None:
@@ -59,12 +64,12 @@ def test_planted_factor_returns_are_found_and_the_sum_is_the_active_return() -> 
     f, market = np.array([0.01, -0.02, 0.005]), 0.003
     growth = X @ f + market
     active = rng.normal(0, 0.02, 60)
-    effects, specific = factor_effects(active, growth, X)
+    effects, specific = Regression(X).effects(active, growth)
     np.testing.assert_allclose(effects, [*(active @ X) * f, active.sum() * market], atol=1e-14)
     assert specific == pytest.approx(0.0, abs=1e-14)
     X[5] = np.nan
     growth[5] = 0.5
-    effects, specific = factor_effects(active, growth, X)
+    effects, specific = Regression(X).effects(active, growth)
     assert effects.sum() + specific == pytest.approx(active @ growth, abs=1e-14)
     assert specific == pytest.approx(active[5] * 0.5, abs=1e-12)
 

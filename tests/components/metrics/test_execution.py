@@ -84,6 +84,11 @@ def test_averages_are_by_orders_by_shares_and_by_value() -> None:
     assert found["pos_twap"]["orders"] == 0.0
 
 
+def test_orders_that_nobody_could_work_are_left_out() -> None:
+    given = {1: (orders(1, [np.nan, 8.0, 5.0], symbol=[0, 1, 9]),)}
+    assert fared(day([10.0] * 5, [100.0] * 5, given)).table()["symbol"] == ["B"]
+
+
 def test_a_session_without_an_order_has_figures_that_are_not_defined() -> None:
     found = fared([(minutes(1, [10.0, 10.0]), ())]).figures()
     assert found["orders"] == 0

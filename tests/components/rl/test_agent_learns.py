@@ -1,0 +1,61 @@
+"""On generated days PPO finds most of what there is to find, and on days without a pattern it invents nothing."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def measured() -> Any:
+    """The benchmark that prints the figures of the docs: what it does is tested, with less to do."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("execution_agent")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def test_a_small_budget_finds_more_than_half_of_the_optimum(measured: Any) -> None:
+    """Of the optimum's advantage over TWAP on days it has not seen: 0 is TWAP, sending all at once is below -0.5."""
+    game = measured.game_of("mean_reverting")
+    known = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
+    found = measured.one_seed(game, 0, measured.SMALL, known)
+    assert found["interval"][0] > 0.5
+    assert found["optimum_bps"] > found["twap_bps"] + 4
+    assert found["environment_share"] < 0.25  # of all CPU seconds of collecting and updating
+
+
+def test_nobody_is_better_than_the_optimum_in_the_mean(measured: Any) -> None:
+    game = measured.game_of("mean_reverting", 400)
+    best, twap = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
+    day = game.orders.test.day
+    share, low, high = measured.shares(best.pa - twap.pa, best.pa - twap.pa, day)
+    assert (share, low, high) == (1, 1, 1)
+    assert measured.shares(twap.pa - twap.pa, best.pa - twap.pa, day) == (0, 0, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_seed_reaches_four_fifths_of_the_optimum(measured: Any, seed: int) -> None:
+    game = measured.game_of("mean_reverting")
+    known = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
+    found = measured.one_seed(game, seed, measured.STEPS, known)
+    assert found["share"] > 0.8
+    assert found["order_steps"] <= 600_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_without_a_pattern_it_is_within_noise_of_twap(measured: Any, seed: int) -> None:
+    """No invented edge: the 95 % interval of its advantage over TWAP holds 0 where no policy is better than another;
+    and where an even pace is the best it is not better, and no basis point worse."""
+    found = measured.without_pattern(seed, measured.SMALL)
+    low, high = found["without_costs"]["interval"]
+    assert low < 0 < high
+    low, high = found["with_impact"]["interval"]
+    assert -1 < low < 0.1
