@@ -1,5 +1,7 @@
 """`training.agent.teacher`: read strictly, told in the run records, and nowhere in what comes out."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from safetensors.numpy import load
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
+from components.rl.trainer_options import Teacher
 from samewire.schema import load_run, resolved
 from tests.samewire.test_agent_training import a_run, problems, trained
 
@@ -28,6 +31,18 @@ def test_it_is_read_with_its_defaults_and_none_is_none(tmp_path: Path) -> None:
     assert alone.training is not None
     assert alone.training.agent is not None
     assert alone.training.agent.course(0).teacher is None
+
+
+def test_the_section_that_the_page_shows_is_a_good_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reinforcement-teacher.md").read_text()
+    (section,) = re.findall(r"^```yaml\n(training:\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    rest = {key: value for key, value in a_run(tmp_path).items() if key != "training"}
+    path = tmp_path / "run.yaml"
+    path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in rest.items()) + section)
+    agent = load_run(path).training
+    assert agent is not None
+    assert agent.agent is not None
+    assert agent.agent.course(0).teacher == Teacher(weight=0.5, temperature=5.0, fades=0.5)
 
 
 @pytest.mark.parametrize(
