@@ -13,6 +13,9 @@ from engine.events import Matrix, Vector
 # Daily returns are small beside a solver's tolerance: the objective is multiplied, which changes no answer. A cone
 # solver may run out of digits on the way; it is asked once more for fewer.
 _SCALES = (1_000.0, 1.0)
+# Beyond so many weights cvxpy needs gigabytes to compile a cone program with parameters (its columns times their
+# entries): stated anew each time it needs none of that, and some hundredths of a second.
+_COMPILED_MAX = 320
 _TOLERANCE = 1e-6  # of a weight, above which an answer breaks a constraint
 _EXACT = {"eps_abs": 1e-9, "eps_rel": 1e-10}  # of PIQP: limits of several names must hold to 1e-7
 
@@ -94,13 +97,14 @@ class Horizon:
         down <= w_h - w_h-1 <= up  from the second step on
 
     Names, factors and rows that are not there are padded with zeros. Every solve starts cold. A quadratic program is
-    solved by PIQP, one with impact is a cone program for Clarabel.
+    solved by PIQP, one with impact is a cone program for Clarabel; of more than 320 weights it is stated anew.
     """
 
     def __init__(self, size: Size) -> None:
         self.size = size
         slots, columns, horizon = size.slots, size.columns, size.horizon
         self._solver = "CLARABEL" if size.impact else "PIQP"
+        self._anew = size.impact and slots * horizon > _COMPILED_MAX
         w, v, traded = cp.Variable((horizon, slots)), cp.Variable((horizon, columns)), cp.Variable((horizon, slots))
         own, earned = cp.Variable((horizon, slots)), cp.Variable(horizon)
         self._w = w
@@ -177,7 +181,7 @@ class Horizon:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of an inaccurate answer, which the status says too
-                self._problem.solve(solver=solver, warm_start=False, **exact)
+                self._problem.solve(solver=solver, ignore_dpp=self._anew, warm_start=False, **exact)
         except cp.error.SolverError as error:
             return f"solver failed: {str(error).splitlines()[0]}"
         return str(self._problem.status)

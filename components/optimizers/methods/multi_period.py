@@ -42,8 +42,9 @@ class MultiPeriod:
     plan is impossible just where today is: then limits give as those of the composed problem. What is no row, bound or
     cap raises ValueError at start: prices, limits of risk, limits that count names.
 
-    With impact it is a cone program (Clarabel), else a quadratic one (PIQP), compiled once a size and solved cold, so
-    that an answer depends on its arguments alone. Memory: the compiled programs.
+    With impact it is a cone program (Clarabel), else a quadratic one (PIQP), compiled once a size, or with impact and
+    more than 320 weights stated each time, and solved cold, so that an answer depends on its arguments alone. Memory:
+    the compiled programs.
 
     Source: Boyd et al. (2017), Multi-period trading via convex optimization, Foundations and Trends in Optimization
     3(1), section 5; impact: Grinold, Kahn (2000), Active portfolio management, chapter 16.
