@@ -294,7 +294,7 @@ def test_extreme_numbers_give_weights_within_their_limits_or_a_reason(make: Make
         decision = method.weights(at)
         for remark in decision.remarks:
             assert remark.symbol.dtype == np.int32
-            assert len(remark.value) == (len(remark.symbol) or 1)  # without a symbol it is of them all
+            assert len(remark.value) == len(remark.symbol) or (len(remark.value), len(remark.symbol)) == (1, 0)
         if decision.weights is None:
             assert decision.reason
             continue
