@@ -63,6 +63,33 @@ def test_a_target_given_in_every_slice_is_worked_once(tmp_path: Path) -> None:
         assert sum(mine) == qty
 
 
+KEEPERS = {  # they keep what they hold, and say so in a target in every slice
+    "topk_dropout": {"use": "topk_dropout", "topk": 2, "n_drop": 1},
+    "qlib_topk_dropout": {"use": "qlib_topk_dropout", "topk": 2, "n_drop": 1},
+    "sign": {"use": "sign", "gross": 0.9},
+    "soft_topk": {"use": "soft_topk", "topk": 2},
+    "sleeves": {"use": "sleeves", "strategies": [{"use": "topk_dropout", "topk": 2, "n_drop": 1}, {"use": "sign"}]},
+    "guarded": {
+        "use": "guarded",
+        "strategy": {"use": "sign", "gross": 0.9},
+        "rules": [{"use": "max_holding", "slices": 30}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", list(KEEPERS))
+def test_a_strategy_that_keeps_what_it_holds_lets_its_parents_run(name: str, tmp_path: Path) -> None:
+    """With a target in every slice: exposure and turnover are those of the session without a policy."""
+    market = feed(slices=80, drift=0.002)
+    views = [{"name": "view", "use": "tests.samewire.scripted:Turns", "values": [3, 2, 1, -1, -2], "every": 16}]
+    doc = {"strategy": KEEPERS[name], "feed": market, "models": views, "broker": FREE, "optimizer": {"use": "direct"}}
+    plain = run(config(**doc), out=tmp_path / "plain").summary
+    worked = run(config(**doc, execution=TWAP | {"horizon": 5}), out=tmp_path / "worked").summary
+    assert plain["gross_exposure"] > 0.4
+    assert worked["gross_exposure"] == pytest.approx(plain["gross_exposure"], rel=0.1)
+    assert worked["turnover"] == pytest.approx(plain["turnover"], rel=0.2)
+
+
 def test_a_target_that_moves_a_little_amends_the_parent_and_keeps_its_clock(tmp_path: Path) -> None:
     events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0), feed=feed(slices=10, drift=0.004))
     first = legs(events, Orders)[0]
@@ -206,11 +233,13 @@ def test_real_minutes_are_worked_within_their_sessions(data_dir: Path, tmp_path:
         "execution": {"use": "vwap", "horizon": 40},
         "broker": {"use": "simulated", "fill": "next_open", "participation": 0.1, "costs": {"commission_bps": 1}},
     }
-    result = run(document, out=tmp_path / "run")
+    run(document, out=tmp_path / "run")
     table = pq.read_table(tmp_path / "run" / "execution.parquet").to_pandas()
     ended = table[table["end"] != "open"]
     assert len(ended) > 10
     assert (ended["filled"].abs() <= ended["asked"].abs()).all()
-    assert result.summary["execution"]["fill_ratio"]["value"] > 0.9
+    liquid = ended[ended["symbol"].astype(str) != "UGA"]  # which trades in few minutes of a day
+    assert len(liquid) > 10
+    assert (liquid["end"] == "finished").all()
     opens = pq.read_table(tmp_path / "run" / "fills.parquet").to_pandas()["ts"].dt.tz_convert("America/New_York")
     assert opens.dt.strftime("%H:%M").between("09:31", "16:00").all()
