@@ -82,19 +82,27 @@ class SliceEnds:
     """Asks for the timer SLICE_DECIDED at the instant of each slice in which the policy has parents to work.
 
     It enters when all bars of the instant, and all that followed from them, have been seen: strategies of slower
-    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents.
+    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents. One whose
+    parents end at an instant of their own, the close of a session, says the first of them in `ends_at` (0 = none): it
+    is woken there too, though the session's last bars may never come.
     """
 
     def __init__(self, policy: Any, timers: Timers) -> None:
         self._policy, self._timers = policy, timers
 
     def on_bars(self, bars: Bars, /) -> None:
-        if self._policy.working:
-            self._timers.at(bars.ts, SLICE_DECIDED)
+        self._ask(bars.ts)
 
     def on_orders(self, orders: Orders, /) -> None:
-        if self._policy.working:
-            self._timers.at(orders.ts, SLICE_DECIDED)
+        self._ask(orders.ts)
+
+    def _ask(self, ts: int) -> None:
+        if not self._policy.working:
+            return
+        self._timers.at(ts, SLICE_DECIDED)
+        end = getattr(self._policy, "ends_at", 0)
+        if end > ts:
+            self._timers.at(end, SLICE_DECIDED)
 
 
 def slice_end_routes(policy: Any, timers: Timers, finest: int) -> tuple[Route, ...]:

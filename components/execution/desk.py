@@ -80,6 +80,13 @@ class Desk:
         """Whether it has a parent: then it is woken behind each slice."""
         return len(self._blotter) > 0
 
+    @property
+    def ends_at(self) -> int:
+        """The first close at which parents end, 0 = none: it is woken there too, to take back what no bar came for."""
+        until = self._blotter.parents["until"]
+        first = int(until.min()) if len(until) else NEVER
+        return 0 if first == NEVER else first
+
     def open_parents(self) -> OpenOrders:
         """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees.
 
@@ -222,14 +229,14 @@ class Desk:
     # ---- the end of a slice ------------------------------------------------------------------------------------------
 
     def on_timer(self, timer: Timer, /) -> Out:
-        """Ends what is over, takes back what still lies in the market, and sends what is due now."""
+        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice."""
         if timer.name != SLICE_DECIDED:
             return None
         out: list[Any] = list(self._waiting)
         self._waiting = []
         out += self._over(timer.ts)
         out += self._cancel_children(self._blotter.children_of(~self._blotter.parents["passed"]), timer.ts)
-        sent = self._due(timer.ts)
+        sent = self._due(timer.ts) if timer.ts == self._ts else None  # at a close that had no bar nothing is sent
         return (*out, sent) if sent is not None else tuple(out)
 
     def _over(self, ts: int) -> list[Any]:

@@ -131,8 +131,18 @@ def test_missing_slices_do_not_carry_a_parent_over_the_close() -> None:
     floor.slice(minutes(389, [10.0]))  # two slices never came: this is the last before the close
     assert floor.sent() == {1: [2.0, 6.0]}
     floor.slice(minutes(24 * 60 + 1, [10.0]))
-    assert floor.filled() == {1: 8.0}  # the next bar that there was
-    assert floor.ends([1]) == {1: ["FINISHED"]}
+    assert floor.filled() == {1: 2.0}  # the last bar never came: what was sent for it is taken back at the close
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+    assert floor.notes()[-1] == "unfilled"
+    assert not floor.desk.working
+
+
+def test_what_no_bar_came_for_goes_on_over_the_close_where_horizons_span_days() -> None:
+    floor = Floor(Twap(horizon=4, span_days=True), ONE, sessions=session())
+    floor.slice(minutes(388, [10.0]), orders(388, [8.0]))
+    for k in range(1, 5):
+        floor.slice(minutes(24 * 60 + k, [10.0]))
+    assert floor.filled() == {1: 8.0}
 
 
 def test_an_order_decided_at_the_close_works_in_the_next_session() -> None:
