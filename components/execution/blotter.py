@@ -23,7 +23,8 @@ _PARENT: dict[str, Any] = {
     "passed": np.bool_,  # on as it came: it has a price or a moment of its own
     "ending": np.int32,  # OrderState in which it ends once nothing of it is in the market, -1 = it works
 }
-_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64, "left": np.float64, "open": np.bool_}
+_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64, "left": np.float64, "open": np.bool_, "age": np.int64}
+KEPT = 4  # slices for which a child that is over is known: its fills may come behind its report
 _CANCELLED, _FINISHED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.FINISHED, OrderState.REPLACED))
 
 
@@ -91,6 +92,14 @@ class Blotter:
         return mask
 
     # ---- what changes them -------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Once a slice: children that are over, and booked or of slices ago, so that a horizon costs what it sends."""
+        c = self.children
+        c["age"] = np.where(c["open"], 0, c["age"] + 1)
+        gone = ~c["open"] & ((c["left"] == 0) | (c["age"] > KEPT))
+        if gone.any():
+            c.keep(~gone)
 
     def fill(self, fills: Fills) -> Mask:
         """Books the fills of children. (P,) which parents are filled whole by it."""

@@ -59,7 +59,7 @@ class Desk:
     refuses a child for its mode. Splits change shares as they change open orders. Orders with a price or a moment of
     their own (limit, stop, auctions) pass on whole, as they came, and their parent ends as they do.
 
-    Memory: the parents at work and the children of each, at most one a slice of its horizon.
+    Memory: the parents at work, and those children of each that are in the market or were a few slices ago.
     """
 
     def __init__(
@@ -234,6 +234,7 @@ class Desk:
             return None
         out: list[Any] = list(self._waiting)
         self._waiting = []
+        self._blotter.forget()
         out += self._over(timer.ts)
         out += self._cancel_children(self._blotter.children_of(~self._blotter.parents["passed"]), timer.ts)
         sent = self._due(timer.ts) if timer.ts == self._ts else None  # at a close that had no bar nothing is sent
@@ -302,7 +303,9 @@ class Desk:
         """New children of these parents, which stand in `ids`."""
         parent, count = columns["ids"], len(columns["ids"])
         own = self._ids.following(ts=ts, count=count)
-        self._blotter.children.add(count, {"ids": own, "parent": parent, "left": columns["qty"], "open": True})
+        self._blotter.children.add(
+            count, {"ids": own, "parent": parent, "left": columns["qty"], "open": True, "age": 0}
+        )
         return children_of(ts, columns | {"ids": own, "ref": parent, "parent": parent})
 
     def _taken_off(self, rows: Mask, ts: int) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from components.execution.blotter import KEPT
 from components.execution.rows import Rows
 from engine.events import (
     ActionKind,
@@ -30,6 +31,7 @@ ENDS = ("finished", "expired", "cancelled", "open")
 FIGURES = ("fill_ratio", "pa_twap_bps", "pa_vwap_bps", "arrival_bps", "pos_twap", "pos_vwap")
 WEIGHTS = ("orders", "shares", "value")
 _NEW, _REPLACED, _OPEN = int(LegAction.NEW), int(OrderState.REPLACED), ENDS.index("open")
+_ENDS = [int(s) for s in (OrderState.FINISHED, OrderState.CANCELLED, OrderState.EXPIRED)]
 _END = {OrderState.FINISHED: 0, OrderState.EXPIRED: 1, OrderState.CANCELLED: 2}
 _PARENT: dict[str, Any] = {
     "ids": np.uint64,
@@ -47,7 +49,13 @@ _PARENT: dict[str, Any] = {
     "money": np.float64,
     "volume": np.float64,
 }
-_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64}
+_CHILD: dict[str, Any] = {
+    "ids": np.uint64,
+    "parent": np.uint64,
+    "left": np.float64,
+    "over": np.bool_,
+    "age": np.int64,  # slices since it was over
+}
 _FOREVER = 2**63 - 1
 
 
@@ -107,6 +115,7 @@ class ExecutionFold:
         if bars.interval_ns != self._interval_ns:
             return
         self._put_away()
+        self._forget()
         self._mark = np.where(bars.status == 0, bars.close, self._mark)
         p = self._parents
         if not len(p):
@@ -139,14 +148,18 @@ class ExecutionFold:
         new = children.action == _NEW
         _, known = self._parents.find(children.parent[new])
         ids, parent = children.ids[new][known], children.parent[new][known]
-        self._children.add(len(ids), {"ids": ids, "parent": parent})
+        fresh = {"left": children.qty[new][known], "over": False, "age": 0}
+        self._children.add(len(ids), fresh | {"ids": ids, "parent": parent})
 
     def _on_fills(self, fills: Fills) -> None:
         at, found = self._children.find(fills.order_ids)
         if not found.any():
             return
-        p = self._parents
-        row, known = p.find(self._children["parent"][at[found]])
+        p, c = self._parents, self._children
+        left = c["left"].copy()
+        np.subtract.at(left, at[found], fills.qty[found])
+        c["left"] = left
+        row, known = p.find(c["parent"][at[found]])
         qty, price = fills.qty[found][known], fills.price[found][known]
         filled, paid = p["filled"].copy(), p["paid"].copy()
         np.add.at(filled, row[known], qty)
@@ -154,6 +167,7 @@ class ExecutionFold:
         p["filled"], p["paid"] = filled, paid
 
     def _on_reports(self, reports: Reports) -> None:
+        self._follow(reports)
         p = self._parents
         at, found = p.find(reports.ids)
         if not found.any():
@@ -169,6 +183,29 @@ class ExecutionFold:
                     left[row] = 0
         p["asked"], p["end"], p["left"] = asked, end, left
 
+    def _follow(self, reports: Reports) -> None:
+        """Children that are over; their fills may come behind."""
+        c = self._children
+        at, found = c.find(reports.ids)
+        if not found.any():
+            return
+        at, state, left = at[found], reports.state[found], c["left"].copy()
+        over = c["over"].copy()
+        over[at[np.isin(state, _ENDS)]] = True
+        amended = state == _REPLACED
+        left[at[amended]] = reports.left[found][amended]
+        c["over"], c["left"] = over, left
+
+    def _forget(self) -> None:
+        """Children that are over, and booked or of slices ago: a horizon costs what it sends."""
+        c = self._children
+        if not len(c):
+            return
+        c["age"] = np.where(c["over"], c["age"] + 1, 0)
+        gone = (c["left"] == 0) | (c["age"] > KEPT)
+        if gone.any():
+            c.keep(~gone)
+
     def _on_actions(self, actions: Actions) -> None:
         p = self._parents
         for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
@@ -176,6 +213,10 @@ class ExecutionFold:
             self._mark = self._mark.copy()
             self._mark[symbol] /= ratio
             scale = np.where(p["symbol"] == symbol, ratio, 1.0)
+            c = self._children
+            row, known = p.find(c["parent"])
+            if known.any():
+                c["left"] = c["left"] * np.where(known, scale[row], 1.0)
             for name in ("asked", "filled", "volume"):
                 p[name] = p[name] * scale
             for name in ("arrival", "prices"):

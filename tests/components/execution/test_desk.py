@@ -9,6 +9,7 @@ from components.execution.desk import Desk
 from components.execution.immediate import Immediate
 from components.execution.pov import Pov
 from components.execution.twap import Twap
+from components.metrics.execution import ExecutionFold
 from engine.calendar import Sessions
 from engine.events import (
     DAY_NS,
@@ -392,3 +393,23 @@ def test_reports_of_other_orders_change_nothing() -> None:
     none = np.array([77], np.uint64), np.array([0], np.int32)
     desk.on_reports(Reports(ts=1, ids=none[0], symbol=none[1], state=np.array([3], np.int32), left=np.zeros(1)))
     assert not desk.working
+
+
+def test_a_long_horizon_costs_what_it_sends() -> None:
+    """Children that are over and booked are forgotten, by the desk and by the figures: no slice is dearer than before.
+
+    What the bar left of a child is known for a few slices more: its fills may come behind its report.
+    """
+    for participation, most in ((None, 2), (1e-6, 7)):
+        floor = Floor(Twap(horizon=300), TWO, participation=participation)
+        fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, point="open", window=floor.desk.window)
+        sizes = []
+        for k in range(1, 120):
+            given = (orders(k, [30_000.0, -60_000.0]),) if k == 1 else ()
+            event = minutes(k, [10.0, 10.0], volume=[1e7, 1e7])
+            said = floor.slice(event, *given)
+            fold.append([], [event, *given, *said])
+            sizes.append((len(floor.desk.save()), len(fold._children)))
+        assert sizes[100][0] <= sizes[10][0] + 100
+        assert sizes[100][1] <= 2 * most
+        assert fold.table()["filled"].tolist() == list(floor.filled().values())
