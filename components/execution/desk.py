@@ -37,7 +37,7 @@ from engine.ledger import DUPLICATE
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "execution_desk", 1
+_KIND, _VERSION = "execution_desk", 2
 _CANCELLED, _EXPIRED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REPLACED))
 _FRESH = int(Status.FRESH)
 _NEW, _CANCEL, _REPLACE = int(LegAction.NEW), int(LegAction.CANCEL), int(LegAction.REPLACE)
@@ -55,8 +55,8 @@ class Desk:
 
     A child is never more than what its parent has left beside what is in the market, never of the other side, and in
     whole lots unless it is all that is left. A new leg of a symbol takes the place of the parent that works there, a
-    replace changes what it has left and not its clock, and `halt` and `flatten` drop all parents, as does a gate that
-    refuses a child for its mode. Splits change shares as they change open orders. Orders with a price or a moment of
+    replace changes what it has left and keeps its clock unless it grows by too much for that, and `halt` and `flatten`
+    drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders. Orders with a price or a moment of
     their own (limit, stop, auctions) pass on whole, as they came, and their parent ends as they do.
 
     Memory: the parents at work, and those children of each that are in the market or were a few slices ago.
@@ -154,7 +154,8 @@ class Desk:
         passed = orders.kind[rows] != OrderKind.MARKET
         steps, until = self.window(orders.ts)
         clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
-        row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "filled": 0.0, "ending": -1}
+        row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
+        row |= dict.fromkeys(("filled", "base", "late"), 0.0)
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
         if passed.any():
             self._waiting.append(self._send(orders.ts, _columns(orders, rows[passed])))
@@ -187,7 +188,9 @@ class Desk:
             out.append(self._note(orders.ts, "replace", text, bad, qty[~fits]))
         at, qty = at[fits], qty[fits]
         if at.size:
-            out += self._cancel_children(blotter.children_of(blotter.resize(at, qty)), orders.ts)
+            more, anew = blotter.resize(at, qty)
+            blotter.start(anew, *self.window(orders.ts))
+            out += self._cancel_children(blotter.children_of(more), orders.ts)
             p, state = blotter.parents, np.full(len(at), _REPLACED, np.int32)
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
         return out
@@ -264,7 +267,7 @@ class Desk:
         parents = Parents(
             ids=p["ids"][rows],
             symbol=symbol,
-            total=p["total"][rows],
+            total=(p["total"] - p["base"])[rows],
             left=left[rows],
             step=step,
             steps=np.minimum(p["steps"][rows], step + self._slices_to(p["until"][rows], ts)),

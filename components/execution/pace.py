@@ -16,9 +16,9 @@ class Parents(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
 
     ids: Ids
     symbol: Codes  # positions in the universe
-    total: Vector  # what was ordered: filled and left together
+    total: Vector  # what is to be traded in the horizon: filled in it and left together
     left: Vector  # not filled and in no market: the most that may be sent
-    step: Steps  # k = slices since the decision, 0 in its own
+    step: Steps  # k = slices since the horizon began, 0 in its own
     steps: Steps  # T = slices of the horizon, as far as the session goes; step < steps
     lot: Vector  # shares
     arrival: Vector  # mark at the decision, NaN = none

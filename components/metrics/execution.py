@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from components.execution.blotter import KEPT
+from components.execution.horizon import begins_anew
 from components.execution.rows import Rows
 from engine.events import (
     ActionKind,
@@ -44,6 +45,9 @@ _PARENT: dict[str, Any] = {
     "end": np.int32,
     "left": np.int64,
     "until": np.int64,  # slices of the horizon that have not been seen, and its last instant
+    "steps": np.int64,
+    "base": np.float64,
+    "late": np.float64,  # slices of it, what was filled before it began (anew), and what was added since
     "bars": np.float64,
     "prices": np.float64,
     "money": np.float64,
@@ -140,8 +144,8 @@ class ExecutionFold:
         slices, until = self._window(orders.ts)
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
-        zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume"), 0.0)
-        clock = {"arrival": self._mark[symbol], "left": slices, "until": until}
+        zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume", "base", "late"), 0.0)
+        clock = {"arrival": self._mark[symbol], "left": slices, "steps": slices, "until": until}
         self._parents.add(len(rows), begun | zeros | clock)
 
     def _on_children(self, children: Children) -> None:
@@ -176,12 +180,28 @@ class ExecutionFold:
         asked, end, left = p["asked"].copy(), p["end"].copy(), p["left"].copy()
         for row, state, rest in rows:
             if state == _REPLACED:
-                asked[row] = p["filled"][row] + rest
+                asked[row] = self._amended(row, rest, reports.ts)
+                left[row] = p["left"][row]
             elif state in _END:
                 end[row] = _END[OrderState(state)]
                 if state == OrderState.CANCELLED or left[row] > _FOREVER // 2:
                     left[row] = 0
         p["asked"], p["end"], p["left"] = asked, end, left
+
+    def _amended(self, row: int, rest: float, ts: int) -> float:
+        """What a parent is asked for that may trade so much more; its horizon begins anew where the desk says so."""
+        p = self._parents
+        filled, late, left = p["filled"][row], p["late"].copy(), p["left"][row]
+        late[row] = max(0.0, late[row] + abs(rest) - abs(p["asked"][row] - filled))
+        if 0 < left < _FOREVER // 2:
+            base, steps = p["base"].copy(), p["steps"].copy()
+            if begins_anew(late[row], abs(filled + rest - base[row]), left, steps[row]):
+                until, still = p["until"].copy(), p["left"].copy()
+                still[row], until[row] = self._window(ts)
+                steps[row], base[row], late[row] = still[row], filled, 0.0
+                p["left"], p["until"], p["steps"], p["base"] = still, until, steps, base
+        p["late"] = late
+        return float(filled + rest)
 
     def _follow(self, reports: Reports) -> None:
         """Children that are over; their fills may come behind."""
@@ -217,7 +237,7 @@ class ExecutionFold:
             row, known = p.find(c["parent"])
             if known.any():
                 c["left"] = c["left"] * np.where(known, scale[row], 1.0)
-            for name in ("asked", "filled", "volume"):
+            for name in ("asked", "filled", "volume", "base", "late"):
                 p[name] = p[name] * scale
             for name in ("arrival", "prices"):
                 p[name] = p[name] / scale

@@ -199,6 +199,53 @@ def test_a_replace_changes_what_is_left_and_not_the_clock() -> None:
     assert floor.ends([1]) == {1: ["FINISHED"]}
 
 
+def replaced(floor: Floor, k: int, qty: float) -> None:
+    amend: dict[str, Any] = {"action": np.array([LegAction.REPLACE], np.int32), "ref": np.array([1], np.uint64)}
+    floor.slice(minutes(k, [10.0]), orders(k, [qty], first=100 + k, **amend))
+
+
+def test_a_parent_that_grows_by_more_than_a_step_of_the_whole_begins_its_horizon_anew() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    fold = ExecutionFold(universe=ONE, interval_ns=MINUTE_NS, point="open", window=floor.desk.window)
+    opens = [10.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 90.0, 90.0, 500.0]
+    for k in range(1, 10):
+        action = {1: LegAction.NEW, 4: LegAction.REPLACE}.get(k)
+        columns: dict[str, Any] = {"action": np.array([action or 0], np.int32), "ref": np.array([k == 4], np.uint64)}
+        given = (
+            [orders(k, [10.0 if k == 1 else 4993.0], first=1 if k == 1 else 9, **columns)] if action is not None else []
+        )
+        event = minutes(k, [10.0], open=[opens[k]], volume=[1e6])
+        fold.append([], [event, *given, *floor.slice(event, *given)])
+    assert floor.sent() == {1: [2.0, 3.0, 2.0, 1248.0, 1248.0, 1249.0, 1248.0]}  # not 4993 in the last step
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+    table = fold.table()
+    assert (table["asked"].tolist(), table["filled"].tolist()) == ([5000.0], [5000.0])
+    assert table["twap"].tolist() == [np.mean(opens[2:9])]  # of the horizon as it became
+
+
+def test_a_parent_that_creeps_keeps_its_clock_and_ends() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    for k, left in ((2, 77.0), (3, 54.0), (4, 29.0)):
+        replaced(floor, k, left)
+    floor.slice(minutes(5, [10.0]))
+    assert sum(floor.sent()[1]) > 100.0
+    assert len(floor.sent()[1]) == 4
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_many_small_increases_hurry_no_more_than_one_large_one() -> None:
+    """Each slice asks for 20 more; no step is ever above two steps of the whole."""
+    floor = Floor(Twap(horizon=5), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    total = 100.0
+    for k in range(2, 30):
+        held = sum(floor.filled().values()) + (floor.sent()[1][-1] if floor.desk.working else 0.0)
+        total += 20.0
+        replaced(floor, k, total - held)
+        assert floor.sent()[1][-1] <= 2 * total / 5
+
+
 def test_a_replace_of_the_other_side_or_of_nothing_is_noted_and_changes_nothing() -> None:
     floor = Floor(Twap(horizon=4), ONE)
     floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
