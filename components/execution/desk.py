@@ -56,8 +56,9 @@ class Desk:
     A child is never more than what its parent has left beside what is in the market, never of the other side, and in
     whole lots unless it is all that is left. A new leg of a symbol takes the place of the parent that works there, a
     replace changes what it has left and keeps its clock unless it grows by too much for that, and `halt` and `flatten`
-    drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders. Orders with a price or a moment of
-    their own (limit, stop, auctions) pass on whole, as they came, and their parent ends as they do.
+    drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders.
+    Orders with a price or a moment of their own (limit, stop, auctions) pass on whole, as they came, and their parent
+    ends as they do.
 
     Memory: the parents at work, and those children of each that are in the market or were a few slices ago.
     """
