@@ -180,6 +180,18 @@ def test_vwap_follows_the_volume_of_the_days_before_and_twap_until_there_is_one(
     assert floor.sent() == {1: [250.0] * 4, 2: [100.0, 300.0, 500.0, 100.0]}
 
 
+@pytest.mark.parametrize(("decided", "sent"), [(55, [100.0] * 5 + [900.0] * 5), (60, [500.0] * 10)])
+def test_vwap_counts_no_break(decided: int, sent: list[float]) -> None:
+    """From 10:30 on the market pauses for an hour; before it 100 shares a minute trade, behind it 900."""
+    sessions = two_days(60)
+    floor = Floor(Vwap(universe=ONE, sessions=sessions, horizon=10), ONE, sessions=sessions)
+    for day in (0, 24 * 60):
+        for k in [*range(1, 61), *range(121, 150)]:
+            row = (orders(day + k, [5000.0]),) if day and k == decided else ()
+            floor.slice(minutes(day + k, [10.0], volume=[100.0 if k <= 60 else 900.0]), *row)
+    assert floor.sent() == {1: sent}
+
+
 def test_vwap_knows_nothing_of_the_running_day() -> None:
     def sent(volume: float) -> Any:
         floor = Floor(Vwap(universe=ONE, sessions=two_days(), horizon=4), ONE, sessions=two_days())
