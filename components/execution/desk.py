@@ -6,7 +6,7 @@ import numpy as np
 
 from components.execution.blotter import Blotter
 from components.execution.horizon import NEVER, window
-from components.execution.pace import NEAR, Market, Pace, Parents, full_lots, saved
+from components.execution.pace import NEAR, Market, Pace, Parents, checked_due, full_lots, saved
 from components.execution.saying import children_of, legs_of, reports_of
 from engine.calendar import Sessions
 from engine.events import (
@@ -283,12 +283,10 @@ class Desk:
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
 
-    def _bounded(self, parents: Parents, due: Vector) -> Vector:
+    def _bounded(self, parents: Parents, due: Any) -> Vector:
         """What may be sent of what is due: its side, whole lots, no more than is left, and all of it at the end."""
-        if len(due) != len(parents.ids):
-            kind = type(self.pace).__name__
-            raise ValueError(f"{kind}.due answered {len(due)} values for {len(parents.ids)} parents; give one for each")
-        amount = np.clip(np.nan_to_num(due * parents.side, nan=0.0), 0.0, parents.rest)
+        due = checked_due(self.pace, due, len(parents.ids))
+        amount = np.clip(due * parents.side, 0.0, parents.rest)
         whole = amount >= parents.rest * (1 - NEAR)
         amount = np.where(whole, parents.rest, np.minimum(full_lots(amount, parents.lot), parents.rest))
         amount = np.where(self._status[parents.symbol] == _FRESH, amount, 0.0)

@@ -21,8 +21,9 @@ class Vwap:
         a_k = min(round((Q sum_{j<=k} u_j / sum_j u_j - done) / lot) lot, rest),   a_{T-1} = rest
 
     u_j is the mean volume of the symbol in the j-th slice of the horizon by time of day: of trading since the open, a
-    break left out, where the feed knows its sessions, of the UTC day otherwise. It is learnt slice by slice; what counts are the last `days` days that
-    are over, never the running one. A symbol without a profile of its horizon is paced evenly in time, as TWAP.
+    break left out, where the feed knows its sessions, of the UTC day otherwise. It is learnt slice by slice; what
+    counts are the last `days` days that are over, never the running one. A symbol without a profile of its horizon is
+    paced evenly in time, as TWAP.
     Memory: `days` + 1 rows of N by the slices of a day (at most 1,440) in single precision.
     """
 

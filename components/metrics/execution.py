@@ -12,6 +12,7 @@ from engine.events import (
     ActionKind,
     Actions,
     Bars,
+    Book,
     Children,
     Event,
     Fills,
@@ -42,6 +43,7 @@ _PARENT: dict[str, Any] = {
     "filled": np.float64,
     "paid": np.float64,
     "arrival": np.float64,
+    "unit": np.float64,  # base money for a point and share, at the rates of the decision
     "end": np.int32,
     "left": np.int64,
     "until": np.int64,  # slices of the horizon that have not been seen, and its last instant
@@ -95,9 +97,11 @@ class ExecutionFold:
         self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
         self._parents, self._children = Rows(_PARENT), Rows(_CHILD)
         self._mark: Vector = np.full(len(universe), np.nan)
+        self._rate: Vector = np.ones(len(universe.currencies))
         self._done: list[dict[str, Any]] = []
         self._table: Mapping[type[Any], Callable[[Any], None]] = {
             Bars: self._on_bars,
+            Book: self._on_book,
             Orders: self._on_orders,
             Children: self._on_children,
             Fills: self._on_fills,
@@ -135,6 +139,9 @@ class ExecutionFold:
         p["money"] = p["money"] + np.where(traded, price * volume, 0.0)
         p["volume"] = p["volume"] + np.where(traded, volume, 0.0)
 
+    def _on_book(self, book: Book) -> None:
+        self._rate = book.rate
+
     def _on_orders(self, orders: Orders) -> None:
         paced = (orders.action == _NEW) & (orders.kind == OrderKind.MARKET)
         paced &= (
@@ -145,7 +152,8 @@ class ExecutionFold:
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
         zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume", "base", "late"), 0.0)
-        clock = {"arrival": self._mark[symbol], "left": slices, "steps": slices, "until": until}
+        unit = self._universe.multiplier[symbol] * self._rate[self._universe.currency[symbol]]
+        clock = {"arrival": self._mark[symbol], "unit": unit, "left": slices, "steps": slices, "until": until}
         self._parents.add(len(rows), begun | zeros | clock)
 
     def _on_children(self, children: Children) -> None:
@@ -269,11 +277,12 @@ class ExecutionFold:
                 "arrival": c["arrival"],
                 "twap": twap,
                 "vwap": vwap,
-                "fill_ratio": np.where(closed, c["filled"] / c["asked"], np.nan),
+                "fill_ratio": np.where(closed, c["filled"] / c["asked"], np.nan) + 0.0,  # no -0 of a sale
                 "pa_twap_bps": -side * (price / twap - 1) * 1e4,
                 "pa_vwap_bps": -side * (price / vwap - 1) * 1e4,
                 "arrival_bps": side * (price / c["arrival"] - 1) * 1e4,
-                "value": np.abs(c["paid"]) * self._universe.multiplier[c["symbol"]],
+                "value": np.abs(c["paid"]) * c["unit"],
+                "asked_value": np.abs(c["asked"]) * c["arrival"] * c["unit"],
             }
         symbols = np.array(self._universe.symbols, dtype=object)[c["symbol"]].tolist()
         ends = [ENDS[end] for end in c["end"].tolist()]
@@ -307,9 +316,10 @@ def averages(table: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
         x = sum of w_i x_i / sum of w_i   over the parents where x is defined
 
     w = 1, |shares|, or |value|: those filled, and for the fill ratio those asked for, at the mark of the decision.
+    Value is base money: multipliers and the exchange rates of the decision are in it.
 
     >>> one = {"asked": np.array([10.0, -30.0]), "filled": np.array([10.0, -15.0]), "value": np.array([100.0, 300.0])}
-    >>> one |= dict.fromkeys(("pa_vwap_bps", "arrival_bps", "arrival"), np.array([1.0, 1.0]))
+    >>> one |= dict.fromkeys(("pa_vwap_bps", "arrival_bps", "asked_value"), np.array([1.0, 1.0]))
     >>> found = averages(one | {"fill_ratio": np.array([1.0, 0.5]), "pa_twap_bps": np.array([4.0, -4.0])})
     >>> found["fill_ratio"]["shares"], found["pa_twap_bps"]["value"], found["pos_twap"]["orders"]
     (0.625, -2.0, 0.5)
@@ -328,7 +338,7 @@ def averaged(table: Mapping[str, Any], first: Any) -> dict[str, dict[str, Vector
     found: dict[str, dict[str, Vector]] = {}
     for figure in FIGURES[:4]:
         ratio = figure == "fill_ratio"
-        shares, value = (asked, asked * table["arrival"]) if ratio else (filled, table["value"])
+        shares, value = (asked, table["asked_value"]) if ratio else (filled, table["value"])
         weights = dict(zip(WEIGHTS, (np.ones(len(asked)), shares, value), strict=True))
         found[figure] = {name: _means(table[figure], weight, first) for name, weight in weights.items()}
     for base in ("twap", "vwap"):

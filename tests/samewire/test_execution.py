@@ -138,6 +138,13 @@ def test_a_pace_without_a_horizon_is_told_what_it_lacks() -> None:
         run(config(execution={"use": "tests.samewire.scripted:Unready"}))
 
 
+@pytest.mark.parametrize("horizon", [0, 10**18])
+def test_a_pace_of_ones_own_with_a_horizon_that_is_none_is_refused_before_the_session(horizon: int) -> None:
+    own = {"use": "tests.samewire.scripted:FrontLoaded", "horizon": horizon}
+    with pytest.raises(ConfigError, match="FrontLoaded.*horizon must be at"):
+        run(config(execution=own))
+
+
 def test_fills_at_the_same_close_are_worked_too(tmp_path: Path) -> None:
     broker = {"use": "simulated", "fill": "same_close", "costs": {"commission_bps": 0}}
     events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0), feed=feed(slices=8), broker=broker)
@@ -188,6 +195,8 @@ def test_a_session_without_a_policy_says_nothing_of_execution(tmp_path: Path) ->
     [
         ({"use": "twap"}, "horizon"),
         ({"use": "twap", "horizon": 0}, "horizon must be at least 1 slice"),
+        ({"use": "twap", "horizon": 10**20}, "horizon"),
+        ({"use": "twap", "horizon": 10**18}, "horizon must be at most 1000000000 slices"),
         ({"use": "twap", "horizon": 3, "rate": 1}, "rate"),
         ({"use": "pov", "horizon": 3, "rate": 1.5}, "rate must be above 0 and at most 1"),
         ({"use": "vwap", "horizon": 3, "days": 0}, "days must be at least 1"),

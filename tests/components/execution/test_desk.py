@@ -369,7 +369,7 @@ def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held
         horizon, span_days, completes = 4, False, False
 
         def due(self, parents: Any, market: Any, /) -> Any:
-            return np.array([np.inf, -50.0, np.nan])[parents.symbol]
+            return np.array([np.inf, -50.0, 0.0])[parents.symbol]
 
     three = universe_of(("A", "B", "C"))
     floor = Floor(Wild(), three)
@@ -378,6 +378,27 @@ def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held
         floor.slice(minutes(k, [10.0] * 3))
     assert floor.sent() == {1: [100.0]}
     assert floor.ends([1, 2, 3]) == {1: ["FINISHED"], 2: ["EXPIRED"], 3: ["EXPIRED"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "answered nothing; give an array of 2 signed shares"),
+        (5.0, "answered 5.0, of float; give an array of 2"),
+        (np.ones((2, 2)), r"answered values of shape \(2, 2\) for 2 parents"),
+        (["a", "b"], "answered what are no numbers"),
+        ([1.0, np.nan], "answered NaN for 1 of 2 parents, first row 1; 0 sends nothing"),
+    ],
+)
+def test_a_pace_that_answers_what_are_no_shares_is_named(answer: Any, said: str) -> None:
+    class Odd:
+        horizon, span_days, completes = 2, False, True
+
+        def due(self, parents: Any, market: Any, /) -> Any:
+            return answer
+
+    with pytest.raises(ValueError, match=f"Odd.due {said}"):
+        Floor(Odd(), TWO).slice(minutes(1, [10.0, 10.0]), orders(1, [5.0, 5.0]))
 
 
 def test_a_pace_that_answers_for_some_parents_only_is_an_error() -> None:

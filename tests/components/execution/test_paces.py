@@ -167,6 +167,14 @@ def test_sbb_ema_is_the_published_rule_to_the_digit(seed: int, side: int, lots: 
     assert floor.sent().get(1, []) == published(closes, at, side * lots * lot, lot, steps, (3, 6))
 
 
+@pytest.mark.parametrize("price", [10.0, 10.1, 33.37, 0.07])
+def test_sbb_ema_sees_no_trend_in_a_price_that_stands_still(price: float) -> None:
+    floor = Floor(SbbEma(universe=ONE, horizon=6), ONE)
+    for k in range(1, 60):
+        floor.slice(minutes(k, [price]), *((orders(k, [600.0]),) if k == 50 else ()))
+    assert floor.sent() == {1: [100.0] * 6}
+
+
 # ---- VWAP and horizons -----------------------------------------------------------------------------------------------
 
 
