@@ -8,7 +8,7 @@ import pytest
 
 from adapters.files.journal_file import read_journal
 from engine.errors import ConfigError
-from engine.events import Approved, Children, LegAction, Orders, OrderState, Reports, Timer
+from engine.events import DAY_NS, Approved, Children, Fills, LegAction, Orders, OrderState, Reports, Timer
 from engine.ids import id_text
 from samewire import load_run, run
 from samewire.cli import main
@@ -252,3 +252,38 @@ def test_real_minutes_are_worked_within_their_sessions(data_dir: Path, tmp_path:
     assert (liquid["end"] == "finished").all()
     opens = pq.read_table(tmp_path / "run" / "fills.parquet").to_pandas()["ts"].dt.tz_convert("America/New_York")
     assert opens.dt.strftime("%H:%M").between("09:31", "16:00").all()
+
+
+def test_no_child_trades_at_the_next_open_where_the_last_minutes_of_days_are_missing(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    path = data_dir / "intraday" / "us_equity_1min_2019_02.parquet"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    day = pq.read_table(path, filters=[("symbol", "=", "AAPL")]).to_pandas()
+    clock = day["ts"].dt.tz_convert("America/New_York").dt.strftime("%H:%M")
+    day[clock < "15:58"].to_parquet(tmp_path / "cut.parquet")
+    market = {"use": "parquet", "path": str(tmp_path / "cut.parquet"), "stamped": "close", "calendar": "XNYS"}
+    document = {
+        "schema": 1,
+        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-13"},
+        "feed": market | {"symbols": ["AAPL"], "interval": "1m"},
+        "models": [{"name": "trend", "use": "momentum", "window": 5}],
+        "strategy": {"use": "sign", "schedule": {"use": "every", "slices": 11}},
+        "optimizer": "direct",
+        "execution": {"use": "twap", "horizon": 30},
+        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 1}},
+    }
+    run(document, out=tmp_path / "run")
+    sent, nights, late = {}, 0, []
+    for event in (entry.event for entry in read_journal(tmp_path / "run" / "journal")):
+        if isinstance(event, Children):
+            sent |= dict.fromkeys(event.ids[event.action == LegAction.NEW].tolist(), event.ts // DAY_NS)
+            nights += int((event.action == LegAction.CANCEL).any())
+        elif isinstance(event, Fills):
+            late += [order for order in event.order_ids.tolist() if sent[order] != event.ts // DAY_NS]
+    assert nights > 0  # children were in the market at a close
+    assert late == []
+    assert main(["verify", str(tmp_path / "run")]) == 0
