@@ -13,7 +13,7 @@ from engine.events import ActionKind, Actions, Bars, Book, OpenOrders, Signal, T
 from engine.protocols import Optimizer, Strategy
 from engine.sealing import handed, sealed, users_own
 from engine.state import encode_hook, ext_hook, pack, unpack
-from engine.worked import with_parents
+from engine.worked import with_intent, with_parents
 
 _VERSION = 1
 _FLOAT = np.dtype(np.float64)
@@ -49,8 +49,8 @@ class Barrier:
     A strategy's turn has come when the book of the slice and the signal of every model due in it are in. It gets one
     signal a model, in the order of the wiring: the answer of this slice, or of a model that is slower or late the
     latest one; NaN throughout where there is none or its time to live has passed. The optimizer's turn has come when
-    all due strategies have returned; it gets the latest target of each that ever had one, and a book in which
-    `parents`, what an execution policy works, stand among the open orders.
+    all due strategies have returned; it gets the latest target of each that ever had one. `parents`, what an execution
+    policy works, are working shares in the book of a strategy, and stand among the open orders of the optimizer's.
     """
 
     def __init__(  # noqa: PLR0913 - the wiring alone builds it
@@ -176,6 +176,8 @@ class Barrier:
             if not due:
                 return None
         signals = self._signals()
+        if self._parents is not None:
+            book = with_intent(book, self._parents())
         if self._slow:
             calls = tuple((named.name, partial(self._ask, place, named, signals, book)) for place, named in due)
             return Calls(calls, self._returned)

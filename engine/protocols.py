@@ -128,7 +128,7 @@ class Execution(Protocol):
 
     One that defines `working`, whether it has parents, gets the timer SLICE_DECIDED in `on_timer` behind each slice in
     which it has: nothing else of that slice follows. What `open_parents() -> OpenOrders` says, each its own parent,
-    the optimizer sees among the open orders of its book, beside `working` shares.
+    the optimizer sees among the open orders of its book, and strategies as `working` shares.
     """
 
     def on_orders(self, orders: Orders, /) -> Out: ...

@@ -1,4 +1,4 @@
-"""What the wiring does for an execution policy: it shows its parents to the optimizer, and wakes it behind a slice."""
+"""What the wiring does for an execution policy: it shows parents to those who decide, and wakes it behind a slice."""
 
 from typing import Any
 
@@ -7,15 +7,25 @@ import numpy as np
 
 from engine.bus import Route
 from engine.clock import Timers
-from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders
+from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders, Vector
 
 _COLUMNS = OpenOrders.__struct_fields__
+_DUST = 1e-9  # of a position: what sums of its parts may leave of it
 
 
 def parents_among(orders: OpenOrders) -> Mask:
     """Which of these orders are parents that an execution policy works: each is its own parent."""
     mask: Mask = (orders.parent == orders.ids) & (orders.ids != 0)
     return mask
+
+
+def parted(orders: OpenOrders, parents: Mask) -> tuple[OpenOrders, OpenOrders]:
+    """The orders that are no parents, and the parents."""
+
+    def rows(which: Mask) -> OpenOrders:
+        return OpenOrders(**{name: getattr(orders, name)[which] for name in _COLUMNS})
+
+    return rows(~parents), rows(parents)
 
 
 def with_parents(book: Book, parents: OpenOrders) -> Book:
@@ -31,23 +41,68 @@ def with_parents(book: Book, parents: OpenOrders) -> Book:
     return msgspec.structs.replace(book, open_orders=OpenOrders(**dict(zip(_COLUMNS, columns, strict=True))))
 
 
+def unsent(orders: OpenOrders, parents: OpenOrders) -> Vector:
+    """(P,) signed shares of each parent that are neither filled nor in the market, by these orders of the book.
+
+    >>> def table(ids, parent, left):
+    ...     n, none = len(ids), np.full(len(ids), np.nan)
+    ...     columns = {"ids": np.array(ids, np.uint64), "parent": np.array(parent, np.uint64), "left": np.array(left)}
+    ...     zero = np.zeros(n, np.int32)
+    ...     return OpenOrders(symbol=zero, kind=zero, limit=none, stop=none, **columns)
+    >>> unsent(table([8, 9], [7, 0], [25.0, 5.0]), table([7], [7], [100.0]))  # 8 is a child of 7, 9 of nobody
+    array([75.])
+    """
+    rest = parents.left.copy()
+    if not (rest.size and orders.ids.size):
+        return rest
+    place = parents.ids.argsort(kind="stable")
+    at = place[np.minimum(np.searchsorted(parents.ids[place], orders.parent), len(place) - 1)]
+    child = (parents.ids[at] == orders.parent) & (orders.ids != orders.parent)
+    np.subtract.at(rest, at[child], orders.left[child])
+    return np.where(rest * parents.left > 0.0, rest, 0.0)
+
+
+def with_intent(book: Book, parents: OpenOrders) -> Book:
+    """The book that a strategy decides by: `working` holds what parents still have to send, as if it were sent.
+
+    To who asks what is wanted, an order that is worked over an hour is an order like any other: it is on its way, and
+    must not be wanted a second time or forgotten. Children in the market count once. Open orders stay as they are.
+    """
+    if not parents.ids.size:
+        return book
+    working = book.working.copy()
+    np.add.at(working, parents.symbol, unsent(book.open_orders, parents))
+    nothing = np.abs(book.qty + working) <= _DUST * np.abs(book.qty)  # a position that is being closed is none
+    working = np.where(nothing & (book.qty != 0.0), -book.qty, working)
+    working.setflags(write=False)
+    return msgspec.structs.replace(book, working=working)
+
+
 class SliceEnds:
     """Asks for the timer SLICE_DECIDED at the instant of each slice in which the policy has parents to work.
 
     It enters when all bars of the instant, and all that followed from them, have been seen: strategies of slower
-    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents.
+    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents. One whose
+    parents end at an instant of their own, the close of a session, says the first of them in `ends_at` (0 = none): it
+    is woken there too, though the session's last bars may never come.
     """
 
     def __init__(self, policy: Any, timers: Timers) -> None:
         self._policy, self._timers = policy, timers
 
     def on_bars(self, bars: Bars, /) -> None:
-        if self._policy.working:
-            self._timers.at(bars.ts, SLICE_DECIDED)
+        self._ask(bars.ts)
 
     def on_orders(self, orders: Orders, /) -> None:
-        if self._policy.working:
-            self._timers.at(orders.ts, SLICE_DECIDED)
+        self._ask(orders.ts)
+
+    def _ask(self, ts: int) -> None:
+        if not self._policy.working:
+            return
+        self._timers.at(ts, SLICE_DECIDED)
+        end = getattr(self._policy, "ends_at", 0)
+        if end > ts:
+            self._timers.at(end, SLICE_DECIDED)
 
 
 def slice_end_routes(policy: Any, timers: Timers, finest: int) -> tuple[Route, ...]:

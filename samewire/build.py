@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from components.execution.desk import Desk
+from components.execution.pace import checked_horizon
 from engine.barrier import Named
 from engine.calendar import Sessions
 from engine.errors import ConfigError, SamewireError
@@ -173,6 +174,10 @@ def _policy(component: Component, given: Given, interval_ns: int) -> Any:
         if not hasattr(made, option):
             said = f"{type(made).__name__} has `due` and no `{option}`; give it one, as samewire.Pace says"
             raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {said}")
+    try:
+        checked_horizon(made.horizon)
+    except ValueError as error:
+        raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {error}") from error
     if hasattr(made, "check_session"):
         made.check_session(interval_ns, given.sessions)
     ids = OrderIds(given.session, component.name)

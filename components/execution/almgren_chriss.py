@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from components.execution.pace import Market, Parents, checked_horizon, even_steps, full_lots
-from engine.events import Bars, Vector
+from components.execution.pace import Market, Parents, checked_horizon, even_steps, full_lots, on_pace
+from engine.events import ActionKind, Actions, Bars, Vector
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
@@ -18,20 +18,25 @@ class AlmgrenChriss:
     """Trades faster while the price may move against what is left, slower where trading is dear.
 
         kappa = arccosh(lambda sigma^2 / (2 eta) + 1)
-        a_k   = floor(Q (sinh kappa (T - k) - sinh kappa (T - k - 1)) / sinh kappa T / lot) lot,   a_{T-1} = rest
+        a_k   = min(round((Q (1 - sinh kappa (T - k - 1) / sinh kappa T) - done) / lot) lot, rest),   a_{T-1} = rest
 
     `sigma` is the unbiased standard deviation of the log returns of the last `window` slices; without it, while there
-    is too little history or where prices stand still, what is left is cut in equal parts. lambda is `risk_aversion`,
-    eta the temporary impact. Closed form: the shares left after k steps are Q sinh kappa (T - k) / sinh kappa T, which
-    minimises E + lambda V of the cost for linear temporary impact.
+    is too little history or where prices stand still, the order is cut in equal parts. lambda is `risk_aversion`, eta
+    the temporary impact. Closed form: the shares left after k steps are Q sinh kappa (T - k) / sinh kappa T, which
+    minimises E + lambda V of the cost for linear temporary impact. What a slice did not fill is caught up with in the
+    next one.
+
+    With `as_published` each step is rounded down for itself, and what a bar or the rounding left waits for the last:
+
+        a_k   = floor(Q (sinh kappa (T - k) - sinh kappa (T - k - 1)) / sinh kappa T / lot) lot,   a_{T-1} = rest
 
     Source: Almgren, Chriss (2001), Optimal execution of portfolio transactions, Journal of Risk 3, equations 16 to 18;
-    options and rounding as Qlib, ACStrategy.
+    options, and the rounding of `as_published`, as Qlib, ACStrategy.
     """
 
     completes: ClassVar[bool] = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the schema of a run file's block
         self,
         *,
         universe: Universe,
@@ -39,6 +44,7 @@ class AlmgrenChriss:
         risk_aversion: float = 1e-6,
         eta: float = 2.5e-6,
         window: int = 20,
+        as_published: bool = False,
         span_days: bool = False,
     ) -> None:
         if not (risk_aversion >= 0 and np.isfinite(risk_aversion)):
@@ -48,7 +54,7 @@ class AlmgrenChriss:
         if window < 2:
             raise ValueError(f"window must be at least 2 returns, got {window}")
         self.horizon, self.span_days, self.lookback = checked_horizon(horizon), span_days, window + 1
-        self._universe, self._ratio = universe, risk_aversion / eta
+        self._universe, self._ratio, self._published = universe, risk_aversion / eta, as_published
         self._returns: deque[Vector] = deque(maxlen=window)
         self._last: Vector = np.full(len(universe), np.nan)
 
@@ -58,6 +64,12 @@ class AlmgrenChriss:
             moved = np.log(close / self._last)
         self._returns.append(np.where(np.isfinite(moved), moved, np.nan))
         self._last = close
+
+    def on_actions(self, actions: Actions, /) -> None:
+        """A split is no return."""
+        for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
+            self._last = self._last.copy()
+            self._last[actions.symbol[i]] /= actions.ratio[i]
 
     def sigma(self) -> Vector:
         """(N,) volatility a slice; NaN until `window` returns are known."""
@@ -69,10 +81,14 @@ class AlmgrenChriss:
     def due(self, parents: Parents, market: Market, /) -> Vector:
         sigma = self.sigma()[parents.symbol]
         kappa = np.arccosh(self._ratio * np.where(sigma > 0, sigma, 0.0) ** 2 / 2 + 1)
-        share = schedule(kappa, parents.step.astype(float), parents.steps.astype(float))
-        sent = full_lots(parents.size * np.nan_to_num(share), parents.lot)
-        sent = np.where(kappa * parents.steps > _STRAIGHT, sent, even_steps(parents))
-        return parents.side * np.minimum(sent, parents.rest)
+        curved = kappa * parents.steps > _STRAIGHT
+        step, steps = parents.step.astype(float), parents.steps.astype(float)
+        if self._published:
+            sent = full_lots(parents.size * np.nan_to_num(schedule(kappa, step, steps)), parents.lot)
+            sent = np.where(curved, sent, even_steps(parents))
+            return parents.side * np.minimum(sent, parents.rest)
+        share = np.where(curved, 1.0 - still(kappa, step + 1, steps), (step + 1) / steps)
+        return parents.side * on_pace(parents, share)
 
     def save(self) -> bytes:
         rows = list(self._returns)
@@ -92,9 +108,13 @@ def schedule(kappa: Vector, step: Vector, steps: Vector) -> Vector:
     >>> schedule(np.array([1.0]), np.array([0.0]), np.array([2.0])).round(6)
     array([0.675973])
     """
-    x, now, after = kappa * steps, kappa * (steps - step), kappa * (steps - step - 1)
+    share: Vector = still(kappa, step, steps) - still(kappa, step + 1, steps)
+    return share
+
+
+def still(kappa: Vector, step: Vector, steps: Vector) -> Vector:
+    """The share of the order that is left after `step` steps, sinh k(T-j) / sinh kT; NaN for k = 0."""
+    x, left = kappa * steps, kappa * (steps - step)
     with np.errstate(invalid="ignore"):
-        # sinh a / sinh c = e^(a - c) (1 - e^(-2a)) / (1 - e^(-2c))
-        up = np.exp(now - x) * -np.expm1(-2 * now) - np.exp(after - x) * -np.expm1(-2 * after)
-        share: Vector = up / -np.expm1(-2 * x)
+        share: Vector = np.exp(left - x) * -np.expm1(-2 * left) / -np.expm1(-2 * x)  # without overflow
     return share

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from components.execution.horizon import begins_anew
 from components.execution.pace import full_lots
 from components.execution.rows import Rows
 from components.execution.saying import reports_of
@@ -16,6 +17,8 @@ _PARENT: dict[str, Any] = {
     "symbol": np.int32,
     "total": np.float64,
     "filled": np.float64,
+    "base": np.float64,  # of it, what was filled before the horizon began (anew)
+    "late": np.float64,  # of the total, what was added since; unsigned
     "arrival": np.float64,
     "step": np.int64,
     "steps": np.int64,
@@ -23,7 +26,8 @@ _PARENT: dict[str, Any] = {
     "passed": np.bool_,  # on as it came: it has a price or a moment of its own
     "ending": np.int32,  # OrderState in which it ends once nothing of it is in the market, -1 = it works
 }
-_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64, "left": np.float64, "open": np.bool_}
+_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64, "left": np.float64, "open": np.bool_, "age": np.int64}
+KEPT = 4  # slices for which a child that is over is known: its fills may come behind its report
 _CANCELLED, _FINISHED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.FINISHED, OrderState.REPLACED))
 
 
@@ -92,6 +96,14 @@ class Blotter:
 
     # ---- what changes them -------------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Once a slice: children that are over, and booked or of slices ago, so that a horizon costs what it sends."""
+        c = self.children
+        c["age"] = np.where(c["open"], 0, c["age"] + 1)
+        gone = ~c["open"] & ((c["left"] == 0) | (c["age"] > KEPT))
+        if gone.any():
+            c.keep(~gone)
+
     def fill(self, fills: Fills) -> Mask:
         """Books the fills of children. (P,) which parents are filled whole by it."""
         c, p = self.children, self.parents
@@ -150,18 +162,33 @@ class Blotter:
             at, _ = p.find(c["parent"])
             child = np.sign(c["left"]) * full_lots(np.abs(c["left"]) * ratio, lots[at])
             c["left"] = np.where(np.isin(c["parent"], p["ids"][rows]), child, c["left"])
-        p["filled"] = np.where(rows, p["filled"] * ratio, p["filled"])
+        for name in ("filled", "base", "late"):
+            p[name] = np.where(rows, p[name] * ratio, p[name])
         p["arrival"] = np.where(rows, p["arrival"] / ratio, p["arrival"])
         p["total"] = np.where(rows, p["filled"] + after + self.in_market(), p["total"])
 
-    def resize(self, at: Any, left: Vector) -> Mask:
-        """These rows may trade so much more from now on. (P,) which have more than that in the market."""
-        p, more = self.parents, np.zeros(len(self.parents), bool)
-        total = p["total"].copy()
+    def resize(self, at: Any, left: Vector) -> tuple[Mask, Mask]:
+        """These rows may trade so much more from now on.
+
+        (P,) which have more than that in the market, and (P,) which grow by so much that their horizon begins anew.
+        """
+        p, n = self.parents, len(self.parents)
+        total, late, base = p["total"].copy(), p["late"].copy(), p["base"].copy()
+        late[at] = np.maximum(0.0, late[at] + np.abs(left) - np.abs(self.unfilled[at]))
         total[at] = p["filled"][at] + left
-        p["total"] = total
+        more, anew = np.zeros(n, bool), np.zeros(n, bool)
+        remaining = np.maximum(1, p["steps"] - p["step"])
+        anew[at] = begins_anew(late, np.abs(total - base), remaining, p["steps"])[at]
+        p["total"], p["late"] = total, np.where(anew, 0.0, late)
+        p["base"] = np.where(anew, p["filled"], base)
         more[at] = np.abs(self.in_market()[at]) > np.abs(left)
-        return more
+        return more, anew
+
+    def start(self, rows: Mask, steps: int, until: int) -> None:
+        """The horizon of these begins with this slice."""
+        p = self.parents
+        for name, value in (("step", 0), ("steps", steps), ("until", until)):
+            p[name] = np.where(rows, value, p[name])
 
     def end(self, rows: Mask, state: int) -> Mask:
         """These are to end in this state. (P,) which of them have nothing in the market."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from components.execution.blotter import Blotter
 from components.execution.horizon import NEVER, window
-from components.execution.pace import NEAR, Market, Pace, Parents, full_lots, saved
+from components.execution.pace import NEAR, Market, Pace, Parents, checked_due, full_lots, saved
 from components.execution.saying import children_of, legs_of, reports_of
 from engine.calendar import Sessions
 from engine.events import (
@@ -37,7 +37,7 @@ from engine.ledger import DUPLICATE
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "execution_desk", 1
+_KIND, _VERSION = "execution_desk", 2
 _CANCELLED, _EXPIRED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REPLACED))
 _FRESH = int(Status.FRESH)
 _NEW, _CANCEL, _REPLACE = int(LegAction.NEW), int(LegAction.CANCEL), int(LegAction.REPLACE)
@@ -55,11 +55,12 @@ class Desk:
 
     A child is never more than what its parent has left beside what is in the market, never of the other side, and in
     whole lots unless it is all that is left. A new leg of a symbol takes the place of the parent that works there, a
-    replace changes what it has left and not its clock, and `halt` and `flatten` drop all parents, as does a gate that
-    refuses a child for its mode. Splits change shares as they change open orders. Orders with a price or a moment of
-    their own (limit, stop, auctions) pass on whole, as they came, and their parent ends as they do.
+    replace changes what it has left and keeps its clock unless it grows by too much for that, and `halt` and `flatten`
+    drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders.
+    Orders with a price or a moment of their own (limit, stop, auctions) pass on whole, as they came, and their parent
+    ends as they do.
 
-    Memory: the parents at work and the children of each, at most one a slice of its horizon.
+    Memory: the parents at work, and those children of each that are in the market or were a few slices ago.
     """
 
     def __init__(
@@ -79,6 +80,13 @@ class Desk:
     def working(self) -> bool:
         """Whether it has a parent: then it is woken behind each slice."""
         return len(self._blotter) > 0
+
+    @property
+    def ends_at(self) -> int:
+        """The first close at which parents end, 0 = none: it is woken there too, to take back what no bar came for."""
+        until = self._blotter.parents["until"]
+        first = int(until.min()) if len(until) else NEVER
+        return 0 if first == NEVER else first
 
     def open_parents(self) -> OpenOrders:
         """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees.
@@ -147,7 +155,8 @@ class Desk:
         passed = orders.kind[rows] != OrderKind.MARKET
         steps, until = self.window(orders.ts)
         clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
-        row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "filled": 0.0, "ending": -1}
+        row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
+        row |= dict.fromkeys(("filled", "base", "late"), 0.0)
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
         if passed.any():
             self._waiting.append(self._send(orders.ts, _columns(orders, rows[passed])))
@@ -180,7 +189,9 @@ class Desk:
             out.append(self._note(orders.ts, "replace", text, bad, qty[~fits]))
         at, qty = at[fits], qty[fits]
         if at.size:
-            out += self._cancel_children(blotter.children_of(blotter.resize(at, qty)), orders.ts)
+            more, anew = blotter.resize(at, qty)
+            blotter.start(anew, *self.window(orders.ts))
+            out += self._cancel_children(blotter.children_of(more), orders.ts)
             p, state = blotter.parents, np.full(len(at), _REPLACED, np.int32)
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
         return out
@@ -222,14 +233,15 @@ class Desk:
     # ---- the end of a slice ------------------------------------------------------------------------------------------
 
     def on_timer(self, timer: Timer, /) -> Out:
-        """Ends what is over, takes back what still lies in the market, and sends what is due now."""
+        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice."""
         if timer.name != SLICE_DECIDED:
             return None
         out: list[Any] = list(self._waiting)
         self._waiting = []
+        self._blotter.forget()
         out += self._over(timer.ts)
         out += self._cancel_children(self._blotter.children_of(~self._blotter.parents["passed"]), timer.ts)
-        sent = self._due(timer.ts)
+        sent = self._due(timer.ts) if timer.ts == self._ts else None  # at a close that had no bar nothing is sent
         return (*out, sent) if sent is not None else tuple(out)
 
     def _over(self, ts: int) -> list[Any]:
@@ -256,7 +268,7 @@ class Desk:
         parents = Parents(
             ids=p["ids"][rows],
             symbol=symbol,
-            total=p["total"][rows],
+            total=(p["total"] - p["base"])[rows],
             left=left[rows],
             step=step,
             steps=np.minimum(p["steps"][rows], step + self._slices_to(p["until"][rows], ts)),
@@ -271,12 +283,10 @@ class Desk:
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
 
-    def _bounded(self, parents: Parents, due: Vector) -> Vector:
+    def _bounded(self, parents: Parents, due: Any) -> Vector:
         """What may be sent of what is due: its side, whole lots, no more than is left, and all of it at the end."""
-        if len(due) != len(parents.ids):
-            kind = type(self.pace).__name__
-            raise ValueError(f"{kind}.due answered {len(due)} values for {len(parents.ids)} parents; give one for each")
-        amount = np.clip(np.nan_to_num(due * parents.side, nan=0.0), 0.0, parents.rest)
+        due = checked_due(self.pace, due, len(parents.ids))
+        amount = np.clip(due * parents.side, 0.0, parents.rest)
         whole = amount >= parents.rest * (1 - NEAR)
         amount = np.where(whole, parents.rest, np.minimum(full_lots(amount, parents.lot), parents.rest))
         amount = np.where(self._status[parents.symbol] == _FRESH, amount, 0.0)
@@ -295,7 +305,9 @@ class Desk:
         """New children of these parents, which stand in `ids`."""
         parent, count = columns["ids"], len(columns["ids"])
         own = self._ids.following(ts=ts, count=count)
-        self._blotter.children.add(count, {"ids": own, "parent": parent, "left": columns["qty"], "open": True})
+        self._blotter.children.add(
+            count, {"ids": own, "parent": parent, "left": columns["qty"], "open": True, "age": 0}
+        )
         return children_of(ts, columns | {"ids": own, "ref": parent, "parent": parent})
 
     def _taken_off(self, rows: Mask, ts: int) -> list[Any]:

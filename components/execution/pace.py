@@ -8,6 +8,7 @@ import numpy as np
 from engine.events import Codes, Ids, Stamps, Vector
 
 NEAR = 1e-9  # of a lot: what a division may leave
+HORIZON_MAX = 10**9  # slices
 Steps = Stamps  # counts, int64
 
 
@@ -16,9 +17,9 @@ class Parents(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
 
     ids: Ids
     symbol: Codes  # positions in the universe
-    total: Vector  # what was ordered: filled and left together
+    total: Vector  # what is to be traded in the horizon: filled in it and left together
     left: Vector  # not filled and in no market: the most that may be sent
-    step: Steps  # k = slices since the decision, 0 in its own
+    step: Steps  # k = slices since the horizon began, 0 in its own
     steps: Steps  # T = slices of the horizon, as far as the session goes; step < steps
     lot: Vector  # shares
     arrival: Vector  # mark at the decision, NaN = none
@@ -59,7 +60,8 @@ class Pace(Protocol):
 
     `due` answers (P,) signed shares to send now. The desk sends no more than what is left, nothing to the other side,
     whole lots (or all that is left, where that is no whole number of them), nothing of a symbol whose bar was not
-    FRESH, and in the last step all that is left, whatever `due` says, if `completes`. A pace may define `on_bars`,
+    FRESH, and in the last step all that is left, whatever `due` says, if `completes`. NaN, or anything but one number a
+    parent, is an error. A pace may define `on_bars`,
     which is called for every slice before `due`, `on_actions`, `lookback`, and `save` and `load` where it remembers
     anything. Per-parent memory is kept by `ids`, which never come twice; a parent all of which is in the market is left
     out for as long as it is, and one that has ended never comes back.
@@ -73,10 +75,14 @@ class Pace(Protocol):
 
 
 def checked_horizon(horizon: int) -> int:
-    """The horizon as it was given. Raises ValueError below 1."""
+    """The horizon as it was given. Raises ValueError where it is no whole number from 1 to a billion."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
+        raise ValueError(f"horizon must be a whole number of slices, got {horizon!r}")
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1 slice, got {horizon}")
-    return horizon
+    if horizon > HORIZON_MAX:
+        raise ValueError(f"horizon must be at most {HORIZON_MAX} slices, got {horizon}; span_days goes on over closes")
+    return int(horizon)
 
 
 def nearest_lots(shares: Vector, lot: Vector) -> Vector:
@@ -118,6 +124,26 @@ def on_pace(parents: Parents, share: Vector) -> Vector:
     """
     done = parents.size - parents.rest
     return np.minimum(nearest_lots(parents.size * share - done, parents.lot), parents.rest)
+
+
+def checked_due(pace: Any, due: Any, count: int) -> Vector:
+    """(P,) shares that a pace answered. Raises ValueError, naming it, where they are not one number a parent."""
+    said = f"{type(pace).__name__}.due answered "
+    if not isinstance(due, np.ndarray | list | tuple):
+        kind = "nothing" if due is None else f"{due!r}, of {type(due).__name__}"
+        raise ValueError(f"{said}{kind}; give an array of {count} signed shares, one for each parent")
+    try:
+        shares = np.asarray(due, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{said}what are no numbers ({error}); give {count} signed shares") from error
+    if shares.ndim != 1:
+        raise ValueError(f"{said}values of shape {shares.shape} for {count} parents; give one for each")
+    if len(shares) != count:
+        raise ValueError(f"{said}{len(shares)} values for {count} parents; give one for each")
+    wrong = np.flatnonzero(np.isnan(shares))
+    if wrong.size:
+        raise ValueError(f"{said}NaN for {len(wrong)} of {count} parents, first row {wrong[0]}; 0 sends nothing")
+    return shares
 
 
 def saved(pace: Any) -> bytes:

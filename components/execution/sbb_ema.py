@@ -10,6 +10,7 @@ from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "sbb_ema", 1
+_DUST = 1e-12  # of the price: what sums may leave between the averages of one and the same price
 
 
 class SbbEma:
@@ -55,7 +56,8 @@ class SbbEma:
         with np.errstate(invalid="ignore", divide="ignore"):
             fast, slow = self._sums[0] / self._sums[1]
         self._before = self._trend
-        self._trend = np.where(fresh, np.nan_to_num(np.sign(fast - slow)), self._trend)
+        apart = np.abs(fast - slow) > _DUST * np.abs(slow)  # False of NaN
+        self._trend = np.where(fresh, np.where(apart, np.sign(fast - slow), 0.0), self._trend)
 
     def on_actions(self, actions: Actions, /) -> None:
         for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():

@@ -11,7 +11,7 @@ from engine.events import DAY_NS, ActionKind, Actions, Bars, Matrix, Vector
 from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "vwap", 1
+_KIND, _VERSION = "vwap", 2
 _SLOTS_MAX = 1440  # a day has at most so many: shorter slices share the slot of their minute
 
 
@@ -20,9 +20,10 @@ class Vwap:
 
         a_k = min(round((Q sum_{j<=k} u_j / sum_j u_j - done) / lot) lot, rest),   a_{T-1} = rest
 
-    u_j is the mean volume of the symbol in the j-th slice of the horizon by time of day: since the open where the feed
-    knows its sessions, of the UTC day otherwise. It is learnt slice by slice; what counts are the last `days` days that
-    are over, never the running one. A symbol without a profile of its horizon is paced evenly in time, as TWAP.
+    u_j is the mean volume of the symbol in the j-th slice of the horizon by time of day: of trading since the open, a
+    break left out, where the feed knows its sessions, of the UTC day otherwise. It is learnt slice by slice; what
+    counts are the last `days` days that are over, never the running one. A symbol without a profile of its horizon is
+    paced evenly in time, as TWAP.
     Memory: `days` + 1 rows of N by the slices of a day (at most 1,440) in single precision.
     """
 
@@ -44,6 +45,7 @@ class Vwap:
         self._slot_ns = 0  # not known before the first bar
         self._day = -1
         self._open = 0  # instant from which slots of the running day count
+        self._pause = (0, 0)  # its break
         self._today: Matrix = np.empty((0, len(universe)), np.float32)  # (slots, N), NaN = no bar
         self._past: list[Matrix] = []  # the days before, the oldest first
         self._mean: Matrix | None = None  # of them
@@ -51,9 +53,10 @@ class Vwap:
     def on_bars(self, bars: Bars, /) -> None:
         if not self._slot_ns:
             self._slot_ns = max(bars.interval_ns, DAY_NS // _SLOTS_MAX)
-        day, opened = self._day_of(bars.ts)
+        day, opened, pause = self._day_of(bars.ts)
         if day != self._day:
-            self._turn(day, opened)
+            self._turn(day)
+        self._open, self._pause = opened, pause
         slot = self._slot(bars.ts)
         if slot >= len(self._today):
             more = np.full((slot + 1 - len(self._today), len(self._universe)), np.nan, np.float32)
@@ -62,28 +65,35 @@ class Vwap:
         known = self._today[slot]
         self._today[slot] = np.where(np.isnan(known), volume, known + np.nan_to_num(volume))
 
-    def _day_of(self, ts: int) -> tuple[int, int]:
-        """The running day and the instant at which it began: bars are stamped at their end."""
+    def _day_of(self, ts: int) -> tuple[int, int, tuple[int, int]]:
+        """The running day, the instant at which it began, and its break: bars are stamped at their end."""
         if self._sessions is not None:
             try:
                 close = self._sessions.next_close(ts)
                 row = self._sessions.day_of(close)
-                return row, int(self._sessions.opens[row])
+                pause = int(self._sessions.break_from[row]), int(self._sessions.break_to[row])
+                return row, int(self._sessions.opens[row]), pause
             except ConfigError:
                 pass  # behind the end of the calendar: by UTC dates
         day = (ts - 1) // DAY_NS
-        return int(day), int(day) * DAY_NS
+        return int(day), int(day) * DAY_NS, (0, 0)
 
-    def _turn(self, day: int, opened: int) -> None:
+    def _turn(self, day: int) -> None:
         """The day that is over counts from now on."""
         if len(self._today):
             self._past = [*self._past[-(self._days - 1) :], self._today] if self._days > 1 else [self._today]
             self._mean = None
-        self._day, self._open = day, opened
+        self._day = day
         self._today = np.empty((0, len(self._universe)), np.float32)
 
     def _slot(self, ts: int) -> int:
-        return max(0, (ts - self._open - 1) // self._slot_ns)
+        """The slot of the slice of the running day that ends at `ts`."""
+        return self._slot_of(ts - 1, self._open, self._pause)
+
+    def _slot_of(self, begun: int, opened: int, pause: tuple[int, int]) -> int:
+        """The slot of an instant, by the time that was traded before it."""
+        rested = max(0, min(begun, pause[1]) - max(pause[0], opened))
+        return max(0, (begun - opened - rested) // self._slot_ns)
 
     def on_actions(self, actions: Actions, /) -> None:
         for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
@@ -132,11 +142,13 @@ class Vwap:
 
     def _first_slot(self, ts: int) -> int:
         """The slot of the slice that begins at `ts`: the first of the next day where the running one is over."""
-        day, opened = self._day_of(ts + 1)
-        return max(0, (max(ts, opened) - opened) // self._slot_ns) if day != self._day else self._slot(ts + 1)
+        day, opened, pause = self._day_of(ts + 1)
+        if day != self._day:
+            return self._slot_of(max(ts, opened), opened, pause)
+        return self._slot(ts + 1)
 
     def save(self) -> bytes:
-        plain = {"slot_ns": self._slot_ns, "day": self._day, "open": self._open}
+        plain = {"slot_ns": self._slot_ns, "day": self._day, "open": self._open, "pause": list(self._pause)}
         days = {"today": self._today, "past": self._past}
         return pack(_KIND, _VERSION, symbols=self._universe.symbols, **plain, **days)
 
@@ -144,6 +156,7 @@ class Vwap:
         fields: dict[str, Any] = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
         self._slot_ns, self._day, self._open = fields["slot_ns"], fields["day"], fields["open"]
+        self._pause = (fields["pause"][0], fields["pause"][1])
         self._today = mutable(placed(fields["today"], before, now, np.nan))
         self._past = [placed(day, before, now, np.nan) for day in fields["past"]]
         self._mean = None

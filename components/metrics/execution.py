@@ -5,11 +5,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from components.execution.blotter import KEPT
+from components.execution.horizon import begins_anew
 from components.execution.rows import Rows
 from engine.events import (
     ActionKind,
     Actions,
     Bars,
+    Book,
     Children,
     Event,
     Fills,
@@ -30,6 +33,7 @@ ENDS = ("finished", "expired", "cancelled", "open")
 FIGURES = ("fill_ratio", "pa_twap_bps", "pa_vwap_bps", "arrival_bps", "pos_twap", "pos_vwap")
 WEIGHTS = ("orders", "shares", "value")
 _NEW, _REPLACED, _OPEN = int(LegAction.NEW), int(OrderState.REPLACED), ENDS.index("open")
+_ENDS = [int(s) for s in (OrderState.FINISHED, OrderState.CANCELLED, OrderState.EXPIRED)]
 _END = {OrderState.FINISHED: 0, OrderState.EXPIRED: 1, OrderState.CANCELLED: 2}
 _PARENT: dict[str, Any] = {
     "ids": np.uint64,
@@ -39,15 +43,25 @@ _PARENT: dict[str, Any] = {
     "filled": np.float64,
     "paid": np.float64,
     "arrival": np.float64,
+    "unit": np.float64,  # base money for a point and share, at the rates of the decision
     "end": np.int32,
     "left": np.int64,
     "until": np.int64,  # slices of the horizon that have not been seen, and its last instant
+    "steps": np.int64,
+    "base": np.float64,
+    "late": np.float64,  # slices of it, what was filled before it began (anew), and what was added since
     "bars": np.float64,
     "prices": np.float64,
     "money": np.float64,
     "volume": np.float64,
 }
-_CHILD: dict[str, Any] = {"ids": np.uint64, "parent": np.uint64}
+_CHILD: dict[str, Any] = {
+    "ids": np.uint64,
+    "parent": np.uint64,
+    "left": np.float64,
+    "over": np.bool_,
+    "age": np.int64,  # slices since it was over
+}
 _FOREVER = 2**63 - 1
 
 
@@ -83,9 +97,11 @@ class ExecutionFold:
         self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
         self._parents, self._children = Rows(_PARENT), Rows(_CHILD)
         self._mark: Vector = np.full(len(universe), np.nan)
+        self._rate: Vector = np.ones(len(universe.currencies))
         self._done: list[dict[str, Any]] = []
         self._table: Mapping[type[Any], Callable[[Any], None]] = {
             Bars: self._on_bars,
+            Book: self._on_book,
             Orders: self._on_orders,
             Children: self._on_children,
             Fills: self._on_fills,
@@ -107,6 +123,7 @@ class ExecutionFold:
         if bars.interval_ns != self._interval_ns:
             return
         self._put_away()
+        self._forget()
         self._mark = np.where(bars.status == 0, bars.close, self._mark)
         p = self._parents
         if not len(p):
@@ -122,6 +139,9 @@ class ExecutionFold:
         p["money"] = p["money"] + np.where(traded, price * volume, 0.0)
         p["volume"] = p["volume"] + np.where(traded, volume, 0.0)
 
+    def _on_book(self, book: Book) -> None:
+        self._rate = book.rate
+
     def _on_orders(self, orders: Orders) -> None:
         paced = (orders.action == _NEW) & (orders.kind == OrderKind.MARKET)
         paced &= (
@@ -131,22 +151,27 @@ class ExecutionFold:
         slices, until = self._window(orders.ts)
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
-        zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume"), 0.0)
-        clock = {"arrival": self._mark[symbol], "left": slices, "until": until}
+        zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume", "base", "late"), 0.0)
+        unit = self._universe.multiplier[symbol] * self._rate[self._universe.currency[symbol]]
+        clock = {"arrival": self._mark[symbol], "unit": unit, "left": slices, "steps": slices, "until": until}
         self._parents.add(len(rows), begun | zeros | clock)
 
     def _on_children(self, children: Children) -> None:
         new = children.action == _NEW
         _, known = self._parents.find(children.parent[new])
         ids, parent = children.ids[new][known], children.parent[new][known]
-        self._children.add(len(ids), {"ids": ids, "parent": parent})
+        fresh = {"left": children.qty[new][known], "over": False, "age": 0}
+        self._children.add(len(ids), fresh | {"ids": ids, "parent": parent})
 
     def _on_fills(self, fills: Fills) -> None:
         at, found = self._children.find(fills.order_ids)
         if not found.any():
             return
-        p = self._parents
-        row, known = p.find(self._children["parent"][at[found]])
+        p, c = self._parents, self._children
+        left = c["left"].copy()
+        np.subtract.at(left, at[found], fills.qty[found])
+        c["left"] = left
+        row, known = p.find(c["parent"][at[found]])
         qty, price = fills.qty[found][known], fills.price[found][known]
         filled, paid = p["filled"].copy(), p["paid"].copy()
         np.add.at(filled, row[known], qty)
@@ -154,6 +179,7 @@ class ExecutionFold:
         p["filled"], p["paid"] = filled, paid
 
     def _on_reports(self, reports: Reports) -> None:
+        self._follow(reports)
         p = self._parents
         at, found = p.find(reports.ids)
         if not found.any():
@@ -162,12 +188,51 @@ class ExecutionFold:
         asked, end, left = p["asked"].copy(), p["end"].copy(), p["left"].copy()
         for row, state, rest in rows:
             if state == _REPLACED:
-                asked[row] = p["filled"][row] + rest
+                asked[row] = self._amended(row, rest, reports.ts)
+                left[row] = p["left"][row]
             elif state in _END:
                 end[row] = _END[OrderState(state)]
                 if state == OrderState.CANCELLED or left[row] > _FOREVER // 2:
                     left[row] = 0
         p["asked"], p["end"], p["left"] = asked, end, left
+
+    def _amended(self, row: int, rest: float, ts: int) -> float:
+        """What a parent is asked for that may trade so much more; its horizon begins anew where the desk says so."""
+        p = self._parents
+        filled, late, left = p["filled"][row], p["late"].copy(), p["left"][row]
+        late[row] = max(0.0, late[row] + abs(rest) - abs(p["asked"][row] - filled))
+        if 0 < left < _FOREVER // 2:
+            base, steps = p["base"].copy(), p["steps"].copy()
+            if begins_anew(late[row], abs(filled + rest - base[row]), left, steps[row]):
+                until, still = p["until"].copy(), p["left"].copy()
+                still[row], until[row] = self._window(ts)
+                steps[row], base[row], late[row] = still[row], filled, 0.0
+                p["left"], p["until"], p["steps"], p["base"] = still, until, steps, base
+        p["late"] = late
+        return float(filled + rest)
+
+    def _follow(self, reports: Reports) -> None:
+        """Children that are over; their fills may come behind."""
+        c = self._children
+        at, found = c.find(reports.ids)
+        if not found.any():
+            return
+        at, state, left = at[found], reports.state[found], c["left"].copy()
+        over = c["over"].copy()
+        over[at[np.isin(state, _ENDS)]] = True
+        amended = state == _REPLACED
+        left[at[amended]] = reports.left[found][amended]
+        c["over"], c["left"] = over, left
+
+    def _forget(self) -> None:
+        """Children that are over, and booked or of slices ago: a horizon costs what it sends."""
+        c = self._children
+        if not len(c):
+            return
+        c["age"] = np.where(c["over"], c["age"] + 1, 0)
+        gone = (c["left"] == 0) | (c["age"] > KEPT)
+        if gone.any():
+            c.keep(~gone)
 
     def _on_actions(self, actions: Actions) -> None:
         p = self._parents
@@ -176,7 +241,11 @@ class ExecutionFold:
             self._mark = self._mark.copy()
             self._mark[symbol] /= ratio
             scale = np.where(p["symbol"] == symbol, ratio, 1.0)
-            for name in ("asked", "filled", "volume"):
+            c = self._children
+            row, known = p.find(c["parent"])
+            if known.any():
+                c["left"] = c["left"] * np.where(known, scale[row], 1.0)
+            for name in ("asked", "filled", "volume", "base", "late"):
                 p[name] = p[name] * scale
             for name in ("arrival", "prices"):
                 p[name] = p[name] / scale
@@ -208,11 +277,12 @@ class ExecutionFold:
                 "arrival": c["arrival"],
                 "twap": twap,
                 "vwap": vwap,
-                "fill_ratio": np.where(closed, c["filled"] / c["asked"], np.nan),
+                "fill_ratio": np.where(closed, c["filled"] / c["asked"], np.nan) + 0.0,  # no -0 of a sale
                 "pa_twap_bps": -side * (price / twap - 1) * 1e4,
                 "pa_vwap_bps": -side * (price / vwap - 1) * 1e4,
                 "arrival_bps": side * (price / c["arrival"] - 1) * 1e4,
-                "value": np.abs(c["paid"]) * self._universe.multiplier[c["symbol"]],
+                "value": np.abs(c["paid"]) * c["unit"],
+                "asked_value": np.abs(c["asked"]) * c["arrival"] * c["unit"],
             }
         symbols = np.array(self._universe.symbols, dtype=object)[c["symbol"]].tolist()
         ends = [ENDS[end] for end in c["end"].tolist()]
@@ -246,9 +316,10 @@ def averages(table: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
         x = sum of w_i x_i / sum of w_i   over the parents where x is defined
 
     w = 1, |shares|, or |value|: those filled, and for the fill ratio those asked for, at the mark of the decision.
+    Value is base money: multipliers and the exchange rates of the decision are in it.
 
     >>> one = {"asked": np.array([10.0, -30.0]), "filled": np.array([10.0, -15.0]), "value": np.array([100.0, 300.0])}
-    >>> one |= dict.fromkeys(("pa_vwap_bps", "arrival_bps", "arrival"), np.array([1.0, 1.0]))
+    >>> one |= dict.fromkeys(("pa_vwap_bps", "arrival_bps", "asked_value"), np.array([1.0, 1.0]))
     >>> found = averages(one | {"fill_ratio": np.array([1.0, 0.5]), "pa_twap_bps": np.array([4.0, -4.0])})
     >>> found["fill_ratio"]["shares"], found["pa_twap_bps"]["value"], found["pos_twap"]["orders"]
     (0.625, -2.0, 0.5)
@@ -267,7 +338,7 @@ def averaged(table: Mapping[str, Any], first: Any) -> dict[str, dict[str, Vector
     found: dict[str, dict[str, Vector]] = {}
     for figure in FIGURES[:4]:
         ratio = figure == "fill_ratio"
-        shares, value = (asked, asked * table["arrival"]) if ratio else (filled, table["value"])
+        shares, value = (asked, table["asked_value"]) if ratio else (filled, table["value"])
         weights = dict(zip(WEIGHTS, (np.ones(len(asked)), shares, value), strict=True))
         found[figure] = {name: _means(table[figure], weight, first) for name, weight in weights.items()}
     for base in ("twap", "vwap"):

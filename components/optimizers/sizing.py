@@ -94,12 +94,13 @@ def contradicted(open_orders: OpenOrders, wanted: Vector, position: Vector) -> R
     """Rows of open orders to cancel: those that trade away from what is wanted, and stops of a position not wanted.
 
     `position` (N,) counts filled and working shares. NaN wanted contradicts nothing. Parents that an execution policy
-    works are no such orders: `worked.settled` says what becomes of them.
+    works and their children are no such orders: `worked.settled` says what becomes of them.
     """
     symbol = open_orders.symbol
     stops = np.isin(open_orders.kind, _CONDITIONAL)
     away = (wanted[symbol] - position[symbol]) * open_orders.left < 0
-    return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away) & ~parents_among(open_orders))
+    worked = np.isin(open_orders.parent, open_orders.ids[parents_among(open_orders)])
+    return np.flatnonzero(np.where(stops, wanted[symbol] == 0, away) & ~worked)
 
 
 def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest: Latest) -> tuple[Note | Orders, ...]:

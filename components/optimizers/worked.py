@@ -5,9 +5,10 @@ import numpy as np
 from components.optimizers.latest import Latest
 from components.optimizers.paying import Rows, Sizing, Trades
 from engine.events import Book, LegAction, Orders, Vector
-from engine.worked import parents_among
+from engine.worked import parents_among, parted, unsent
 
 _CANCEL, _REPLACE = int(LegAction.CANCEL), int(LegAction.REPLACE)
+_DUST = 1e-9  # of what a parent has left: what a difference of sums may leave
 
 
 def settled(
@@ -15,29 +16,35 @@ def settled(
 ) -> tuple[Trades, tuple[Orders, ...]]:
     """The trades that are to be sent as new orders, and the orders that amend the parents at work.
 
-    `trades` lead from filled and working shares to what is wanted, as if there were no parents: what a parent has left
-    works in no market. A parent that trades just what is wanted is left alone, so that a target given again changes
-    nothing. One on the right side goes on with its clock and the quantity that is wanted now (a replace). One on the
-    other side, or of a symbol in which nothing is to be traded any more, be it that the trade is below the band, is
-    cancelled; a new order in its place need not wait, since a parent is in no market. Symbols without a target (NaN),
-    or without a FRESH bar, are left as they are.
+    `trades` lead from filled and working shares to what is wanted, as if there were no parents: what a parent has not
+    sent works in no market, and its children in the market are among the working shares. A parent that would trade just
+    what is wanted is left alone, so that a target given again changes nothing, be the rest ever so small. One on the
+    right side goes on with the quantity that is wanted now (a replace). One on the other side, or of a symbol in which
+    nothing is to be traded any more, be it that the trade is below the band, is cancelled; a new order in its place
+    need not wait, since what it cancels is in no market. Symbols without a target (NaN), or without a FRESH bar, are
+    left as they are.
     """
-    parents = np.flatnonzero(parents_among(book.open_orders))
+    among = parents_among(book.open_orders)
+    parents = np.flatnonzero(among)
     if not parents.size:
         return trades, ()
     symbol, left = book.open_orders.symbol[parents], book.open_orders.left[parents]
+    rest = unsent(*parted(book.open_orders, among))
     asked = np.zeros(len(wanted))
     asked[trades.symbol] = trades.qty
     trade, decided = asked[symbol], np.isfinite(wanted[symbol]) & (latest.status[symbol] == 0)
+    met = np.abs((wanted - book.qty - book.working)[symbol] - rest) <= _DUST * np.abs(left)
+    met &= (trade == 0) | (np.abs(trade - rest) <= _DUST * np.abs(left))  # not what cash had to cut
+    kept = np.where(met, left, trade + (left - rest))  # with its children
     alone = np.bincount(symbol, minlength=len(wanted))[symbol] == 1
-    on = decided & alone & (trade * left > 0)
-    replaced, cancelled = on & (trade != left), decided & ~on
+    on = decided & alone & (kept * left > 0)
+    replaced, cancelled = on & (np.abs(kept - left) > _DUST * np.abs(left)), decided & ~on
     new = trades.pick(np.flatnonzero(~np.isin(trades.symbol, symbol[on])))
     rows = np.concatenate([np.flatnonzero(cancelled), np.flatnonzero(replaced)])
     if not rows.size:
         return new, ()
     action = np.where(cancelled[rows], _CANCEL, _REPLACE).astype(np.int32)
-    return new, (_amends(sizing, book, action, parents[rows], np.where(cancelled[rows], 0.0, trade[rows])),)
+    return new, (_amends(sizing, book, action, parents[rows], np.where(cancelled[rows], 0.0, kept[rows])),)
 
 
 def _amends(sizing: Sizing, book: Book, action: Rows, rows: Rows, qty: Vector) -> Orders:

@@ -22,7 +22,8 @@ class QlibTopkDropout:
     """Qlib 0.9.7's TopkDropoutStrategy, with what it peeks at and what it leaves idle, to every digit.
 
     It belongs under `compat: qlib`, where a score of day T trades at the close of T+1 and this decides at that very
-    close. `topk_dropout` is the same idea without a look at the trade's own prices. With H the names held:
+    close. `topk_dropout` is the same idea without a look at the trade's own prices. With H the names held or on
+    their way:
 
     1. Candidates: `method_buy: top`, the best n_drop + topk - |H| names with a score that are not held; `random`, as
        many of those among the best topk that are not held, by chance.
@@ -107,9 +108,9 @@ class QlibTopkDropout:
         self._decided = self._decided or bool(known)
         if not self._decided:
             return None
-        wanted: Vector = book.qty.copy()
+        wanted: Vector = book.qty + book.working
         if known:
-            sales, purchases = self._planned(score, known, _down(np.flatnonzero(book.qty), score), book.ts)
+            sales, purchases = self._planned(score, known, _down(np.flatnonzero(wanted), score), book.ts)
             self._trade(wanted, sales, purchases, book)
         return Target(
             ts=book.ts,
@@ -151,19 +152,23 @@ class QlibTopkDropout:
     def _trade(self, wanted: Vector, sales: list[int], purchases: list[int], book: Book) -> None:
         """Writes what can be traded of the plan into the shares wanted."""
         long_ago = self._recent[0] if len(self._recent) > self._hold_thresh else 0
-        sold = [s for s in sales if self._sells[s] and (not self._hold_thresh or book.opened[s] <= long_ago)]
-        cash = float(book.cash.dot(book.rate)) + self._proceeds(np.array(sold, np.int32), book)
+        since = np.where(book.qty == 0, book.ts, book.opened)  # what is only on its way is held since now
+        sold = [s for s in sales if self._sells[s] and (not self._hold_thresh or since[s] <= long_ago)]
+        cash = float(book.cash.dot(book.rate)) + self._proceeds(np.array(sold, np.int32), wanted, book)
+        moving = np.flatnonzero(book.working)
+        if moving.size:  # what is on its way is paid for before
+            cash = max(0.0, cash - float(book.working[moving].dot(unit_value(self._universe, book, moving))))
         wanted[sold] = 0.0
         for s in purchases:
             if self._buys[s]:
                 lot, unit = self._universe.lot[s], unit_value(self._universe, book, slice(s, s + 1))[0]
                 wanted[s] = np.floor((self._risk_degree * cash / len(purchases) / unit + _ROUND) / lot) * lot
 
-    def _proceeds(self, sold: Codes, book: Book) -> float:
+    def _proceeds(self, sold: Codes, position: Vector, book: Book) -> float:
         """Base money that selling these brings, net of fees."""
         if not len(sold):
             return 0.0
-        universe, qty, price = self._universe, -book.qty[sold], book.mark[sold]
+        universe, qty, price = self._universe, -position[sold], book.mark[sold]
         fees = self._costs.fees(qty * universe.multiplier[sold], price, Conditions(ts=book.ts, symbol=sold))
         value = -qty * universe.multiplier[sold] * price - fees.sum(axis=1)
         return float((value * book.rate[universe.currency[sold]]).sum())

@@ -37,6 +37,9 @@ CASES: dict[str, Make] = {
     "pov": lambda u: Pov(universe=u, horizon=T, rate=0.02, bars=2, complete=True),
     "pov_open_ended": lambda u: Pov(universe=u, horizon=T, rate=0.02),
     "almgren_chriss": lambda u: AlmgrenChriss(universe=u, horizon=T, window=4, risk_aversion=1.0, eta=1e-6),
+    "almgren_chriss_published": lambda u: AlmgrenChriss(
+        universe=u, horizon=T, window=4, risk_aversion=1.0, eta=1e-6, as_published=True
+    ),
     "sbb_ema": lambda u: SbbEma(universe=u, horizon=T, fast=2, slow=4),
     "sbb_ema_published": lambda u: SbbEma(universe=u, horizon=T, fast=2, slow=4, as_published=True),
     "rl": lambda u: Rl(universe=u, artefact=AGENT, horizon=T),

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from engine.barrier import Named
+from engine.clock import Timers
 from engine.events import DAY_NS, SLICE_DECIDED, Bars, Book, OpenOrders, Orders, Timer
 from engine.wiring import Wiring
-from engine.worked import parents_among, with_parents
+from engine.worked import SliceEnds, parents_among, with_parents
 from tests.engine.parts import Whole, parts
 from tests.engine.test_wiring import ran
 from tests.make import bars, book, day, no_orders
@@ -113,3 +114,16 @@ def test_the_columns_of_the_book_with_parents_are_read_only() -> None:
     seen = with_parents(book(day(0), [10.0, 10.0]), open_orders([3], [3]))
     with pytest.raises(ValueError, match="read-only"):
         seen.open_orders.left[0] = 2.0
+
+
+def test_a_policy_whose_parents_end_at_a_close_is_woken_there_before_the_next_bar() -> None:
+    class Ends(Works):
+        ends_at = day(1) + 5
+
+    policy, timers = Ends(), Timers()
+    policy.parents = [1]
+    ends = SliceEnds(policy, timers)
+    ends.on_bars(bars(day(0)))
+    ends.on_bars(bars(day(1)))
+    woken = [timer.due for _ in range(3) if (timer := timers.due(day(2), after_bars=False)) is not None]
+    assert woken == [day(0), day(1), day(1) + 5]

@@ -68,15 +68,16 @@ def test_no_parent_is_overrun_or_turned_and_each_ends_once(drawn: dict[str, Any]
         if k < 25 and rng.random() < drawn["busy"]:
             given_ = (decided(rng, k, floor, first),)
             first += len(given_[0].ids)
-            filled = floor.filled()
+        floor.slice(bar(rng, k, close, drawn), *given_)
+        filled = floor.filled()  # with those of this bar, which come before the orders
+        for one in given_:
             for action, own, ref, qty in zip(
-                *(getattr(given_[0], f).tolist() for f in ("action", "ids", "ref", "qty")), strict=True
+                *(getattr(one, f).tolist() for f in ("action", "ids", "ref", "qty")), strict=True
             ):
                 if action == LegAction.NEW:
                     most[own] = qty
                 elif action == LegAction.REPLACE and ref in most and qty * most[ref] > 0:
                     most[ref] = max(most[ref], filled.get(ref, 0.0) + qty, key=abs)
-        floor.slice(bar(rng, k, close, drawn), *given_)
         in_market = floor.ledger.book(0).open_orders
         seen = floor.desk.open_parents()
         assert len(set(seen.ids.tolist())) == seen.ids.size

@@ -120,6 +120,20 @@ class Opinions:
         return Signal(ts=bars.ts, asof=bars.ts, source=self._name, value=value, horizon_ns=DAY_NS)
 
 
+class Turns:
+    """A model whose opinions move on by one name every `every` slices, and stand in between."""
+
+    lookback = 0
+
+    def __init__(self, *, universe: Universe, name: str, values: tuple[float, ...], every: int) -> None:
+        self._name, self._values, self._every, self._seen = name, np.array(values), every, 0
+
+    def on_bars(self, slice_: Bars, /) -> Signal:
+        value = np.roll(self._values, self._seen // self._every)
+        self._seen += 1
+        return Signal(ts=slice_.ts, asof=slice_.ts, source=self._name, value=value, horizon_ns=0)
+
+
 class FromFeatures:
     """A model that answers with the first feature."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.files.journal_file import read_journal
 from engine.errors import ConfigError
-from engine.events import Approved, Children, LegAction, Orders, OrderState, Reports, Timer
+from engine.events import DAY_NS, Approved, Children, Fills, LegAction, Orders, OrderState, Reports, Timer
 from engine.ids import id_text
 from samewire import load_run, run
 from samewire.cli import main
@@ -63,6 +63,33 @@ def test_a_target_given_in_every_slice_is_worked_once(tmp_path: Path) -> None:
         assert sum(mine) == qty
 
 
+KEEPERS = {  # they keep what they hold, and say so in a target in every slice
+    "topk_dropout": {"use": "topk_dropout", "topk": 2, "n_drop": 1},
+    "qlib_topk_dropout": {"use": "qlib_topk_dropout", "topk": 2, "n_drop": 1},
+    "sign": {"use": "sign", "gross": 0.9},
+    "soft_topk": {"use": "soft_topk", "topk": 2},
+    "sleeves": {"use": "sleeves", "strategies": [{"use": "topk_dropout", "topk": 2, "n_drop": 1}, {"use": "sign"}]},
+    "guarded": {
+        "use": "guarded",
+        "strategy": {"use": "sign", "gross": 0.9},
+        "rules": [{"use": "max_holding", "slices": 30}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", list(KEEPERS))
+def test_a_strategy_that_keeps_what_it_holds_lets_its_parents_run(name: str, tmp_path: Path) -> None:
+    """With a target in every slice: exposure and turnover are those of the session without a policy."""
+    market = feed(slices=80, drift=0.002)
+    views = [{"name": "view", "use": "tests.samewire.scripted:Turns", "values": [3, 2, 1, -1, -2], "every": 16}]
+    doc = {"strategy": KEEPERS[name], "feed": market, "models": views, "broker": FREE, "optimizer": {"use": "direct"}}
+    plain = run(config(**doc), out=tmp_path / "plain").summary
+    worked = run(config(**doc, execution=TWAP | {"horizon": 5}), out=tmp_path / "worked").summary
+    assert plain["gross_exposure"] > 0.4
+    assert worked["gross_exposure"] == pytest.approx(plain["gross_exposure"], rel=0.1)
+    assert worked["turnover"] == pytest.approx(plain["turnover"], rel=0.2)
+
+
 def test_a_target_that_moves_a_little_amends_the_parent_and_keeps_its_clock(tmp_path: Path) -> None:
     events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0), feed=feed(slices=10, drift=0.004))
     first = legs(events, Orders)[0]
@@ -109,6 +136,13 @@ def test_a_pace_of_ones_own_is_worked_by_the_same_desk(tmp_path: Path) -> None:
 def test_a_pace_without_a_horizon_is_told_what_it_lacks() -> None:
     with pytest.raises(ConfigError, match="Unready has `due` and no `horizon`; give it one, as samewire.Pace says"):
         run(config(execution={"use": "tests.samewire.scripted:Unready"}))
+
+
+@pytest.mark.parametrize("horizon", [0, 10**18])
+def test_a_pace_of_ones_own_with_a_horizon_that_is_none_is_refused_before_the_session(horizon: int) -> None:
+    own = {"use": "tests.samewire.scripted:FrontLoaded", "horizon": horizon}
+    with pytest.raises(ConfigError, match="FrontLoaded.*horizon must be at"):
+        run(config(execution=own))
 
 
 def test_fills_at_the_same_close_are_worked_too(tmp_path: Path) -> None:
@@ -161,6 +195,8 @@ def test_a_session_without_a_policy_says_nothing_of_execution(tmp_path: Path) ->
     [
         ({"use": "twap"}, "horizon"),
         ({"use": "twap", "horizon": 0}, "horizon must be at least 1 slice"),
+        ({"use": "twap", "horizon": 10**20}, "horizon"),
+        ({"use": "twap", "horizon": 10**18}, "horizon must be at most 1000000000 slices"),
         ({"use": "twap", "horizon": 3, "rate": 1}, "rate"),
         ({"use": "pov", "horizon": 3, "rate": 1.5}, "rate must be above 0 and at most 1"),
         ({"use": "vwap", "horizon": 3, "days": 0}, "days must be at least 1"),
@@ -206,11 +242,48 @@ def test_real_minutes_are_worked_within_their_sessions(data_dir: Path, tmp_path:
         "execution": {"use": "vwap", "horizon": 40},
         "broker": {"use": "simulated", "fill": "next_open", "participation": 0.1, "costs": {"commission_bps": 1}},
     }
-    result = run(document, out=tmp_path / "run")
+    run(document, out=tmp_path / "run")
     table = pq.read_table(tmp_path / "run" / "execution.parquet").to_pandas()
     ended = table[table["end"] != "open"]
     assert len(ended) > 10
     assert (ended["filled"].abs() <= ended["asked"].abs()).all()
-    assert result.summary["execution"]["fill_ratio"]["value"] > 0.9
+    liquid = ended[ended["symbol"].astype(str) != "UGA"]  # which trades in few minutes of a day
+    assert len(liquid) > 10
+    assert (liquid["end"] == "finished").all()
     opens = pq.read_table(tmp_path / "run" / "fills.parquet").to_pandas()["ts"].dt.tz_convert("America/New_York")
     assert opens.dt.strftime("%H:%M").between("09:31", "16:00").all()
+
+
+def test_no_child_trades_at_the_next_open_where_the_last_minutes_of_days_are_missing(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    path = data_dir / "intraday" / "us_equity_1min_2019_02.parquet"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    day = pq.read_table(path, filters=[("symbol", "=", "AAPL")]).to_pandas()
+    clock = day["ts"].dt.tz_convert("America/New_York").dt.strftime("%H:%M")
+    day[clock < "15:58"].to_parquet(tmp_path / "cut.parquet")
+    market = {"use": "parquet", "path": str(tmp_path / "cut.parquet"), "stamped": "close", "calendar": "XNYS"}
+    document = {
+        "schema": 1,
+        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-13"},
+        "feed": market | {"symbols": ["AAPL"], "interval": "1m"},
+        "models": [{"name": "trend", "use": "momentum", "window": 5}],
+        "strategy": {"use": "sign", "schedule": {"use": "every", "slices": 11}},
+        "optimizer": "direct",
+        "execution": {"use": "twap", "horizon": 30},
+        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 1}},
+    }
+    run(document, out=tmp_path / "run")
+    sent, nights, late = {}, 0, []
+    for event in (entry.event for entry in read_journal(tmp_path / "run" / "journal")):
+        if isinstance(event, Children):
+            sent |= dict.fromkeys(event.ids[event.action == LegAction.NEW].tolist(), event.ts // DAY_NS)
+            nights += int((event.action == LegAction.CANCEL).any())
+        elif isinstance(event, Fills):
+            late += [order for order in event.order_ids.tolist() if sent[order] != event.ts // DAY_NS]
+    assert nights > 0  # children were in the market at a close
+    assert late == []
+    assert main(["verify", str(tmp_path / "run")]) == 0

@@ -74,6 +74,9 @@ class Floor:
     def slice(self, event: Bars, *given: Orders) -> list[Any]:
         """One slice with the orders decided in it. Returns what was said."""
         before = len(self.said)
+        end = self.desk.ends_at
+        if end and end < event.ts:  # the close had no bar
+            self.take(self.desk.on_timer(Timer(ts=end, name=SLICE_DECIDED, due=end)))
         answers = self.broker.on_bars(event)
         self.ledger.on_bars(event)
         self.desk.on_bars(event)

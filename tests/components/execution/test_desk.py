@@ -9,6 +9,7 @@ from components.execution.desk import Desk
 from components.execution.immediate import Immediate
 from components.execution.pov import Pov
 from components.execution.twap import Twap
+from components.metrics.execution import ExecutionFold
 from engine.calendar import Sessions
 from engine.events import (
     DAY_NS,
@@ -131,8 +132,18 @@ def test_missing_slices_do_not_carry_a_parent_over_the_close() -> None:
     floor.slice(minutes(389, [10.0]))  # two slices never came: this is the last before the close
     assert floor.sent() == {1: [2.0, 6.0]}
     floor.slice(minutes(24 * 60 + 1, [10.0]))
-    assert floor.filled() == {1: 8.0}  # the next bar that there was
-    assert floor.ends([1]) == {1: ["FINISHED"]}
+    assert floor.filled() == {1: 2.0}  # the last bar never came: what was sent for it is taken back at the close
+    assert floor.ends([1]) == {1: ["EXPIRED"]}
+    assert floor.notes()[-1] == "unfilled"
+    assert not floor.desk.working
+
+
+def test_what_no_bar_came_for_goes_on_over_the_close_where_horizons_span_days() -> None:
+    floor = Floor(Twap(horizon=4, span_days=True), ONE, sessions=session())
+    floor.slice(minutes(388, [10.0]), orders(388, [8.0]))
+    for k in range(1, 5):
+        floor.slice(minutes(24 * 60 + k, [10.0]))
+    assert floor.filled() == {1: 8.0}
 
 
 def test_an_order_decided_at_the_close_works_in_the_next_session() -> None:
@@ -186,6 +197,53 @@ def test_a_replace_changes_what_is_left_and_not_the_clock() -> None:
     assert floor.sent() == {1: [25.0, 5.0, 15.0, 15.0]}  # 60 in all: 30, 45, 60 by the end of each step
     assert floor.filled() == {1: 60.0}
     assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def replaced(floor: Floor, k: int, qty: float) -> None:
+    amend: dict[str, Any] = {"action": np.array([LegAction.REPLACE], np.int32), "ref": np.array([1], np.uint64)}
+    floor.slice(minutes(k, [10.0]), orders(k, [qty], first=100 + k, **amend))
+
+
+def test_a_parent_that_grows_by_more_than_a_step_of_the_whole_begins_its_horizon_anew() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    fold = ExecutionFold(universe=ONE, interval_ns=MINUTE_NS, point="open", window=floor.desk.window)
+    opens = [10.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 90.0, 90.0, 500.0]
+    for k in range(1, 10):
+        action = {1: LegAction.NEW, 4: LegAction.REPLACE}.get(k)
+        columns: dict[str, Any] = {"action": np.array([action or 0], np.int32), "ref": np.array([k == 4], np.uint64)}
+        given = (
+            [orders(k, [10.0 if k == 1 else 4993.0], first=1 if k == 1 else 9, **columns)] if action is not None else []
+        )
+        event = minutes(k, [10.0], open=[opens[k]], volume=[1e6])
+        fold.append([], [event, *given, *floor.slice(event, *given)])
+    assert floor.sent() == {1: [2.0, 3.0, 2.0, 1248.0, 1248.0, 1249.0, 1248.0]}  # not 4993 in the last step
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+    table = fold.table()
+    assert (table["asked"].tolist(), table["filled"].tolist()) == ([5000.0], [5000.0])
+    assert table["twap"].tolist() == [np.mean(opens[2:9])]  # of the horizon as it became
+
+
+def test_a_parent_that_creeps_keeps_its_clock_and_ends() -> None:
+    floor = Floor(Twap(horizon=4), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    for k, left in ((2, 77.0), (3, 54.0), (4, 29.0)):
+        replaced(floor, k, left)
+    floor.slice(minutes(5, [10.0]))
+    assert sum(floor.sent()[1]) > 100.0
+    assert len(floor.sent()[1]) == 4
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_many_small_increases_hurry_no_more_than_one_large_one() -> None:
+    """Each slice asks for 20 more; no step is ever above two steps of the whole."""
+    floor = Floor(Twap(horizon=5), ONE)
+    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
+    total = 100.0
+    for k in range(2, 30):
+        held = sum(floor.filled().values()) + (floor.sent()[1][-1] if floor.desk.working else 0.0)
+        total += 20.0
+        replaced(floor, k, total - held)
+        assert floor.sent()[1][-1] <= 2 * total / 5
 
 
 def test_a_replace_of_the_other_side_or_of_nothing_is_noted_and_changes_nothing() -> None:
@@ -311,7 +369,7 @@ def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held
         horizon, span_days, completes = 4, False, False
 
         def due(self, parents: Any, market: Any, /) -> Any:
-            return np.array([np.inf, -50.0, np.nan])[parents.symbol]
+            return np.array([np.inf, -50.0, 0.0])[parents.symbol]
 
     three = universe_of(("A", "B", "C"))
     floor = Floor(Wild(), three)
@@ -320,6 +378,27 @@ def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held
         floor.slice(minutes(k, [10.0] * 3))
     assert floor.sent() == {1: [100.0]}
     assert floor.ends([1, 2, 3]) == {1: ["FINISHED"], 2: ["EXPIRED"], 3: ["EXPIRED"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "answered nothing; give an array of 2 signed shares"),
+        (5.0, "answered 5.0, of float; give an array of 2"),
+        (np.ones((2, 2)), r"answered values of shape \(2, 2\) for 2 parents"),
+        (["a", "b"], "answered what are no numbers"),
+        ([1.0, np.nan], "answered NaN for 1 of 2 parents, first row 1; 0 sends nothing"),
+    ],
+)
+def test_a_pace_that_answers_what_are_no_shares_is_named(answer: Any, said: str) -> None:
+    class Odd:
+        horizon, span_days, completes = 2, False, True
+
+        def due(self, parents: Any, market: Any, /) -> Any:
+            return answer
+
+    with pytest.raises(ValueError, match=f"Odd.due {said}"):
+        Floor(Odd(), TWO).slice(minutes(1, [10.0, 10.0]), orders(1, [5.0, 5.0]))
 
 
 def test_a_pace_that_answers_for_some_parents_only_is_an_error() -> None:
@@ -382,3 +461,23 @@ def test_reports_of_other_orders_change_nothing() -> None:
     none = np.array([77], np.uint64), np.array([0], np.int32)
     desk.on_reports(Reports(ts=1, ids=none[0], symbol=none[1], state=np.array([3], np.int32), left=np.zeros(1)))
     assert not desk.working
+
+
+def test_a_long_horizon_costs_what_it_sends() -> None:
+    """Children that are over and booked are forgotten, by the desk and by the figures: no slice is dearer than before.
+
+    What the bar left of a child is known for a few slices more: its fills may come behind its report.
+    """
+    for participation, most in ((None, 2), (1e-6, 7)):
+        floor = Floor(Twap(horizon=300), TWO, participation=participation)
+        fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, point="open", window=floor.desk.window)
+        sizes = []
+        for k in range(1, 120):
+            given = (orders(k, [30_000.0, -60_000.0]),) if k == 1 else ()
+            event = minutes(k, [10.0, 10.0], volume=[1e7, 1e7])
+            said = floor.slice(event, *given)
+            fold.append([], [event, *given, *said])
+            sizes.append((len(floor.desk.save()), len(fold._children)))
+        assert sizes[100][0] <= sizes[10][0] + 100
+        assert sizes[100][1] <= 2 * most
+        assert fold.table()["filled"].tolist() == list(floor.filled().values())

@@ -12,7 +12,7 @@ from components.execution.horizon import NEVER, window
 from components.execution.sbb_ema import SbbEma
 from components.execution.vwap import Vwap
 from engine.calendar import Sessions
-from engine.events import DAY_NS, MINUTE_NS
+from engine.events import DAY_NS, MINUTE_NS, ActionKind, Actions
 from engine.universe import universe_of
 from tests.components.execution.floor import OPEN_NS, Floor, minute, minutes, orders
 
@@ -79,6 +79,55 @@ def test_almgren_chriss_sends_the_first_slices_faster_and_twap_while_there_is_no
     assert early[0] == 250.0
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_a_split_is_no_return_to_almgren_chriss(published: bool) -> None:
+    def sent(ratio: float) -> list[float]:
+        floor = Floor(AlmgrenChriss(universe=ONE, horizon=6, window=8, as_published=published), ONE)
+        close = 50 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 1e-2, 40)))
+        for k in range(1, 24):
+            if k == 10 and ratio != 1.0:
+                floor.desk.on_actions(split(k - 1, ratio))
+            price = close[k] / (ratio if k >= 10 else 1.0)
+            floor.slice(minutes(k, [price]), *((orders(k, [10_000.0]),) if k == 14 else ()))
+        return floor.sent()[1]
+
+    assert sent(2.0) == sent(1.0)
+    assert sent(0.1) == sent(1.0)
+
+
+def split(k: int, ratio: float) -> Actions:
+    one = np.zeros(1, np.int32)
+    return Actions(
+        ts=minute(k),
+        kind=np.array([ActionKind.SPLIT], np.int32),
+        symbol=one,
+        ratio=np.array([ratio]),
+        amount=np.array([np.nan]),
+        pay_at=np.array([0]),
+        successor=one - 1,
+    )
+
+
+def test_almgren_chriss_follows_its_trajectory_in_whole_lots_and_catches_up() -> None:
+    """Each step to the nearest lot of what is left by the closed form; as published, rounding waits for the last."""
+
+    def sent(published: bool, participation: float | None = None) -> list[float]:
+        u = universe_of(("A",), lot=100.0)
+        pace = AlmgrenChriss(universe=u, horizon=30, window=10, as_published=published)
+        floor = Floor(pace, u, participation=participation)
+        close = 10 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 5e-4, 90)))
+        for k in range(1, 70):
+            thin = participation is not None and k < 30
+            volume = [1e3 if thin else 1e7]
+            floor.slice(minutes(k, [close[k]], volume=volume), *((orders(k, [5900.0]),) if k == 25 else ()))
+        return floor.sent()[1]
+
+    assert sent(True)[-1] > 2500.0
+    assert max(sent(False)) <= 200.0
+    assert sum(sent(False)) == 5900.0
+    assert sent(False, 0.1)[-1] <= 300.0  # four thin bars are caught up with at once, not in the last step
+
+
 # ---- SBB-EMA ---------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +167,14 @@ def test_sbb_ema_is_the_published_rule_to_the_digit(seed: int, side: int, lots: 
     assert floor.sent().get(1, []) == published(closes, at, side * lots * lot, lot, steps, (3, 6))
 
 
+@pytest.mark.parametrize("price", [10.0, 10.1, 33.37, 0.07])
+def test_sbb_ema_sees_no_trend_in_a_price_that_stands_still(price: float) -> None:
+    floor = Floor(SbbEma(universe=ONE, horizon=6), ONE)
+    for k in range(1, 60):
+        floor.slice(minutes(k, [price]), *((orders(k, [600.0]),) if k == 50 else ()))
+    assert floor.sent() == {1: [100.0] * 6}
+
+
 # ---- VWAP and horizons -----------------------------------------------------------------------------------------------
 
 
@@ -129,6 +186,18 @@ def test_vwap_follows_the_volume_of_the_days_before_and_twap_until_there_is_one(
             row = (orders(day + k, [1000.0], first=ids),) if k == 10 else ()
             floor.slice(minutes(day + k, [10.0], volume=[volumes.get(k, 50.0)]), *row)
     assert floor.sent() == {1: [250.0] * 4, 2: [100.0, 300.0, 500.0, 100.0]}
+
+
+@pytest.mark.parametrize(("decided", "sent"), [(55, [100.0] * 5 + [900.0] * 5), (60, [500.0] * 10)])
+def test_vwap_counts_no_break(decided: int, sent: list[float]) -> None:
+    """From 10:30 on the market pauses for an hour; before it 100 shares a minute trade, behind it 900."""
+    sessions = two_days(60)
+    floor = Floor(Vwap(universe=ONE, sessions=sessions, horizon=10), ONE, sessions=sessions)
+    for day in (0, 24 * 60):
+        for k in [*range(1, 61), *range(121, 150)]:
+            row = (orders(day + k, [5000.0]),) if day and k == decided else ()
+            floor.slice(minutes(day + k, [10.0], volume=[100.0 if k <= 60 else 900.0]), *row)
+    assert floor.sent() == {1: sent}
 
 
 def test_vwap_knows_nothing_of_the_running_day() -> None:

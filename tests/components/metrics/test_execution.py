@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from components.metrics.execution import ExecutionFold
 from engine.events import MINUTE_NS, Bars, Orders
 from engine.universe import universe_of
 from tests.components.execution.floor import Floor, minutes, orders
+from tests.make import book
 
 TWO = universe_of(("A", "B"))
 FOREVER = 2**63 - 1
@@ -82,6 +84,24 @@ def test_averages_are_by_orders_by_shares_and_by_value() -> None:
     }
     assert (found["orders"], found["finished"], found["expired"]) == (2, 1, 1)
     assert found["pos_twap"]["orders"] == 0.0
+
+
+def test_value_is_base_money_with_multipliers_and_rates() -> None:
+    """A, at 100, is filled; F is a contract of 50 in another currency at 2 to one, and is not."""
+    u = msgspec.structs.replace(
+        TWO, multiplier=np.array([1.0, 50.0]), currencies=("USD", "GBP"), currency=np.array([0, 1], np.int32)
+    )
+    fold = ExecutionFold(universe=u, interval_ns=MINUTE_NS, point="open", window=lambda ts: (2, FOREVER))
+    fold.append((), [book(1, [100.0, 100.0], rate=np.array([1.0, 2.0]))])
+    floor = Floor(Twap(horizon=2), TWO, participation=0.9)
+    for k in range(1, 7):
+        event = minutes(k, [100.0, 100.0], volume=[1e6, 0.0])
+        given = (orders(k, [100.0, -100.0]),) if k == 1 else ()
+        fold.append((), [event, *given, *floor.slice(event, *given)])
+    assert fold.figures()["fill_ratio"]["value"] == pytest.approx(10_000 / (10_000 + 100 * 100 * 50 * 2))
+    assert fold.table()["fill_ratio"].tolist() == [1.0, 0.0]
+    assert not np.signbit(fold.table()["fill_ratio"]).any()
+    assert fold.figures()["value"] == 10_000.0
 
 
 def test_orders_that_nobody_could_work_are_left_out() -> None:

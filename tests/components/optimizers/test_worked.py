@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from components.optimizers.direct import Direct
 from engine.events import Book, LegAction, OpenOrders, Orders, TargetKind
 from engine.ids import OrderIds
 from engine.universe import universe_of
-from engine.worked import with_parents
+from engine.worked import with_intent, with_parents
 from tests.make import bars, book, day, no_orders, target
 
 NAN = np.nan
@@ -38,6 +39,10 @@ def answered(
     direct.on_bars(bars(day(0), [close, 10.0]))
     seen = with_parents(book(day(0), [10.0, 10.0], qty=[held, 0.0]), parents(left))
     out = direct.on_targets((target(day(0), [wanted, NAN], kind=TargetKind.QUANTITY),), seen)
+    return legs_of(out)
+
+
+def legs_of(out: Any) -> list[tuple[str, int, float]]:
     legs = [event for event in out if isinstance(event, Orders)]
     return [
         (LegAction(action).name, ref, qty)
@@ -83,6 +88,53 @@ def test_a_child_is_no_parent() -> None:
     child = parents(75.0, parent=3)
     seen = book(day(0), [10.0, 10.0], qty=[25.0, 0.0], working=np.array([75.0, 0.0]), open_orders=child)
     assert direct.on_targets((target(day(0), [100.0, NAN], kind=TargetKind.QUANTITY),), seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent", "said"),
+    [
+        (100.0, 25.0, []),  # a target given again, with a child in the market
+        (100.0, 100.0, []),  # all of the parent is in the market
+        (140.0, 25.0, [("REPLACE", 7, 140.0)]),
+        (60.0, 25.0, [("REPLACE", 7, 60.0)]),
+        (25.0, 25.0, [("REPLACE", 7, 25.0)]),  # what is in the market is all that is wanted
+        (10.0, 25.0, [("REPLACE", 7, 10.0)]),
+        (0.0, 0.0, [("CANCEL", 7, 0.0)]),
+    ],
+)
+def test_a_child_in_the_market_counts_once(wanted: float, sent: float, said: Any) -> None:
+    """Order 7 wants 100; its child of `sent` shares is in the market, and among the working shares."""
+    both, child = parents(100.0), parents(sent)
+    columns = {name: np.concatenate([getattr(child, name), getattr(both, name)]) for name in both.__struct_fields__}
+    columns["ids"] = np.array([8, 7], np.uint64)
+    none = OpenOrders(**columns) if sent else both
+    direct = Direct(universe=universe_of(("A", "B")), ids=OrderIds("s", "o"), costs=Bps(), name="direct")
+    direct.on_bars(bars(day(0), [10.0, 10.0]))
+    seen = book(day(0), [10.0, 10.0], qty=[0.0, 0.0], working=np.array([sent, 0.0]), open_orders=none)
+    out = direct.on_targets((target(day(0), [wanted, NAN], kind=TargetKind.QUANTITY),), seen)
+    assert legs_of(out) == said
+
+
+def test_the_rest_of_a_parent_is_worked_to_its_end_be_it_below_the_band() -> None:
+    assert answered(100.0, 97.0, 3.0, min_order_value=50.0) == []
+
+
+def test_a_strategy_sees_what_parents_have_not_sent_among_the_working_shares() -> None:
+    child = parents(25.0, parent=7)
+    child = msgspec.structs.replace(child, ids=np.array([8], np.uint64))
+    plain = book(day(0), [10.0, 10.0], qty=[40.0, 0.0], working=np.array([25.0, 0.0]), open_orders=child)
+    seen = with_intent(plain, parents(100.0))
+    assert seen.working.tolist() == [100.0, 0.0]  # 25 in the market and 75 to be sent
+    assert seen.open_orders is plain.open_orders
+    assert plain.working.tolist() == [25.0, 0.0]
+    assert with_intent(plain, no_orders()) is plain
+
+
+def test_a_position_that_a_parent_closes_is_none() -> None:
+    """In lots of tenths, sums of parts leave dust; a strategy must not take it for a position."""
+    held = 0.1 + 0.2
+    seen = with_intent(book(day(0), [10.0, 10.0], qty=[held, 0.0]), parents(-0.3))
+    assert (seen.qty + seen.working).tolist() == [0.0, 0.0]
 
 
 def test_the_book_an_optimizer_sees_has_parents_beside_the_working_shares() -> None:

@@ -51,6 +51,15 @@ def test_budgets_come_from_cash_and_are_whole_lots() -> None:
     assert target.value.tolist() == [0, 40, 56, 0, 0, 0]  # 0.95 * (200 + 400 less 5 of fees) / 10 = 56.5
 
 
+def test_what_is_on_its_way_is_held_and_paid_for_before() -> None:
+    working = np.array([40.0, 40.0, 0.0, 0.0, 0.0, 0.0])
+    strategy = made()
+    strategy.on_bars(bars(day(0) - DAY_NS, [10.0] * 6))
+    target = ask(strategy, SCORE, book(day(0), [10.0] * 6, cash=1000.0, working=working))
+    assert target is not None
+    assert target.value.tolist() == [40, 40, 19, 0, 0, 0]  # none is sold before it was held; 0.95 * (1000 - 800) / 10
+
+
 def test_the_budget_of_a_name_that_cannot_be_traded_stays_idle() -> None:
     target = ask(made(), SCORE, FLAT, status=[0, 0, Status.HALTED, 0, 0, 0])
     assert target is not None
