@@ -223,7 +223,7 @@ def _operator(run: "RunFile", shadow: bool) -> "Operator":
     clock = SystemClock()
     configure(clock=clock, level="error")  # what the client says while it looks for a broker is told by our own errors
     settings = settings_of(run)
-    env = f"{settings.env}-shadow" if shadow else settings.env
+    env = settings.environment(shadow=shadow)
     session = Addressed(session=run.session.name, env=env, health_s=settings.health_s)
     return Operator(settings.client_options(), session, clock)
 

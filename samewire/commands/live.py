@@ -29,7 +29,7 @@ class Asked:
     """How it begins."""
 
     shadow: Annotated[
-        bool, Parameter(help="Decide and publish to topics of its own (<env>-shadow), send no orders.", negative="")
+        bool, Parameter(help="Decide and publish to topics of its own (<env>.shadow), send no orders.", negative="")
     ] = False
     new: Annotated[
         bool, Parameter(help="Begin a new session, whatever the journal holds of one of this name.", negative="")
@@ -103,7 +103,7 @@ async def _lived(
     feed = feed_of(run)
     cluster = await check(settings, start_of(run, feed, settings, shadow=manner.shadow))
     options = settings.client_options()
-    name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
+    name = settings.transaction_name(run.session.name, shadow=manner.shadow)
     manner = msgspec.structs.replace(manner, writer=name, cluster=cluster.id)
     outbox, reader = Producer(options, name), Reader(options)
     daemon = Daemon(

@@ -92,7 +92,7 @@ class Daemon:
     ) -> None:
         self._run, self._settings, self._manner, self._feed = run, settings, manner, feed
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
-        self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
+        self._env = settings.environment(shadow=manner.shadow)
         self._stop = asyncio.Event()
         self._began, self._code = clock.now_ns(), own_code()
         self._loop: Loop | None = None
