@@ -16,7 +16,7 @@ import numpy as np
 from adapters.kafka.address import KafkaError
 from adapters.kafka.envelope import exact_text
 from adapters.kafka.live_record import LastBar, Offsets
-from adapters.kafka.merging import Merging
+from adapters.kafka.merging import UNSHOWN, Merging
 from adapters.kafka.transport import Place, Received
 from engine.clock import Clock
 from engine.cuts import Bar, fit
@@ -135,7 +135,8 @@ class Source:
         self.commands: deque[Received] = deque()
         self.taken: Offsets = {}
         self._last: dict[str, dict[int, LastBar]] = {}
-        self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
+        self._showing: dict[Place, int] = {}  # end of the last bar that was read of each partition
+        self._handed: dict[Place, tuple[Received, int]] = {}  # what was handed out last and is not in `_last` yet
         self.unusable: deque[Unusable] = deque()
         self._heard: dict[
             int, set[int]
@@ -184,7 +185,8 @@ class Source:
                 self.commands.extend(records)
                 continue
             rows: list[tuple[int, int, tuple[Bar | Unusable | None, Received]]] = []
-            shown, latest, now, sorter = 0, self._merging.latest, self._clock.now_ns(), self._sorter
+            shown = self._showing.get(place, UNSHOWN)  # what is no bar of the session shows nothing
+            latest, now, sorter = self._merging.latest, self._clock.now_ns(), self._sorter
             surely = sorter.surely(now, latest)
             for record in records:
                 item = sorter(place, record)
@@ -197,6 +199,7 @@ class Source:
                         if unheard:
                             self._heard.setdefault(item.interval_ns, set()).add(item.symbol)
                 rows.append((record.offset, shown, (item, record)))
+            self._showing[place] = shown
             self._merging.add(place, rows)
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
@@ -243,7 +246,8 @@ class Source:
         """The next bar, if it ends at `limit` or earlier."""
         while (arrival := self._merging.take(limit)) is not None:
             topic, partition = arrival.key
-            item, self._handed[arrival.key] = arrival.item
+            item, record = arrival.item
+            self._handed[arrival.key] = record, arrival.ts
             self.taken[topic][partition] = arrival.offset + 1
             if isinstance(item, Unusable):
                 self.unusable.append(item)
@@ -256,7 +260,8 @@ class Source:
         found: list[Bar] = []
         while (run := self._merging.take_run(limit)) is not None:
             key, rows = run
-            offset, _, (_, self._handed[key]) = rows[-1]
+            offset, shown, (_, record) = rows[-1]
+            self._handed[key] = record, shown
             self.taken[key[0]][key[1]] = offset + 1
             for _, _, (item, _) in rows:
                 if isinstance(item, Unusable):
@@ -268,9 +273,12 @@ class Source:
     @property
     def last(self) -> dict[str, dict[int, LastBar]]:
         """The last record of each partition that was handed out."""
-        for (topic, partition), record in self._handed.items():
-            known = LastBar(record.offset, record.timestamp_ms, zlib.crc32(record.value or b""))
-            self._last.setdefault(topic, {})[partition] = known
+        for (topic, partition), (record, shown) in self._handed.items():
+            parts = self._last.setdefault(topic, {})
+            if partition in parts:
+                shown = max(shown, parts[partition].shown)
+            checksum = zlib.crc32(record.value or b"")
+            parts[partition] = LastBar(record.offset, record.timestamp_ms, checksum, shown)
         self._handed.clear()
         return self._last
 
@@ -290,14 +298,15 @@ class Source:
 
 
 def _shown(last: Mapping[str, Mapping[int, LastBar]], upto: int) -> dict[Place, int]:
-    """How late the bars were that partitions have shown: a record is stamped with the end of its bar.
+    """How late the bars were that partitions have shown; one that held none of the session stays unheard.
 
-    One that could not be used may be stamped with anything, so that nothing later than `upto` is believed.
+    Bars behind the position are read again, so that nothing later than `upto` is believed.
     """
     return {
-        (topic, partition): min(known.timestamp_ms * 1_000_000, upto)
+        (topic, partition): min(known.shown, upto)
         for topic, parts in last.items()
         for partition, known in parts.items()
+        if known.shown > UNSHOWN
     }
 
 
