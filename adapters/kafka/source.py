@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError
 from adapters.kafka.envelope import exact_text
 from adapters.kafka.live_record import LastBar, Offsets
 from adapters.kafka.merging import UNSHOWN, Merging
@@ -58,7 +58,7 @@ class Feeding(Protocol):
 
     async def assign(self, offsets: Mapping[Place, int], /) -> None: ...
     async def poll(self) -> dict[Place, list[Received]]: ...
-    async def at_end(self, place: Place, /) -> bool: ...
+    async def end_of(self, place: Place, /) -> int | None: ...
     def pause(self, places: list[Place], /) -> None: ...
 
 
@@ -135,6 +135,7 @@ class Source:
         self.commands: deque[Received] = deque()
         self.taken: Offsets = {}
         self._last: dict[str, dict[int, LastBar]] = {}
+        self._ends: dict[Place, int | None] = {}  # where the reader is in each partition that was read to its end
         self._showing: dict[Place, int] = {}  # end of the last bar that was read of each partition
         self._handed: dict[Place, tuple[Received, int]] = {}  # what was handed out last and is not in `_last` yet
         self.unusable: deque[Unusable] = deque()
@@ -145,7 +146,7 @@ class Source:
     async def start(
         self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
     ) -> None:
-        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone.
+        """Reads from these offsets on, behind the `last` records that were read; DamagedError where they are gone.
 
         `upto`: the latest instant that was decided on.
         """
@@ -157,14 +158,15 @@ class Source:
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
     async def _read(self, places: list[Place]) -> None:
-        ends: list[bool] = []
+        ends: list[int | None] = []
         try:
             while True:
                 found = await self._reader.poll()
                 self._add(found)
-                before, ends = ends, [await self._reader.at_end(place) for place in places]
-                for place, end in zip(places, ends, strict=True):
-                    self._merging.at_end(place, end)
+                before, ends = ends, [await self._reader.end_of(place) for place in places]
+                self._ends = dict(zip(places, ends, strict=True))
+                for place, end in self._ends.items():
+                    self._merging.at_end(place, end is not None)
                 full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
                 if full != self._paused:
                     self._paused = full
@@ -270,6 +272,16 @@ class Source:
                     found.append(item)
         return found
 
+    def position(self) -> Offsets:
+        """The next offset of each partition: behind what was handed out, and marks of transactions that follow it.
+
+        Else a partition that falls silent, and whose records expire, would seem to have lost some.
+        """
+        for (topic, partition), end in self._ends.items():
+            if end is not None and not self._merging.waiting((topic, partition)):
+                self.taken[topic][partition] = max(self.taken[topic][partition], end)
+        return {topic: dict(parts) for topic, parts in self.taken.items()}
+
     @property
     def last(self) -> dict[str, dict[int, LastBar]]:
         """The last record of each partition that was handed out."""
@@ -311,12 +323,12 @@ def _shown(last: Mapping[str, Mapping[int, LastBar]], upto: int) -> dict[Place, 
 
 
 def check_same(place: Place, known: LastBar, found: Received | None) -> None:
-    """Raises KafkaError where the record at a known offset is another one than the session read."""
+    """Raises DamagedError where the record at a known offset is another one than the session read."""
     topic, partition = place
     if found is None:
         return  # cleared away by retention: nothing to compare with
     if (found.timestamp_ms, zlib.crc32(found.value or b"")) != (known.timestamp_ms, known.checksum):
-        raise KafkaError(
+        raise DamagedError(
             f"topic {topic}, partition {partition}: the record at offset {known.offset} is another one than this "
             "session read there; the topic was made anew, or this is another cluster: begin a new session with --new"
         )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError, KafkaError
 from adapters.kafka.client import FencedError as FencedError
 from adapters.kafka.client import ended, fenced_by, hush, told
 from adapters.kafka.codec import Record
@@ -291,12 +291,13 @@ class Reader:
                 )
         self._look_at = self._clock.monotonic_ns() + _EVERY_NS
 
-    async def at_end(self, place: Place) -> bool:
-        """Whether everything that is known to be there has been read."""
+    async def end_of(self, place: Place) -> int | None:
+        """The offset behind everything that is known to be there, marks of transactions too; None until it was read."""
         at, tail = _at(place), _own(self._tail)
         stable = tail.last_stable_offset(at)
         end = max(self._known_end[place], -1 if stable is None else stable)
-        return bool(await tail.position(at) >= end)
+        position = int(await tail.position(at))
+        return position if position >= end else None
 
     def pause(self, places: Sequence[Place]) -> None:
         """These partitions are read no further for now, all others are."""
@@ -370,10 +371,10 @@ class Reader:
 
 
 def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
-    """KafkaError where a partition can no longer be read from an offset on that it held."""
+    """DamagedError where a partition can no longer be read from an offset on that it held."""
     (topic, partition), (first, end) = place, bounds
     if not first <= offset <= end:
-        raise KafkaError(
+        raise DamagedError(
             f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to "
             f"{end}: its records are gone, or it was made anew; begin a new session with --new"
         )

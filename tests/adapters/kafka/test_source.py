@@ -32,8 +32,8 @@ def record(offset: int, minute: int, symbol: int = 0, close: float = 1.0) -> Rec
 class Reading:
     """A Feeding that hands out what it was given, one batch a poll, and is at its end."""
 
-    def __init__(self, *batches: dict[Place, list[Received]]) -> None:
-        self.batches = list(batches)
+    def __init__(self, *batches: dict[Place, list[Received]], end: int = 0) -> None:
+        self.batches, self.end = list(batches), end
 
     async def assign(self, offsets: Mapping[Place, int], /) -> None: ...
 
@@ -43,8 +43,8 @@ class Reading:
             await asyncio.sleep(10)
         return self.batches.pop(0)
 
-    async def at_end(self, place: Place, /) -> bool:
-        return not self.batches
+    async def end_of(self, place: Place, /) -> int | None:
+        return None if self.batches else self.end
 
     def pause(self, places: list[Place], /) -> None: ...
 
@@ -85,6 +85,16 @@ async def test_a_partition_that_showed_bars_before_a_restart_is_waited_for_after
     assert again.last == before
     await fresh.close()
     await again.close()
+
+
+async def test_the_position_is_behind_the_marks_of_transactions_once_all_before_them_was_handed_out() -> None:
+    made = await source(Reading({(TOPIC, 0): [record(0, 1), record(1, 2)]}, end=4))
+    assert made.position() == {TOPIC: {0: 0, 1: 4}}
+    assert made.take(FAR) is not None
+    assert made.position()[TOPIC][0] == 1
+    assert made.take(FAR) is not None
+    assert made.position()[TOPIC][0] == 4
+    await made.close()
 
 
 RUBBISH = Received(0, 10**12, b"x", b"rubbish")
