@@ -94,6 +94,7 @@ async def _lived(
     run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell, list[int]]
 ) -> dict[str, Any]:
     from adapters.kafka.checks import check
+    from adapters.kafka.layout import kept_ms
     from adapters.kafka.transport import Producer, Reader
     from samewire.connection import start_of
     from samewire.live.daemon import Daemon
@@ -101,10 +102,14 @@ async def _lived(
 
     clock, tell, asked_to_end = through
     feed = feed_of(run)
-    cluster = await check(settings, start_of(run, feed, settings, shadow=manner.shadow))
+    start = start_of(run, feed, settings, shadow=manner.shadow)
+    cluster = await check(settings, start)
     options = settings.client_options()
     name = settings.transaction_name(run.session.name, shadow=manner.shadow)
-    manner = msgspec.structs.replace(manner, writer=name, cluster=cluster.id)
+    journal = next(each.topic for each in start.wanted if each.kind == "journal")
+    manner = msgspec.structs.replace(
+        manner, writer=name, cluster=cluster.id, journal_ms=kept_ms(journal, cluster)
+    )  # fmt: skip
     outbox, reader = Producer(options, name), Reader(options)
     daemon = Daemon(
         run, settings, outbox=outbox, reader=reader, clock=clock, feed=feed, manner=manner, tell=tell

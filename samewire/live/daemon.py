@@ -53,6 +53,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
     writer: str = ""  # the transactional id
     cluster: str = ""  # id of the cluster
+    journal_ms: int = -1  # how long the journal keeps a step, -1 = for ever
     shadow: bool = False  # decide and publish to topics of its own, send no orders
 
 
@@ -363,7 +364,7 @@ class Daemon:
             asking=Asking(
                 names.control, swapping(self._run, built.given, core.wiring), core.wiring.ledger.latches, asked
             ),
-            without=keeping.forgotten(self._run, built),
+            without=keeping.kept_whole(keeping.forgotten(self._run, built), names.journal, self._manner.journal_ms),
             tell=self._tell,
         )  # fmt: skip
         return loop, source
