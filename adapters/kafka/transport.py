@@ -7,7 +7,7 @@ one that is cancelled may have happened; and after any error of the producer not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -308,7 +308,7 @@ class Reader:
 
     # ---- what is there -----------------------------------------------------------------------------------------------
 
-    async def read(self, place: Place, start: int, end: int) -> AsyncIterator[Received]:
+    async def read(self, place: Place, start: int, end: int) -> AsyncGenerator[Received]:
         """The committed records of one partition with start <= offset < end. One read at a time."""
         async with contextlib.aclosing(self._ranges({place: (start, end)})) as found:
             async for _, records in found:

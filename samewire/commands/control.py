@@ -243,6 +243,7 @@ def _shown(seen: "Seen", output: Output, *, running: bool) -> int:
         journal = None if step is None else _journal(step)
         status = None if said is None else msgspec.structs.asdict(said)
         told = {"ok": good, "running": not silent, "state": seen.state, "silent": silent, "age_s": seen.age_s}
+        told["warning"] = seen.warning
         say_json({**told, "status": status, "journal": journal})
     else:
         say(_text(seen))
@@ -272,4 +273,4 @@ def _text(seen: "Seen") -> str:
         *((name, f"{getattr(said, name):,}") for name in ("placed", "late", "duplicates", "conflicts", "revised")),
         ("equity", "-" if said.equity is None else f"{said.equity:,.2f}"),
     ]
-    return "\n".join(filter(None, [head, table(rows)]))
+    return "\n".join(filter(None, [head, table(rows), seen.warning]))

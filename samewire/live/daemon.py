@@ -28,9 +28,13 @@ from engine.journal import GENESIS
 from engine.protocols import Artefact, Feed
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
+from samewire.live.beginning import Beginning, beginning_of
 from samewire.live.core import Core, Tally
 from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
+from samewire.live.manner import AS_USUAL as AS_USUAL
+from samewire.live.manner import Manner as Manner
+from samewire.live.manner import Ready as Ready
 from samewire.live.outgoing import Outgoing
 from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
 from samewire.live.teaching import Teaching, plans_of, untaught
@@ -43,31 +47,6 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-
-
-class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How it is asked to run."""
-
-    new: bool = False  # begin a session anew, whatever the journal holds
-    changed_code: bool = False  # go on with other code than the session ran with, if it decides the same
-    allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
-    writer: str = ""  # the transactional id
-    cluster: str = ""  # id of the cluster
-    journal_ms: int = -1  # how long the journal keeps a step, -1 = for ever
-    shadow: bool = False  # decide and publish to topics of its own, send no orders
-
-
-AS_USUAL = Manner()
-
-
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start came to."""
-
-    recovered: bool
-    inputs: int  # that were run again
-    events: int
-    digest: str
-    took_s: float
 
 
 Tell = Callable[..., None]
@@ -99,6 +78,7 @@ class Daemon:
         self._loop: Loop | None = None
         self._source: Source | None = None
         self._names: Names | None = None
+        self._first: Beginning | None = None  # its first step, until it was told that this expires
         self.ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
 
     def stop(self) -> None:
@@ -201,6 +181,10 @@ class Daemon:
         )  # fmt: skip
         self.ready.set_result(ready)
         self._tell("session.ready", said=self._stands(ready, loop), **msgspec.structs.asdict(ready))
+        step, _ = await last_step(self._reader, journal, session) if step is None or self._manner.new else (step, end)
+        if step is not None:
+            step = msgspec.structs.replace(step, kept=loop.writer.kept)
+            self._first = await beginning_of(self._reader, (journal, snapshots), step, self._manner.journal_ms)
         await self._status("catching_up")
         return loop, source
 
@@ -397,3 +381,6 @@ class Daemon:
         said = status_of(loop, names, state, self._began, self._clock.now_ns())
         self._tell("session.health", said=in_words(said), **msgspec.structs.asdict(said))
         await transact(self._outbox, [loop.codec.status(said)])
+        if self._first is not None and (word := self._first.word(self._clock.now_ns())):
+            self._first = None
+            self._tell("session.beginning_expires", said=word)

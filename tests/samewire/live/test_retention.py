@@ -1,16 +1,19 @@
 """A journal whose beginning expires: who needs the whole of it does not start, and a reader is told in time."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from adapters.kafka.layout import Cluster, Described, kept_ms
 from adapters.kafka.topics import Topic
+from engine.clock import SystemClock
 from tests.samewire.livened import Ground
 
 YEAR_MS = 366 * 86_400_000
@@ -69,3 +72,44 @@ async def test_a_session_that_needs_its_whole_journal_does_not_start_where_its_b
     assert await ground.steps() == [], "nothing was begun"
     await keep(ground, -1)
     assert command(ground, "live").returncode == 0
+
+
+async def expire(ground: Ground) -> None:
+    """Deletes the first step of the journal."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=ground.kafka)
+    await admin.start()
+    await admin.delete_records(
+        {TopicPartition(str(Topic(ground.env, "journal", "quick")), 0): RecordsToDelete(before_offset=1)}
+    )
+    await admin.close()
+
+
+async def test_status_tells_that_the_beginning_of_a_journal_expires_and_fetch_what_to_do_once_it_did(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    ground = Ground(kafka, topic_prefix, tmp_path)
+    ground.file.write_text(ground.file.read_text().replace("start: 2018-03-01,", "start: 2018-03-01, end: 2018-03-09,"))
+    assert command(ground, "topics", "--create", "--partitions", "2").returncode == 0
+    await ground.feed("2018-03-01", "2018-03-09")
+    age = SystemClock().now_ns() // 10**6 - 1_519_862_400_000
+    await keep(ground, round(age / 0.93))
+    begun = command(ground, "live")
+    assert begun.returncode == 0
+    assert begun.stderr.count("session.beginning_expires") == 1
+    await keep(ground, -1)
+    assert json.loads(command(ground, "status", "--format", "json").stdout)["warning"] == ""
+    age = SystemClock().now_ns() // 10**6 - (await ground.read("journal", "quick"))[0].timestamp
+    await keep(ground, round(age / 0.89))
+    assert json.loads(command(ground, "status", "--format", "json").stdout)["warning"] == ""
+    await keep(ground, round(age / 0.91))
+    seen = command(ground, "status")
+    assert seen.returncode == 0
+    assert "the first step of the session expires at 20" in seen.stdout
+    assert "read it back before with samewire fetch" in seen.stdout
+    await keep(ground, -1)
+    await expire(ground)
+    assert "the first step of the session is gone" in command(ground, "status").stdout
+    lost = command(ground, "fetch", "--out", str(tmp_path / "out"))
+    assert lost.returncode == 3
+    assert "step 1 of session quick is not there any more" in lost.stderr
+    assert "retention.ms=-1" in lost.stderr
