@@ -245,6 +245,7 @@ class Daemon:
         said = {"run_id": names.run_id, "name": names.session, "created": created}
         manifest = keeping.manifest_of(run, built, said)
         loop.writer.blob(keeping.MANIFEST, keeping.manifest_bytes(manifest), core.start)
+        loop.writer.lasting = keeping.lasting(manifest)
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
         loop.standing.ts = core.start
@@ -285,6 +286,7 @@ class Daemon:
         )  # fmt: skip
         loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
         loop.teaching = self._teaching(core, last.plans)
+        loop.writer.lasting = keeping.lasting(manifest)
         loop.writer.kept = dict(last.kept) | found.blobs.offsets
         loop.writer.journal = found.journal_end
         return loop, source, count

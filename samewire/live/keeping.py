@@ -108,6 +108,11 @@ def controls_of(manifest: Mapping[str, Any]) -> tuple[Control, ...]:
     )
 
 
+def lasting(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """The blobs of the artefacts that a session began with: each start builds its wiring from them."""
+    return frozenset(ARTEFACT + hash_ for hash_ in manifest["models"].values())
+
+
 def artefact_blob(artefact: Artefact) -> tuple[str, bytes]:
     return ARTEFACT + artefact.hash, msgspec.msgpack.encode(artefact.files)
 

@@ -46,7 +46,7 @@ class Past:
                 f"session {name}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self.run)[:12]}; bring the run file back as it was"
             )
-        found = await left(self._reader, str(Topic(self.env, "snapshots", name)), step, self._end)
+        found = await left(self._reader, str(Topic(self.env, "snapshots", name)), step, self._end, whole=True)
         self._last, self.manifest = step, keeping.manifest_in(found.blobs)
         kept = keeping.artefacts_in(found.blobs)
         named: dict[str, str] = dict(self.manifest["models"])

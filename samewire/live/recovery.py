@@ -23,7 +23,7 @@ from engine.journal_reading import Reader as Journal
 from engine.journal_reading import Run
 from samewire.live.core import Core
 from samewire.live.following import heard
-from samewire.live.keeping import STATE, State, state_of
+from samewire.live.keeping import MANIFEST, STATE, State, state_of
 
 _TAIL = 4  # records that are looked at first
 _LONG_AGO = -(1 << 62)
@@ -78,21 +78,25 @@ async def check_partitions(reader: Reader, step: Step) -> None:
             )
 
 
-async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
-    """What a session kept: each blob from where its last step says that it stands, and whatever was kept since."""
+async def left(reader: Reader, topic: str, step: Step, end: int, *, whole: bool = False) -> Found:
+    """What a session kept: each blob from where its last step says that it stands, and whatever was kept since.
+
+    With `whole`, or where it is to run from its first step again, every artefact that it ever had, in one pass.
+    """
     place = (topic, 0)
     first, last = (await reader.bounds([place]))[place]
     blobs = Blobs(topic)
-    since = step.kept.get(STATE, first)
+    since = step.kept.get(MANIFEST if whole else STATE, first)  # the manifest is what a session keeps first
     for name, offset in step.kept.items():
-        if name != STATE:
+        if name != STATE and not whole:
             async for record in reader.read(place, max(first, offset), last):
                 blobs.add(record)
                 if name in blobs.found:
                     break
     async for record in reader.read(place, max(first, since), last):
         blobs.add(record)
-    return Found(step, blobs, end)
+    found = Found(step, blobs, end)
+    return await left(reader, topic, step, end, whole=True) if found.state.without and not whole else found
 
 
 class Recovery:
