@@ -68,10 +68,12 @@ async def transact(outbox: Outbox, records: Sequence[Record]) -> list[int]:
     The transaction that failed is left open: the next process under this id ends it. One that does not come to its end
     is given up after a while, its outcome unknown.
     """
+    sent: list[asyncio.Future[int]] = []
     try:
         async with asyncio.timeout(_STUCK_S):
             await outbox.begin()
-            sent = [await outbox.send(record) for record in records]
+            for record in records:
+                sent.append(await outbox.send(record))
             offsets = [await future for future in sent]  # each: the commit would pass over one that failed
             await outbox.commit()
     except TimeoutError:
@@ -79,6 +81,9 @@ async def transact(outbox: Outbox, records: Sequence[Record]) -> list[int]:
             f"kafka: the last transaction did not end within {_STUCK_S:g} s, and whether it was committed is not "
             "known; start again once the broker answers: the session goes on with what was"
         ) from None
+    finally:
+        for future in sent:  # one that failed after another is told by that one
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
     return offsets
 
 
@@ -178,8 +183,7 @@ class Reader:
         self._tail: Any = None
         self._asking: Any = None
         self._known_end: dict[Place, int] = {}
-        self._topics: set[str] = set()
-        self._walk: object = None  # the read that is under way
+        self._topics, self._walk = set[str](), object()  # those that are known; the read that is under way
         self._behind: dict[tuple[Place, int], int] = {}  # what has more, at which offset, for how many looks
         self._clock, self._look_at = SystemClock(), 0  # monotonic ns
 
