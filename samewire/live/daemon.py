@@ -279,6 +279,7 @@ class Daemon:
         recovery = Recovery(self._reader, core, sorter, names.journal)
         count = await recovery.run(found, state, whole=whole)
         last = found.last
+        core.book = core.wiring.ledger.book(last.course[0])  # what a report says before the next slice
         core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
         standing = Standing(
             seq=last.seq, ts=last.course[0], offsets=last.offsets, control=last.control, slices=core.tally.slices,
