@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.kafka.address import DamagedError, KafkaError
 from adapters.kafka.client import FencedError as FencedError
-from adapters.kafka.client import ended, fenced_by, hush, told
+from adapters.kafka.client import ended, fenced_by, given_up, hush, told
 from adapters.kafka.codec import Record
 from adapters.kafka.epochs import successor
 from engine.clock import SystemClock
@@ -82,8 +82,7 @@ async def transact(outbox: Outbox, records: Sequence[Record]) -> list[int]:
             "known; start again once the broker answers: the session goes on with what was"
         ) from None
     finally:
-        for future in sent:  # one that failed after another is told by that one
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        given_up(sent)
     return offsets
 
 
@@ -124,7 +123,7 @@ class Producer:
             future = await self._own.send(
                 record.topic,
                 key=record.key,
-                value=record.value,
+                value=None if record.erases else record.value,
                 headers=list(record.headers),
                 timestamp_ms=record.timestamp_ms,
             )

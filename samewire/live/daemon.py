@@ -36,7 +36,7 @@ from samewire.live.manner import AS_USUAL as AS_USUAL
 from samewire.live.manner import Manner as Manner
 from samewire.live.manner import Ready as Ready
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left, unneeded
 from samewire.live.teaching import Teaching, plans_of, untaught
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
@@ -185,6 +185,9 @@ class Daemon:
         if step is not None:
             step = msgspec.structs.replace(step, kept=loop.writer.kept)
             self._first = await beginning_of(self._reader, (journal, snapshots), step, self._manner.journal_ms)
+            if self._first.gone:
+                stamp = max(0, loop.standing.ts // 1_000_000)
+                loop.writer.add(await unneeded(self._reader, snapshots, loop.writer.kept, stamp))
         await self._status("catching_up")
         return loop, source
 

@@ -2,8 +2,14 @@
 
 import asyncio
 
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from adapters.kafka.blobs import Blobs, name_in
 from adapters.kafka.codec import Record
+from adapters.kafka.transport import Producer, Reader
 from samewire.live.keeping import ARTEFACT, MANIFEST, STATE
+from samewire.live.recovery import unneeded
 from samewire.live.writing import ARTEFACTS, Names, Writer
 
 
@@ -48,3 +54,41 @@ async def test_a_step_names_the_artefacts_of_the_beginning_and_the_last_few() ->
     await writer.commit()
     last = [ARTEFACT + str(k) for k in (*range(41 - ARTEFACTS, 40), 0)]
     assert set(writer.kept) == {MANIFEST, STATE, ARTEFACT + "first", *last}
+
+
+async def test_artefacts_that_nobody_can_ask_for_are_taken_out_of_the_topic_and_no_other(
+    kafka: str, topic_prefix: str
+) -> None:
+    options, names = {"bootstrap_servers": kafka}, msgspec.structs.replace(NAMES, snapshots=topic_prefix)
+    admin = AIOKafkaAdminClient(**options)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic_prefix, 1, 1, topic_configs={"cleanup.policy": "compact"})])
+    await admin.close()
+    outbox, reader = Producer(options, topic_prefix), Reader(options)
+    await outbox.start()
+    await reader.start()
+    writer = Writer(outbox, names)
+    writer.lasting = frozenset({ARTEFACT + "first"})
+    large = b"x" * 600_000  # two chunks
+    for name in (MANIFEST, *(ARTEFACT + each for each in ("first", "again", *map(str, range(20))))):
+        writer.blob(name, large, 0)
+        await writer.commit()
+    writer.blob(STATE, b"x", 0)
+    for name in ("again", *map(str, range(20, 32))):  # more than a step names, and all of them read by a restart
+        writer.blob(ARTEFACT + name, large, 0)
+        await writer.commit()
+    taken = await unneeded(reader, topic_prefix, writer.kept, 0)
+    assert {name_in(record.key) for record in taken} == {ARTEFACT + str(k) for k in range(20)}
+    assert len(taken) == 40
+    writer.add(taken)
+    await writer.commit()
+    assert await unneeded(reader, topic_prefix, writer.kept, 0) == []
+
+    place, blobs = (topic_prefix, 0), Blobs(topic_prefix)
+    first, end = (await reader.bounds([place]))[place]
+    async for record in reader.read(place, first, end):
+        blobs.add(record)
+    left = [ARTEFACT + each for each in ("first", "again", *map(str, range(20, 32)))]
+    assert set(blobs.found) == {MANIFEST, STATE, *left}
+    await reader.close()
+    await outbox.close()
