@@ -61,7 +61,7 @@ def topics_of(run: RunFile, feed: Feed, settings: Kafka, *, shadow: bool = False
     for kind, known in KINDS.items():
         if shadow and kind in _OF_ACCOUNT:
             continue
-        env = f"{settings.env}-shadow" if shadow and kind != "bars" else settings.env
+        env = settings.environment(shadow=shadow and kind != "bars")
         for name in names[kind] if known.named_by == "source" else names[known.named_by]:
             found.append(wanted(str(Topic(env, kind, name)), snapshot_ns=snapshot_ns, past=settings.dev))
     return tuple(found)

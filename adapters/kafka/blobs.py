@@ -40,6 +40,20 @@ def chunks(topic: str, session: str, name: str, content: bytes, timestamp_ms: in
         )
 
 
+def erasing(topic: str, key: bytes, timestamp_ms: int) -> Record:
+    """Takes one chunk out of the topic."""
+    return Record(topic=topic, key=key, value=b"", headers=(), timestamp_ms=timestamp_ms, erases=True)
+
+
+def name_in(key: bytes | None) -> str:
+    """The name of the blob that a chunk of this key is of.
+
+    >>> name_in(b"quick/artefact/1f/0")
+    'artefact/1f'
+    """
+    return (key or b"").decode("utf-8", "replace").partition("/")[2].rpartition("/")[0]
+
+
 class Blobs:
     """Collects blobs from records in the order in which they stand; the latest whole one of each name counts."""
 
@@ -52,6 +66,9 @@ class Blobs:
         self._first: dict[str, int] = {}
 
     def add(self, record: Received) -> None:
+        if record.value is None:  # erased
+            self.found.pop(name_in(record.key), None)
+            return
         label = self._label(record)
         if label.at == 0:
             self._begun[label.name], self._labels[label.name] = [], label.hash

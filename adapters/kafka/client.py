@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from adapters.kafka.address import KafkaError
@@ -97,3 +97,10 @@ def hush() -> None:
     for logger in map(logging.getLogger, names):
         if not any(isinstance(each, Seldom) for each in logger.filters):
             logger.addFilter(Seldom())
+
+
+def given_up(sends: Iterable["asyncio.Future[int]"]) -> None:
+    """Nobody waits for these any more: what failed after another is told by that one, and not as never heard."""
+    for each in sends:
+        if not each.cancel() and not each.cancelled():
+            each.exception()

@@ -54,6 +54,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes
     headers: Headers
     timestamp_ms: int  # of the slice, not of the writing
+    erases: bool = False  # takes the records of its key out of a compacted topic, and has no body
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

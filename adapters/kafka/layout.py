@@ -128,6 +128,19 @@ def wrong_with(each: Wanted, found: Described | None, *, dev: bool, create: str)
         yield f"{said}; {_alter(each, 'max.message.bytes', str(each.bytes))}"
 
 
+def kept_ms(topic: str, cluster: Cluster) -> int:
+    """How long a topic of clean-up delete keeps a record, -1 = for ever, or nobody knows."""
+    found = cluster.topics.get(topic)
+    if found is None or found.unreadable or "delete" not in found.settings.get("cleanup.policy", "delete"):
+        return -1
+    return int(found.settings.get("retention.ms", ASKED["retention.ms"]))
+
+
+def keep_for_ever(topic: str) -> str:
+    """The command that makes a topic keep everything."""
+    return _alter(wanted(topic), "retention.ms", "-1")
+
+
 def _of_policy(topic: str, each: Wanted, settings: Mapping[str, str]) -> Iterator[str]:
     policy = settings["cleanup.policy"]
     if policy != each.cleanup:

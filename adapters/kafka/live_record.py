@@ -36,6 +36,7 @@ class LastBar(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     timestamp_ms: int
     checksum: int  # CRC-32 of its body
+    shown: int = -(1 << 62)  # end of the latest bar of the session up to it, UTC ns; as it stands here: none yet
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
+UNSHOWN = -(1 << 62)  # the instant of a record that says nothing about the time of its partition
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -45,10 +46,10 @@ class Merging(Generic[K, T]):
         self._run: tuple[K | None, int] = (None, 0)
 
     def add(self, key: K, records: Iterable[tuple[int, int, T]]) -> None:
-        """Records of one partition, as (offset, ts, item), behind those before."""
+        """Records of one partition, as (offset, ts, item), behind those before. `UNSHOWN` leaves it as unheard."""
         waiting, self._run = self._waiting[key], (None, 0)
         waiting.extend(records)
-        if waiting:
+        if waiting and waiting[-1][1] > UNSHOWN:
             self._shown[key] = max(self._shown.get(key, waiting[-1][1]), waiting[-1][1])
 
     def at_end(self, key: K, end: bool) -> None:
@@ -84,7 +85,7 @@ class Merging(Generic[K, T]):
 
     @property
     def promise(self) -> int | None:
-        """The instant up to which each partition that ever held a record has shown its own, if each keeps its order.
+        """The instant up to which each partition that ever showed one has shown its own, if each keeps its order.
 
         What waits has been shown, and counts once it is the next of its partition.
         """
@@ -94,7 +95,7 @@ class Merging(Generic[K, T]):
 
     @property
     def unheard(self) -> bool:
-        """Whether a partition has never shown a record: nobody knows whose it holds, and it promises nothing."""
+        """Whether a partition has never shown an instant: nobody knows whose it holds, and it promises nothing."""
         return len(self._shown) < len(self._waiting)
 
     def take(self, limit: int) -> Arrival[K, T] | None:

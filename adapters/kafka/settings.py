@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from adapters.kafka.address import START, VARIABLE, Found, KafkaError, found, servers
-from adapters.kafka.topics import Topic
+from adapters.kafka.topics import Topic, of_shadow, shadow_of
 from engine.cuts import CutRules
 from engine.errors import ConfigError
 from engine.events import SECOND_NS
@@ -103,7 +103,7 @@ class Kafka:
         for key, kind in (("env", "bars"), ("account", "orders")):
             value = getattr(self, key)
             try:
-                Topic(*((value, kind, "x") if key == "env" else ("x", kind, value)))
+                Topic("x", kind, value)
             except ConfigError:
                 rule = "letters, digits, _ and -, at most 64, with a letter or digit first"
                 raise ValueError(f"{key} must be {rule}, got {value!r}") from None
@@ -115,6 +115,8 @@ class Kafka:
         known = self.transactional_id
         if known and not _TRANSACTIONAL_ID.fullmatch(known):
             raise ValueError(f"transactional_id must be letters, digits, . _ and -, at most 200, got {known!r}")
+        if of_shadow(known):
+            raise ValueError(f"transactional_id must not end as that of a shadow does, got {known!r}")
         if _GENERATED.search(known):
             raise ValueError(
                 "transactional_id must be the same at every start, or a session that hangs is not shut out by the "
@@ -178,13 +180,18 @@ class Kafka:
         """Whether all servers are this very machine."""
         return all(_LOOPBACK.fullmatch(host) for host, _ in servers(self.where().address))
 
-    def transaction_name(self, session: str) -> str:
+    def environment(self, *, shadow: bool = False) -> str:
+        """What the topics of a session, or of its shadow, begin with."""
+        return shadow_of(self.env) if shadow else self.env
+
+    def transaction_name(self, session: str, *, shadow: bool = False) -> str:
         """The transactional id of a session of this name: the same at every start, so that the next shuts out the last.
 
-        >>> Kafka(env="prod").transaction_name("quick")
-        'samewire.prod.quick'
+        >>> Kafka(env="prod").transaction_name("quick"), Kafka(env="prod").transaction_name("quick", shadow=True)
+        ('samewire.prod.quick', 'samewire.prod.quick.shadow')
         """
-        return self.transactional_id or f"samewire.{self.env}.{session}"
+        name = self.transactional_id or f"samewire.{self.env}.{session}"
+        return shadow_of(name) if shadow else name
 
     def cut_rules(self) -> CutRules:
         """When a slice is cut."""

@@ -13,10 +13,10 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError
 from adapters.kafka.envelope import exact_text
 from adapters.kafka.live_record import LastBar, Offsets
-from adapters.kafka.merging import Merging
+from adapters.kafka.merging import UNSHOWN, Merging
 from adapters.kafka.transport import Place, Received
 from engine.clock import Clock
 from engine.cuts import Bar, fit
@@ -58,7 +58,7 @@ class Feeding(Protocol):
 
     async def assign(self, offsets: Mapping[Place, int], /) -> None: ...
     async def poll(self) -> dict[Place, list[Received]]: ...
-    async def at_end(self, place: Place, /) -> bool: ...
+    async def end_of(self, place: Place, /) -> int | None: ...
     def pause(self, places: list[Place], /) -> None: ...
 
 
@@ -135,7 +135,9 @@ class Source:
         self.commands: deque[Received] = deque()
         self.taken: Offsets = {}
         self._last: dict[str, dict[int, LastBar]] = {}
-        self._handed: dict[Place, Received] = {}  # the last records that were handed out and are not in `_last` yet
+        self._ends: dict[Place, int | None] = {}  # where the reader is in each partition that was read to its end
+        self._showing: dict[Place, int] = {}  # end of the last bar that was read of each partition
+        self._handed: dict[Place, tuple[Received, int]] = {}  # what was handed out last and is not in `_last` yet
         self.unusable: deque[Unusable] = deque()
         self._heard: dict[
             int, set[int]
@@ -144,7 +146,7 @@ class Source:
     async def start(
         self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0
     ) -> None:
-        """Reads from these offsets on, behind the `last` records that were read; KafkaError where they are gone.
+        """Reads from these offsets on, behind the `last` records that were read; DamagedError where they are gone.
 
         `upto`: the latest instant that was decided on.
         """
@@ -156,14 +158,15 @@ class Source:
         self._task = asyncio.create_task(self._read(list(places)), name="bars")
 
     async def _read(self, places: list[Place]) -> None:
-        ends: list[bool] = []
+        ends: list[int | None] = []
         try:
             while True:
                 found = await self._reader.poll()
                 self._add(found)
-                before, ends = ends, [await self._reader.at_end(place) for place in places]
-                for place, end in zip(places, ends, strict=True):
-                    self._merging.at_end(place, end)
+                before, ends = ends, [await self._reader.end_of(place) for place in places]
+                self._ends = dict(zip(places, ends, strict=True))
+                for place, end in self._ends.items():
+                    self._merging.at_end(place, end is not None)
                 full = [place for place in places if self._merging.waiting(place) > _WAITING_MAX]
                 if full != self._paused:
                     self._paused = full
@@ -184,7 +187,8 @@ class Source:
                 self.commands.extend(records)
                 continue
             rows: list[tuple[int, int, tuple[Bar | Unusable | None, Received]]] = []
-            shown, latest, now, sorter = 0, self._merging.latest, self._clock.now_ns(), self._sorter
+            shown = self._showing.get(place, UNSHOWN)  # what is no bar of the session shows nothing
+            latest, now, sorter = self._merging.latest, self._clock.now_ns(), self._sorter
             surely = sorter.surely(now, latest)
             for record in records:
                 item = sorter(place, record)
@@ -197,6 +201,7 @@ class Source:
                         if unheard:
                             self._heard.setdefault(item.interval_ns, set()).add(item.symbol)
                 rows.append((record.offset, shown, (item, record)))
+            self._showing[place] = shown
             self._merging.add(place, rows)
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
@@ -243,7 +248,8 @@ class Source:
         """The next bar, if it ends at `limit` or earlier."""
         while (arrival := self._merging.take(limit)) is not None:
             topic, partition = arrival.key
-            item, self._handed[arrival.key] = arrival.item
+            item, record = arrival.item
+            self._handed[arrival.key] = record, arrival.ts
             self.taken[topic][partition] = arrival.offset + 1
             if isinstance(item, Unusable):
                 self.unusable.append(item)
@@ -256,7 +262,8 @@ class Source:
         found: list[Bar] = []
         while (run := self._merging.take_run(limit)) is not None:
             key, rows = run
-            offset, _, (_, self._handed[key]) = rows[-1]
+            offset, shown, (_, record) = rows[-1]
+            self._handed[key] = record, shown
             self.taken[key[0]][key[1]] = offset + 1
             for _, _, (item, _) in rows:
                 if isinstance(item, Unusable):
@@ -265,12 +272,25 @@ class Source:
                     found.append(item)
         return found
 
+    def position(self) -> Offsets:
+        """The next offset of each partition: behind what was handed out, and marks of transactions that follow it.
+
+        Else a partition that falls silent, and whose records expire, would seem to have lost some.
+        """
+        for (topic, partition), end in self._ends.items():
+            if end is not None and not self._merging.waiting((topic, partition)):
+                self.taken[topic][partition] = max(self.taken[topic][partition], end)
+        return {topic: dict(parts) for topic, parts in self.taken.items()}
+
     @property
     def last(self) -> dict[str, dict[int, LastBar]]:
         """The last record of each partition that was handed out."""
-        for (topic, partition), record in self._handed.items():
-            known = LastBar(record.offset, record.timestamp_ms, zlib.crc32(record.value or b""))
-            self._last.setdefault(topic, {})[partition] = known
+        for (topic, partition), (record, shown) in self._handed.items():
+            parts = self._last.setdefault(topic, {})
+            if partition in parts:
+                shown = max(shown, parts[partition].shown)
+            checksum = zlib.crc32(record.value or b"")
+            parts[partition] = LastBar(record.offset, record.timestamp_ms, checksum, shown)
         self._handed.clear()
         return self._last
 
@@ -290,24 +310,25 @@ class Source:
 
 
 def _shown(last: Mapping[str, Mapping[int, LastBar]], upto: int) -> dict[Place, int]:
-    """How late the bars were that partitions have shown: a record is stamped with the end of its bar.
+    """How late the bars were that partitions have shown; one that held none of the session stays unheard.
 
-    One that could not be used may be stamped with anything, so that nothing later than `upto` is believed.
+    Bars behind the position are read again, so that nothing later than `upto` is believed.
     """
     return {
-        (topic, partition): min(known.timestamp_ms * 1_000_000, upto)
+        (topic, partition): min(known.shown, upto)
         for topic, parts in last.items()
         for partition, known in parts.items()
+        if known.shown > UNSHOWN
     }
 
 
 def check_same(place: Place, known: LastBar, found: Received | None) -> None:
-    """Raises KafkaError where the record at a known offset is another one than the session read."""
+    """Raises DamagedError where the record at a known offset is another one than the session read."""
     topic, partition = place
     if found is None:
         return  # cleared away by retention: nothing to compare with
     if (found.timestamp_ms, zlib.crc32(found.value or b"")) != (known.timestamp_ms, known.checksum):
-        raise KafkaError(
+        raise DamagedError(
             f"topic {topic}, partition {partition}: the record at offset {known.offset} is another one than this "
             "session read there; the topic was made anew, or this is another cluster: begin a new session with --new"
         )

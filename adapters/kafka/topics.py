@@ -22,6 +22,7 @@ from adapters.kafka.messages import (
 from engine.errors import ConfigError
 
 VERSION = 1
+_SHADOW = ".shadow"  # a name holds no dot: no session can have what a shadow has
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # a dot parts names, and Kafka reports `.` and `_` as the same
 _DAY_MS = 86_400_000
 FOR_EVER = -1
@@ -172,14 +173,14 @@ PUBLIC: MappingProxyType[str, Kind] = MappingProxyType({name: kind for name, kin
 class Topic(msgspec.Struct, frozen=True, order=True):
     """A topic by the parts of its name."""
 
-    env: str  # e.g. prod, shadow
+    env: str  # e.g. prod; prod.shadow is that of the shadows of prod
     kind: str
     name: str
     version: int = VERSION
 
     def __post_init__(self) -> None:
         for part, said in (("environment", self.env), ("name", self.name)):
-            if not _NAME.fullmatch(said):
+            if not _NAME.fullmatch(said.removesuffix(_SHADOW) if part == "environment" else said):
                 rule = "letters, digits, _ and -, at most 64, with a letter or digit first"
                 raise ConfigError(f"topic: {said!r} cannot be its {part}; take {rule}")
         if self.kind not in KINDS:
@@ -197,11 +198,24 @@ def parse_topic(text: str) -> Topic:
     >>> str(parse_topic("prod.signals.gbdt.v1"))
     'prod.signals.gbdt.v1'
     """
-    match = re.fullmatch(r"([^.]+)\.([^.]+)\.([^.]+)\.v([1-9][0-9]{0,3})", text)
+    match = re.fullmatch(rf"([^.]+(?:{re.escape(_SHADOW)})?)\.([^.]+)\.([^.]+)\.v([1-9][0-9]{{0,3}})", text)
     if match is None:
         raise ConfigError(f"topic: {text!r} is no topic of a session; they are named ENV.KIND.NAME.v1")
     env, kind, name, version = match.groups()
     return Topic(env, kind, name, int(version))
+
+
+def shadow_of(name: str) -> str:
+    """The environment, or the transactional id, that a shadow has in the place of this one.
+
+    >>> str(Topic(shadow_of("prod"), "journal", "quick"))
+    'prod.shadow.journal.quick.v1'
+    """
+    return name + _SHADOW
+
+
+def of_shadow(name: str) -> bool:
+    return name.endswith(_SHADOW)
 
 
 def interval_name(interval_ns: int) -> str:

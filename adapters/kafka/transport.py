@@ -7,14 +7,14 @@ one that is cancelled may have happened; and after any error of the producer not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError, KafkaError
 from adapters.kafka.client import FencedError as FencedError
-from adapters.kafka.client import ended, fenced_by, hush, told
+from adapters.kafka.client import ended, fenced_by, given_up, hush, told
 from adapters.kafka.codec import Record
 from adapters.kafka.epochs import successor
 from engine.clock import SystemClock
@@ -68,10 +68,12 @@ async def transact(outbox: Outbox, records: Sequence[Record]) -> list[int]:
     The transaction that failed is left open: the next process under this id ends it. One that does not come to its end
     is given up after a while, its outcome unknown.
     """
+    sent: list[asyncio.Future[int]] = []
     try:
         async with asyncio.timeout(_STUCK_S):
             await outbox.begin()
-            sent = [await outbox.send(record) for record in records]
+            for record in records:
+                sent.append(await outbox.send(record))
             offsets = [await future for future in sent]  # each: the commit would pass over one that failed
             await outbox.commit()
     except TimeoutError:
@@ -79,6 +81,8 @@ async def transact(outbox: Outbox, records: Sequence[Record]) -> list[int]:
             f"kafka: the last transaction did not end within {_STUCK_S:g} s, and whether it was committed is not "
             "known; start again once the broker answers: the session goes on with what was"
         ) from None
+    finally:
+        given_up(sent)
     return offsets
 
 
@@ -119,7 +123,7 @@ class Producer:
             future = await self._own.send(
                 record.topic,
                 key=record.key,
-                value=record.value,
+                value=None if record.erases else record.value,
                 headers=list(record.headers),
                 timestamp_ms=record.timestamp_ms,
             )
@@ -178,8 +182,7 @@ class Reader:
         self._tail: Any = None
         self._asking: Any = None
         self._known_end: dict[Place, int] = {}
-        self._topics: set[str] = set()
-        self._walk: object = None  # the read that is under way
+        self._topics, self._walk = set[str](), object()  # those that are known; the read that is under way
         self._behind: dict[tuple[Place, int], int] = {}  # what has more, at which offset, for how many looks
         self._clock, self._look_at = SystemClock(), 0  # monotonic ns
 
@@ -291,12 +294,13 @@ class Reader:
                 )
         self._look_at = self._clock.monotonic_ns() + _EVERY_NS
 
-    async def at_end(self, place: Place) -> bool:
-        """Whether everything that is known to be there has been read."""
+    async def end_of(self, place: Place) -> int | None:
+        """The offset behind everything that is known to be there, marks of transactions too; None until it was read."""
         at, tail = _at(place), _own(self._tail)
         stable = tail.last_stable_offset(at)
         end = max(self._known_end[place], -1 if stable is None else stable)
-        return bool(await tail.position(at) >= end)
+        position = int(await tail.position(at))
+        return position if position >= end else None
 
     def pause(self, places: Sequence[Place]) -> None:
         """These partitions are read no further for now, all others are."""
@@ -307,7 +311,7 @@ class Reader:
 
     # ---- what is there -----------------------------------------------------------------------------------------------
 
-    async def read(self, place: Place, start: int, end: int) -> AsyncIterator[Received]:
+    async def read(self, place: Place, start: int, end: int) -> AsyncGenerator[Received]:
         """The committed records of one partition with start <= offset < end. One read at a time."""
         async with contextlib.aclosing(self._ranges({place: (start, end)})) as found:
             async for _, records in found:
@@ -370,10 +374,10 @@ class Reader:
 
 
 def check_there(place: Place, offset: int, bounds: tuple[int, int]) -> None:
-    """KafkaError where a partition can no longer be read from an offset on that it held."""
+    """DamagedError where a partition can no longer be read from an offset on that it held."""
     (topic, partition), (first, end) = place, bounds
     if not first <= offset <= end:
-        raise KafkaError(
+        raise DamagedError(
             f"topic {topic}, partition {partition}: offset {offset} was to be read next, and it holds {first} to "
             f"{end}: its records are gone, or it was made anew; begin a new session with --new"
         )

@@ -168,9 +168,10 @@ def status(
     """
     import time
 
-    operator = _operator(taken.load(run_file), shadow)
+    run = taken.load(run_file)
+    operator, worked = _operator(run, shadow), run.execution is not None
     while True:
-        code = _shown(asyncio.run(operator.look()), output, running=running)
+        code = _shown(asyncio.run(operator.look()), output, running=running, worked=worked)
         if watch <= 0:
             return code
         time.sleep(watch)
@@ -223,7 +224,7 @@ def _operator(run: "RunFile", shadow: bool) -> "Operator":
     clock = SystemClock()
     configure(clock=clock, level="error")  # what the client says while it looks for a broker is told by our own errors
     settings = settings_of(run)
-    env = f"{settings.env}-shadow" if shadow else settings.env
+    env = settings.environment(shadow=shadow)
     session = Addressed(session=run.session.name, env=env, health_s=settings.health_s)
     return Operator(settings.client_options(), session, clock)
 
@@ -234,7 +235,7 @@ def _mode(mode: int) -> str:
     return Mode(mode).name
 
 
-def _shown(seen: "Seen", output: Output, *, running: bool) -> int:
+def _shown(seen: "Seen", output: Output, *, running: bool, worked: bool) -> int:
     import msgspec
 
     said, step, silent = seen.status, seen.step, seen.silent
@@ -243,9 +244,10 @@ def _shown(seen: "Seen", output: Output, *, running: bool) -> int:
         journal = None if step is None else _journal(step)
         status = None if said is None else msgspec.structs.asdict(said)
         told = {"ok": good, "running": not silent, "state": seen.state, "silent": silent, "age_s": seen.age_s}
+        told["warning"] = seen.warning
         say_json({**told, "status": status, "journal": journal})
     else:
-        say(_text(seen))
+        say(_text(seen, "child orders" if worked else "orders"))
     return 0 if good else 1
 
 
@@ -254,7 +256,8 @@ def _journal(step: Any) -> dict[str, Any]:
     return {**said, "run_id": step.run_id, "control": step.control, "ended": step.ended, "tally": step.tally}
 
 
-def _text(seen: "Seen") -> str:
+def _text(seen: "Seen", orders: str) -> str:
+    """`orders`: what is counted as such; under an execution policy these are the children it sends."""
     from engine.instants import instant_text
 
     said, step = seen.status, seen.step
@@ -268,8 +271,8 @@ def _text(seen: "Seen") -> str:
         ("last word", f"{seen.age_s:,.0f} s ago"),
         ("process", f"up {said.uptime_s:,.0f} s, run {said.run_id}"),
         ("records that wait", f"{said.lag or 0:,}"),
-        *((name, f"{count:,}") for name, count in step.tally.items() if name != "at"),
+        *((orders if name == "orders" else name, f"{n:,}") for name, n in step.tally.items() if name != "at"),
         *((name, f"{getattr(said, name):,}") for name in ("placed", "late", "duplicates", "conflicts", "revised")),
         ("equity", "-" if said.equity is None else f"{said.equity:,.2f}"),
     ]
-    return "\n".join(filter(None, [head, table(rows)]))
+    return "\n".join(filter(None, [head, table(rows), seen.warning]))

@@ -29,7 +29,7 @@ class Asked:
     """How it begins."""
 
     shadow: Annotated[
-        bool, Parameter(help="Decide and publish to topics of its own (<env>-shadow), send no orders.", negative="")
+        bool, Parameter(help="Decide and publish to topics of its own (<env>.shadow), send no orders.", negative="")
     ] = False
     new: Annotated[
         bool, Parameter(help="Begin a new session, whatever the journal holds of one of this name.", negative="")
@@ -94,6 +94,7 @@ async def _lived(
     run: "RunFile", settings: "Kafka", manner: "Manner", through: tuple["Clock", Tell, list[int]]
 ) -> dict[str, Any]:
     from adapters.kafka.checks import check
+    from adapters.kafka.layout import kept_ms
     from adapters.kafka.transport import Producer, Reader
     from samewire.connection import start_of
     from samewire.live.daemon import Daemon
@@ -101,10 +102,14 @@ async def _lived(
 
     clock, tell, asked_to_end = through
     feed = feed_of(run)
-    cluster = await check(settings, start_of(run, feed, settings, shadow=manner.shadow))
+    start = start_of(run, feed, settings, shadow=manner.shadow)
+    cluster = await check(settings, start)
     options = settings.client_options()
-    name = settings.transaction_name(run.session.name) + ("-shadow" if manner.shadow else "")
-    manner = msgspec.structs.replace(manner, writer=name, cluster=cluster.id)
+    name = settings.transaction_name(run.session.name, shadow=manner.shadow)
+    journal = next(each.topic for each in start.wanted if each.kind == "journal")
+    manner = msgspec.structs.replace(
+        manner, writer=name, cluster=cluster.id, journal_ms=kept_ms(journal, cluster)
+    )  # fmt: skip
     outbox, reader = Producer(options, name), Reader(options)
     daemon = Daemon(
         run, settings, outbox=outbox, reader=reader, clock=clock, feed=feed, manner=manner, tell=tell

@@ -16,11 +16,11 @@ from samewire.run_file import RunFile
 IDENTICAL, DIFFERENT = 0, 1
 
 
-def look_back(run: RunFile, place: Place, output: Output, *, final: bool) -> int:
+def look_back(run: RunFile, place: Place, output: Output, *, final: bool, shadow: bool = False) -> int:
     """Runs it, says what came of it, and returns the exit code."""
     clock = SystemClock()
     try:
-        said = asyncio.run(as_final(run, place, clock) if final else as_seen(run, place, clock))
+        said = asyncio.run((as_final if final else as_seen)(run, place, clock, shadow=shadow))
     except DiffersError as error:
         if output.json:
             say_json({"ok": False, "identical": False, "difference": str(error)})
@@ -37,10 +37,10 @@ def look_back(run: RunFile, place: Place, output: Output, *, final: bool) -> int
     return IDENTICAL
 
 
-async def as_seen(run: RunFile, place: Place, clock: Clock) -> dict[str, Any]:
+async def as_seen(run: RunFile, place: Place, clock: Clock, *, shadow: bool = False) -> dict[str, Any]:
     """What the session was given, with its slices cut again from the topics of bars. DiffersError at a difference."""
     async with reading(run) as reader, reading(run) as bars:
-        past = await past_of(run, reader)
+        past = await past_of(run, reader, shadow=shadow)
         cutting = Cutting(past, settings_of(run).cut_rules())
         seen = Seen(past, lambda: Following(bars, cutting.course, cutting.sorter))
         result = await seen.run(place, clock)
@@ -53,10 +53,10 @@ async def as_seen(run: RunFile, place: Place, clock: Clock) -> dict[str, Any]:
         }
 
 
-async def as_final(run: RunFile, place: Place, clock: Clock) -> dict[str, Any]:
+async def as_final(run: RunFile, place: Place, clock: Clock, *, shadow: bool = False) -> dict[str, Any]:
     """The session on its bars as they are now, and what that changes."""
     async with reading(run) as reader, reading(run) as bars:
-        past = await past_of(run, reader)
+        past = await past_of(run, reader, shadow=shadow)
         result, changes = await Final(past, bars).run(place, clock)
         return facts(past, 0) | changes | {"as_final_digest": result.summary.get("digest")}
 

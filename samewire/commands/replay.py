@@ -40,6 +40,10 @@ class Over:
             negative="",
         ),
     ] = False
+    shadow: Annotated[
+        bool,
+        Parameter(help="With --as-seen or --as-final: of the session that ran with --shadow.", negative=""),
+    ] = False
 
 
 FILES = Over()
@@ -78,7 +82,9 @@ def replay(
             raise ConfigError("--as-seen and --as-final: name one of the two")
         if pace is not None:
             raise ConfigError("--pace is for history from files; leave it out")
-        return look_back(run, Place(out, overwrite), output, final=over.as_final)
+        return look_back(run, Place(out, overwrite), output, final=over.as_final, shadow=over.shadow)
+    if over.shadow:
+        raise ConfigError("--shadow is of a live session; say --as-seen or --as-final too, or leave it out")
     result = run_with_progress(run, out, overwrite, output, pace or 0.0)
     if output.json:
         say_json(as_json(result))

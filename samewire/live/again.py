@@ -33,8 +33,7 @@ async def reading(run: RunFile) -> AsyncIterator[Reader]:
 
 
 async def past_of(run: RunFile, reader: Reader, *, shadow: bool = False) -> Past:
-    env = settings_of(run).env
-    return await Past(reader, f"{env}-shadow" if shadow else env, run).open()
+    return await Past(reader, settings_of(run).environment(shadow=shadow), run).open()
 
 
 def facts(past: Past, inputs: int) -> dict[str, Any]:

@@ -28,11 +28,15 @@ from engine.journal import GENESIS
 from engine.protocols import Artefact, Feed
 from samewire.live import keeping
 from samewire.live.asking import Asking, swapping
+from samewire.live.beginning import Beginning, beginning_of
 from samewire.live.core import Core, Tally
 from samewire.live.health import in_words, status_of
 from samewire.live.loop import Loop, Pace, Standing
+from samewire.live.manner import AS_USUAL as AS_USUAL
+from samewire.live.manner import Manner as Manner
+from samewire.live.manner import Ready as Ready
 from samewire.live.outgoing import Outgoing
-from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left
+from samewire.live.recovery import Found, Recovery, check_none, check_partitions, last_step, left, unneeded
 from samewire.live.teaching import Teaching, plans_of, untaught
 from samewire.live.writing import Names, Writer
 from samewire.prepare import Wired, warm_up, wired
@@ -43,30 +47,6 @@ from samewire.schema import config_hash
 from samewire.taught import Learned
 
 _IDLE_S = 1.0  # between two looks at what only time brings about
-
-
-class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How it is asked to run."""
-
-    new: bool = False  # begin a session anew, whatever the journal holds
-    changed_code: bool = False  # go on with other code than the session ran with, if it decides the same
-    allow: tuple[str, ...] | None = None  # modules that the run file may name, None = all
-    writer: str = ""  # the transactional id
-    cluster: str = ""  # id of the cluster
-    shadow: bool = False  # decide and publish to topics of its own, send no orders
-
-
-AS_USUAL = Manner()
-
-
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start came to."""
-
-    recovered: bool
-    inputs: int  # that were run again
-    events: int
-    digest: str
-    took_s: float
 
 
 Tell = Callable[..., None]
@@ -92,12 +72,13 @@ class Daemon:
     ) -> None:
         self._run, self._settings, self._manner, self._feed = run, settings, manner, feed
         self._outbox, self._reader, self._clock, self._tell = outbox, reader, clock, tell
-        self._env = f"{settings.env}-shadow" if manner.shadow else settings.env
+        self._env = settings.environment(shadow=manner.shadow)
         self._stop = asyncio.Event()
         self._began, self._code = clock.now_ns(), own_code()
         self._loop: Loop | None = None
         self._source: Source | None = None
         self._names: Names | None = None
+        self._first: Beginning | None = None  # its first step, until it was told that this expires
         self.ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
 
     def stop(self) -> None:
@@ -200,6 +181,13 @@ class Daemon:
         )  # fmt: skip
         self.ready.set_result(ready)
         self._tell("session.ready", said=self._stands(ready, loop), **msgspec.structs.asdict(ready))
+        step, _ = await last_step(self._reader, journal, session) if step is None or self._manner.new else (step, end)
+        if step is not None:
+            step = msgspec.structs.replace(step, kept=loop.writer.kept)
+            self._first = await beginning_of(self._reader, (journal, snapshots), step, self._manner.journal_ms)
+            if self._first.gone:
+                stamp = max(0, loop.standing.ts // 1_000_000)
+                loop.writer.add(await unneeded(self._reader, snapshots, loop.writer.kept, stamp))
         await self._status("catching_up")
         return loop, source
 
@@ -260,6 +248,7 @@ class Daemon:
         said = {"run_id": names.run_id, "name": names.session, "created": created}
         manifest = keeping.manifest_of(run, built, said)
         loop.writer.blob(keeping.MANIFEST, keeping.manifest_bytes(manifest), core.start)
+        loop.writer.lasting = keeping.lasting(manifest)
         for artefact in {each.hash: each for each in built.learnt.artefacts.values()}.values():
             loop.writer.blob(*keeping.artefact_blob(artefact), core.start)
         loop.standing.ts = core.start
@@ -293,6 +282,7 @@ class Daemon:
         recovery = Recovery(self._reader, core, sorter, names.journal)
         count = await recovery.run(found, state, whole=whole)
         last = found.last
+        core.book = core.wiring.ledger.book(last.course[0])  # what a report says before the next slice
         core.tally = Tally(**{name: last.tally.get(name, 0) for name in Tally.__struct_fields__})
         standing = Standing(
             seq=last.seq, ts=last.course[0], offsets=last.offsets, control=last.control, slices=core.tally.slices,
@@ -300,6 +290,7 @@ class Daemon:
         )  # fmt: skip
         loop, source = self._made(built, core, names, standing, state.asked + recovery.asked)
         loop.teaching = self._teaching(core, last.plans)
+        loop.writer.lasting = keeping.lasting(manifest)
         loop.writer.kept = dict(last.kept) | found.blobs.offsets
         loop.writer.journal = found.journal_end
         return loop, source, count
@@ -363,7 +354,7 @@ class Daemon:
             asking=Asking(
                 names.control, swapping(self._run, built.given, core.wiring), core.wiring.ledger.latches, asked
             ),
-            without=keeping.forgotten(self._run, built),
+            without=keeping.kept_whole(keeping.forgotten(self._run, built), names.journal, self._manner.journal_ms),
             tell=self._tell,
         )  # fmt: skip
         return loop, source
@@ -396,3 +387,6 @@ class Daemon:
         said = status_of(loop, names, state, self._began, self._clock.now_ns())
         self._tell("session.health", said=in_words(said), **msgspec.structs.asdict(said))
         await transact(self._outbox, [loop.codec.status(said)])
+        if self._first is not None and (word := self._first.word(self._clock.now_ns())):
+            self._first = None
+            self._tell("session.beginning_expires", said=word)

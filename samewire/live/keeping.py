@@ -1,12 +1,14 @@
 """What a live session keeps in its topics beside the steps: manifest, artefacts, and the state it may go on from."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from adapters.kafka.address import KafkaError
 from adapters.kafka.blobs import Blobs
+from adapters.kafka.layout import keep_for_ever
 from adapters.kafka.live_record import Offsets
 from components.models.artefact import artefact_of
 from engine.errors import StateError
@@ -106,6 +108,11 @@ def controls_of(manifest: Mapping[str, Any]) -> tuple[Control, ...]:
     )
 
 
+def lasting(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """The blobs of the artefacts that a session began with: each start builds its wiring from them."""
+    return frozenset(ARTEFACT + hash_ for hash_ in manifest["models"].values())
+
+
 def artefact_blob(artefact: Artefact) -> tuple[str, bytes]:
     return ARTEFACT + artefact.hash, msgspec.msgpack.encode(artefact.files)
 
@@ -125,6 +132,17 @@ def artefacts_in(blobs: Blobs) -> dict[str, Artefact]:
 def forgotten(run: RunFile, wired: Wired) -> list[str]:
     """Components whose state cannot be kept."""
     return [*forgetful(wired.wiring), *_within(run)]
+
+
+def kept_whole(without: Sequence[str], journal: str, kept_ms: int) -> list[str]:
+    """These components, for whose sake a restart runs the whole journal. KafkaError where its beginning will expire."""
+    if without and kept_ms >= 0:
+        raise KafkaError(
+            f"topic {journal}: retention.ms is {kept_ms:,}, and {', '.join(without)} cannot save: a restart runs the "
+            "session again from its first step, which would be gone by then; give what cannot save `save` and `load`, "
+            f"or {keep_for_ever(journal)}"
+        )
+    return list(without)
 
 
 def _within(run: RunFile) -> Iterator[str]:

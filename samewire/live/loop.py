@@ -234,7 +234,7 @@ class Loop:
 
     def _stand(self) -> None:
         """The position is behind everything that was taken; what of it could not be used goes to the dead letters."""
-        self.standing.offsets = {topic: dict(parts) for topic, parts in self.source.taken.items()}
+        self.standing.offsets = self.source.position()
         self._dead += self.source.unusable
         self._left_out = [(each.topic, each.partition, each.offset) for each in self.source.unusable]
         self.source.unusable.clear()

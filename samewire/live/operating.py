@@ -11,6 +11,7 @@ import msgspec
 
 from adapters.kafka.address import KafkaError
 from adapters.kafka.envelope import Envelope, Origin, decoded, digest
+from adapters.kafka.layout import kept_ms
 from adapters.kafka.live_record import Step, step_of
 from adapters.kafka.messages import ControlMessage, DeadLetterMessage, StatusMessage
 from adapters.kafka.requesting import sent
@@ -19,6 +20,7 @@ from adapters.kafka.transport import Place, Reader, Received
 from engine.clock import Clock
 from engine.errors import DataError, SamewireError
 from engine.instants import instant_text
+from samewire.live.beginning import beginning_of
 from samewire.live.recovery import last_step
 
 STALE_AFTER = 3.0  # times `live.health_s` without a word
@@ -46,6 +48,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     status: StatusMessage | None
     step: Step | None
     now: int  # UTC ns
+    warning: str = ""  # what should be done soon, though it runs
     stale_s: float
 
     @property
@@ -103,9 +106,19 @@ class Operator:
         try:
             await reader.start()
             step, _ = await last_step(reader, self._of.topic("journal"), self._of.session)
-            return await self._seen(reader, step)
+            seen = await self._seen(reader, step)
+            return seen if step is None else msgspec.structs.replace(seen, warning=await self._warning(reader, step))
         finally:
             await reader.close()
+
+    async def _warning(self, reader: Reader, step: Step) -> str:
+        """Whether the beginning of its journal is gone, or will be soon."""
+        from adapters.kafka.admin import administration, described
+
+        journal, snapshots = self._of.topic("journal"), self._of.topic("snapshots")
+        async with administration(self._options) as admin:
+            kept = kept_ms(journal, await described(admin, [journal]))
+        return (await beginning_of(reader, (journal, snapshots), step, kept)).word(self._clock.now_ns())
 
     async def ask(self, said: ControlMessage, wait_s: float) -> Followed:
         """Sends it, and waits until the session followed it; 0 = sends it to whoever takes the session up.

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from adapters.kafka.address import KafkaError
+from adapters.kafka.address import DamagedError, KafkaError
+from adapters.kafka.layout import keep_for_ever
 from adapters.kafka.live_record import Step, step_of
 from adapters.kafka.topics import Topic
 from adapters.kafka.transport import Reader
@@ -45,7 +46,7 @@ class Past:
                 f"session {name}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self.run)[:12]}; bring the run file back as it was"
             )
-        found = await left(self._reader, str(Topic(self.env, "snapshots", name)), step, self._end)
+        found = await left(self._reader, str(Topic(self.env, "snapshots", name)), step, self._end, whole=True)
         self._last, self.manifest = step, keeping.manifest_in(found.blobs)
         kept = keeping.artefacts_in(found.blobs)
         named: dict[str, str] = dict(self.manifest["models"])
@@ -63,7 +64,7 @@ class Past:
         return self._last
 
     async def steps(self) -> AsyncIterator[Step]:
-        """From its first to its last. KafkaError where one is gone."""
+        """From its first to its last. DamagedError where one is gone."""
         place, seq = (self.journal, 0), 0
         first = (await self._reader.bounds([place]))[place][0]
         async for record in self._reader.read(place, first, self._end):
@@ -71,8 +72,10 @@ class Past:
             if (step.session, step.run_id) != (self.last.session, self.last.run_id):
                 continue
             if step.seq != seq + 1:
-                raise KafkaError(
-                    f"topic {self.journal}: step {seq + 1} of session {step.session} is not there any more"
+                raise DamagedError(
+                    f"topic {self.journal}: step {seq + 1} of session {step.session} is not there any more, and "
+                    "nobody can read a session back without it; begin the next one with --new, read it back while its "
+                    f"first step is kept, or {keep_for_ever(self.journal)}"
                 )
             seq = step.seq
             yield step

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 import msgspec
 
 from adapters.kafka.address import DamagedError, KafkaError
-from adapters.kafka.blobs import Blobs
+from adapters.kafka.blobs import Blobs, erasing, name_in
+from adapters.kafka.envelope import Record
 from adapters.kafka.live_record import Offsets, Step, cut_of, step_of
 from adapters.kafka.source import Sorter, check_same
 from adapters.kafka.transport import Place, Reader, Received
@@ -23,7 +24,7 @@ from engine.journal_reading import Reader as Journal
 from engine.journal_reading import Run
 from samewire.live.core import Core
 from samewire.live.following import heard
-from samewire.live.keeping import STATE, State, state_of
+from samewire.live.keeping import ARTEFACT, MANIFEST, STATE, State, state_of
 
 _TAIL = 4  # records that are looked at first
 _LONG_AGO = -(1 << 62)
@@ -78,21 +79,38 @@ async def check_partitions(reader: Reader, step: Step) -> None:
             )
 
 
-async def left(reader: Reader, topic: str, step: Step, end: int) -> Found:
-    """What a session kept: each blob from where its last step says that it stands, and whatever was kept since."""
+async def left(reader: Reader, topic: str, step: Step, end: int, *, whole: bool = False) -> Found:
+    """What a session kept: each blob from where its last step says that it stands, and whatever was kept since.
+
+    With `whole`, or where it is to run from its first step again, every artefact that it ever had, in one pass.
+    """
     place = (topic, 0)
     first, last = (await reader.bounds([place]))[place]
     blobs = Blobs(topic)
-    since = step.kept.get(STATE, first)
+    since = step.kept.get(MANIFEST if whole else STATE, first)  # the manifest is what a session keeps first
     for name, offset in step.kept.items():
-        if name != STATE:
+        if name != STATE and not whole:
             async for record in reader.read(place, max(first, offset), last):
                 blobs.add(record)
                 if name in blobs.found:
                     break
     async for record in reader.read(place, max(first, since), last):
         blobs.add(record)
-    return Found(step, blobs, end)
+    found = Found(step, blobs, end)
+    return await left(reader, topic, step, end, whole=True) if found.state.without and not whole else found
+
+
+async def unneeded(reader: Reader, topic: str, kept: Mapping[str, int], timestamp_ms: int) -> list[Record]:
+    """Takes artefacts out of the snapshots that nobody asks for any more, once a session can only be taken up."""
+    place = (topic, 0)
+    first, end = (await reader.bounds([place]))[place]
+    there: dict[bytes, int] = {}
+    async for record in reader.read(place, first, end):
+        if record.key is not None and name_in(record.key).startswith(ARTEFACT):
+            there[record.key] = end if record.value is None else record.offset
+    before = kept.get(STATE, first)  # whatever was kept behind the last state is read again
+    gone = [key for key, at in there.items() if at < before and name_in(key) not in kept]
+    return [erasing(topic, key, timestamp_ms) for key in gone]
 
 
 class Recovery:

@@ -8,6 +8,9 @@ from adapters.kafka.blobs import chunks
 from adapters.kafka.codec import Record
 from adapters.kafka.live_record import Step, encoded
 from adapters.kafka.transport import Outbox, transact
+from samewire.live.keeping import ARTEFACT
+
+ARTEFACTS = 8  # the last ones that a restart knows again, beside those that it began with
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 class Writer:
     """Gathers records until they are committed together.
 
-    `kept` says where each blob stands, `journal` at or before which offset the next step will.
+    `kept` says where each blob stands that a restart reads, `journal` at or before which offset the next step will. Of
+    artefacts these are the `lasting` ones, which the session began with, and the last few: what is in use lies in the
+    state.
     """
 
     def __init__(self, outbox: Outbox, names: Names) -> None:
@@ -39,6 +44,7 @@ class Writer:
         self._steps: list[int] = []  # places of journal records among them
         self._blobs: dict[str, int] = {}  # place of the first chunk of each blob among them
         self.kept: dict[str, int] = {}
+        self.lasting: frozenset[str] = frozenset()
         self.journal = 0
         self.transactions = 0
 
@@ -75,6 +81,14 @@ class Writer:
         offsets = await transact(self._outbox, self._records)
         if self._steps:
             self.journal = offsets[self._steps[-1]] + 1
-        self.kept |= {name: offsets[place] for name, place in self._blobs.items()}
+        self.kept = self._needed(self.kept | {name: offsets[place] for name, place in self._blobs.items()})
         self._records, self._steps, self._blobs = [], [], {}
         self.transactions += 1
+
+    def _needed(self, kept: dict[str, int]) -> dict[str, int]:
+        """Each step says it, so that it must not grow with the models that are trained again."""
+        passing = [name for name in kept if name.startswith(ARTEFACT) and name not in self.lasting]
+        if len(passing) <= ARTEFACTS:
+            return kept
+        gone = sorted(passing, key=kept.__getitem__)[:-ARTEFACTS]
+        return {name: at for name, at in kept.items() if name not in gone}

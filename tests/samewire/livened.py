@@ -66,7 +66,7 @@ class Ground:
 
     def operator(self) -> Operator:
         where = Addressed(session="quick", env=self.env, health_s=1.0)
-        return Operator({"bootstrap_servers": self.kafka}, where, SystemClock())
+        return Operator({"bootstrap_servers": [self.kafka]}, where, SystemClock())
 
     @contextlib.asynccontextmanager
     async def daemon(self, *changes: str) -> AsyncIterator[Daemon]:

@@ -51,7 +51,24 @@ def test_the_topics_of_a_session_follow_from_its_run_file(tmp_path: Path) -> Non
     assert {each.kind for each in found} == set(KINDS)
     shadow = [each.topic for each in topics_of(run, feed_of(run), settings_of(run), shadow=True)]
     kept = [name for name in OF_THIS if name.split(".")[0] not in ("orders", "fills", "refusals")]
-    assert shadow == [f"prod{'' if name.startswith('bars') else '-shadow'}.{name}.v1" for name in kept]
+    assert shadow == [f"prod{'' if name.startswith('bars') else '.shadow'}.{name}.v1" for name in kept]
+
+
+@pytest.mark.parametrize(("env", "session"), [("prod", "quick-shadow"), ("prod-shadow", "quick"), ("prod", "shadow")])
+def test_no_session_can_have_what_the_shadow_of_another_has(env: str, session: str, tmp_path: Path) -> None:
+    """Else a shadow would shut a session out that sends orders, or write into its journal."""
+    run = load_run(written(tmp_path, env="prod"))
+    other = load_run(written(tmp_path, env=env), [f"session.name={session}"])
+    feed, own, theirs = feed_of(run), settings_of(run), settings_of(other)
+    assert own.transaction_name("quick", shadow=True) != theirs.transaction_name(session)
+    mine = {each.topic for each in topics_of(run, feed, own, shadow=True) if each.kind != "bars"}
+    assert not mine & {each.topic for each in topics_of(other, feed, theirs)}
+
+
+@pytest.mark.parametrize("given", [{"env": "prod.shadow"}, {"transactional_id": "a.shadow"}])
+def test_a_run_file_cannot_take_the_names_of_a_shadow(given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(given))} must"):
+        Kafka(**given)
 
 
 def test_bars_and_journal_are_kept_for_what_a_restart_may_need(tmp_path: Path) -> None:

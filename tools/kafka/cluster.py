@@ -76,6 +76,12 @@ class Cluster:
         """Of all nodes, with commas between them."""
         return ",".join(broker.address for broker in self.nodes.values())
 
+    def pids(self) -> dict[int, int | None]:
+        """The process of each node, None where it does not run."""
+        if not self._plan.is_file():
+            return dict.fromkeys(NODES)
+        return {number: broker.pid() for number, broker in self.nodes.items()}
+
     def start(self) -> str:
         """Starts those that do not run, all at once: none answers before two have found each other."""
         fetch()
@@ -84,13 +90,15 @@ class Cluster:
         return self.address
 
     def stop(self) -> None:
-        """Ends them in order, one after the other."""
-        for broker in self.nodes.values():
-            broker.stop()
+        """Ends them in order, all at once: the last two alone have no quorum to sign off to."""
+        if self._plan.is_file():
+            with ThreadPoolExecutor(len(NODES)) as pool:
+                list(pool.map(Broker.stop, self.nodes.values()))
 
     def kill(self, node: int) -> None:
         """kill -9 of one node; data and ports stay."""
-        self.nodes[node].kill()
+        if self._plan.is_file():
+            self.nodes[node].kill()
 
     def destroy(self) -> None:
         """Kills them and removes the folder, if it is one of ours."""
@@ -105,7 +113,7 @@ def run(what: str, cluster: Cluster, node: int | None) -> int:
     if what == "start":
         say(cluster.start())
     elif what == "status":
-        pids = {number: broker.pid() for number, broker in cluster.nodes.items()}
+        pids = cluster.pids()
         say(
             "\n".join(
                 f"{number}: {'stopped' if pid is None else f'running, pid {pid}'}" for number, pid in pids.items()

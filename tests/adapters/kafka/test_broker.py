@@ -13,6 +13,7 @@ from adapters.kafka.address import probe
 from engine.clock import SystemClock
 from tools.kafka import broker as tool
 from tools.kafka.broker import Broker, NoBrokerError, java_version, missing
+from tools.kafka.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tools" / "kafka" / "broker.py"
@@ -142,3 +143,12 @@ def test_where_kafka_is_required_a_skip_is_a_failure(tmp_path: Path, required: s
     )
     assert f"1 {outcome}" in done.stdout or f"1 {outcome.replace('failed', 'error')}" in done.stdout
     assert "Java 17 is missing: apt-get" in done.stdout
+
+
+def test_who_asks_for_a_cluster_that_never_was_makes_no_folder(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "none")
+    assert cluster.pids() == {1: None, 2: None, 3: None}
+    cluster.stop()
+    cluster.kill(1)
+    cluster.destroy()
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from adapters.kafka.address import KafkaError
@@ -31,8 +32,8 @@ def record(offset: int, minute: int, symbol: int = 0, close: float = 1.0) -> Rec
 class Reading:
     """A Feeding that hands out what it was given, one batch a poll, and is at its end."""
 
-    def __init__(self, *batches: dict[Place, list[Received]]) -> None:
-        self.batches = list(batches)
+    def __init__(self, *batches: dict[Place, list[Received]], end: int = 0) -> None:
+        self.batches, self.end = list(batches), end
 
     async def assign(self, offsets: Mapping[Place, int], /) -> None: ...
 
@@ -42,8 +43,8 @@ class Reading:
             await asyncio.sleep(10)
         return self.batches.pop(0)
 
-    async def at_end(self, place: Place, /) -> bool:
-        return not self.batches
+    async def end_of(self, place: Place, /) -> int | None:
+        return None if self.batches else self.end
 
     def pause(self, places: list[Place], /) -> None: ...
 
@@ -78,12 +79,53 @@ async def test_a_partition_that_showed_bars_before_a_restart_is_waited_for_after
     rows = {(TOPIC, 0): [record(7, 8), record(8, 9)]}
     fresh = await source(Reading(dict(rows)))
     assert fresh.promise == 8 * MINUTE_NS
-    before = {TOPIC: {0: LastBar(6, 7 * 60_000, 0), 1: LastBar(9, 7 * 60_000, 0)}}
+    before = {TOPIC: {0: LastBar(6, 0, 0, 7 * MINUTE_NS), 1: LastBar(9, 0, 0, 8 * MINUTE_NS)}}
     again = await source(Reading(dict(rows)), before, 7 * MINUTE_NS)
     assert again.promise == 7 * MINUTE_NS
     assert again.last == before
     await fresh.close()
     await again.close()
+
+
+async def test_the_position_is_behind_the_marks_of_transactions_once_all_before_them_was_handed_out() -> None:
+    made = await source(Reading({(TOPIC, 0): [record(0, 1), record(1, 2)]}, end=4))
+    assert made.position() == {TOPIC: {0: 0, 1: 4}}
+    assert made.take(FAR) is not None
+    assert made.position()[TOPIC][0] == 1
+    assert made.take(FAR) is not None
+    assert made.position()[TOPIC][0] == 4
+    await made.close()
+
+
+RUBBISH = Received(0, 10**12, b"x", b"rubbish")
+SPEAKS_FOR_NOBODY = [RUBBISH, record(0, -5), Received(0, 10**12, None, None)]
+
+
+@pytest.mark.parametrize("other", SPEAKS_FOR_NOBODY, ids=["unusable", "before_the_start", "no_body"])
+async def test_what_is_no_bar_of_the_session_says_nothing_of_its_partition(other: Received) -> None:
+    """Else the promise of all partitions would stay at it for ever, in this process or in the next."""
+    rows = {(TOPIC, 0): [record(k, k + 1) for k in range(3)], (TOPIC, 1): [other]}
+    made = await source(Reading(dict(rows)))
+    assert len(made.take_all(FAR)) == 3
+    assert made.promise == 3 * MINUTE_NS
+    assert made.may_lack(MINUTE_NS, np.array([True, True]))
+    assert not made.may_lack(MINUTE_NS, np.array([True, False]))
+    left = {topic: dict(parts) for topic, parts in made.last.items()}
+    await made.close()
+    again = await source(Reading({(TOPIC, 0): [record(3, 4)]}), left, 3 * MINUTE_NS)
+    assert again.promise == 4 * MINUTE_NS
+    assert again.may_lack(MINUTE_NS, np.array([True, True]))
+    await again.close()
+
+
+async def test_what_is_no_bar_behind_a_bar_takes_nothing_back() -> None:
+    """In the batch of the bar, in one of its own, and in the process after."""
+    batches = [{(TOPIC, 0): [record(0, 1)], (TOPIC, 1): [record(0, 2)]}, {(TOPIC, 1): [RUBBISH]}]
+    made = await source(Reading(*batches))
+    assert len(made.take_all(FAR)) == 2
+    assert (len(made.unusable), made.promise) == (1, MINUTE_NS)
+    assert [made.last[TOPIC][part].shown for part in (0, 1)] == [MINUTE_NS, 2 * MINUTE_NS]
+    await made.close()
 
 
 async def test_what_a_dead_letter_says_does_not_depend_on_when_it_was_read() -> None:

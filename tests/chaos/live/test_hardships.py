@@ -147,14 +147,14 @@ def test_topics_that_are_not_what_they_were_are_refused(grounds: Grounds) -> Non
 
     ground.remake(topic)
     ground.publish(found[:300])
-    refused("KafkaError", f"topic {topic}", "made anew", "--new")
+    refused("DamagedError", f"topic {topic}", "made anew", "--new")
 
     ground.remake(topic)  # with other bars at the same offsets
     ground.publish([msgspec.structs.replace(bar, volume=2e5) for bar in found])
-    refused("KafkaError", f"topic {topic}", "another one", "--new")
+    refused("DamagedError", f"topic {topic}", "another one", "--new")
 
     ground.cut(topic, 4, share=1.0)
-    refused("KafkaError", f"topic {topic}", "gone", "--new")
+    refused("DamagedError", f"topic {topic}", "gone", "--new")
 
     ground.cut(journal, 1, share=0.9)
     refused("DamagedError", f"topic {journal}", "some of it is gone", "--new")
