@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.execution.pace import Market, Parents, checked_horizon
-from components.rl.acting import Working, children
+from components.rl.acting import Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
 from engine.calendar import Sessions
@@ -186,6 +186,9 @@ class Rl:
         memory.step[over] += 1
         memory.now[over] = tick
         memory.next[over] = np.minimum(tick + self._card.bars_per_step, memory.end[over])
+        latest = memory.end.copy()
+        latest[rows] = np.minimum(tick + parents.remaining, latest[rows])
+        cut_short(memory, latest, self._card.bars_per_step)
         rest = np.zeros(len(memory.ids))
         rest[rows] = parents.rest
         memory.history[over, memory.step[over]] = rest[over]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.brokers.beside import Beside, Met, Traded
-from components.rl.acting import Working, children, lots
+from components.rl.acting import TwapRelative, Working, children, cut_short
 from components.rl.benchmarks import Benchmarks, benchmarks_of
 from components.rl.days import Days
 from components.rl.episodes import Orders, check_orders
@@ -16,10 +16,11 @@ from components.rl.queue import Queue
 from components.rl.rewards import BPS, Reward, Step, advantage
 from components.rl.tape import Tape, tape_of
 from engine.errors import DataError, StateError
-from engine.events import Mask, Vector
+from engine.events import Mask, Status, Vector
 from engine.state import mutable, pack, unpack
 
-_KIND, _VERSION = "order_env", 1
+_KIND, _VERSION = "order_env", 2
+_FRESH = int(Status.FRESH)
 Places = NDArray[np.intp]
 
 
@@ -51,8 +52,10 @@ class OrderEnv:
     """A vectorised environment: `width` orders of days and symbols of their own, one decision each a step.
 
     A decision at the close of a bar trades in the next `bars_per_step` bars, see `acting.children`, by the functions of
-    the simulated broker (`market`). An episode ends when nothing is left of the order, or with its last bar; what that
-    left unfilled shows in its fill ratio. The last bar of an order is `start + horizon`, or the last of the day.
+    the simulated broker (`market`), and as the desk of a session would: at the close of a bar that was not FRESH
+    nothing is sent, except at the last one before the order's end. An episode ends when nothing is left of the order,
+    or with its last bar; what that left unfilled shows in its fill ratio. The last bar of an order is `start + horizon`
+    or the last that the schedule of the day has (`Days.slots`, `Days.latest`), whether or not it comes.
 
     With a generator `rng` episodes are drawn without end, in rounds over all orders; without one each comes once, and
     rows without an episode are no longer `active`: their actions are passed over, their rewards 0.
@@ -84,10 +87,13 @@ class OrderEnv:
         self._market, self._observation, self._action, self._reward = market, observation, action, reward
         self.tape = tape_of(days, features=observation.features) if tape is None else tape
         self._row = orders.day * len(days.universe) + orders.symbol
-        self._end = np.minimum(orders.start + orders.horizon, days.length[orders.day] - 1)
+        slots = days.slots[orders.day, orders.start]
+        self._end = np.minimum(orders.start + np.minimum(orders.horizon, slots), days.bars - 1)
+        self._over = days.length[orders.day] - 1  # behind it nothing comes, which nobody knows before
         self._steps = -(-(self._end - orders.start) // bars_per_step)
         self._lot = days.universe.lot[orders.symbol]
-        self._known = benchmarks_of(days, market, self.tape, self._row, orders.start, self._end)
+        until = np.minimum(self._end, self._over)
+        self._known = benchmarks_of(days, market, self.tape, self._row, orders.start, until)
         columns = (getattr(days, market.column), days.volume, days.status)
         self._price, self._volume, self._status = (np.ravel(column) for column in columns)
         self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
@@ -174,8 +180,9 @@ class OrderEnv:
         figures = self._trade(amount)
         own.step += active
         own.now = np.where(active, own.next, own.now)
-        done = active & ((own.remaining <= 0.0) | (own.now >= own.end))
+        done = active & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self._over[self._episode])))
         own.next = np.minimum(own.now + self.bars_per_step, own.end)
+        self._cut_short(own.now)
         own.history[np.arange(self.width), np.minimum(own.step, self.steps)] = own.remaining
         step = self._step(figures, done)
         reward = np.where(active, self._reward.of(step), 0.0)
@@ -197,8 +204,12 @@ class OrderEnv:
         day = self.orders.day[e] * self.days.bars
         told = []
         for bar in range(self.bars_per_step):
+            if bar:
+                self._cut_short(np.minimum(own.now + bar, own.end))
             tick = np.minimum(own.now + 1 + bar, own.end)
             child = children(amount, own, own.remaining, bar)
+            sendable = (self._status[at + tick - 1] == _FRESH) | (tick >= own.end)
+            child = np.where(sendable, child, 0.0)
             traded = self._market.trade(self._met(at + tick, day + tick), symbol, own.side * child)
             told.append(traded)
             filled, fees = np.abs(traded.qty), traded.fees.sum(axis=1)
@@ -213,6 +224,9 @@ class OrderEnv:
             self._sums[2] += fees
         self.traded = tuple(told)
         return sums
+
+    def _cut_short(self, tick: Places) -> None:
+        cut_short(self._own, self.days.latest[self.orders.day[self._episode], tick], self.bars_per_step)
 
     def _met(self, at: Places, day: Places) -> Met:
         bid, ask = (None, None) if self._quotes is None else (column[at] for column in self._quotes)
@@ -325,9 +339,10 @@ def _nothing(width: int, steps: int) -> Working:
 
 def twap_action(action: Any, own: Working) -> NDArray[Any]:
     """(W,) the choice that comes nearest to TWAP: what every policy is measured against."""
+    even = np.ones(len(own.side))
     if not action.count:
-        return np.ones(len(own.side))
-    share = lots(own.remaining / np.maximum(own.steps - own.step, 1), own.lot) / own.quantity
+        return even
+    share = TwapRelative().amounts(even, own) / own.quantity
     gap = np.abs(np.array(action.fractions)[None, :] - share[:, None])
     nearest: NDArray[Any] = np.argmin(gap, axis=1)
     return nearest

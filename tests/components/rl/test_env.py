@@ -289,7 +289,7 @@ def test_halted_bars_trade_nothing_and_the_rest_is_traded_after_them() -> None:
         step = game.step(np.array([1]))
         traded.append(game.traded[0].qty[0])
         rewards.append(step.reward[0])
-    assert traded == [25.0, 0.0, 0.0, 0.0, 0.0, 25.0, 25.0, 25.0]
+    assert traded == [25.0, 0.0, 0.0, 0.0, 0.0, 0.0, 25.0, 50.0]  # at the close of a halted bar nothing is sent
     assert np.isfinite(rewards).all()
 
 
@@ -303,12 +303,38 @@ def test_an_order_larger_than_the_days_volume_is_filled_as_far_as_the_volume_goe
 
 
 def test_a_horizon_past_the_close_ends_with_the_last_bar_of_the_day() -> None:
-    days = minutes(lengths=(12, 5, 12))
+    days = minutes(lengths=(12, 5, 12), calendar=(12, 5, 12))
     game = env(days, orders((1, 0, 1, 100, 2, 50), (0, 0, 1, 100, 2, 50)))
     steps = whole(game, 0)
     assert np.argmax([step.done[0] for step in steps]) == 1  # bars 3 and 4
     assert np.argmax([step.done[1] for step in steps]) == 8
     assert all(step.finished.fill_ratio.tolist() in ([], [1.0]) for step in steps)
+
+
+@pytest.mark.parametrize("calendar", [None, (12, 12, 12)])
+def test_slices_that_never_come_are_missed_and_nobody_knew(calendar: tuple[int, ...] | None) -> None:
+    days = minutes(lengths=(12, 5, 12), calendar=calendar)
+    game = env(days, orders((1, 0, 1, 100, 2, 50)))
+    game.reset()
+    assert (game.own.end.tolist(), game.own.steps.tolist()) == ([11], [9])
+    steps = [game.step(np.array([1])), game.step(np.array([0]))]
+    assert [step.done.tolist() for step in steps] == [[False], [True]]
+    assert steps[-1].finished.fill_ratio.tolist() == [0.25]
+
+
+def test_the_clock_cuts_an_order_whose_slices_did_not_come() -> None:
+    """Of a session of 12 slices the third to sixth are not there: at bar 2, the seventh, five more are left."""
+    days = minutes(lengths=(12,), calendar=(12,), unseen={0: (2, 3, 4, 5)})
+    assert (days.length.tolist(), days.bars) == ([8], 12)
+    game = env(days, orders((0, 0, 1, 100, 0, 11)), action=TwapRelative())
+    game.reset()
+    ends, traded = [], []
+    while game.active.any():
+        ends.append((int(game.own.end[0]), int(game.own.steps[0])))
+        game.step(np.ones(1))
+        traded.append(float(game.traded[0].qty[0]))
+    assert ends == [(11, 11), (11, 11), *[(7, 7)] * 5]
+    assert traded == [9.0, 9.0, 25.0, 14.0, 14.0, 15.0, 14.0]
 
 
 def test_the_last_step_is_shorter_where_the_bars_do_not_come_out_even() -> None:
