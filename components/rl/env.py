@@ -25,14 +25,16 @@ Places = NDArray[np.intp]
 
 
 class Finished(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Figures of the F episodes that ended with a step: columns (F,). Prices include slippage and fees."""
+    """Figures of the F episodes that ended with a step: columns (F,), as `components.metrics.execution` has them of a
+    session: prices include slippage and not fees. What is not defined there is 0."""
 
     row: Places  # of the W
     episode: Places  # of the orders
-    pa_bps: Vector  # price advantage over the mean market price of its bars (TWAP), 0 where nothing traded
+    pa_bps: Vector  # price advantage over the mean market price of its bars (TWAP)
     pa_vwap_bps: Vector  # and over their volume-weighted mean
     slippage_bps: Vector  # paid against the latest close at the decision; above 0 is worse
-    fees_bps: Vector  # of it, fees in basis points of the traded value
+    fees_bps: Vector  # fees in basis points of the traded value
+    net_bps: Vector  # `pa_bps` with the fees in the price: what rewards are made of
     fill_ratio: Vector
     reward: Vector  # sum over the episode
     steps: Places  # decisions it took
@@ -259,9 +261,10 @@ class OrderEnv:
         e = self._episode[rows]
         side, quantity, known = self.orders.side[e], self.orders.quantity[e], self._known
         filled, money, fees, reward = self._sums[:, rows]
-        value = money / self.days.universe.multiplier[self.orders.symbol[e]]
-        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
+        multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
         traded = money - side * fees
+        value = traded / multiplier
+        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
         return Finished(
             row=rows,
             episode=e,
@@ -269,6 +272,7 @@ class OrderEnv:
             pa_vwap_bps=pa["vwap"],
             slippage_bps=-pa["arrival"],
             fees_bps=np.divide(fees * BPS, traded, out=np.zeros(len(rows)), where=traded > 0),
+            net_bps=advantage(side, money / multiplier, filled, known.twap[e]),
             fill_ratio=filled / quantity,
             reward=reward,
             steps=self._own.step[rows],

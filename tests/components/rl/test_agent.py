@@ -33,6 +33,7 @@ from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.policy import Policy
 from components.rl.rewards import PAPenalty
 from components.rl.tape import tape_of
+from components.rl.trainer_evaluate import over_all
 from components.rl.trainer_options import Mlp, Recurrent
 from engine.barrier import Named
 from engine.errors import ConfigError, StateError
@@ -285,7 +286,25 @@ def one_throughout_is_twap(feed: Any, participation: float | None, start: tuple[
     )
     fills = even(game)
     assert len(fills) > len(orders)
-    assert worked(game, Twap(horizon=horizon), participation, feed)[0] == fills
+    traded, table = worked(game, Twap(horizon=horizon), participation, feed)
+    assert traded == fills
+    figures_are_those_of_the_session(game, table)
+
+
+def figures_are_those_of_the_session(game: OrderEnv, table: dict[str, Any]) -> None:
+    """One definition: fees beside the price, and the same bars in the base."""
+    found, of = over_all(game, lambda seen: np.ones(game.width)), game.orders
+    rows = {key: k for k, key in enumerate(zip(table["ts"].tolist(), table["symbol"], strict=True))}
+    symbols = game.days.universe.symbols
+    at = [rows[int(game.days.ts[d, t]), symbols[s]] for d, t, s in zip(of.day, of.start, of.symbol, strict=True)]
+    for ours, theirs in (
+        (found.pa, "pa_twap_bps"),
+        (found.pa_vwap, "pa_vwap_bps"),
+        (found.slippage, "arrival_bps"),
+        (found.ffr, "fill_ratio"),
+    ):
+        np.testing.assert_allclose(ours, np.nan_to_num(table[theirs][at]), rtol=1e-9, atol=1e-7)
+    assert (found.net < found.pa)[found.ffr > 0].all()
 
 
 @pytest.mark.parametrize("kind", ["compact", "full history"])

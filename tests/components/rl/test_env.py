@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from components.costs.bps import Bps
 from components.costs.dated import Dated, DatedFee
 from components.costs.per_share import PerShare
 from components.costs.square_root import SquareRoot
@@ -42,13 +43,14 @@ def test_an_order_trades_at_the_open_of_the_bar_after_its_decision_with_the_brok
     assert done.done.tolist() == [True]
     twap = DAYS.by_day("open")[1, 1, 4:8].mean()
     paid = price * (1 + 1e-4)
-    assert done.finished.pa_bps[0] == pytest.approx((1 - paid / twap) * 1e4)
-    assert done.finished.slippage_bps[0] == pytest.approx((paid / DAYS.by_day("close")[1, 1, 3] - 1) * 1e4)
+    assert done.finished.pa_bps[0] == pytest.approx((1 - price / twap) * 1e4)
+    assert done.finished.net_bps[0] == pytest.approx((1 - paid / twap) * 1e4)
+    assert done.finished.slippage_bps[0] == pytest.approx((price / DAYS.by_day("close")[1, 1, 3] - 1) * 1e4)
     assert done.finished.fees_bps[0] == pytest.approx(1.0)
     assert done.finished.fill_ratio.tolist() == [1.0]
     volume, opens = (DAYS.by_day(name)[1, 1, 4:8] for name in ("volume", "open"))
     vwap = (volume * opens).sum() / volume.sum()
-    assert done.finished.pa_vwap_bps[0] == pytest.approx((1 - paid / vwap) * 1e4)
+    assert done.finished.pa_vwap_bps[0] == pytest.approx((1 - price / vwap) * 1e4)
 
 
 @pytest.mark.parametrize(("fill", "column"), [("next_close", "close"), ("next_vwap", "vwap")])
@@ -97,18 +99,19 @@ def test_participation_leaves_a_rest_that_goes_back_to_the_order() -> None:
     assert [step.done[0] for step in steps] == [False, False, True]
 
 
-def test_rewards_of_an_episode_add_up_to_its_price_advantage() -> None:
+def test_rewards_of_an_episode_add_up_to_its_price_advantage_with_fees_in_it() -> None:
     of = generated(DAYS, share=0.05, horizon=6, of="day", start=2)
     game = env(DAYS, of, reward=PAPenalty(penalty=0.0), bars_per_step=2)
     finished = [step.finished for step in whole(game, 1)]
-    pa, reward = (np.concatenate([getattr(each, name) for each in finished]) for name in ("pa_bps", "reward"))
+    pa, reward = (np.concatenate([getattr(each, name) for each in finished]) for name in ("net_bps", "reward"))
     assert len(pa) == len(of)
     np.testing.assert_allclose(reward, pa, rtol=1e-9, atol=1e-9)
 
 
 def test_the_reward_against_the_arrival_adds_up_to_the_slippage() -> None:
     of = generated(DAYS, share=0.05, horizon=6, of="day", start=2)
-    game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against="arrival"))
+    costs = Bps(slippage_bps=2)
+    game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against="arrival"), market=market(DAYS, costs=costs))
     for step in whole(game, 1):
         np.testing.assert_allclose(step.finished.reward, -step.finished.slippage_bps, rtol=1e-9, atol=1e-9)
 
@@ -260,7 +263,7 @@ def test_the_end_reward_comes_once_at_the_end() -> None:
     steps = whole(env(DAYS, of, reward=EndRatio()), 1)
     rewards = np.array([step.reward for step in steps])
     assert (rewards[:-1] == 0).all()
-    pa = steps[-1].finished.pa_bps
+    pa = steps[-1].finished.net_bps
     assert set(rewards[-1]) <= {-1.0, 0.0}
     assert (rewards[-1] == np.where(pa < 0, -1.0, 0.0)).all()
 

@@ -144,7 +144,7 @@ def test_patience_counts_validations_over_a_resume(tmp_path: Path) -> None:
 
 def test_a_monitor_that_no_validation_has_is_named() -> None:
     course = Course(algorithm=PPO, network=MLP, steps=ROWS * STEPS, rows=ROWS, monitor="reward")
-    with pytest.raises(ConfigError, match=r"monitor is reward, and a validation has: val/ffr, val/pa"):
+    with pytest.raises(ConfigError, match=r"monitor is reward, and a validation has: val/ffr, val/net"):
         teach(course, arena(ROWS))
 
 
