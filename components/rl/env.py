@@ -11,6 +11,7 @@ from components.rl.acting import TwapRelative, Working, children, cut_short
 from components.rl.benchmarks import Benchmarks, benchmarks_of
 from components.rl.days import Days
 from components.rl.episodes import Orders, check_orders
+from components.rl.identity import game_hashes
 from components.rl.observing import Market, Observation, Seen, schema_of
 from components.rl.queue import Queue
 from components.rl.rewards import BPS, Reward, Step, advantage
@@ -104,6 +105,7 @@ class OrderEnv:
         self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
         self.observation_shapes = observation.shapes(days.bars, self.steps)
         self.schema = schema_of(observation, action, self.observation_shapes, self.tape.unit, bars_per_step)
+        self._hashes: dict[str, str] = {}  # made once they are asked for
         self._episode: Places = np.full(width, -1, np.intp)
         self._own = _nothing(width, self.steps)
         self._sums = np.zeros((4, width))  # filled, value with all costs, fees, reward
@@ -297,23 +299,31 @@ class OrderEnv:
         return pack(
             _KIND,
             _VERSION,
-            schema=self.schema,
-            count=len(self.orders),
-            width=self.width,
+            game=self._game(),
             queue=self._queue.save(),
             episode=self._episode,
             own=own,
             sums=self._sums,
         )
 
+    def _game(self) -> dict[str, Any]:
+        """What has to be the same for a state to go on."""
+        made: dict[str, Any] = {"schema": self.schema, "count": len(self.orders), "width": self.width}
+        made["generator"] = "one" if self._queue.endless else "none"
+        if not self._hashes:
+            parts: dict[str, Any] = {"days": self.days, "tape": self.tape, "orders": self.orders}
+            self._hashes = game_hashes(**parts, market=self._market, reward=self._reward)
+        return made | self._hashes
+
     def load(self, state: bytes, /) -> None:
         """Goes on exactly where `save` was. StateError for the state of another game."""
         fields = unpack(state, _KIND, _VERSION)
-        for name, now in (("schema", self.schema), ("count", len(self.orders)), ("width", self.width)):
-            if fields[name] != now:
+        for name, now in self._game().items():
+            if fields["game"][name] != now:
                 raise StateError(
-                    f"order_env: {name} was {fields[name]} when the state was saved and is {now} now; "
-                    "make the environment of the same orders, observation, action and width, or start without the state"
+                    f"order_env: {name} was {fields['game'][name]} when the state was saved and is {now} now; make the "
+                    "environment of the same days, orders, market, reward, observation, action, width and queue, or "
+                    "start without the state"
                 )
         self._queue.load(fields["queue"])
         self._episode, self._sums = mutable(fields["episode"]), mutable(fields["sums"])

@@ -1,5 +1,7 @@
 """The vectorised environment: what it trades, when an episode ends, what it says of it, and how it goes on."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -15,11 +17,13 @@ from components.rl.env import OrderEnv, Transition, twap_action
 from components.rl.episodes import generated
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
+from components.rl.tape import tape_of
 from engine.errors import ConfigError, DataError, StateError
 from engine.events import DAY_NS
 from tests.components.rl.made import env, market, minutes, orders
 
 DAYS = minutes()
+OF = generated(DAYS, share=0.02, horizon=5, of="day")
 
 
 def whole(game: OrderEnv, choose: object = None) -> list[Transition]:
@@ -116,6 +120,24 @@ def test_the_reward_against_the_arrival_adds_up_to_the_slippage() -> None:
         np.testing.assert_allclose(step.finished.reward, -step.finished.slippage_bps, rtol=1e-9, atol=1e-9)
 
 
+def test_between_the_two_benchmarks_lies_the_drift_times_what_was_filled_and_its_price() -> None:
+    of = generated(DAYS, share=0.3, horizon=6, of="day", start=2)
+    sums, finished, known = [], [], None
+    for against in ("twap", "arrival"):
+        game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against=against), market=market(DAYS, participation=0.5))  # type: ignore[arg-type]
+        steps = whole(game, 1)
+        order = np.argsort(np.concatenate([step.finished.episode for step in steps]))
+        sums.append(np.concatenate([step.finished.reward for step in steps])[order])
+        finished.append(np.concatenate([step.finished.fill_ratio for step in steps])[order])
+        net = np.concatenate([step.finished.net_bps for step in steps])[order]
+        known = game._known
+    assert known is not None
+    assert (finished[0] < 1).any()
+    price = known.twap * (1 - of.side * net / 1e4)
+    drift = of.side * finished[0] * price * (1 / known.arrival - 1 / known.twap) * 1e4
+    np.testing.assert_allclose(sums[0] - sums[1], drift, rtol=1e-6, atol=1e-8)
+
+
 def test_each_once_without_a_generator_and_rows_without_an_episode_do_nothing() -> None:
     of = generated(DAYS, share=0.01, horizon=3, of="day", start=(0, 5))
     game = env(DAYS, of, width=5)
@@ -181,6 +203,40 @@ def test_the_state_of_another_game_is_refused() -> None:
         env(DAYS, of, width=3, action=Categorical(5)).load(state)
     with pytest.raises(StateError, match="damaged"):
         env(DAYS, of, width=3).load(state[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("orders", {"of": msgspec.structs.replace(OF, side=-OF.side)}),
+        ("orders", {"of": msgspec.structs.replace(OF, quantity=OF.quantity * 2)}),
+        ("days", {"days": minutes(seed=9)}),
+        ("days", {"days": minutes(calendar=(13,) * 4)}),
+        ("tape", {"tape": tape_of(DAYS, window=1)}),
+        ("market", {"market": market(DAYS, costs=Bps(commission_bps=1, slippage_bps=3))}),
+        ("market", {"market": market(DAYS, costs=Bps(commission_bps=2, slippage_bps=2))}),
+        ("market", {"market": market(DAYS, fill="next_close")}),
+        ("market", {"market": market(DAYS, participation=0.05)}),
+        ("market", {"market": market(DAYS, participation=0.5)}),
+        ("market", {"market": market(DAYS, participation=0.6), "made": {"market": market(DAYS, participation=0.5)}}),
+        ("reward", {"reward": PAPenalty(penalty=5.0, scale=0.01)}),
+        ("reward", {"reward": PAPenalty(penalty=4.0, scale=0.01, against="arrival")}),
+        ("reward", {"reward": EndRatio()}),
+        ("generator", {"rng": None}),
+    ],
+)
+def test_the_part_that_is_another_is_named(name: str, changed: dict[str, Any]) -> None:
+    changed = dict(changed)
+    made: dict[str, Any] = {"width": 3, "rng": np.random.default_rng(1), "market": market(DAYS)}
+    made |= changed.pop("made", {})
+    state = env(DAYS, OF, **made).save()
+    env(minutes(), msgspec.structs.replace(OF), **made).load(state)
+    days, of = changed.pop("days", DAYS), changed.pop("of", OF)
+    other = env(days, of, **made | changed)
+    with pytest.raises(StateError, match=f"order_env: {name} was .* when the state was saved and is .* now"):
+        other.load(state)
+    with pytest.raises(StateError, match=f"order_env: {name} was"):
+        env(DAYS, OF, **made).load(other.save())
 
 
 def test_the_schema_follows_what_a_policy_sees_and_may_choose() -> None:
