@@ -91,7 +91,7 @@ def by_optimum(game: Game, orders: Orders) -> Figures:
     found: dict[tuple[int, float], Optimum] = {}
 
     def act(observation: dict[str, Any]) -> Any:
-        own, row = env.own, env._row[env.episode]
+        own, row = env.own, env.floor.row[env.episode]
         deviation = game.tape.log[row, own.now] - game.tape.first[row]
         chosen = np.zeros(env.width, np.intp)
         kinds = np.stack([own.side.astype(float), own.quantity], axis=1)

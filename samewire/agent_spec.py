@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
-from components.rl.trainer_options import Course, Dqn, Ppo, Recurrent
+from components.rl.trainer_options import Course, Dqn, Ppo, Recurrent, Teacher
 from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_PPO, _DQN, _RECURRENT, _COURSE = Ppo(), Dqn(), Recurrent(), Course()
+_PPO, _DQN, _RECURRENT, _COURSE, _TEACHER = Ppo(), Dqn(), Recurrent(), Course(), Teacher()
 
 
 class PpoSpec(BaseModel):
@@ -136,6 +136,33 @@ class EndRatioSpec(BaseModel):
     use: Literal["end_ratio"] = Field(default="end_ratio", description="-1, 0 or 1 at the end of an order")
 
 
+class NoTeacherSpec(BaseModel):
+    """It learns from rewards alone."""
+
+    model_config = _CONFIG
+
+    use: Literal["none"] = Field(default="none", description="it learns from rewards alone")
+
+
+class HindsightSpec(BaseModel):
+    """A teacher that knows the future of the orders; for ppo, categorical and pa_penalty."""
+
+    model_config = _CONFIG
+
+    use: Literal["hindsight"] = Field(default="hindsight", description="the best choices in hindsight")
+    weight: float = Field(default=_TEACHER.weight, gt=0, description="of what is taught beside the loss of ppo")
+    temperature: float = Field(
+        default=_TEACHER.temperature, ge=0, description="in units of the reward: how far worse choices are taught too"
+    )
+    fades: float = Field(
+        default=_TEACHER.fades,
+        ge=0,
+        le=1,
+        description="share of the budget until the weight has fallen to 0, 0 = never",
+    )
+    states_max: int = Field(default=_TEACHER.states_max, ge=2, description="remainders of a decision told apart")
+
+
 class OrdersSpec(BaseModel):
     """A purchase and a sale of each symbol on each day."""
 
@@ -185,12 +212,14 @@ OBSERVATIONS: dict[str, type[BaseModel]] = {
 }
 ACTIONS: dict[str, type[BaseModel]] = {"categorical": CategoricalSpec, "twap_relative": TwapRelativeSpec}
 REWARDS: dict[str, type[BaseModel]] = {"pa_penalty": PAPenaltySpec, "end_ratio": EndRatioSpec}
+TEACHERS: dict[str, type[BaseModel]] = {"none": NoTeacherSpec, "hindsight": HindsightSpec}
 KINDS: dict[str, dict[str, type[BaseModel]]] = {
     "algorithm": ALGORITHMS,
     "network": NETWORKS,
     "observation": OBSERVATIONS,
     "action": ACTIONS,
     "reward": REWARDS,
+    "teacher": TEACHERS,
 }
 PLAIN: dict[str, type[BaseModel]] = {"orders": OrdersSpec, "split": DatesSpec}
 _SEEN: dict[str, Any] = {"compact": Compact, "full_history": FullHistory, "current_step": CurrentStep}
@@ -207,6 +236,7 @@ class AgentTraining:
     observation: Any
     action: Any
     reward: Any
+    teacher: Any
     orders: OrdersSpec
     split: DatesSpec
 
@@ -218,7 +248,8 @@ class AgentTraining:
     def course(self, seed: int) -> Course:
         said = self.plan.model_dump(include={*Course.__struct_fields__})
         parts = {"algorithm": self.algorithm.model_dump(), "network": self.network.model_dump(), "seed": seed}
-        return msgspec.convert(said | parts, Course)
+        taught = {"teacher": self.teacher.model_dump()} if isinstance(self.teacher, HindsightSpec) else {}
+        return msgspec.convert(said | parts | taught, Course)
 
     def seen(self) -> FullHistory | CurrentStep | Compact:
         made: FullHistory | CurrentStep | Compact = _made(_SEEN, self.observation)

@@ -144,7 +144,8 @@ class Rl:
         self._memory = kept = kept.rows((kept.day == self._day) & (kept.end >= tick) | np.isin(kept.ids, parents.ids))
         place = {number: k for k, number in enumerate(kept.ids.tolist())}
         found = np.array([place.get(number, -1) for number in parents.ids.tolist()], np.intp)
-        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day)) if len(kept.ids) else found[:0]
+        anew = (found >= 0) & (parents.step == 0)  # of one that goes on: its horizon begins once more
+        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day) | anew) if len(kept.ids) else found[:0]
         new = np.flatnonzero(found < 0)
         begun = self._begun(_of(parents, np.concatenate([again, new])), tick)
         count = len(again)

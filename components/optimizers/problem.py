@@ -195,7 +195,8 @@ class Constraint(Protocol):
     """What is allowed. `soft` is the price of a violation in return per unit of weight, None = it must hold.
 
     `firm`, if it has it, says whether it is never loosened where constraints contradict one another; `always` says that
-    it allows the same at every rebalance, so that contradictions are found at start.
+    it allows the same at every rebalance, so that contradictions are found at start; `trades` that it counts from what
+    is held, and `counts` that it counts names.
     """
 
     soft: float | None

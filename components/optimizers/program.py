@@ -91,7 +91,7 @@ class Compiled:
         program = self._program(figures.layout, route)
         answer = _directly(program, route, figures) if program.maps is not None else _by_cvxpy(program, route, figures)
         if answer.status != "optimal" or answer.x is None or answer.z is None:
-            return Solution(status=_why(problem, answer.status), route=route, iterations=answer.iterations)
+            return Solution(status=why(problem, answer.status), route=route, iterations=answer.iterations)
         return _checked(problem, figures, program, route, answer)
 
     def _route(self, layout: Layout) -> str:
@@ -126,7 +126,7 @@ def _kind(problem: Problem) -> tuple[bool, bool]:
     return conic, (problem.aversion > 0 and problem.risk is not None) or bool(problem.ridge[free].any())
 
 
-def _why(problem: Problem, status: str) -> str:
+def why(problem: Problem, status: str) -> str:
     """A solver that gave up on a problem that nothing meets is said to have found it so."""
     if status in ("infeasible", "unbounded"):
         return status

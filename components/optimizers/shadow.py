@@ -27,6 +27,13 @@ def binding(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark
 
     Soft limits that are not kept have a remark `soft:NAME` beside: by how much, and what is paid for it.
     """
+    w = solution.w
+    left = _left(problem, solution, at)
+    return (*bound(problem, solution, at), *left, *(() if w is None else softly(problem, w, at)))
+
+
+def bound(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark, ...]:
+    """Those remarks of `binding` that are of limits alone: they need no more than multipliers."""
     told: list[Remark] = []
     if solution.box is not None:
         told += _bounds(problem, solution.box, at)
@@ -41,8 +48,7 @@ def binding(problem: Problem, solution: Solution, at: Situation) -> tuple[Remark
         if price > _LEAST:
             limit = amount(problem, cap.name, cap.limit)
             told.append(plain(f"binds:{cap.name}", f"{cap.name} at its limit of {limit}", price))
-    w = solution.w
-    return (*told, *_left(problem, solution, at), *(() if w is None else softly(problem, w, at)))
+    return tuple(told)
 
 
 def _bounds(problem: Problem, box: Vector, at: Situation) -> list[Remark]:

@@ -6,22 +6,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from components.brokers.beside import Beside, Met, Traded
-from components.rl.acting import TwapRelative, Working, children, cut_short
-from components.rl.benchmarks import Benchmarks, benchmarks_of
+from components.brokers.beside import Beside, Traded
+from components.rl.acting import TwapRelative, Working
+from components.rl.benchmarks import Benchmarks
 from components.rl.days import Days
 from components.rl.episodes import Orders, check_orders
+from components.rl.floor import Floor
 from components.rl.identity import game_hashes
 from components.rl.observing import Market, Observation, Seen, schema_of
 from components.rl.queue import Queue
-from components.rl.rewards import BPS, Reward, Step, advantage
+from components.rl.rewards import BPS, Reward, advantage
 from components.rl.tape import Tape, tape_of
 from engine.errors import DataError, StateError
-from engine.events import Mask, Status, Vector
+from engine.events import Mask, Vector
 from engine.state import mutable, pack, unpack
 
 _KIND, _VERSION = "order_env", 2
-_FRESH = int(Status.FRESH)
 Places = NDArray[np.intp]
 
 
@@ -87,20 +87,10 @@ class OrderEnv:
         check_orders(orders, days)
         self._queue = Queue(len(orders), rng)
         self.days, self.orders, self.width, self.bars_per_step = days, orders, width, bars_per_step
-        self._market, self._observation, self._action, self._reward = market, observation, action, reward
+        self._market, self._observation, self.action, self.reward = market, observation, action, reward
         self.tape = tape_of(days, features=observation.features) if tape is None else tape
-        self._row = orders.day * len(days.universe) + orders.symbol
-        slots = days.slots[orders.day, orders.start]
-        self._end = np.minimum(orders.start + np.minimum(orders.horizon, slots), days.bars - 1)
-        self._over = days.length[orders.day] - 1  # behind it nothing comes, which nobody knows before
-        self._steps = -(-(self._end - orders.start) // bars_per_step)
-        self._lot = days.universe.lot[orders.symbol]
-        until = np.minimum(self._end, self._over)
-        self._known = benchmarks_of(days, market, self.tape, self._row, orders.start, until)
-        columns = (getattr(days, market.column), days.volume, days.status)
-        self._price, self._volume, self._status = (np.ravel(column) for column in columns)
-        self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
-        self.steps = int(self._steps.max())
+        self.floor = Floor(days=days, orders=orders, market=market, tape=self.tape, bars_per_step=bars_per_step)
+        self.steps = int(self.floor.steps.max())
         self.action_count: int = action.count
         self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
         self.observation_shapes = observation.shapes(days.bars, self.steps)
@@ -146,23 +136,9 @@ class OrderEnv:
 
     def _begin(self, rows: Places, e: Places) -> None:
         """These episodes for these rows."""
-        own, some, orders = self._own, e >= 0, self.orders
+        own = self._own
         self._episode[rows] = e
-        quantity = np.where(some, orders.quantity[e], 1.0)
-        start, end = orders.start[e], self._end[e]
-        columns: dict[str, Any] = {
-            "side": orders.side[e],
-            "quantity": quantity,
-            "remaining": np.where(some, quantity, 0.0),
-            "lot": self._lot[e],
-            "start": start,
-            "now": start,
-            "next": np.minimum(start + self.bars_per_step, end),
-            "end": end,
-            "step": 0,
-            "steps": self._steps[e],
-        }
-        for name, column in columns.items():
+        for name, column in self.floor.begun(e).items():
             getattr(own, name)[rows] = column
         own.history[rows] = 0.0
         own.history[rows, 0] = own.remaining[rows]
@@ -180,16 +156,18 @@ class OrderEnv:
         if not active.any():
             raise DataError("order_env: no row has an episode; reset begins, and ends after each order came once")
         own = self._own
-        amount = np.where(active, self._action.amounts(action, own), 0.0)
-        figures = self._trade(amount)
+        e, amount = self._episode, np.where(active, self.action.amounts(action, own), 0.0)
+        dealt = self.floor.trade(e, own, amount)
+        self._sums[:3] += (dealt.amount, dealt.money, dealt.fees)
+        own.remaining, self.traded = dealt.remaining, dealt.bars
         own.step += active
-        own.now = np.where(active, own.next, own.now)
-        done = active & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self._over[self._episode])))
+        own.now = np.where(active, dealt.until, own.now)
+        done = active & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self.floor.over[e])))
         own.next = np.minimum(own.now + self.bars_per_step, own.end)
-        self._cut_short(own.now)
+        self.floor.cut_short(e, own)
         own.history[np.arange(self.width), np.minimum(own.step, self.steps)] = own.remaining
-        step = self._step(figures, done)
-        reward = np.where(active, self._reward.of(step), 0.0)
+        step = self.floor.step(e, own, dealt, done, (self._sums[0], self._sums[1]))
+        reward = np.where(active, self.reward.of(step), 0.0)
         self._sums[3] += reward
         rows = np.flatnonzero(done)
         finished = self._finished(rows)
@@ -200,68 +178,9 @@ class OrderEnv:
             self._episode[rows] = -1
         return Transition(observation=seen, reward=reward, done=done, acted=active, finished=finished)
 
-    def _trade(self, amount: Vector) -> NDArray[np.float64]:
-        """(3, W) shares, value and sum of squares of what the bars of a step trade; what remains is kept current."""
-        own, sums = self._own, np.zeros((3, self.width))
-        e = self._episode
-        symbol, at = self.orders.symbol[e], self._row[e] * self.days.bars
-        day = self.orders.day[e] * self.days.bars
-        told = []
-        for bar in range(self.bars_per_step):
-            if bar:
-                self._cut_short(np.minimum(own.now + bar, own.end))
-            tick = np.minimum(own.now + 1 + bar, own.end)
-            child = children(amount, own, own.remaining, bar)
-            sendable = (self._status[at + tick - 1] == _FRESH) | (tick >= own.end)
-            child = np.where(sendable, child, 0.0)
-            traded = self._market.trade(self._met(at + tick, day + tick), symbol, own.side * child)
-            told.append(traded)
-            filled, fees = np.abs(traded.qty), traded.fees.sum(axis=1)
-            value = np.where(filled > 0, filled * traded.price * self.days.universe.multiplier[symbol], 0.0)
-            value += own.side * fees
-            own.remaining = np.rint((own.remaining - filled) / own.lot) * own.lot
-            sums[0] += filled
-            sums[1] += value
-            sums[2] += (filled / own.quantity) ** 2
-            self._sums[0] += filled
-            self._sums[1] += value
-            self._sums[2] += fees
-        self.traded = tuple(told)
-        return sums
-
-    def _cut_short(self, tick: Places) -> None:
-        cut_short(self._own, self.days.latest[self.orders.day[self._episode], tick], self.bars_per_step)
-
-    def _met(self, at: Places, day: Places) -> Met:
-        bid, ask = (None, None) if self._quotes is None else (column[at] for column in self._quotes)
-        return Met(
-            ts=np.ravel(self.days.ts)[day],
-            price=self._price[at],
-            volume=self._volume[at],
-            status=self._status[at],
-            bid=bid,
-            ask=ask,
-        )
-
-    def _step(self, figures: NDArray[np.float64], done: Mask) -> Step:
-        own, e, known = self._own, self._episode, self._known
-        multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
-        return Step(
-            side=own.side,
-            quantity=own.quantity,
-            amount=figures[0],
-            value=figures[1] / multiplier,
-            squares=figures[2],
-            filled=self._sums[0],
-            spent=self._sums[1] / multiplier,
-            done=done,
-            twap=known.twap[e],
-            arrival=known.arrival[e],
-        )
-
     def _finished(self, rows: Places) -> Finished:
         e = self._episode[rows]
-        side, quantity, known = self.orders.side[e], self.orders.quantity[e], self._known
+        side, quantity, known = self.orders.side[e], self.orders.quantity[e], self.floor.known
         filled, money, fees, reward = self._sums[:, rows]
         multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
         traded = money - side * fees
@@ -282,7 +201,7 @@ class OrderEnv:
 
     def _observe(self) -> Seen:
         e = self._episode
-        row = self._row[e]
+        row = self.floor.row[e]
         before = np.where(self.orders.day[e] > 0, row - len(self.days.universe), -1)
         market = Market(today=self.tape, row=row, before=self.tape, before_row=before)
         seen = self._observation.observe(market, self._own)
@@ -312,7 +231,7 @@ class OrderEnv:
         made["generator"] = "one" if self._queue.endless else "none"
         if not self._hashes:
             parts: dict[str, Any] = {"days": self.days, "tape": self.tape, "orders": self.orders}
-            self._hashes = game_hashes(**parts, market=self._market, reward=self._reward)
+            self._hashes = game_hashes(**parts, market=self._market, reward=self.reward)
         return made | self._hashes
 
     def load(self, state: bytes, /) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from components.rl.checkpoint import Checkpoints, Identity
-from components.rl.trainer_options import Course, words_of
+from components.rl.trainer_options import Course, Dqn, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
@@ -90,6 +90,7 @@ class Training:
         from components.rl.trainer_rewards import Rewards
         from components.rl.trainer_rows import OrderRows
         from components.rl.trainer_sb3 import Learner
+        from components.rl.trainer_student import Lessons
 
         env, self._course, self._arena, self._told = arena.training, course, arena, told
         _check(course, env)
@@ -98,7 +99,11 @@ class Training:
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
         )
         self._rows = OrderRows(env, rewards, told.cpu_ns)
-        self._learner: Learner = Learner(self._rows, course)
+        lessons = None
+        if course.teacher is not None:
+            lessons = Lessons(env, course.teacher, batch=algorithm.batch, seed=course.seed)
+            self._rows.before_step = lessons.hear
+        self._learner: Learner = Learner(self._rows, course, lessons)
         self.identity = Identity(schema=env.schema, course=words_of(course), inputs=arena.inputs)
         self._iterations = course.iterations(env.steps)
         self._iteration, self._waited, self._best_iteration = 0, 0, -1
@@ -210,5 +215,7 @@ def _check(course: Course, env: "Environment") -> None:
     for name in ("steps", "rows", "rounds", "validate_every"):
         if getattr(course, name) < 1:
             raise ConfigError(f"training: {name} must be at least 1, got {getattr(course, name)}")
+    if course.teacher is not None and isinstance(course.algorithm, Dqn):
+        raise ConfigError("training: a teacher teaches chances of choices, and dqn has none; use ppo, or no teacher")
     if course.patience < 0:
         raise ConfigError(f"training: patience must be at least 0, got {course.patience}")

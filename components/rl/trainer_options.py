@@ -53,11 +53,48 @@ class Dqn(msgspec.Struct, frozen=True, kw_only=True, tag="dqn", tag_field="use")
     grad_norm: float = 10.0
 
 
+class Teacher(msgspec.Struct, frozen=True, kw_only=True, tag="hindsight", tag_field="use"):
+    """A teacher that knows the future of the orders, see `components.rl.teacher`; for PPO over a few choices.
+
+        loss = PPO loss + weight_now E[-sum_a chance_a log pi(a | what the student sees)]
+        weight_now = weight max(0, 1 - share of the budget used / fades)
+
+    `temperature` is in units of the reward, see `teacher.targets`; 0 = the best choice in hindsight.
+
+    Source: Fang et al. (2021), Universal trading for order execution with oracle policy distillation, AAAI, equation 8.
+    """
+
+    weight: float = 0.5
+    temperature: float = 0.0
+    fades: float = 0.5  # share of the budget after which nothing is taught any more, 0 = it never fades
+    states_max: int = 128  # remainders of a decision that are told apart
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("weight", 0 < self.weight < float("inf"), "finite and above 0"),
+            ("temperature", 0 <= self.temperature < float("inf"), "finite and at least 0"),
+            ("fades", 0 <= self.fades <= 1, "between 0 and 1"),
+            ("states_max", self.states_max >= 2, "at least 2"),
+        )
+        for name, good, rule in rules:
+            if not good:
+                raise ValueError(f"teacher: {name} must be {rule}, got {getattr(self, name)}")
+
+    def weighs(self, left: float) -> float:
+        """The weight of what is taught while this share of the budget is left.
+
+        >>> [Teacher(weight=2.0, fades=0.5).weighs(left) for left in (1.0, 0.75, 0.4)]
+        [2.0, 1.0, 0.0]
+        """
+        return self.weight * max(0.0, 1.0 - (1.0 - left) / self.fades) if self.fades else self.weight
+
+
 class Course(msgspec.Struct, frozen=True, kw_only=True):
     """One training. `rows` orders are worked side by side; a collection is `rounds` times the steps of an order."""
 
     algorithm: Ppo | Dqn = Ppo()
     network: Mlp | Recurrent = Mlp()
+    teacher: Teacher | None = None
     steps: int = 600_000  # budget, in order-steps
     rows: int = 256
     rounds: int = 1

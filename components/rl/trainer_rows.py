@@ -55,6 +55,7 @@ class OrderRows:
     def __init__(self, env: Environment, rewards: Rewards, cpu_ns: Callable[[], int]) -> None:
         self.env, self.rewards, self._cpu_ns = env, rewards, cpu_ns
         self.ended, self.spent_ns = Ended(), 0
+        self.before_step: Callable[[], None] | None = None  # is called before each
         observed = spaces.Dict(
             {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in env.observation_shapes.items()}
         )
@@ -67,6 +68,8 @@ class OrderRows:
 
     def step(self, actions: NDArray[Any]) -> tuple[Observation, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
         before = self._cpu_ns()
+        if self.before_step is not None:
+            self.before_step()
         found = self.env.step(self.meant(actions))
         self.ended.add(found.finished)
         if not np.isfinite(found.reward).all():

@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from components.rl.extractor import extractor_of
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from components.rl.trainer_rows import OrderRows, registered
+from components.rl.trainer_student import Lessons
 from components.training.checkpoints import spelled, under, unspelled
 from engine.errors import ConfigError
 
@@ -52,8 +53,8 @@ class _Unheard:
 class Learner:
     """An algorithm over the rows of an environment, between two collections."""
 
-    def __init__(self, rows: OrderRows, course: Course) -> None:
-        self._rows, self._course = rows, course
+    def __init__(self, rows: OrderRows, course: Course, lessons: Lessons | None = None) -> None:
+        self._rows, self._course, self._lessons = rows, course, lessons
         self.kind = "ppo" if isinstance(course.algorithm, Ppo) else "dqn"
         self._collected = rows.env.steps * course.rounds
         self._budget = course.iterations(rows.env.steps) * self._collected * rows.num_envs
@@ -98,12 +99,17 @@ class Learner:
     def update(self) -> dict[str, float]:
         """Learns from what was collected; what was measured meanwhile, by name. ConfigError for a loss that is none."""
         one, course = self.algorithm, self._course.algorithm
-        if isinstance(course, Ppo):
+        taught: dict[str, float] = {}
+        if isinstance(course, Ppo) and self._lessons is not None:
+            with self._lessons.beside(one, self._left):
+                one.train()
+            taught = self._lessons.over(one)
+        elif isinstance(course, Ppo):
             one.train()
         elif one.num_timesteps > course.learning_starts:
             one.train(gradient_steps=course.updates, batch_size=course.batch)
         told = one.logger.name_to_value
-        found = {name: float(told[key]) for key, name in _LOSSES.items() if key in told}
+        found = taught | {name: float(told[key]) for key, name in _LOSSES.items() if key in told}
         one.logger.dump()  # to nowhere: the next ones begin anew
         odd = next((name for name, value in found.items() if name != "explained" and not np.isfinite(value)), None)
         if odd is not None:

@@ -432,7 +432,7 @@ RUNS: tuple[Callable[[Path], dict[str, Any]], ...] = (
     weighed("max_sharpe", alpha="grinold"),
     weighed("mean_cvar", window=20, min_slices=10),
     weighed("black_litterman", alpha="grinold", views=[{"weights": {"CO01": 1}, "expected": 0.001}]),
-    weighed("multi_period", horizon=2, impact=0.1),
+    weighed("multi_period", horizon=2, impact=0.1, constraints=[{"use": "turnover", "max": 0.4}]),
     *(executed(use) for use in ("immediate", "twap", "almgren_chriss")),
     by_agent,
     *(executed("vwap", days=2), executed("pov", rate=0.01), executed("sbb_ema", fast=2, slow=4)),

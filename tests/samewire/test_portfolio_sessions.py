@@ -26,7 +26,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "max_sharpe": {"alpha": "grinold"},
     "mean_cvar": {"window": 20, "min_slices": 10},
     "black_litterman": {"alpha": "grinold"},
-    "multi_period": {"horizon": 2},
+    "multi_period": {"horizon": 2, "constraints": [{"use": "turnover", "max": 0.3}, {"use": "box", "max": 0.4}]},
     "composed": {
         "objective": [{"use": "expected_return"}, {"use": "variance"}, {"use": "linear_cost", "buy_bps": 20}],
         "constraints": [*LIMITS, {"use": "box", "max": 0.4}, {"use": "turnover", "max": 0.2}],
@@ -174,6 +174,19 @@ def test_set_reaches_into_lists_and_what_contradicts_is_refused(
     assert main([*check, "optimizer.method.constraints[1].max=-0.1"]) == 2
     said = capsys.readouterr()
     assert "constraints must not contradict each other: long_only" in said.out + said.err
+
+
+def test_check_refuses_what_no_plan_of_several_slices_can_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = {
+        "use": "multi_period",
+        "constraints": [{"use": "turnover", "max": 0.2}, {"use": "cardinality", "most": 3}],
+    }
+    (tmp_path / "run.yaml").write_text(json.dumps(config(method)))
+    assert main(["check", str(tmp_path / "run.yaml")]) == 2
+    said = capsys.readouterr()
+    assert "constraints: cardinality counts names, which a plan of several slices cannot state" in said.out + said.err
 
 
 def test_the_schema_of_run_files_knows_every_method_term_and_constraint(capsys: pytest.CaptureFixture[str]) -> None:

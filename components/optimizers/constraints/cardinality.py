@@ -10,6 +10,7 @@ class Cardinality:
     """At most `most` names with a weight, each 0 or at least `least_weight`. None = no such limit."""
 
     soft: float | None = None
+    counts: bool = True
 
     def __init__(self, *, most: int | None = None, least_weight: float = 0.0, firm: bool = False) -> None:
         if most is not None and most < 1:

@@ -10,6 +10,7 @@ class MaxTrade:
     """|w - w0| <= max, for each name that may move."""
 
     bounds: str = "both"
+    trades: bool = True
 
     def __init__(self, *, max: float, soft: float | None = None, firm: bool = False) -> None:
         self._max = above("max", max)

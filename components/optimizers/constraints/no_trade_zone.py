@@ -10,6 +10,7 @@ class NoTradeZone:
     """|w - w0| is 0 or at least `width`; with `value`, at least so much base money too."""
 
     soft: float | None = None
+    counts: bool = True
 
     def __init__(self, *, width: float = 0.0, value: float = 0.0, firm: bool = False) -> None:
         if width or not value:

@@ -13,6 +13,7 @@ class Participation:
     """
 
     bounds: str = "both"
+    trades: bool = True
 
     def __init__(self, *, share: float, soft: float | None = None, firm: bool = False) -> None:
         self._share = above("share", share)

@@ -19,6 +19,8 @@ class Turnover:
     it wants once.
     """
 
+    trades: bool = True
+
     def __init__(
         self,
         *,

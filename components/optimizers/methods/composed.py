@@ -1,7 +1,7 @@
 """One problem composed of terms and constraints, solved by the route that fits it."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,7 +11,18 @@ from components.optimizers.methods.routes import Routes, SolverName
 from components.optimizers.methods.tangency import Tangency
 from components.optimizers.needs import lacking, needs_of
 from components.optimizers.own import constraint_of, term_of
-from components.optimizers.problem import HARD, Box, Constraint, Decision, Piece, Remark, Situation, Solution, Term
+from components.optimizers.problem import (
+    HARD,
+    Box,
+    Constraint,
+    Decision,
+    Piece,
+    Problem,
+    Remark,
+    Situation,
+    Solution,
+    Term,
+)
 from components.optimizers.remarks import plain
 from components.optimizers.rounding_limits import limits_of
 from components.optimizers.shadow import binding
@@ -23,6 +34,14 @@ from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "composed", 2
+
+
+class Search(Protocol):
+    """A route of a method's own, and the problem whose multipliers its last answer has."""
+
+    def solve(self, problem: Problem) -> tuple[Solution, tuple[Remark, ...]]: ...
+
+    def priced(self, problem: Problem) -> Problem: ...
 
 
 class Composed:
@@ -121,7 +140,11 @@ class Composed:
         """
         return self._decided(at, Tangency(self._routes, gains))
 
-    def _decided(self, at: Situation, search: Tangency | None) -> Decision:
+    def by(self, at: Situation, search: Search) -> Decision:
+        """What another route answers within the constraints, with the same fallbacks."""
+        return self._decided(at, search)
+
+    def _decided(self, at: Situation, search: Search | None) -> Decision:
         if not at.free.any():
             return Decision(weights=np.full(len(at.w0), np.nan))
         if self.needs_risk and at.risk is None:
@@ -213,6 +236,7 @@ def _pins(at: Situation) -> Box:
 
 def _weights(w: Vector, solution: Solution, at: Situation) -> Remark:
     rows: Codes = np.flatnonzero(at.free).astype(np.int32)
-    effort = f"{solution.iterations} iterations, residual {solution.residual:.1e}"
+    certified = f", residual {solution.residual:.1e}" if np.isfinite(solution.residual) else ""
+    effort = f"{solution.iterations} iterations{certified}"
     text = f"{len(rows)} weights solved by {solution.route} in {effort}, before rounding"
     return Remark(kind="weights", text=text, symbol=rows, value=w[rows])

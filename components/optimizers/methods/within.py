@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.optimizers.methods.composed import Composed
+from components.optimizers.methods.composed import Composed, Search
 from components.optimizers.methods.room import Room
 from components.optimizers.methods.routes import SolverName
 from components.optimizers.methods.tangency import NothingEarnedError
@@ -96,6 +96,11 @@ class Within:
         """
         self._state(limits, pieces)
         return self._problem.weights(at)
+
+    def by(self, at: Situation, limits: tuple[Box, Rows], search: Search, *pieces: Piece) -> Decision:
+        """The same, of a route that answers the problem of the pieces in its own way."""
+        self._state(limits, pieces)
+        return self._problem.by(at, search)
 
     def best_ratio(self, at: Situation, limits: tuple[Box, Rows], gains: Vector) -> Decision:
         """The weights of the highest gains'w / sqrt(w'Sw) within all limits; none where nothing earns more than 0."""

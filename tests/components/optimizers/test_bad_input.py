@@ -70,6 +70,9 @@ MADE: dict[str, Any] = {
     "mean_cvar": lambda u: built_in(u, "mean_cvar", window=10, min_slices=2),
     "black_litterman": lambda u: built_in(u, "black_litterman", alpha="grinold"),
     "multi_period": lambda u: built_in(u, "multi_period", horizon=2),
+    "multi_period within": lambda u: built_in(
+        u, "multi_period", horizon=2, universe=u, constraints=(Turnover(max=5.0),)
+    ),
 }
 NO_RISK = ("equal_weight", "mean_cvar")
 every = pytest.mark.parametrize("name", MADE)

@@ -414,6 +414,18 @@ def test_a_replaced_parent_is_worked_in_its_new_size() -> None:
     assert pace._memory.history[0, :2].tolist() == [1400.0, 1400.0]
 
 
+def test_a_parent_whose_horizon_begins_anew_is_worked_as_a_new_one() -> None:
+    _, artefact = game_of("compact")
+    pace, fresh, seen = pace_of(artefact), pace_of(artefact), slices(1)
+    for k in range(2):
+        pace.on_bars(seen[k]), fresh.on_bars(seen[k])
+        pace.due(parents_of(seen[k], k, 700.0), at_end_of(seen[k]))
+    pace.on_bars(seen[2]), fresh.on_bars(seen[2])
+    larger = parents_of(seen[2], 0, 2800.0, total=2800.0)
+    assert pace.due(larger, at_end_of(seen[2])).tolist() == fresh.due(larger, at_end_of(seen[2])).tolist()
+    assert pace._memory.start.tolist() == [2]
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 

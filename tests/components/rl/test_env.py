@@ -130,7 +130,7 @@ def test_between_the_two_benchmarks_lies_the_drift_times_what_was_filled_and_its
         sums.append(np.concatenate([step.finished.reward for step in steps])[order])
         finished.append(np.concatenate([step.finished.fill_ratio for step in steps])[order])
         net = np.concatenate([step.finished.net_bps for step in steps])[order]
-        known = game._known
+        known = game.floor.known
     assert known is not None
     assert (finished[0] < 1).any()
     price = known.twap * (1 - of.side * net / 1e4)

@@ -133,7 +133,7 @@ class Desk:
             e, own, amount, bar = self._open[s]
             if bar == 0:
                 action = self._actions[e, own.step]
-                amount = float(self._game._action.amounts(action, own)[0])
+                amount = float(self._game.action.amounts(action, own)[0])
                 self._open[s] = (e, own, amount, 0)
             began = Working(**{name: getattr(own, name) for name in Working.__struct_fields__})
             began.now = own.now - bar  # children are counted from the decision

@@ -1,0 +1,208 @@
+"""A teacher that knows the future of its orders: the best choices in hindsight, by dynamic programming."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from components.rl.acting import Working
+from components.rl.env import OrderEnv
+from components.rl.floor import Places
+from components.rl.rewards import PAPenalty
+from engine.errors import ConfigError
+from engine.events import Mask, Matrix, Vector
+
+_AT_ONCE, _ORDERS_AT_ONCE = 200_000, 500  # choices that are tried at a time, and of at most so many orders
+CELLS_MAX = 40_000_000  # of the tables, 8 bytes each
+_SAME = 1e-9  # of the best worth: choices within it are as good
+
+
+class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What each choice of E orders is worth to one who knows all bars of their days.
+
+    Of the k-th decision `remaining[k]` (E, R_k) are the shares that may be left then, ascending, the last repeated
+    where an order has fewer; `worth[k]` (E, R_k, A) is the sum of rewards from there on, of each choice now and the
+    best ones after it. Where `exact` (E,) is False, a decision had more than `states_max` remainders, and some stand
+    for their neighbours: the worths are then near the true ones, no bounds.
+    """
+
+    remaining: tuple[Matrix, ...]
+    worth: tuple[NDArray[np.float64], ...]
+    exact: Mask
+
+    @property
+    def best(self) -> Vector:
+        """(E,) the most that an order can earn."""
+        most: Vector = self.worth[0][:, 0].max(axis=1)
+        return most
+
+    def worths(self, episode: Places, own: Working) -> Matrix:
+        """(W, A) what each choice is worth to these orders as they stand now."""
+        out = np.zeros((len(episode), self.worth[0].shape[2]))
+        for k in np.unique(own.step).tolist():
+            at = np.flatnonzero((own.step == k) & (episode >= 0))
+            e = episode[at]
+            nearest = np.abs(self.remaining[k][e] - own.remaining[at, None]).argmin(axis=1)
+            out[at] = self.worth[k][e, nearest]
+        return out
+
+    def choose(self, episode: Places, own: Working) -> NDArray[np.intp]:
+        """(W,) the best choice of each; of several the smallest."""
+        chosen: NDArray[np.intp] = as_good(self.worths(episode, own)).argmax(axis=1)
+        return chosen
+
+
+def as_good(worths: Matrix) -> Mask:
+    """(W, A) which choices are the best, up to rounding."""
+    most = worths.max(axis=1, keepdims=True)
+    mask: Mask = worths >= most - _SAME * np.maximum(np.abs(most), 1.0)
+    return mask
+
+
+def targets(worths: Matrix, temperature: float) -> Matrix:
+    """(W, A) chances that a student learns: softmax of the advantage in hindsight.
+
+        chance_a  proportional to  exp((worth_a - max worth) / temperature);    0 = equal among the best, none else
+
+    >>> targets(np.array([[0.0, 1.0, 1.0]]), 0.0)
+    array([[0. , 0.5, 0.5]])
+    >>> targets(np.array([[0.0, 1.0]]), 1.0).round(4)
+    array([[0.2689, 0.7311]])
+    """
+    if temperature > 0:
+        weight = np.exp((worths - worths.max(axis=1, keepdims=True)) / temperature)
+    else:
+        weight = as_good(worths).astype(np.float64)
+    chances: Matrix = weight / weight.sum(axis=1, keepdims=True)
+    return chances
+
+
+def hindsight(env: OrderEnv, *, states_max: int = 128) -> Hindsight:
+    """The tables of all orders of an environment, by its own trades, costs and rewards.
+
+        W_k(r, a) = reward(r, a, bars of the k-th step) + max_b W_{k+1}(r', b),    r' what the step leaves of r
+
+    Remainders are those that choices can lead to, no grid of ours: whatever a student did, it stands at one of them.
+    Without `participation` they are few; with it a bar may leave any number of shares. CPU and memory are those of
+    orders x decisions x remainders x choices.
+
+    ConfigError for continuous actions, for a reward that is not the sum of what each step earns, and for tables of more
+    than CELLS_MAX cells.
+    """
+    if not env.action_count:
+        raise ConfigError("teacher: it weighs a few choices, and these actions are continuous; take categorical")
+    if not isinstance(env.reward, PAPenalty):
+        raise ConfigError(
+            f"teacher: {type(env.reward).__name__} looks at the whole order, and hindsight adds up what each step "
+            "earns; take PAPenalty"
+        )
+    if states_max < 2:
+        raise ValueError(f"states_max must be at least 2, got {states_max}")
+    count, done, parts = len(env.orders), 0, []
+    each, cells = 32, 0
+    while done < count:
+        part = _Part(env, np.arange(done, min(done + each, count)), states_max)
+        parts.append(part.solved())
+        done, cells = done + each, cells + part.cells
+        each = min(max(1, each * _AT_ONCE // max(part.most, 1)), _ORDERS_AT_ONCE)
+        if cells > CELLS_MAX:
+            raise ConfigError(
+                f"teacher: the tables of {done:,} of {count:,} orders have {cells:,} cells, more than {CELLS_MAX:,}; "
+                "take fewer orders, steps or choices, no participation, or a smaller states_max"
+            )
+    return _together(parts, env.steps)
+
+
+class _Part:
+    """The tables of some orders."""
+
+    def __init__(self, env: OrderEnv, e: Places, states_max: int) -> None:
+        self._env, self._e, self._states_max = env, e, states_max
+        self._remaining: list[Matrix] = []
+        self._earned: list[NDArray[np.float64]] = []  # (E, R, A) of each decision
+        self._leads_to: list[NDArray[np.intp]] = []  # (E, R, A) places in the remainders of the next decision
+        self.exact = np.ones(len(e), bool)
+        self.most = self.cells = 0
+
+    def solved(self) -> Hindsight:
+        floor, left = self._env.floor, self._env.orders.quantity[self._e][:, None]
+        own = Working(**floor.begun(self._e), history=np.zeros((len(self._e), 0)))
+        for k in range(int(floor.steps[self._e].max())):
+            own.step = np.full(len(self._e), k)
+            own.next = np.minimum(own.now + floor.bars_per_step, own.end)
+            floor.cut_short(self._e, own)
+            columns = {name: getattr(own, name) for name in own.__struct_fields__ if name != "history"}
+            after, own.now = self._tried(k, left, columns)
+            self._remaining.append(left)
+            left = self._reached(after)
+        return Hindsight(remaining=tuple(self._remaining), worth=tuple(self._backwards()), exact=self.exact)
+
+    def _tried(self, k: int, left: Matrix, columns: dict[str, Any]) -> tuple[NDArray[np.float64], Places]:
+        """(E, R, A) what each choice leaves of each remainder, and the bar (E,) at which that is. Orders that are over
+        earn nothing."""
+        env, shape = self._env, (*left.shape, self._env.action_count)
+        size = left.shape[1] * env.action_count
+        self.most, self.cells = max(self.most, len(left) * size), self.cells + len(left) * size
+        e = np.repeat(self._e, size)
+        wide = {name: np.repeat(column, size) for name, column in columns.items() if name not in ("remaining", "step")}
+        ends = env.floor.over[e]
+        running = (k < wide["steps"]) & (wide["now"] < ends) & (np.repeat(left, env.action_count) > 0)
+        remaining = np.where(running, np.repeat(left, env.action_count), 0.0)
+        step = np.minimum(k, wide["steps"] - 1)
+        own = Working(**wide, remaining=remaining, step=step, history=np.zeros((len(e), 0)))
+        choice = np.tile(np.arange(env.action_count), left.size)
+        dealt = env.floor.trade(e, own, env.action.amounts(choice, own))
+        over = (dealt.remaining <= 0.0) | (dealt.until >= np.minimum(own.end, ends))
+        earned = env.reward.of(env.floor.step(e, own, dealt, over, (dealt.amount, dealt.money)))
+        self._earned.append(np.where(running, earned, 0.0).reshape(shape))
+        return dealt.remaining.reshape(shape), dealt.until.reshape(shape)[:, 0, 0]
+
+    def _reached(self, after: NDArray[np.float64]) -> Matrix:
+        """(E, R') the remainders of the next decision, and where each choice leads among them is kept."""
+        flat = after.reshape(len(after), -1)
+        order = flat.argsort(axis=1, kind="stable")
+        ascending = np.take_along_axis(flat, order, axis=1)
+        place = np.zeros(flat.shape, np.intp)
+        place[:, 1:] = np.cumsum(ascending[:, 1:] > ascending[:, :-1], axis=1)
+        last = place[:, -1:]
+        if last.max(initial=0) >= self._states_max:  # of too many, some stand for their neighbours
+            many = last >= self._states_max
+            thinned = np.rint(place * (self._states_max - 1) / np.maximum(last, 1)).astype(np.intp)
+            place, self.exact = np.where(many, thinned, place), self.exact & ~many[:, 0]
+        left = np.repeat(ascending[:, -1:], int(place.max(initial=0)) + 1, axis=1)
+        np.put_along_axis(left, place[:, ::-1], ascending[:, ::-1], axis=1)
+        leads_to = np.empty_like(place)
+        np.put_along_axis(leads_to, order, place, axis=1)
+        self._leads_to.append(leads_to.reshape(after.shape))
+        return left
+
+    def _backwards(self) -> list[NDArray[np.float64]]:
+        worths: list[NDArray[np.float64]] = []
+        for earned, leads_to in zip(reversed(self._earned), reversed(self._leads_to), strict=True):
+            worth = earned
+            if worths:
+                best = worths[0].max(axis=2)
+                ahead = np.take_along_axis(best, leads_to.reshape(len(best), -1), axis=1)
+                worth = earned + ahead.reshape(earned.shape)
+            worths.insert(0, worth)
+        return worths
+
+
+def _together(parts: list[Hindsight], steps: int) -> Hindsight:
+    """Side by side, each padded to the one with the most remainders and decisions."""
+    remaining, worth = [], []
+    for k in range(steps):
+        width = max(part.remaining[k].shape[1] for part in parts if k < len(part.remaining))
+        rows: list[Any] = []
+        cells: list[Any] = []
+        for part in parts:
+            at = min(k, len(part.remaining) - 1)  # an order of fewer decisions never asks for it
+            left, of = part.remaining[at][:, :width], part.worth[at][:, :width]
+            more = width - left.shape[1]
+            rows.append(np.pad(left, ((0, 0), (0, more)), mode="edge"))
+            cells.append(np.pad(of, ((0, 0), (0, more), (0, 0)), mode="edge"))
+        remaining.append(np.concatenate(rows))
+        worth.append(np.concatenate(cells))
+    exact = np.concatenate([part.exact for part in parts])
+    return Hindsight(remaining=tuple(remaining), worth=tuple(worth), exact=exact)

@@ -1,0 +1,107 @@
+"""A student's lessons: what a teacher who knows the future says of each observation, learned beside PPO.
+
+The teacher is asked where the orders of training stand, and answers chances of choices. Nothing of it is in what the
+student sees, and nothing of it is kept. It imports PyTorch: import it where it is used.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from components.rl.teacher import as_good, hindsight, targets
+from components.rl.trainer_options import Teacher
+from engine.events import Mask, Matrix
+
+
+class Lessons:
+    """What was heard of a collection, learned with its update.
+
+    PPO takes a step of its optimizer for each part of what it collected. Before each of them the gradient of
+
+        weight_now mean(-sum_a chance_a log pi(a | observation))
+
+    over as large a part, drawn without replacement from the same collection, is added to that of PPO: both are one
+    loss. Which parts is drawn from the seed and the order-steps so far, so that there is nothing to keep of it.
+    """
+
+    def __init__(self, env: Any, teacher: Teacher, *, batch: int, seed: int) -> None:
+        self._env, self._teacher, self._batch, self._seed = env, teacher, batch, seed
+        self._known = hindsight(env, states_max=teacher.states_max)
+        self._chances: list[Matrix] = []  # (W, A) of each step of the collection
+        self._good: list[Mask] = []
+        self._weight = 0.0
+
+    def hear(self) -> None:
+        """What the teacher says of the orders as they stand."""
+        worths = self._known.worths(self._env.episode, self._env.own)
+        self._chances.append(targets(worths, self._teacher.temperature))
+        self._good.append(as_good(worths))
+
+    @contextlib.contextmanager
+    def beside(self, algorithm: Any, left: float) -> Iterator[None]:
+        """Within it each step of the optimizer learns from the teacher too; `left` is the share of the budget."""
+        self._weight = self._teacher.weighs(left)
+        if not self._weight:
+            yield
+            return
+        policy, seen = algorithm.policy, algorithm.rollout_buffer
+        chances = torch.from_numpy(in_order(self._chances).astype(np.float32))
+        rng = np.random.default_rng([self._seed, algorithm.num_timesteps])
+        parts = _parts(len(chances), self._batch, rng)
+
+        def add(optimizer: Any, args: Any, given: Any) -> None:
+            del optimizer, args, given
+            rows = next(parts)
+            with torch.enable_grad():
+                loss = -(chances[rows] * _log_chances(policy, seen.observations, rows)).sum(dim=1).mean()
+                torch.autograd.backward(self._weight * loss)
+
+        hook = policy.optimizer.register_step_pre_hook(add)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def over(self, algorithm: Any) -> dict[str, float]:
+        """Figures of the student after an update over all of its collection, which is then forgotten.
+
+        `teacher_kl` is the mean of sum_a chance_a log(chance_a / pi(a)); `teacher_agreement` the share of observations
+        at which its likeliest choice is one of the best in hindsight, among those at which not all are.
+        """
+        chances, good = in_order(self._chances), in_order(self._good)
+        self._chances, self._good = [], []
+        with torch.no_grad():
+            log = _log_chances(algorithm.policy, algorithm.rollout_buffer.observations, slice(None)).numpy()
+        matters = ~good.all(axis=1)
+        chosen = good[np.arange(len(good)), log.argmax(axis=1)]
+        known = np.log(np.where(chances > 0, chances, 1.0))
+        found = {
+            "teacher_weight": self._weight,
+            "teacher_kl": float((chances * (known - log)).sum(axis=1).mean()),
+            "teacher_agreement": float(chosen[matters].mean()) if matters.any() else float("nan"),
+        }
+        return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def in_order(steps: list[Any]) -> Any:
+    """Rows of (W, A) steps as a collection has them after an update: all steps of one row, then of the next."""
+    found = np.stack(steps, axis=1)
+    return found.reshape(-1, found.shape[2])
+
+
+def _log_chances(policy: Any, observations: dict[str, Any], rows: Any) -> torch.Tensor:
+    """(rows, A) logarithms of the student's chances."""
+    seen = {name: torch.from_numpy(each[rows]) for name, each in observations.items()}
+    found: torch.Tensor = policy.get_distribution(seen).distribution.logits
+    return found
+
+
+def _parts(count: int, batch: int, rng: np.random.Generator) -> Iterator[Any]:
+    """Parts of `batch` rows without end, each row once a round."""
+    while True:
+        order = rng.permutation(count)
+        for first in range(0, count, batch):
+            yield order[first : first + batch]
