@@ -11,7 +11,7 @@ from components.brokers.beside import Beside
 from components.execution.almgren_chriss import schedule
 from components.execution.pace import Parents, full_lots, on_pace
 from components.execution.twap import Twap
-from components.rl.acting import Categorical, TwapRelative, Working
+from components.rl.acting import Categorical, Working
 from components.rl.days import Days
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, Split
@@ -30,6 +30,17 @@ Choose = Callable[[OrderEnv, dict[str, Any]], NDArray[Any]]
 Columns = dict[str, NDArray[np.float64]]
 
 
+class Shares(msgspec.Struct, frozen=True, tag=True):
+    """An action that is the shares themselves; at the last step it is all the rest."""
+
+    @property
+    def count(self) -> int:
+        return 0
+
+    def amounts(self, action: NDArray[Any], own: Working) -> NDArray[np.float64]:
+        return np.where(own.last, own.remaining, np.minimum(action, own.remaining))
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Days, their market, and orders to learn from, choose by and judge by."""
 
@@ -43,7 +54,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     def env(self, orders: Orders, *, width: int = WIDTH, agent: bool = True, seed: int | None = None) -> OrderEnv:
         """For an agent, who decides once a step; or for a policy, which decides every bar."""
-        action: Any = self.action if agent else TwapRelative(most=1e9)
+        action: Any = self.action if agent else Shares()
         return OrderEnv(
             days=self.days,
             orders=orders,
@@ -88,19 +99,12 @@ def parents_of(own: Working) -> Parents:
     )
 
 
-def multiple(own: Working, shares: NDArray[Any]) -> NDArray[np.float64]:
-    """The action of `TwapRelative` that trades so many shares."""
-    pace = own.remaining / np.maximum(own.steps - own.step, 1)
-    found: NDArray[np.float64] = np.divide(shares, pace, out=np.zeros(len(shares)), where=pace > 0)
-    return found
-
-
 def twap(env: OrderEnv, seen: Any) -> NDArray[Any]:
     """The class itself; it looks at nothing but the orders."""
     del seen
     nothing: Any = None
     due = Twap(horizon=env.steps).due(parents_of(env.own), nothing)
-    return multiple(env.own, np.abs(due))
+    return np.abs(due)
 
 
 def vwap(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
@@ -111,7 +115,7 @@ def vwap(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
     whole = tape.expected_so_far[row, own.end] - begun
     by_next = tape.expected_so_far[row, own.next] - begun
     share = np.divide(by_next, whole, out=(own.step + 1) / own.steps, where=whole > 0)
-    return multiple(own, on_pace(parents_of(own), share))
+    return on_pace(parents_of(own), share)
 
 
 def almgren_chriss(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
@@ -126,7 +130,7 @@ def almgren_chriss(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
     share = schedule(np.maximum(kappa, 1e-12), own.step.astype(float), own.steps.astype(float))
     straight = ~(kappa * own.steps > 1e-9)
     shares = np.where(straight, np.ceil(parents.rest / parents.remaining), full_lots(parents.size * share, parents.lot))
-    return multiple(own, np.minimum(shares, parents.rest))
+    return np.minimum(shares, parents.rest)
 
 
 def policies(part: Part, orders: Orders) -> dict[str, Columns]:

@@ -196,8 +196,8 @@ class AgentSpec(BaseModel):
     rounds: int = Field(default=_COURSE.rounds, ge=1, description="orders of each row in one collection")
     validate_every: int = Field(default=_COURSE.validate_every, ge=1, description="collections between validations")
     patience: int = Field(default=_COURSE.patience, ge=0, description="validations without a better one, 0 = all")
-    monitor: Literal["val/pa", "val/pa_vwap", "val/reward", "val/ffr"] = Field(
-        default="val/pa", description="figure of validation that is to rise"
+    monitor: Literal["val/net", "val/pa", "val/pa_vwap", "val/reward", "val/ffr"] = Field(
+        default="val/net", description="figure of validation that is to rise"
     )
     reward_scale: float = Field(default=_COURSE.reward_scale, gt=0, description="of all rewards")
     normalise_rewards: bool = Field(default=_COURSE.normalise_rewards, description="by their running spread")

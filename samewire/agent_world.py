@@ -130,6 +130,13 @@ def _digest(days: Days, orders: Orders) -> str:
 
     whole = blake3(msgspec.json.encode([days.universe.symbols, days.interval_ns]))
     columns = (days.label, days.length, days.ts, days.open, days.high, days.low, days.close, days.vwap, days.volume)
-    for array in (*columns, days.status, days.ratio, *(getattr(orders, name) for name in KEPT)):
+    for array in (
+        *columns,
+        days.status,
+        days.ratio,
+        days.slots,
+        days.latest,
+        *(getattr(orders, name) for name in KEPT),
+    ):
         whole.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return whole.hexdigest()

@@ -77,7 +77,7 @@ class Beside:
                     f"costs: {type(part).__name__} answers by what `{told[0]}` told it before, and episodes of many "
                     "days have no common past; take one that looks at the trade alone, e.g. volume_share"
                 )
-        self.universe, self._costs, self._participation = universe, costs, participation
+        self.universe, self._costs, self.participation = universe, costs, participation
         self.column = rules.PRICE_AT[fill]
         self.quotes = quotes_at("open" if fill == "next_open" else "close", universe)
         self._span = _span_of(getattr(costs, "parts", (costs,)))
@@ -91,11 +91,11 @@ class Beside:
         point = rules.Point(price=met.price, volume=met.volume, at=0, by=0)
         reference = rules.offered(point, met.status, each)
         got = np.where(reference > 0, qty, 0.0)
-        if self._participation is not None:
+        if self.participation is not None:
             wanted = rules.Wanted(
                 symbol=each, qty=got, whole=np.zeros(count, bool), lot=self.universe.lot[symbol], place=each
             )
-            got, _ = rules.rationed(wanted, rules.room_of(met.volume, self._participation), None)
+            got, _ = rules.rationed(wanted, rules.room_of(met.volume, self.participation), None)
         rows = np.flatnonzero(got)
         if len(rows) == count and not self._span:
             price, fees = self._priced(met, symbol, got, reference, slice(None))

@@ -122,8 +122,14 @@ def on_pace(parents: Parents, share: Vector) -> Vector:
 
     a = min(round((share Q - done) / lot) lot, rest),   done = Q - rest
     """
-    done = parents.size - parents.rest
-    return np.minimum(nearest_lots(parents.size * share - done, parents.lot), parents.rest)
+    due = short_of(parents.size, parents.rest, share)
+    return np.minimum(nearest_lots(due, parents.lot), parents.rest)
+
+
+def short_of(size: Vector, rest: Vector, share: Vector) -> Vector:
+    """share Q - done, done = Q - rest: what is missing to this share of the order, below 0 where it is ahead."""
+    missing: Vector = size * share - (size - rest)
+    return missing
 
 
 def checked_due(pace: Any, due: Any, count: int) -> Vector:

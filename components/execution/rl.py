@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.execution.pace import Market, Parents, checked_horizon
-from components.rl.acting import Working, children
+from components.rl.acting import Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
 from engine.calendar import Sessions
@@ -144,7 +144,8 @@ class Rl:
         self._memory = kept = kept.rows((kept.day == self._day) & (kept.end >= tick) | np.isin(kept.ids, parents.ids))
         place = {number: k for k, number in enumerate(kept.ids.tolist())}
         found = np.array([place.get(number, -1) for number in parents.ids.tolist()], np.intp)
-        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day)) if len(kept.ids) else found[:0]
+        anew = (found >= 0) & (parents.step == 0)  # of one that goes on: its horizon begins once more
+        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day) | anew) if len(kept.ids) else found[:0]
         new = np.flatnonzero(found < 0)
         begun = self._begun(_of(parents, np.concatenate([again, new])), tick)
         count = len(again)
@@ -186,6 +187,9 @@ class Rl:
         memory.step[over] += 1
         memory.now[over] = tick
         memory.next[over] = np.minimum(tick + self._card.bars_per_step, memory.end[over])
+        latest = memory.end.copy()
+        latest[rows] = np.minimum(tick + parents.remaining, latest[rows])
+        cut_short(memory, latest, self._card.bars_per_step)
         rest = np.zeros(len(memory.ids))
         rest[rows] = parents.rest
         memory.history[over, memory.step[over]] = rest[over]

@@ -75,11 +75,12 @@ class ExecutionFold:
     """Folds the events of a session, in bus order, into one row a parent.
 
         price   = sum of fill quantity times price / filled
-        twap    = mean of p_j,   vwap = sum of v_j p_j / sum of v_j   over the FRESH bars j of its horizon
+        twap    = mean of p_j,   vwap = sum of v_j p_j / sum of v_j   over the bars j of its horizon
         pa      = -side (price / base - 1) 10^4    base = twap or vwap; above 0 is better than the base
         arrival =  side (price / mark at the decision - 1) 10^4                 above 0 is a cost
 
     p_j is the open, close or vwap of a bar: the point at which the broker trades, the close where its kind has none.
+    Bars count that are FRESH and not without volume: one in which nobody traded has no price to be measured by.
     The horizon of a parent is all of it, bars after it was filled too, up to the end of one that was cancelled.
     Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
@@ -131,7 +132,7 @@ class ExecutionFold:
         symbol = p["symbol"]
         price, volume = getattr(bars, self._point)[symbol], bars.volume[symbol]
         runs = (p["left"] > 0) & (bars.ts <= p["until"])
-        seen = runs & (bars.status[symbol] == 0) & (price > 0)
+        seen = runs & (bars.status[symbol] == 0) & (price > 0) & (volume != 0)
         traded = seen & (volume > 0)
         p["left"] = np.where(runs, p["left"] - 1, 0)
         p["bars"] = p["bars"] + seen

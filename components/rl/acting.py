@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from components.execution.pace import nearest_lots, short_of
 from engine.errors import DataError
 from engine.events import Mask, Vector
 
@@ -90,11 +91,12 @@ class Categorical(msgspec.Struct, frozen=True, tag=True):
 
 
 class TwapRelative(msgspec.Struct, frozen=True, tag=True):
-    """One number x >= 0: the multiple of what TWAP over the rest of the order would trade.
+    """One number x >= 0: the multiple of what an even pace would trade, see `even_pace`.
 
-        amount = min(remaining, x remaining / (steps left)), down to whole lots;    x at most `most`
+        amount = min(remaining, x even_pace), to the nearest lot;    x at most `most`
 
-    1 at every step is TWAP. At the last step it is all the rest.
+    1 at every step is TWAP: with a decision in every bar exactly what the pace `twap` of a session sends. At the last
+    step it is all the rest.
 
     Source: Qlib 0.9.7, rl/order_execution/interpreter.py, TwapRelativeActionInterpreter.
     """
@@ -116,8 +118,28 @@ class TwapRelative(msgspec.Struct, frozen=True, tag=True):
             raise DataError(f"action: give {own.side.shape} numbers, got {np.shape(action)}")
         if not (x >= 0).all():
             raise DataError(f"action: give multiples of at least 0, got {x[~(x >= 0)][0]}")
-        wanted = np.minimum(x, self.most) * own.remaining / np.maximum(own.steps - own.step, 1)
-        return np.where(own.last, own.remaining, lots(np.minimum(own.remaining, wanted), own.lot))
+        wanted = nearest_lots(np.minimum(x, self.most) * even_pace(own), own.lot)
+        return np.where(own.last, own.remaining, np.minimum(own.remaining, wanted))
+
+
+def even_pace(own: Working) -> Vector:
+    """(W,) shares that TWAP would trade in this step, not rounded.
+
+        Q (k + 1) / K - done,    or remaining / (K - k) where the order is ahead of that by more than a lot
+
+    What the market did not fill is caught up with in the next step, as the pace `twap` does; who has chosen to be ahead
+    trades the rest in equal parts.
+    """
+    due = short_of(own.quantity, own.remaining, (own.step + 1) / own.steps)
+    even = own.remaining / np.maximum(own.steps - own.step, 1)
+    return np.where(due >= even - own.lot, due, even)
+
+
+def cut_short(own: Any, latest: NDArray[np.intp], bars_per_step: int) -> None:
+    """Orders may trade up to the bar `latest` (W,) at most: as the clock goes on, slices that never came are missed."""
+    own.end = np.minimum(own.end, latest)
+    own.next = np.minimum(own.next, own.end)
+    own.steps = np.minimum(own.steps, own.step + np.maximum(-(-(own.end - own.now) // bars_per_step), 1))
 
 
 def children(amount: Vector, own: Working, remaining: Vector, bar: int) -> Vector:

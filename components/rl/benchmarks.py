@@ -19,7 +19,7 @@ class Benchmarks(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     twap: Vector  # mean market price of the bars in which the order could have traded
     vwap: Vector  # the same weighted with their volume
-    arrival: Vector  # the latest close when the order was decided
+    arrival: Vector  # the latest close when the order was decided, of a day before where the day had none yet
 
 
 def benchmarks_of(days: Days, market: Beside, tape: Tape, row: Places, start: Places, end: Places) -> Benchmarks:
@@ -45,4 +45,16 @@ def benchmarks_of(days: Days, market: Beside, tape: Tape, row: Places, start: Pl
         bars, traded = some.sum(axis=1), volume.sum(axis=1)
         np.divide(price.sum(axis=1), bars, out=twap[part], where=bars > 0)
         np.divide((price * volume).sum(axis=1), traded, out=vwap[part], where=traded > 0)
-    return Benchmarks(twap=twap, vwap=vwap, arrival=tape.last[row, start])
+    today = tape.last[row, start]
+    arrival = np.where(np.isnan(today), _before(days, tape)[row], today)
+    return Benchmarks(twap=twap, vwap=vwap, arrival=arrival)
+
+
+def _before(days: Days, tape: Tape) -> Vector:
+    """(D * N,) the latest close of the days before each, in its shares; NaN where there was none."""
+    closes = tape.last[:, -1].reshape(len(days), -1)
+    out = np.full(closes.shape, np.nan)
+    for day in range(1, len(days)):
+        latest = np.where(np.isnan(closes[day - 1]), out[day - 1], closes[day - 1])
+        out[day] = latest / days.ratio[day]
+    return out.ravel()

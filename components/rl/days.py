@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.calendar import Sessions
 from engine.errors import DataError
 from engine.events import DAY_NS, ActionKind, Actions, Bars, Codes, Matrix, Stamps, Status
 from engine.protocols import Feed
@@ -23,7 +24,11 @@ class Days(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     A row of the columns, shape (D * N, B), is one symbol's day: row = day * N + symbol. The bars of a day are the
     slices that the feed has in it, in their order, as the engine sees them: a symbol without a bar in one of them is
     MISSING there, and a minute in which nobody traded is no slice. Days may have fewer than B bars: what lies behind
-    `length` is MISSING and of the instant 0.
+    `length` is MISSING and of the instant 0. B is that of the longest day, or of the longest session of the calendar.
+
+    What is known at a bar of the bars to come does not follow from how many came: `slots` is how many bars an order of
+    this bar has until the close of its session, and `latest` the last bar that there can still be by the clock, as the
+    desk of a session counts them; without a calendar, or with bars of a day, those of the longest day.
     """
 
     universe: Universe
@@ -32,6 +37,8 @@ class Days(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     length: NDArray[np.intp]  # (D,) bars of each day
     opened: Stamps  # (D, B)
     ts: Stamps  # (D, B)
+    slots: NDArray[np.intp]  # (D, B)
+    latest: NDArray[np.intp]  # (D, B)
     ratio: Matrix  # (D, N) shares for one of the day before: its splits
     open: Matrix
     high: Matrix
@@ -90,6 +97,39 @@ def days_of(
 
 def _midnight(date: dt.date) -> int:
     return (date - dt.date(1970, 1, 1)).days * DAY_NS
+
+
+class _Hours:
+    """The sessions of days as the desk of a session counts their slices, see `components.execution.horizon`."""
+
+    def __init__(self, sessions: Sessions | None, label: Stamps, interval_ns: int) -> None:
+        known = sessions is not None and interval_ns < DAY_NS
+        self._sessions = sessions if known else None
+        self._step, self.bars = interval_ns, 0
+        if self._sessions is not None:
+            self._row = np.searchsorted(self._sessions.label, label)
+            self.bars = int(self._slots(self._sessions.opens[self._row][:, None]).max())
+
+    def ahead(self, ts: Stamps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(D, B) bars until the close, and the latest bar that there may still be; `ts` (D, B)."""
+        tick = np.broadcast_to(np.arange(ts.shape[1]), ts.shape)
+        if self._sessions is None:
+            last = ts.shape[1] - 1
+            return last - tick, np.full(ts.shape, last)
+        left = -(-(self._sessions.closes[self._row][:, None] - ts) // self._step)
+        some = ts > 0
+        return np.where(some, self._slots(ts), 0), np.where(some, tick + np.maximum(left, 1), ts.shape[1] - 1)
+
+    def _slots(self, ts: Stamps) -> NDArray[np.intp]:
+        """(D, B) slices from `ts` to the close, the lunch break left out."""
+        assert self._sessions is not None
+        opens, closes, since, until = (
+            getattr(self._sessions, name)[self._row][:, None] for name in ("opens", "closes", "break_from", "break_to")
+        )
+        start = np.maximum(ts, opens)
+        pause = np.maximum(until - np.maximum(start, since), 0)
+        slots: NDArray[np.intp] = -(-(closes - start - pause) // self._step)
+        return slots
 
 
 class _Cut:
@@ -170,11 +210,13 @@ class _Cut:
         if not self._done:
             raise DataError("days: the feed has no bars in the range; widen start and end, or look at its calendar")
         length = np.array([len(day["ts"]) for day in self._done], np.intp)
-        columns: dict[str, Any] = dict(self._laid_out(int(length.max())))
         label, ratio = np.array(self._labels, np.int64), np.array(self._ratios)
+        feed = self._feed
+        hours = _Hours(getattr(feed, "sessions", None), label, feed.interval_ns)
+        columns: dict[str, Any] = dict(self._laid_out(max(int(length.max()), hours.bars)))
+        columns["slots"], columns["latest"] = hours.ahead(columns["ts"])
         for array in (*columns.values(), length, label, ratio):
             array.flags.writeable = False
-        feed = self._feed
         fixed: dict[str, Any] = {"universe": feed.universe, "interval_ns": feed.interval_ns}
         extra = tuple(columns.pop(f"extra {k}") for k in range(len(feed.universe.extra)))
         return Days(**fixed, label=label, length=length, ratio=ratio, extra=extra, **columns)

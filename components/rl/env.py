@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.brokers.beside import Beside, Traded
-from components.rl.acting import Working, lots
+from components.rl.acting import TwapRelative, Working
 from components.rl.benchmarks import Benchmarks
 from components.rl.days import Days
 from components.rl.episodes import Orders, check_orders
 from components.rl.floor import Floor
+from components.rl.identity import game_hashes
 from components.rl.observing import Market, Observation, Seen, schema_of
 from components.rl.queue import Queue
 from components.rl.rewards import BPS, Reward, advantage
@@ -20,19 +21,21 @@ from engine.errors import DataError, StateError
 from engine.events import Mask, Vector
 from engine.state import mutable, pack, unpack
 
-_KIND, _VERSION = "order_env", 1
+_KIND, _VERSION = "order_env", 2
 Places = NDArray[np.intp]
 
 
 class Finished(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Figures of the F episodes that ended with a step: columns (F,). Prices include slippage and fees."""
+    """Figures of the F episodes that ended with a step: columns (F,), as `components.metrics.execution` has them of a
+    session: prices include slippage and not fees. What is not defined there is 0."""
 
     row: Places  # of the W
     episode: Places  # of the orders
-    pa_bps: Vector  # price advantage over the mean market price of its bars (TWAP), 0 where nothing traded
+    pa_bps: Vector  # price advantage over the mean market price of its bars (TWAP)
     pa_vwap_bps: Vector  # and over their volume-weighted mean
     slippage_bps: Vector  # paid against the latest close at the decision; above 0 is worse
-    fees_bps: Vector  # of it, fees in basis points of the traded value
+    fees_bps: Vector  # fees in basis points of the traded value
+    net_bps: Vector  # `pa_bps` with the fees in the price: what rewards are made of
     fill_ratio: Vector
     reward: Vector  # sum over the episode
     steps: Places  # decisions it took
@@ -52,8 +55,10 @@ class OrderEnv:
     """A vectorised environment: `width` orders of days and symbols of their own, one decision each a step.
 
     A decision at the close of a bar trades in the next `bars_per_step` bars, see `acting.children`, by the functions of
-    the simulated broker (`market`). An episode ends when nothing is left of the order, or with its last bar; what that
-    left unfilled shows in its fill ratio. The last bar of an order is `start + horizon`, or the last of the day.
+    the simulated broker (`market`), and as the desk of a session would: at the close of a bar that was not FRESH
+    nothing is sent, except at the last one before the order's end. An episode ends when nothing is left of the order,
+    or with its last bar; what that left unfilled shows in its fill ratio. The last bar of an order is `start + horizon`
+    or the last that the schedule of the day has (`Days.slots`, `Days.latest`), whether or not it comes.
 
     With a generator `rng` episodes are drawn without end, in rounds over all orders; without one each comes once, and
     rows without an episode are no longer `active`: their actions are passed over, their rewards 0.
@@ -82,7 +87,7 @@ class OrderEnv:
         check_orders(orders, days)
         self._queue = Queue(len(orders), rng)
         self.days, self.orders, self.width, self.bars_per_step = days, orders, width, bars_per_step
-        self._observation, self.action, self.reward = observation, action, reward
+        self._market, self._observation, self.action, self.reward = market, observation, action, reward
         self.tape = tape_of(days, features=observation.features) if tape is None else tape
         self.floor = Floor(days=days, orders=orders, market=market, tape=self.tape, bars_per_step=bars_per_step)
         self.steps = int(self.floor.steps.max())
@@ -90,6 +95,7 @@ class OrderEnv:
         self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
         self.observation_shapes = observation.shapes(days.bars, self.steps)
         self.schema = schema_of(observation, action, self.observation_shapes, self.tape.unit, bars_per_step)
+        self._hashes: dict[str, str] = {}  # made once they are asked for
         self._episode: Places = np.full(width, -1, np.intp)
         self._own = _nothing(width, self.steps)
         self._sums = np.zeros((4, width))  # filled, value with all costs, fees, reward
@@ -155,9 +161,10 @@ class OrderEnv:
         self._sums[:3] += (dealt.amount, dealt.money, dealt.fees)
         own.remaining, self.traded = dealt.remaining, dealt.bars
         own.step += active
-        own.now = np.where(active, own.next, own.now)
-        done = active & ((own.remaining <= 0.0) | (own.now >= own.end))
+        own.now = np.where(active, dealt.until, own.now)
+        done = active & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self.floor.over[e])))
         own.next = np.minimum(own.now + self.bars_per_step, own.end)
+        self.floor.cut_short(e, own)
         own.history[np.arange(self.width), np.minimum(own.step, self.steps)] = own.remaining
         step = self.floor.step(e, own, dealt, done, (self._sums[0], self._sums[1]))
         reward = np.where(active, self.reward.of(step), 0.0)
@@ -175,9 +182,10 @@ class OrderEnv:
         e = self._episode[rows]
         side, quantity, known = self.orders.side[e], self.orders.quantity[e], self.floor.known
         filled, money, fees, reward = self._sums[:, rows]
-        value = money / self.days.universe.multiplier[self.orders.symbol[e]]
-        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
+        multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
         traded = money - side * fees
+        value = traded / multiplier
+        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
         return Finished(
             row=rows,
             episode=e,
@@ -185,6 +193,7 @@ class OrderEnv:
             pa_vwap_bps=pa["vwap"],
             slippage_bps=-pa["arrival"],
             fees_bps=np.divide(fees * BPS, traded, out=np.zeros(len(rows)), where=traded > 0),
+            net_bps=advantage(side, money / multiplier, filled, known.twap[e]),
             fill_ratio=filled / quantity,
             reward=reward,
             steps=self._own.step[rows],
@@ -209,23 +218,31 @@ class OrderEnv:
         return pack(
             _KIND,
             _VERSION,
-            schema=self.schema,
-            count=len(self.orders),
-            width=self.width,
+            game=self._game(),
             queue=self._queue.save(),
             episode=self._episode,
             own=own,
             sums=self._sums,
         )
 
+    def _game(self) -> dict[str, Any]:
+        """What has to be the same for a state to go on."""
+        made: dict[str, Any] = {"schema": self.schema, "count": len(self.orders), "width": self.width}
+        made["generator"] = "one" if self._queue.endless else "none"
+        if not self._hashes:
+            parts: dict[str, Any] = {"days": self.days, "tape": self.tape, "orders": self.orders}
+            self._hashes = game_hashes(**parts, market=self._market, reward=self.reward)
+        return made | self._hashes
+
     def load(self, state: bytes, /) -> None:
         """Goes on exactly where `save` was. StateError for the state of another game."""
         fields = unpack(state, _KIND, _VERSION)
-        for name, now in (("schema", self.schema), ("count", len(self.orders)), ("width", self.width)):
-            if fields[name] != now:
+        for name, now in self._game().items():
+            if fields["game"][name] != now:
                 raise StateError(
-                    f"order_env: {name} was {fields[name]} when the state was saved and is {now} now; "
-                    "make the environment of the same orders, observation, action and width, or start without the state"
+                    f"order_env: {name} was {fields['game'][name]} when the state was saved and is {now} now; make the "
+                    "environment of the same days, orders, market, reward, observation, action, width and queue, or "
+                    "start without the state"
                 )
         self._queue.load(fields["queue"])
         self._episode, self._sums = mutable(fields["episode"]), mutable(fields["sums"])
@@ -255,9 +272,10 @@ def _nothing(width: int, steps: int) -> Working:
 
 def twap_action(action: Any, own: Working) -> NDArray[Any]:
     """(W,) the choice that comes nearest to TWAP: what every policy is measured against."""
+    even = np.ones(len(own.side))
     if not action.count:
-        return np.ones(len(own.side))
-    share = lots(own.remaining / np.maximum(own.steps - own.step, 1), own.lot) / own.quantity
+        return even
+    share = TwapRelative().amounts(even, own) / own.quantity
     gap = np.abs(np.array(action.fractions)[None, :] - share[:, None])
     nearest: NDArray[Any] = np.argmin(gap, axis=1)
     return nearest

@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.brokers.beside import Beside, Met, Traded
-from components.rl.acting import Working, children
+from components.rl.acting import Working, children, cut_short
 from components.rl.benchmarks import Benchmarks, benchmarks_of
 from components.rl.days import Days
 from components.rl.episodes import Orders
 from components.rl.rewards import Step
 from components.rl.tape import Tape
-from engine.events import Mask, Vector
+from engine.events import Mask, Status, Vector
 
+_FRESH = int(Status.FRESH)
 Places = NDArray[np.intp]
 
 
@@ -26,6 +27,7 @@ class Dealt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     money: Vector  # paid or received, all costs included
     squares: Vector  # sum over its bars of (shares of the bar / Q)^2
     fees: Vector
+    until: Places  # the bar at whose close the next decision is
     bars: tuple[Traded, ...]  # what each bar traded
 
 
@@ -39,10 +41,14 @@ class Floor:
     def __init__(self, *, days: Days, orders: Orders, market: Beside, tape: Tape, bars_per_step: int) -> None:
         self._days, self._orders, self._market, self.bars_per_step = days, orders, market, bars_per_step
         self.row: Places = orders.day * len(days.universe) + orders.symbol  # of the columns of days
-        self.end: Places = np.minimum(orders.start + orders.horizon, days.length[orders.day] - 1)
+        slots = days.slots[orders.day, orders.start]
+        self.end: Places = np.minimum(orders.start + np.minimum(orders.horizon, slots), days.bars - 1)
+        self.over: Places = days.length[orders.day] - 1  # behind it nothing comes, which nobody knows before
         self.steps: Places = -(-(self.end - orders.start) // bars_per_step)
         self._lot = days.universe.lot[orders.symbol]
-        self.known: Benchmarks = benchmarks_of(days, market, tape, self.row, orders.start, self.end)
+        self.known: Benchmarks = benchmarks_of(
+            days, market, tape, self.row, orders.start, np.minimum(self.end, self.over)
+        )
         columns = (getattr(days, market.column), days.volume, days.status)
         self._price, self._volume, self._status = (np.ravel(column) for column in columns)
         self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
@@ -69,10 +75,14 @@ class Floor:
         """What the bars until the next decision trade of these amounts."""
         orders, days = self._orders, self._days
         symbol, at, day = orders.symbol[e], self.row[e] * days.bars, orders.day[e] * days.bars
+        own = Working(**{name: getattr(own, name) for name in own.__struct_fields__})  # what is given stays as it is
         remaining, sums, told = own.remaining, np.zeros((4, len(e))), []
         for bar in range(self.bars_per_step):
+            self.cut_short(e, own, bar)
             tick = np.minimum(own.now + 1 + bar, own.end)
             child = children(amount, own, remaining, bar)
+            sendable = (self._status[at + tick - 1] == _FRESH) | (tick >= own.end)
+            child = np.where(sendable, child, 0.0)
             traded = self._market.trade(self._met(at + tick, day + tick), symbol, own.side * child)
             told.append(traded)
             filled, fees = np.abs(traded.qty), traded.fees.sum(axis=1)
@@ -84,9 +94,13 @@ class Floor:
             sums[2] += (filled / own.quantity) ** 2
             sums[3] += fees
         traded_in_all, money, squares, fees = sums
-        return Dealt(
-            remaining=remaining, amount=traded_in_all, money=money, squares=squares, fees=fees, bars=tuple(told)
-        )
+        sums_of: dict[str, Any] = {"amount": traded_in_all, "money": money, "squares": squares, "fees": fees}
+        return Dealt(remaining=remaining, until=own.next, bars=tuple(told), **sums_of)
+
+    def cut_short(self, e: Places, own: Working, bar: int = 0) -> None:
+        """What the clock says `bar` bars after the decision of how long these may go on, see `acting.cut_short`."""
+        tick = np.minimum(own.now + bar, own.end)
+        cut_short(own, self._days.latest[self._orders.day[e], tick], self.bars_per_step)
 
     def _met(self, at: Places, day: Places) -> Met:
         bid, ask = (None, None) if self._quotes is None else (column[at] for column in self._quotes)

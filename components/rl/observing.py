@@ -219,7 +219,7 @@ def schema_of(observation: Any, action: Any, shapes: dict[str, tuple[int, ...]],
     `bars` are those of a step. An agent answers only where the hash is the one it was trained with.
     """
     said = {
-        "version": 1,
+        "version": 2,
         "observation": [type(observation).__name__, msgspec.to_builtins(observation)],
         "names": [FEATURES, HISTORY_NOW, CURRENT_NOW, COMPACT_NOW],
         "shapes": sorted((name, list(shape)) for name, shape in shapes.items()),

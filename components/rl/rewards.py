@@ -73,7 +73,8 @@ class PAPenalty(msgspec.Struct, frozen=True, tag=True):
     """Price advantage of each step, less a penalty for what was traded at once, see `pa_penalty`.
 
     `against` is the benchmark: `twap`, the mean market price of the order's bars, or `arrival`, the price when it was
-    decided: the sum over an episode differs by a constant that no action changes, and varies less by step.
+    decided: for filled orders the sum over an episode differs by the drift from the one to the other, which no action
+    changes, up to a factor of the order's price over that at its decision.
 
     Source: Qlib 0.9.7, rl/order_execution/reward.py, PAPenaltyReward; its example takes scale 0.01 and penalty 4.
     """

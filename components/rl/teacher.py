@@ -127,32 +127,36 @@ class _Part:
 
     def solved(self) -> Hindsight:
         floor, left = self._env.floor, self._env.orders.quantity[self._e][:, None]
-        columns = floor.begun(self._e)
-        now, end = columns["now"], columns["end"]
+        own = Working(**floor.begun(self._e), history=np.zeros((len(self._e), 0)))
         for k in range(int(floor.steps[self._e].max())):
-            after = self._tried(k, left, columns | {"now": now, "next": np.minimum(now + floor.bars_per_step, end)})
+            own.step = np.full(len(self._e), k)
+            own.next = np.minimum(own.now + floor.bars_per_step, own.end)
+            floor.cut_short(self._e, own)
+            columns = {name: getattr(own, name) for name in own.__struct_fields__ if name != "history"}
+            after, own.now = self._tried(k, left, columns)
             self._remaining.append(left)
             left = self._reached(after)
-            now = np.minimum(now + floor.bars_per_step, end)
         return Hindsight(remaining=tuple(self._remaining), worth=tuple(self._backwards()), exact=self.exact)
 
-    def _tried(self, k: int, left: Matrix, columns: dict[str, Any]) -> NDArray[np.float64]:
-        """(E, R, A) what each choice leaves of each remainder. Orders that are over earn nothing."""
+    def _tried(self, k: int, left: Matrix, columns: dict[str, Any]) -> tuple[NDArray[np.float64], Places]:
+        """(E, R, A) what each choice leaves of each remainder, and the bar (E,) at which that is. Orders that are over
+        earn nothing."""
         env, shape = self._env, (*left.shape, self._env.action_count)
         size = left.shape[1] * env.action_count
         self.most, self.cells = max(self.most, len(left) * size), self.cells + len(left) * size
         e = np.repeat(self._e, size)
         wide = {name: np.repeat(column, size) for name, column in columns.items() if name not in ("remaining", "step")}
-        running = (k < wide["steps"]) & (np.repeat(left, env.action_count) > 0)
+        ends = env.floor.over[e]
+        running = (k < wide["steps"]) & (wide["now"] < ends) & (np.repeat(left, env.action_count) > 0)
         remaining = np.where(running, np.repeat(left, env.action_count), 0.0)
         step = np.minimum(k, wide["steps"] - 1)
         own = Working(**wide, remaining=remaining, step=step, history=np.zeros((len(e), 0)))
         choice = np.tile(np.arange(env.action_count), left.size)
         dealt = env.floor.trade(e, own, env.action.amounts(choice, own))
-        over = (dealt.remaining <= 0.0) | (own.next >= own.end)
+        over = (dealt.remaining <= 0.0) | (dealt.until >= np.minimum(own.end, ends))
         earned = env.reward.of(env.floor.step(e, own, dealt, over, (dealt.amount, dealt.money)))
         self._earned.append(np.where(running, earned, 0.0).reshape(shape))
-        return dealt.remaining.reshape(shape)
+        return dealt.remaining.reshape(shape), dealt.until.reshape(shape)[:, 0, 0]
 
     def _reached(self, after: NDArray[np.float64]) -> Matrix:
         """(E, R') the remainders of the next decision, and where each choice leads among them is kept."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.errors import ConfigError
 from engine.events import Vector
 
-FIGURES = ("pa", "pa_vwap", "ffr", "reward", "slippage")
+FIGURES = ("pa", "pa_vwap", "ffr", "reward", "slippage", "net")
 
 
 class Finished(Protocol):
@@ -28,11 +28,13 @@ class Finished(Protocol):
     def reward(self) -> Vector: ...
     @property
     def slippage_bps(self) -> Vector: ...
+    @property
+    def net_bps(self) -> Vector: ...
 
 
 class Figures(msgspec.Struct, frozen=True, eq=False):
     """Figures by order, (E,) each, in the order of their numbers: price advantage over TWAP and VWAP and slippage
-    against arrival in basis points, share filled, sum of rewards."""
+    against arrival in basis points, share filled, sum of rewards. `net` is the advantage over TWAP with fees in it."""
 
     episode: NDArray[Any]
     pa: Vector
@@ -40,6 +42,7 @@ class Figures(msgspec.Struct, frozen=True, eq=False):
     ffr: Vector
     reward: Vector
     slippage: Vector
+    net: Vector
 
     def means(self, head: str = "") -> dict[str, float]:
         """The mean of each figure, by name, without those that no order has."""
@@ -63,7 +66,7 @@ class Ended:
             return Figures(np.zeros(0, np.int64), *(np.zeros(0) for _ in FIGURES))
         episode = np.concatenate([part.episode for part in parts])
         order = np.argsort(episode, kind="stable")
-        names = ("pa_bps", "pa_vwap_bps", "fill_ratio", "reward", "slippage_bps")
+        names = ("pa_bps", "pa_vwap_bps", "fill_ratio", "reward", "slippage_bps", "net_bps")
         return Figures(
             episode[order], *(np.concatenate([getattr(part, name) for part in parts])[order] for name in names)
         )

@@ -102,7 +102,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     normalise_rewards: bool = True  # by the running spread of returns
     validate_every: int = 4  # collections
     patience: int = 0  # validations without a better one until it ends, 0 = never
-    monitor: str = "val/pa"
+    monitor: str = "val/net"
     seed: int = 0
 
     def iterations(self, steps: int) -> int:

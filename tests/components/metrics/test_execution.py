@@ -48,6 +48,15 @@ def test_price_advantage_slippage_and_fill_ratio_are_as_worked_out_by_hand() -> 
     np.testing.assert_allclose(table["value"], [330.0, 180.0])
 
 
+def test_a_bar_that_nobody_traded_has_no_price_to_be_measured_by() -> None:
+    given = {1: (orders(1, [30.0, -9.0]),)}
+    plain = fared(day([10.0, 10.0, 11.0, 12.0, 50.0], [1.0, 100.0, 100.0, 400.0, 9.0], given)).table()
+    idle = fared(day([10.0, 10.0, 90.0, 12.0, 50.0], [1.0, 100.0, 0.0, 400.0, 9.0], given)).table()
+    unknown = fared(day([10.0, 10.0, 90.0, 12.0, 50.0], [1.0, 100.0, np.nan, 400.0, 9.0], given)).table()
+    assert (plain["twap"][0], idle["twap"][0], unknown["twap"][0]) == (11.0, 11.0, pytest.approx(112 / 3))
+    assert idle["vwap"][0] == (1000 + 4800) / 500
+
+
 def test_two_parents_of_one_symbol_in_one_slice_are_two_rows() -> None:
     both = orders(1, [30.0, 60.0], symbol=[0, 0])
     fold = fared(day([10.0, 10.0, 11.0, 12.0, 12.0], [100.0] * 5, {1: (both,)}))

@@ -14,6 +14,7 @@ from components.rl.env import OrderEnv
 from components.rl.episodes import Orders
 from components.rl.observing import Compact
 from components.rl.rewards import PAPenalty
+from engine.calendar import Sessions
 from engine.events import DAY_NS, MINUTE_NS, Actions, Bars, Event, Status
 from engine.protocols import Issue
 from engine.universe import Universe, universe_of
@@ -26,7 +27,8 @@ class Minutes:
     """A feed of five-minute bars of random walks; `lengths` are the bars of each day.
 
     A share of `holes` of the bars is missing; `idle` days have no volume; of `halted` (day, symbol) the middle third of
-    the day is halted. With `quotes` there are bids and asks, some of them unknown.
+    the day is halted. With `quotes` there are bids and asks, some of them unknown. `calendar` are the bars of sessions;
+    of a day (key) the bars of `unseen` are no slices: nobody traded.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Minutes:
         multiplier: float = 1.0,
         splits: dict[tuple[int, int], float] | None = None,
         quotes: bool = False,
+        calendar: tuple[int, ...] | None = None,
+        unseen: dict[int, tuple[int, ...]] | None = None,
     ) -> None:
         universe = universe_of(tuple(f"S{k}" for k in range(symbols)), lot=lot)
         self.universe = Universe(
@@ -56,7 +60,8 @@ class Minutes:
         self.interval_ns, self.sectors = 5 * MINUTE_NS, ()
         self._lengths, self._seed, self._holes = lengths, seed, holes
         self._idle, self._halted, self._splits = idle, halted, splits or {}
-        self.span = None
+        self.span, self._unseen = None, unseen or {}
+        self.sessions = None if calendar is None else _sessions(calendar)
 
     def events(self, start: int | None = None, end: int | None = None) -> Iterator[Event]:
         rng, n = np.random.default_rng(self._seed), len(self.universe)
@@ -69,6 +74,8 @@ class Minutes:
             for t in range(length):
                 bar = self._bar(day, t, close, rng)
                 close = np.where(np.isnan(bar.close), close, bar.close)
+                if t in self._unseen.get(day, ()):
+                    continue
                 if (start is None or bar.ts >= start) and (end is None or bar.ts < end):
                     yield bar
 
@@ -105,6 +112,19 @@ class Minutes:
 
     def hashes(self) -> dict[str, str]:
         return {}
+
+
+def _sessions(lengths: tuple[int, ...]) -> Sessions:
+    opens = _BEGIN + np.arange(len(lengths)) * DAY_NS
+    zero = np.zeros(len(lengths), np.int64)
+    return Sessions(
+        name="MADE",
+        label=opens // DAY_NS * DAY_NS,
+        opens=opens,
+        closes=opens + np.array(lengths) * 5 * MINUTE_NS,
+        break_from=zero,
+        break_to=zero,
+    )
 
 
 def _splits(ts: int, legs: list[tuple[int, float]]) -> Actions:

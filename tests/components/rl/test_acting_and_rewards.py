@@ -38,9 +38,13 @@ def working(
         (Categorical(4), 1, working(101, remaining=101), 25),
         (Categorical(4), 0, working(100, remaining=40, step=3), 40),
         (Categorical((0.0, 0.1, 1.0)), 1, working(5000, remaining=3000, lot=100.0), 500),
-        (TwapRelative(), 1.0, working(100, remaining=60, step=2), 30),
+        (TwapRelative(), 1.0, working(100, remaining=60, step=2), 35),  # it catches up
+        (TwapRelative(), 1.0, working(100, remaining=20, step=2), 10),  # it is ahead: equal parts
+        (TwapRelative(), 2.0, working(100, remaining=20, step=2), 20),
+        (TwapRelative(), 1.0, working(3, remaining=3, steps=8), 0),  # less than half a lot waits
+        (TwapRelative(), 3.0, working(3, remaining=3, steps=8), 1),
         (TwapRelative(), 3.0, working(100, remaining=60, step=2), 60),
-        (TwapRelative(most=1.5), 3.0, working(100, remaining=60, step=2), 45),
+        (TwapRelative(most=1.5), 3.0, working(100, remaining=60, step=2), 52),
         (TwapRelative(), 0.0, working(100, remaining=60, step=3), 60),
     ],
 )

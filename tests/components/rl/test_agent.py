@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from adapters.files.parquet import ParquetFeed
 from components.brokers.beside import Beside
 from components.brokers.simulated import Simulated
 from components.costs.bps import Bps
@@ -18,7 +19,9 @@ from components.execution.desk import Desk
 from components.execution.pace import Market as Slice
 from components.execution.pace import Parents
 from components.execution.rl import Rl
+from components.execution.twap import Twap
 from components.gates.limits import Limits
+from components.metrics.execution import ExecutionFold
 from components.models.artefact import artefact_of, read_artefact, write_artefact
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.agent_artefact import CARD, CHECK, TEXT, WEIGHTS, agent_artefact, opened_agent
@@ -26,10 +29,11 @@ from components.rl.days import days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import generated
 from components.rl.generated import GeneratedDays
-from components.rl.observing import Compact, FullHistory
+from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.policy import Policy
 from components.rl.rewards import PAPenalty
 from components.rl.tape import tape_of
+from components.rl.trainer_evaluate import over_all
 from components.rl.trainer_options import Mlp, Recurrent
 from engine.barrier import Named
 from engine.errors import ConfigError, StateError
@@ -39,9 +43,19 @@ from engine.protocols import Artefact
 from engine.session import Replay, Session
 from engine.wiring import ModelPart, Parts, Wiring
 from tests.components.rl.agents import card_of, drawn, weights_of
+from tests.components.rl.made import Minutes
 from tests.components.rl.test_same_fills import Asks, Sends, Silent
 
 FEED = GeneratedDays(days=24, symbols=3, seed=5)
+
+
+def holed(lot: float = 1.0) -> Minutes:
+    """Missing bars, halts, slices in which nobody traded, and a half day."""
+    trouble: dict[str, Any] = {"holes": 0.2, "idle": (2,), "halted": ((3, 1),), "unseen": {1: (2,), 3: (3, 4, 9)}}
+    return Minutes(symbols=3, lengths=(12, 9, 12, 12), calendar=(12, 9, 12, 12), seed=2, lot=lot, **trouble)
+
+
+HOLED = holed()
 KINDS: dict[str, tuple[Any, Any, Any, int, float | None]] = {
     "compact": (Compact(), Categorical(4), Mlp((16,)), 1, None),
     "steps of three bars": (Compact(longer=3), Categorical(4), Mlp((16,)), 3, None),
@@ -51,14 +65,15 @@ KINDS: dict[str, tuple[Any, Any, Any, int, float | None]] = {
 }
 
 
-def game_of(kind: str, **changed: Any) -> tuple[OrderEnv, Artefact]:
+def game_of(kind: str, feed: Any = FEED, share: float = 0.05, **changed: Any) -> tuple[OrderEnv, Artefact]:
     """An environment of all days, one order a day and symbol, and an agent for it whose weights were drawn."""
     observation, action, network, bars_per_step, participation = KINDS[kind]
-    days = days_of(FEED)
-    orders = generated(days, share=0.05, horizon=7, start=0)
+    days = days_of(feed)
+    start = 0 if feed is FEED else (0, 7) if feed is HOLED else (30, days.bars - 5)  # the second is cut at the close
+    orders = generated(days, share=share, horizon=7, start=start)
     orders = orders.rows((orders.side > 0) == ((orders.day + orders.symbol) % 2 > 0))
     market = Beside(
-        universe=FEED.universe,
+        universe=feed.universe,
         costs=Bps(commission_bps=1.0, slippage_bps=2.0),
         fill="next_open",
         participation=participation,
@@ -107,15 +122,25 @@ class Watched:
         pace._policy = Spy()  # type: ignore[assignment]
 
 
-def replayed(game: OrderEnv, artefact: Artefact, participation: float | None) -> tuple[list[Any], list[Any]]:
+def replayed(
+    game: OrderEnv, artefact: Artefact, participation: float | None, feed: Any = FEED
+) -> tuple[list[Any], list[Any]]:
     """What the agent saw and did in a replay of all of the game's orders, and the fills."""
-    of, days, universe = game.orders, game.days, FEED.universe
+    seen: list[Any] = []
+    pace = Rl(universe=feed.universe, artefact=artefact, horizon=7, sessions=feed.sessions)
+    pace.check_session(feed.interval_ns, feed.sessions)
+    fills, _ = worked(game, Watched(pace, seen), participation, feed)
+    return sorted(seen, key=repr), fills
+
+
+def worked(
+    game: OrderEnv, pace: Any, participation: float | None, feed: Any = FEED
+) -> tuple[list[Any], dict[str, Any]]:
+    """The fills of a replay in which the desk works the game's orders at this pace, and how each parent fared."""
+    of, days, universe = game.orders, game.days, feed.universe
     at: dict[int, list[int]] = {}
     for e in range(len(of)):
         at.setdefault(int(days.ts[of.day[e], of.start[e]]), []).append(e)
-    seen: list[Any] = []
-    pace = Rl(universe=universe, artefact=artefact, horizon=7, sessions=FEED.sessions)
-    pace.check_session(FEED.interval_ns, FEED.sessions)
     broker = Simulated(
         universe=universe,
         name="broker",
@@ -128,13 +153,14 @@ def replayed(game: OrderEnv, artefact: Artefact, participation: float | None) ->
         universe=universe,
         ids=OrderIds("e", "execution"),
         name="execution",
-        pace=Watched(pace, seen),
-        sessions=FEED.sessions,
+        pace=pace,
+        sessions=feed.sessions,
     )
+    fold = ExecutionFold(universe=universe, interval_ns=feed.interval_ns, point="open", window=desk.window)
     wiring = Wiring(
         Parts(
             universe=universe,
-            interval_ns=FEED.interval_ns,
+            interval_ns=feed.interval_ns,
             cash=1e13,
             broker=Named("broker", broker),
             models=(ModelPart(name="none", model=Silent(universe)),),
@@ -153,8 +179,8 @@ def replayed(game: OrderEnv, artefact: Artefact, participation: float | None) ->
                     rows = zip(event.symbol, event.qty, event.price, event.fees, strict=True)
                     fills.extend((event.ts, int(s), float(q), float(p), tuple(f.tolist())) for s, q, p, f in rows)
 
-    asyncio.run(Session(wiring, recorders=(Keeps(),)).run(Replay(FEED.events)))
-    return sorted(seen, key=repr), sorted(fills)
+    asyncio.run(Session(wiring, recorders=(Keeps(), fold)).run(Replay(feed.events)))
+    return sorted(fills), fold.table()
 
 
 def played(game: OrderEnv, policy: Policy) -> tuple[list[Any], list[Any]]:
@@ -185,6 +211,100 @@ def test_a_replay_sees_does_and_trades_what_the_environment_did(kind: str) -> No
     assert seen == again
     assert fills == traded
     assert len(fills) > len(game.orders)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_with_missing_bars_and_slices_and_orders_that_the_close_cuts(kind: str) -> None:
+    game, artefact = game_of(kind, HOLED)
+    seen, fills = played(game, opened_agent(artefact, "test")[1])
+    again, traded = replayed(game, artefact, KINDS[kind][4], HOLED)
+    assert (seen, fills) == (again, traded)
+    assert len(fills) >= 10
+
+
+def real_minutes(data_dir: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> ParquetFeed:
+    monkeypatch.setenv("SAMEWIRE_CACHE", str(cache))
+    path = data_dir / "intraday" / "us_equity_1min_2019_02.parquet"
+    return ParquetFeed(path=path, stamped="close", interval="1m", calendar="XNYS")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("kind", ["partly filled", "steps of three bars", "a multiple of an even pace"])
+def test_the_same_on_real_minutes_of_which_some_are_missing(
+    kind: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = real_minutes(data_dir, tmp_path, monkeypatch)
+    game, artefact = game_of(kind, feed, share=0.002)
+    assert (game.days.status != 0).any()
+    seen, fills = played(game, opened_agent(artefact, "test")[1])
+    again, traded = replayed(game, artefact, KINDS[kind][4], feed)
+    assert (seen, fills) == (again, traded)
+    assert len({action for _, action in seen}) > 1
+    assert len(fills) > len(game.orders)
+
+
+def even(game: OrderEnv) -> list[Any]:
+    """Fills of one throughout."""
+
+    class Ones:
+        def act(self, observation: dict[str, Any]) -> Any:
+            del observation
+            return np.ones(game.width)
+
+    policy: Any = Ones()
+    return played(game, policy)[1]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("participation", [None, 0.1])
+def test_one_throughout_is_the_pace_twap_on_real_minutes(
+    participation: float | None, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = real_minutes(data_dir, tmp_path, monkeypatch)
+    one_throughout_is_twap(feed, participation, (30, 380), 20)
+
+
+@pytest.mark.parametrize("lot", [1.0, 100.0])
+@pytest.mark.parametrize("participation", [None, 0.05])
+def test_one_throughout_is_the_pace_twap(participation: float | None, lot: float) -> None:
+    one_throughout_is_twap(holed(lot), participation, (0, 5), 5)
+
+
+def one_throughout_is_twap(feed: Any, participation: float | None, start: tuple[int, ...], horizon: int) -> None:
+    days = days_of(feed)
+    orders = generated(days, share=0.002 if days.bars > 99 else 0.1, horizon=horizon, start=start)
+    orders = orders.rows((orders.side > 0) == ((orders.day + orders.symbol) % 2 > 0))
+    broker: dict[str, Any] = {"costs": Bps(commission_bps=1.0, slippage_bps=2.0), "participation": participation}
+    game = OrderEnv(
+        days=days,
+        orders=orders,
+        market=Beside(universe=feed.universe, **broker),
+        observation=CurrentStep(),
+        action=TwapRelative(),
+        reward=PAPenalty(),
+        width=len(orders),
+    )
+    fills = even(game)
+    assert len(fills) > len(orders)
+    traded, table = worked(game, Twap(horizon=horizon), participation, feed)
+    assert traded == fills
+    figures_are_those_of_the_session(game, table)
+
+
+def figures_are_those_of_the_session(game: OrderEnv, table: dict[str, Any]) -> None:
+    """One definition: fees beside the price, and the same bars in the base."""
+    found, of = over_all(game, lambda seen: np.ones(game.width)), game.orders
+    rows = {key: k for k, key in enumerate(zip(table["ts"].tolist(), table["symbol"], strict=True))}
+    symbols = game.days.universe.symbols
+    at = [rows[int(game.days.ts[d, t]), symbols[s]] for d, t, s in zip(of.day, of.start, of.symbol, strict=True)]
+    for ours, theirs in (
+        (found.pa, "pa_twap_bps"),
+        (found.pa_vwap, "pa_vwap_bps"),
+        (found.slippage, "arrival_bps"),
+        (found.ffr, "fill_ratio"),
+    ):
+        np.testing.assert_allclose(ours, np.nan_to_num(table[theirs][at]), rtol=1e-9, atol=1e-7)
+    assert (found.net < found.pa)[found.ffr > 0].all()
 
 
 @pytest.mark.parametrize("kind", ["compact", "full history"])
@@ -292,6 +412,18 @@ def test_a_replaced_parent_is_worked_in_its_new_size() -> None:
     pace.due(parents_of(seen[1], 1, 1400.0, total=1400.0), at_end_of(seen[1]))
     assert pace._memory.quantity.tolist() == [1400.0]
     assert pace._memory.history[0, :2].tolist() == [1400.0, 1400.0]
+
+
+def test_a_parent_whose_horizon_begins_anew_is_worked_as_a_new_one() -> None:
+    _, artefact = game_of("compact")
+    pace, fresh, seen = pace_of(artefact), pace_of(artefact), slices(1)
+    for k in range(2):
+        pace.on_bars(seen[k]), fresh.on_bars(seen[k])
+        pace.due(parents_of(seen[k], k, 700.0), at_end_of(seen[k]))
+    pace.on_bars(seen[2]), fresh.on_bars(seen[2])
+    larger = parents_of(seen[2], 0, 2800.0, total=2800.0)
+    assert pace.due(larger, at_end_of(seen[2])).tolist() == fresh.due(larger, at_end_of(seen[2])).tolist()
+    assert pace._memory.start.tolist() == [2]
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ def test_nobody_is_better_than_the_optimum_in_the_mean(measured: Any) -> None:
     game = measured.game_of("mean_reverting", 400)
     best, twap = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
     day = game.orders.test.day
-    share, low, high = measured.shares(best.pa - twap.pa, best.pa - twap.pa, day)
+    share, low, high = measured.shares(best.net - twap.net, best.net - twap.net, day)
     assert (share, low, high) == (1, 1, 1)
-    assert measured.shares(twap.pa - twap.pa, best.pa - twap.pa, day) == (0, 0, 0)
+    assert measured.shares(twap.net - twap.net, best.net - twap.net, day) == (0, 0, 0)
 
 
 @pytest.mark.long

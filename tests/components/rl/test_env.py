@@ -1,9 +1,12 @@
 """The vectorised environment: what it trades, when an episode ends, what it says of it, and how it goes on."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
 
+from components.costs.bps import Bps
 from components.costs.dated import Dated, DatedFee
 from components.costs.per_share import PerShare
 from components.costs.square_root import SquareRoot
@@ -14,11 +17,13 @@ from components.rl.env import OrderEnv, Transition, twap_action
 from components.rl.episodes import generated
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
+from components.rl.tape import tape_of
 from engine.errors import ConfigError, DataError, StateError
 from engine.events import DAY_NS
 from tests.components.rl.made import env, market, minutes, orders
 
 DAYS = minutes()
+OF = generated(DAYS, share=0.02, horizon=5, of="day")
 
 
 def whole(game: OrderEnv, choose: object = None) -> list[Transition]:
@@ -42,13 +47,14 @@ def test_an_order_trades_at_the_open_of_the_bar_after_its_decision_with_the_brok
     assert done.done.tolist() == [True]
     twap = DAYS.by_day("open")[1, 1, 4:8].mean()
     paid = price * (1 + 1e-4)
-    assert done.finished.pa_bps[0] == pytest.approx((1 - paid / twap) * 1e4)
-    assert done.finished.slippage_bps[0] == pytest.approx((paid / DAYS.by_day("close")[1, 1, 3] - 1) * 1e4)
+    assert done.finished.pa_bps[0] == pytest.approx((1 - price / twap) * 1e4)
+    assert done.finished.net_bps[0] == pytest.approx((1 - paid / twap) * 1e4)
+    assert done.finished.slippage_bps[0] == pytest.approx((price / DAYS.by_day("close")[1, 1, 3] - 1) * 1e4)
     assert done.finished.fees_bps[0] == pytest.approx(1.0)
     assert done.finished.fill_ratio.tolist() == [1.0]
     volume, opens = (DAYS.by_day(name)[1, 1, 4:8] for name in ("volume", "open"))
     vwap = (volume * opens).sum() / volume.sum()
-    assert done.finished.pa_vwap_bps[0] == pytest.approx((1 - paid / vwap) * 1e4)
+    assert done.finished.pa_vwap_bps[0] == pytest.approx((1 - price / vwap) * 1e4)
 
 
 @pytest.mark.parametrize(("fill", "column"), [("next_close", "close"), ("next_vwap", "vwap")])
@@ -97,20 +103,39 @@ def test_participation_leaves_a_rest_that_goes_back_to_the_order() -> None:
     assert [step.done[0] for step in steps] == [False, False, True]
 
 
-def test_rewards_of_an_episode_add_up_to_its_price_advantage() -> None:
+def test_rewards_of_an_episode_add_up_to_its_price_advantage_with_fees_in_it() -> None:
     of = generated(DAYS, share=0.05, horizon=6, of="day", start=2)
     game = env(DAYS, of, reward=PAPenalty(penalty=0.0), bars_per_step=2)
     finished = [step.finished for step in whole(game, 1)]
-    pa, reward = (np.concatenate([getattr(each, name) for each in finished]) for name in ("pa_bps", "reward"))
+    pa, reward = (np.concatenate([getattr(each, name) for each in finished]) for name in ("net_bps", "reward"))
     assert len(pa) == len(of)
     np.testing.assert_allclose(reward, pa, rtol=1e-9, atol=1e-9)
 
 
 def test_the_reward_against_the_arrival_adds_up_to_the_slippage() -> None:
     of = generated(DAYS, share=0.05, horizon=6, of="day", start=2)
-    game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against="arrival"))
+    costs = Bps(slippage_bps=2)
+    game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against="arrival"), market=market(DAYS, costs=costs))
     for step in whole(game, 1):
         np.testing.assert_allclose(step.finished.reward, -step.finished.slippage_bps, rtol=1e-9, atol=1e-9)
+
+
+def test_between_the_two_benchmarks_lies_the_drift_times_what_was_filled_and_its_price() -> None:
+    of = generated(DAYS, share=0.3, horizon=6, of="day", start=2)
+    sums, finished, known = [], [], None
+    for against in ("twap", "arrival"):
+        game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against=against), market=market(DAYS, participation=0.5))  # type: ignore[arg-type]
+        steps = whole(game, 1)
+        order = np.argsort(np.concatenate([step.finished.episode for step in steps]))
+        sums.append(np.concatenate([step.finished.reward for step in steps])[order])
+        finished.append(np.concatenate([step.finished.fill_ratio for step in steps])[order])
+        net = np.concatenate([step.finished.net_bps for step in steps])[order]
+        known = game.floor.known
+    assert known is not None
+    assert (finished[0] < 1).any()
+    price = known.twap * (1 - of.side * net / 1e4)
+    drift = of.side * finished[0] * price * (1 / known.arrival - 1 / known.twap) * 1e4
+    np.testing.assert_allclose(sums[0] - sums[1], drift, rtol=1e-6, atol=1e-8)
 
 
 def test_each_once_without_a_generator_and_rows_without_an_episode_do_nothing() -> None:
@@ -178,6 +203,40 @@ def test_the_state_of_another_game_is_refused() -> None:
         env(DAYS, of, width=3, action=Categorical(5)).load(state)
     with pytest.raises(StateError, match="damaged"):
         env(DAYS, of, width=3).load(state[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("orders", {"of": msgspec.structs.replace(OF, side=-OF.side)}),
+        ("orders", {"of": msgspec.structs.replace(OF, quantity=OF.quantity * 2)}),
+        ("days", {"days": minutes(seed=9)}),
+        ("days", {"days": minutes(calendar=(13,) * 4)}),
+        ("tape", {"tape": tape_of(DAYS, window=1)}),
+        ("market", {"market": market(DAYS, costs=Bps(commission_bps=1, slippage_bps=3))}),
+        ("market", {"market": market(DAYS, costs=Bps(commission_bps=2, slippage_bps=2))}),
+        ("market", {"market": market(DAYS, fill="next_close")}),
+        ("market", {"market": market(DAYS, participation=0.05)}),
+        ("market", {"market": market(DAYS, participation=0.5)}),
+        ("market", {"market": market(DAYS, participation=0.6), "made": {"market": market(DAYS, participation=0.5)}}),
+        ("reward", {"reward": PAPenalty(penalty=5.0, scale=0.01)}),
+        ("reward", {"reward": PAPenalty(penalty=4.0, scale=0.01, against="arrival")}),
+        ("reward", {"reward": EndRatio()}),
+        ("generator", {"rng": None}),
+    ],
+)
+def test_the_part_that_is_another_is_named(name: str, changed: dict[str, Any]) -> None:
+    changed = dict(changed)
+    made: dict[str, Any] = {"width": 3, "rng": np.random.default_rng(1), "market": market(DAYS)}
+    made |= changed.pop("made", {})
+    state = env(DAYS, OF, **made).save()
+    env(minutes(), msgspec.structs.replace(OF), **made).load(state)
+    days, of = changed.pop("days", DAYS), changed.pop("of", OF)
+    other = env(days, of, **made | changed)
+    with pytest.raises(StateError, match=f"order_env: {name} was .* when the state was saved and is .* now"):
+        other.load(state)
+    with pytest.raises(StateError, match=f"order_env: {name} was"):
+        env(DAYS, OF, **made).load(other.save())
 
 
 def test_the_schema_follows_what_a_policy_sees_and_may_choose() -> None:
@@ -260,7 +319,7 @@ def test_the_end_reward_comes_once_at_the_end() -> None:
     steps = whole(env(DAYS, of, reward=EndRatio()), 1)
     rewards = np.array([step.reward for step in steps])
     assert (rewards[:-1] == 0).all()
-    pa = steps[-1].finished.pa_bps
+    pa = steps[-1].finished.net_bps
     assert set(rewards[-1]) <= {-1.0, 0.0}
     assert (rewards[-1] == np.where(pa < 0, -1.0, 0.0)).all()
 
@@ -289,7 +348,7 @@ def test_halted_bars_trade_nothing_and_the_rest_is_traded_after_them() -> None:
         step = game.step(np.array([1]))
         traded.append(game.traded[0].qty[0])
         rewards.append(step.reward[0])
-    assert traded == [25.0, 0.0, 0.0, 0.0, 0.0, 25.0, 25.0, 25.0]
+    assert traded == [25.0, 0.0, 0.0, 0.0, 0.0, 0.0, 25.0, 50.0]  # at the close of a halted bar nothing is sent
     assert np.isfinite(rewards).all()
 
 
@@ -303,12 +362,38 @@ def test_an_order_larger_than_the_days_volume_is_filled_as_far_as_the_volume_goe
 
 
 def test_a_horizon_past_the_close_ends_with_the_last_bar_of_the_day() -> None:
-    days = minutes(lengths=(12, 5, 12))
+    days = minutes(lengths=(12, 5, 12), calendar=(12, 5, 12))
     game = env(days, orders((1, 0, 1, 100, 2, 50), (0, 0, 1, 100, 2, 50)))
     steps = whole(game, 0)
     assert np.argmax([step.done[0] for step in steps]) == 1  # bars 3 and 4
     assert np.argmax([step.done[1] for step in steps]) == 8
     assert all(step.finished.fill_ratio.tolist() in ([], [1.0]) for step in steps)
+
+
+@pytest.mark.parametrize("calendar", [None, (12, 12, 12)])
+def test_slices_that_never_come_are_missed_and_nobody_knew(calendar: tuple[int, ...] | None) -> None:
+    days = minutes(lengths=(12, 5, 12), calendar=calendar)
+    game = env(days, orders((1, 0, 1, 100, 2, 50)))
+    game.reset()
+    assert (game.own.end.tolist(), game.own.steps.tolist()) == ([11], [9])
+    steps = [game.step(np.array([1])), game.step(np.array([0]))]
+    assert [step.done.tolist() for step in steps] == [[False], [True]]
+    assert steps[-1].finished.fill_ratio.tolist() == [0.25]
+
+
+def test_the_clock_cuts_an_order_whose_slices_did_not_come() -> None:
+    """Of a session of 12 slices the third to sixth are not there: at bar 2, the seventh, five more are left."""
+    days = minutes(lengths=(12,), calendar=(12,), unseen={0: (2, 3, 4, 5)})
+    assert (days.length.tolist(), days.bars) == ([8], 12)
+    game = env(days, orders((0, 0, 1, 100, 0, 11)), action=TwapRelative())
+    game.reset()
+    ends, traded = [], []
+    while game.active.any():
+        ends.append((int(game.own.end[0]), int(game.own.steps[0])))
+        game.step(np.ones(1))
+        traded.append(float(game.traded[0].qty[0]))
+    assert ends == [(11, 11), (11, 11), *[(7, 7)] * 5]
+    assert traded == [9.0, 9.0, 25.0, 14.0, 14.0, 15.0, 14.0]
 
 
 def test_the_last_step_is_shorter_where_the_bars_do_not_come_out_even() -> None:

@@ -114,7 +114,7 @@ def in_the_environment(feed: GeneratedDays, of: Orders, found: dict[int, Optimum
         market=Beside(universe=feed.universe, costs=QuadraticImpact(impact=0.05)),
         observation=Compact(),
         action=action,
-        reward=PAPenalty(penalty=0.0),
+        reward=PAPenalty(penalty=0.0, against="arrival"),
         width=min(len(of), 2000),
         **options,
     )
@@ -123,7 +123,7 @@ def in_the_environment(feed: GeneratedDays, of: Orders, found: dict[int, Optimum
     while game.active.any():
         chosen = np.ones(game.width) if found is None else best_actions(game, found)
         finished = game.step(chosen).finished
-        got[finished.episode] = -finished.slippage_bps
+        got[finished.episode] = finished.reward
     return got
 
 

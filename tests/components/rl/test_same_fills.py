@@ -98,7 +98,8 @@ class Desk:
         self._parent: dict[int, int] = {}
         self._ids = OrderIds("episodes", "desk")
 
-    def on_bars(self, bars: Bars, /) -> None: ...
+    def on_bars(self, bars: Bars, /) -> None:
+        self._fresh = bars.status == 0
 
     def on_fills(self, fills: Fills, /) -> None:
         for s, qty in zip(fills.symbol.tolist(), fills.qty.tolist(), strict=True):
@@ -114,7 +115,8 @@ class Desk:
         for s in list(self._open):
             e, own, amount, bar = self._open[s]
             own.now[0] += 1
-            done = own.remaining[0] <= 0 or own.now[0] >= own.end[0]
+            over = self._game.days.length[self._game.orders.day[e]] - 1
+            done = own.remaining[0] <= 0 or own.now[0] >= min(own.end[0], over)
             if done:
                 del self._open[s]
             elif own.now[0] == own.next[0]:
@@ -136,7 +138,7 @@ class Desk:
             began = Working(**{name: getattr(own, name) for name in Working.__struct_fields__})
             began.now = own.now - bar  # children are counted from the decision
             child = float(children(np.array([amount]), began, own.remaining, bar)[0])
-            if child > 0:
+            if child > 0 and (self._fresh[s] or own.now[0] + 1 >= own.end[0]):
                 qty[s] = child * own.side[0]
         if not qty:
             return None
@@ -153,7 +155,7 @@ class Desk:
 
     def _working(self, e: int) -> Working:
         game, of = self._game, self._game.orders
-        end = min(of.start[e] + of.horizon[e], game.days.length[of.day[e]] - 1)
+        end = min(of.start[e] + of.horizon[e], game.days.bars - 1)
         columns = {
             "side": of.side[e],
             "quantity": of.quantity[e],

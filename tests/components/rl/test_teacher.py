@@ -17,12 +17,13 @@ from engine.errors import ConfigError
 from tests.components.rl.made import env, market, minutes, orders
 
 DAYS = minutes(lengths=(12, 9, 12, 12), holes=0.1, idle=(2,), halted=((1, 0),), seed=3)
+CUT = minutes(lengths=(12,) * 3, calendar=(12,) * 3, unseen={1: (4, 9), 2: (2, 3, 8, 11)}, holes=0.1, seed=3)
 PA = PAPenalty(penalty=0.0)
 
 
 def played(game: OrderEnv, choose: Any) -> dict[str, Any]:
     """Rewards and advantages by order of a pass over all; `choose` answers (W,) choices."""
-    found = {name: np.full(len(game.orders), np.nan) for name in ("reward", "pa_bps", "fill_ratio")}
+    found = {name: np.full(len(game.orders), np.nan) for name in ("reward", "net_bps", "fill_ratio")}
     game.reset()
     while game.active.any():
         ended = game.step(choose(game)).finished
@@ -38,6 +39,13 @@ def best_of_all(game: OrderEnv) -> Any:
     return np.max(
         [played(game, lambda game, path=path: np.array(path)[game.own.step])["reward"] for path in sequences], axis=0
     )
+
+
+@pytest.mark.parametrize("bars", [1, 2])
+def test_the_same_where_the_clock_cuts_orders_whose_slices_did_not_come(bars: int) -> None:
+    of = generated(CUT, share=0.02, horizon=5 * bars, start=(1, 4), of="trailing")
+    game = env(CUT, of, action=Categorical(2), market=market(CUT, participation=0.2), reward=PA, bars_per_step=bars)
+    np.testing.assert_allclose(hindsight(game).best, best_of_all(game), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 4.0])
@@ -57,7 +65,7 @@ def test_it_finds_the_best_of_all_sequences_of_choices(penalty: float, bars: int
     if not (penalty or participation):  # filled whole, its reward is its price advantage
         full = itself["fill_ratio"] == 1.0
         assert full.sum() > 10
-        np.testing.assert_allclose(itself["pa_bps"][full], best[full], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(itself["net_bps"][full], best[full], rtol=1e-9, atol=1e-9)
 
 
 def test_no_policy_earns_more_and_the_known_worths_are_what_the_rest_earns() -> None:

@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from components.brokers.beside import Beside
+from components.costs.bps import Bps
+from components.rl.episodes import generated
 from components.rl.trainer import Arena, Told, teach
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
+from tests.components.rl.made import env, minutes
 from tests.components.rl.toy import STEPS, Toy, arena
 
 ROWS = 16
@@ -113,6 +117,22 @@ def test_validation_works_each_order_once_whatever_the_rows() -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
+def test_a_checkpoint_of_another_market_is_refused_by_name(tmp_path: Path) -> None:
+    days = minutes()
+    of = generated(days, share=0.02, horizon=4, of="day")
+
+    def learn(bps: float) -> None:
+        market = Beside(universe=days.universe, costs=Bps(slippage_bps=bps))
+        one = env(days, of, width=ROWS, market=market, rng=np.random.default_rng(1))
+        course = msgspec.structs.replace(course_of("ppo-mlp"), steps=2 * ROWS * 4)
+        teach(course, Arena(training=one, validation=env(days, of, market=market)), checkpoints=tmp_path)
+
+    learn(1.0)
+    learn(1.0)  # goes on, and is done
+    with pytest.raises(StateError, match="order_env: market was .* when the state was saved"):
+        learn(2.0)
+
+
 # ---- early stopping --------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +164,7 @@ def test_patience_counts_validations_over_a_resume(tmp_path: Path) -> None:
 
 def test_a_monitor_that_no_validation_has_is_named() -> None:
     course = Course(algorithm=PPO, network=MLP, steps=ROWS * STEPS, rows=ROWS, monitor="reward")
-    with pytest.raises(ConfigError, match=r"monitor is reward, and a validation has: val/ffr, val/pa"):
+    with pytest.raises(ConfigError, match=r"monitor is reward, and a validation has: val/ffr, val/net"):
         teach(course, arena(ROWS))
 
 

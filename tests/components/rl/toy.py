@@ -20,6 +20,7 @@ class Finished(msgspec.Struct, frozen=True, eq=False):
     fill_ratio: Any
     reward: Any
     slippage_bps: Any
+    net_bps: Any
 
 
 class Transition(msgspec.Struct, frozen=True, eq=False):
@@ -94,7 +95,7 @@ class Toy:
         rows = np.nonzero(done)[0]
         gain, zero = self._gain[rows], np.zeros(len(rows))
         pa = gain - self.offset[self._episode[rows]].mean(axis=1)
-        finished = Finished(self._episode[rows], pa, pa, zero + 1.0, gain, zero)
+        finished = Finished(self._episode[rows], pa, pa, zero + 1.0, gain, zero, pa)
         self._take(rows)
         return Transition(self._seen(), reward, done, finished)
 
