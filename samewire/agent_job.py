@@ -16,8 +16,9 @@ from components.rl.trainer import Arena, Taught, Told, teach
 from components.rl.trainer_evaluate import FIGURES, Figures, over_all
 from engine.clock import SystemClock
 from engine.protocols import Artefact
+from samewire.agent_cautions import market_words
 from samewire.agent_spec import AgentTraining
-from samewire.agent_world import World, agent_of, environment, market_words, world_of
+from samewire.agent_world import World, agent_of, environment, world_of
 from samewire.hiding import hider, hiding
 from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed

@@ -14,9 +14,10 @@ from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
 from engine.learning import Job
+from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
 from samewire.agent_progress import told_how_far
-from samewire.agent_world import World, agent_of, market_words, world_of
+from samewire.agent_world import World, agent_of, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
 from samewire.plain import run_in_words
