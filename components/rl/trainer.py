@@ -12,6 +12,7 @@ from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
 if TYPE_CHECKING:
+    from components.rl.trainer_evaluate import Figures
     from components.rl.trainer_rows import Environment
 
 
@@ -21,6 +22,7 @@ class Arena(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     training: "Environment"  # its orders come again and again
     validation: "Environment"  # has each of its orders once, and begins with the first whenever it is reset
     inputs: str = ""  # hash of the orders and bars of both
+    counted: "Callable[[Figures], Figures] | None" = None  # prices what orders of validation left, see `Rest`
 
 
 class Taught(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -150,7 +152,8 @@ class Training:
         """Figures of all orders of validation, once; the weights are kept if they are the best so far."""
         from components.rl.trainer_evaluate import over_all
 
-        found = over_all(self._arena.validation, self._learner.act).means("val/")
+        figures = over_all(self._arena.validation, self._learner.act)
+        found = (figures if self._arena.counted is None else self._arena.counted(figures)).means("val/")
         monitor = self._course.monitor
         if monitor not in found:
             raise ConfigError(f"training: monitor is {monitor}, and a validation has: {', '.join(sorted(found))}")
