@@ -33,8 +33,8 @@ _LIBRARIES = ("torch", "stable-baselines3", "gymnasium")
 
 _LESS = 1e-3  # of the shares: what counts as less
 _LEGEND = (
-    "  PA: price advantage over the mean price, all costs in, and what was left undone priced at the end; TWAP: that of",
-    "  an even pace on the same orders; ±: the standard error of a mean over days, - where there is but one",
+    "  PA: price advantage over the mean price, all costs in, what was left undone priced at the end; TWAP: that of an",
+    "  even pace on the same orders; ±: the standard error of a mean over days, - where there is but one",
 )
 
 

@@ -404,3 +404,24 @@ def drawn_of(artefact: Artefact, **changed: Any) -> Artefact:
     """The same weights with another card, of a network that sees no whole days."""
     card, _ = opened_agent(artefact, "test")
     return drawn(msgspec.structs.replace(card, **changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bars": 10**9}, "agent.json: bars must be 1 to 100,000, got 1000000000"),
+        ({"steps": -3}, "steps must be 1 to"),
+        ({"window": 0}, "window must be 1 to"),
+        ({"interval_ns": 0}, "interval_ns must be 1 to"),
+        ({"network": Mlp((10**12,))}, "network.hidden must be 1 to"),
+        ({"network": Mlp(())}, "network.hidden must be 1 to 64 widths"),
+        ({"network": Mlp((60_000, 60_000))}, r"head.weight is \(5, 16\) torch.float32, and its network has"),
+        ({"shapes": {}}, "shapes must be those of 10 bars"),
+    ],
+)
+def test_a_card_of_sizes_that_cannot_be_is_refused_before_anything_is_made(changed: dict[str, Any], said: str) -> None:
+    _, artefact = game_of("compact")
+    card = msgspec.structs.replace(opened_agent(artefact, "test")[0], **changed)
+    files = artefact.files | {CARD: msgspec.json.encode(card, order="sorted")}
+    with pytest.raises(StateError, match=said):
+        opened_agent(artefact_of(files), "execution rl")
