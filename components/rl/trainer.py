@@ -118,13 +118,11 @@ class Training:
         return out or self._iteration >= self._iterations
 
     def begin(self, kept: Checkpoints | None) -> None:
-        found = None if kept is None else kept.read()
+        found = None if kept is None else kept.read(self._put_back)
         for why in () if kept is None else kept.passed_over:
             self._told.warn(f"a checkpoint is passed over: {why}")
         if found is None:
             self._learner.begin()
-        else:
-            self._put_back(*found)
 
     # ---- an iteration ------------------------------------------------------------------------------------------------
 
@@ -198,17 +196,27 @@ class Training:
         from components.training.checkpoints import under
 
         try:
+            self._check_best(under("best.", tensors), said)
             self._arena.training.load(tensors["environment"].numpy().tobytes())
             self._learner.put_back(under("learner.", tensors), said["learner"])
             self._iteration, self._waited = iteration, said["waited"]
             self._best, self._best_iteration = under("best.", tensors), said["best_iteration"]
             self._figures = said["figures"]
             put_back(under("chance.", tensors))
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, StateError) as error:
+            why = f"{type(error).__name__} {str(error)[:200]}".splitlines()[0]
             raise StateError(
-                f"checkpoint of iteration {iteration}: it does not fit this training ({str(error).splitlines()[0]}); "
-                "name an empty folder"
+                f"checkpoint of iteration {iteration}: it does not fit this training ({why}); name an empty folder"
             ) from error
+
+    def _check_best(self, best: dict[str, Any], said: dict[str, Any]) -> None:
+        """ValueError for weights of another form, and for counts and figures that are none."""
+        waited, iteration, figures = said["waited"], said["best_iteration"], said["figures"]
+        if not (isinstance(waited, int) and isinstance(iteration, int) and isinstance(figures, dict)):
+            raise ValueError("waited, best_iteration or figures are none")
+        wanted = self._learner.weights() if iteration >= 0 else {}
+        if {name: each.shape for name, each in best.items()} != {name: each.shape for name, each in wanted.items()}:
+            raise ValueError("its best weights are of another network")
 
 
 def _check(course: Course, env: "Environment") -> None:
