@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
 from samewire.agent_progress import told_how_far
+from samewire.agent_spec import AgentTraining
 from samewire.agent_world import World, agent_of, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
@@ -31,6 +33,7 @@ from samewire.training_plan import section_of
 _LIBRARIES = ("torch", "stable-baselines3", "gymnasium")
 
 
+_LARGE_MB = 200
 _LESS = 1e-3  # of the shares: what counts as less
 _LEGEND = (
     "  PA: price advantage over the mean price, all costs in, what was left undone priced at the end; TWAP: that of an",
@@ -269,8 +272,22 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
             f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}",
+            *_replay_text(agent, days.bars),
         ]
     )
+
+
+def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
+    """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
+    if agent.algorithm.use != "dqn":
+        return []
+    steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
+    numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
+    size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
+    said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
+    if size > _LARGE_MB:
+        said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]
+    return said
 
 
 def planned_agents(run: RunFile, store: Path | None) -> tuple[World, list[Asked], int]:

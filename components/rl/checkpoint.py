@@ -72,8 +72,8 @@ class Checkpoints:
         """Iteration, tensors and what was said of the newest that is whole; None where there is none at all.
 
         Damaged ones are passed over, which `passed_over` tells, and so are those that `accept` has a StateError for.
-        StateError where all are damaged, and for one of
-        another kind, version, schema, course or inputs: older ones would not be gone on from either.
+        StateError where all are damaged, and for one of another kind, version, schema, course or inputs: older ones
+        would not be gone on from either.
         """
         self.passed_over = []
         names = [name for _, name in reversed(self._there())]
