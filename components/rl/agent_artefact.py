@@ -131,7 +131,7 @@ def check_bounds(card: AgentCard, short: str) -> None:
     """StateError that names the key, before anything is made of a size that the card says."""
     hidden = card.network.hidden
     widths = hidden if isinstance(hidden, tuple) else (hidden,)
-    said = {name: (getattr(card, name),) for name in _MOST if "." not in name}
+    said: dict[str, tuple[Any, ...]] = {name: (getattr(card, name),) for name in _MOST if "." not in name}
     said |= {"network.hidden": widths, "network.out": (getattr(card.network, "out", 1),)}
     for name, values in said.items():
         odd = next((value for value in values if not 1 <= value <= _MOST[name]), None)

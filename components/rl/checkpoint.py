@@ -104,7 +104,7 @@ class Checkpoints:
             return None
         tensors, head = found
         path = self._folder / name
-        if not isinstance(head, dict) or not isinstance(head.get("said"), dict):
+        if not isinstance(head.get("said"), dict):
             raise StateError(f"{path}: its key said is no mapping; remove it to go on from an older one")
         try:
             self._check(path, head)

@@ -172,10 +172,10 @@ class Learner:
         for name, each in under("adam.", tensors).items():
             k, _, what = name.partition(".")
             moments.setdefault(int(k), {})[what] = each
-        for k, each in enumerate(optimizer.param_groups[0]["params"]):
+        for place, each in enumerate(optimizer.param_groups[0]["params"]):
             for what in ("exp_avg", "exp_avg_sq") if moments else ():
-                if moments[k][what].shape != each.shape:
-                    raise ValueError(f"adam.{k}.{what} is of another shape")
+                if moments[place][what].shape != each.shape:
+                    raise ValueError(f"adam.{place}.{what} is of another shape")
         last = {name: each.shape for name, each in under("last.", tensors).items()}
         rows = {
             name: torch.Size((self._rows.num_envs, *each)) for name, each in self._rows.env.observation_shapes.items()
