@@ -11,13 +11,15 @@ import numpy as np
 from adapters.tracking.store import RunStore
 from components.models.artefact import restore_artefact
 from components.rl.agent_artefact import AgentCard, agent_artefact, opened_agent
-from components.rl.env import OrderEnv
+from components.rl.env import OrderEnv, twap_action
 from components.rl.trainer import Arena, Taught, Told, teach
 from components.rl.trainer_evaluate import FIGURES, Figures, over_all
+from components.rl.trainer_rest import Rest
 from engine.clock import SystemClock
 from engine.protocols import Artefact
+from samewire.agent_cautions import market_words
 from samewire.agent_spec import AgentTraining
-from samewire.agent_world import World, agent_of, environment, market_words, world_of
+from samewire.agent_world import World, agent_of, environment, world_of
 from samewire.hiding import hider, hiding
 from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed
@@ -64,14 +66,17 @@ def _carried_out(told: Assignment) -> str:
             on_metrics=lambda metrics: store.log(run, metrics), cpu_ns=SystemClock().cpu_ns, warn=passed.append
         )
         rng = np.random.default_rng([told.seed, 1])
+        validation = environment(world, agent, world.orders.validation)
         arena = Arena(
             training=environment(world, agent, world.orders.train, rng),
-            validation=environment(world, agent, world.orders.validation),
+            validation=validation,
             inputs=world.inputs,
+            counted=Rest(validation, world.market).counted,
         )
         taught = teach(agent.course(told.seed), arena, checkpoints=checkpoints, told=listening)
         test = environment(world, agent, world.orders.test)
         artefact, found, figures = judged(file, world, taught, test, told.seed)
+        figures |= {"val/twap_ffr": even_pace(validation, world).means()["ffr"]}
         restore_artefact(artefact, folder / ARTEFACTS / artefact.hash)
         store.keep(run, ORDERS, orders_table(world, found))
         said = {"steps": taught.steps, "iterations": taught.iterations, "best_iteration": taught.best_iteration}
@@ -107,8 +112,8 @@ def judged(
     weights = {name: each.numpy() for name, each in taught.best.items()}
     rows = test.reset()
     _, policy = opened_agent(agent_artefact(card, weights, rows), "training.agent")
-    found = over_all(test, policy.act)
-    figures = taught.figures | found.means("test/") | {"test/pa_error": error_of(found.pa, world, found)}
+    found = Rest(test, world.market).counted(over_all(test, policy.act))
+    figures = taught.figures | found.means("test/") | beside_twap(found, even_pace(test, world), world)
     kept = msgspec.structs.replace(card, figures=figures)
     return agent_artefact(kept, weights, rows), found, figures
 
@@ -123,13 +128,35 @@ def _trained(run: RunFile, agent: AgentTraining, world: World, seed: int) -> dic
     }
 
 
-def error_of(value: Any, world: World, found: Figures) -> float:
-    """Standard error of a mean over orders, those of one day counted as one: they share its prices. 0 of one day."""
-    day = world.orders.test.day[found.episode]
+def even_pace(env: OrderEnv, world: World) -> Figures:
+    """The same orders by the choices that come nearest to TWAP."""
+    found = over_all(env, lambda seen: twap_action(env.action, env.own))
+    return Rest(env, world.market).counted(found)
+
+
+def beside_twap(found: Figures, twap: Figures, world: World) -> dict[str, float]:
+    """Errors of the means, TWAP's figures of the same orders, and how much better it was, order by order."""
+    day, gain = world.orders.test.day[found.episode], found.net - twap.net
+    said = {
+        "test/net_error": error_of(found.net, day),
+        "test/twap_net": float(twap.net.mean()),
+        "test/twap_ffr": float(twap.ffr.mean()),
+        "test/gain": float(gain.mean()),
+        "test/gain_error": error_of(gain, day),
+    }
+    return {name: value for name, value in said.items() if np.isfinite(value)}
+
+
+def error_of(value: Any, day: Any) -> float:
+    """Standard error of a mean over orders, those of one day counted as one: they share its prices. NaN of one day.
+
+    >>> error_of(np.array([1.0, 3.0]), np.array([4, 5])), error_of(np.array([1.0, 3.0]), np.array([4, 4]))
+    (1.0, nan)
+    """
     _, of = np.unique(day, return_inverse=True)
     off = np.bincount(of, weights=value - value.mean())
     count = len(off)
-    return float(np.sqrt((off * off).sum() * count / max(count - 1, 1)) / len(value)) if count > 1 else 0.0
+    return float(np.sqrt((off * off).sum() * count / (count - 1)) / len(value)) if count > 1 else float("nan")
 
 
 def orders_table(world: World, found: Figures) -> bytes:

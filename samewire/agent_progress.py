@@ -40,8 +40,8 @@ def _look(
     """What was not read now is read the next time."""
     with contextlib.suppress(SamewireError), closing(RunStore(store, create=False)) as runs:
         for run in [row.id for row in runs.runs() if row.id in columns]:
-            seen, found = runs.metrics(run, "steps"), runs.metrics(run, "val/pa")
+            seen, found = runs.metrics(run, "steps"), runs.metrics(run, "val/net")
             if seen and found and found[-1][0] > heard.get(run, -1):
                 heard[run] = found[-1][0]
                 value = "-" if found[-1][1] is None else f"{found[-1][1]:.2f}"
-                tell(f"{columns[run]}  {seen[-1][1] or 0:,.0f} of {steps:,} order-steps, val/pa {value} bp")
+                tell(f"{columns[run]}  {seen[-1][1] or 0:,.0f} of {steps:,} order-steps, val/net {value} bp")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,11 @@ from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
 from engine.learning import Job
+from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
 from samewire.agent_progress import told_how_far
-from samewire.agent_world import World, agent_of, market_words, world_of
+from samewire.agent_spec import AgentTraining
+from samewire.agent_world import World, agent_of, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
 from samewire.plain import run_in_words
@@ -28,6 +31,14 @@ from samewire.training_job import ARTEFACTS, ended_whole
 from samewire.training_plan import section_of
 
 _LIBRARIES = ("torch", "stable-baselines3", "gymnasium")
+
+
+_LARGE_MB = 200
+_LESS = 1e-3  # of the shares: what counts as less
+_LEGEND = (
+    "  net: advantage over the mean price, all costs in, what was left undone priced at the end; TWAP: that of an",
+    "  even pace on the same orders; ±: the standard error of a mean over days, - where there is but one",
+)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,19 +220,44 @@ def as_text(results: AgentResults) -> str:
     lines = [f"{results.name}: {', '.join(counts)}"]
     if ended:
         width = max(10, *(len(agent.column) for agent in ended))
-        heads = f"{'steps':>9}  {'val PA':>8}  {'test PA, bp':>17}  {'vs VWAP':>8}  filled  artefact"
+        heads = f"{'steps':>9}  {'val net':>8}  {'test net, bp':>17}  {'TWAP':>8}  {'better by':>17}"
+        heads += f"  {'vs VWAP':>8}  filled  artefact"
         lines += ["", f"  {'trained as':<{width}}  {heads}"]
         lines += [_line(agent, width) for agent in ended]
-        lines += ["", "  PA: price advantage over TWAP, all costs in, with the standard error of its mean over days"]
+        lines += ["", *_LEGEND]
+        lines += [f"  warning  {agent.column}: {text}" for agent in ended for text in undone(agent.outcome)]
     lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
     return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])
 
 
 def _line(agent: AgentResult, width: int) -> str:
     said = agent.outcome
-    pa = f"{said['test/pa']:.2f} ± {said['test/pa_error']:.2f}"
-    figures = f"{said['val/pa']:>8.2f}  {pa:>17}  {said['test/pa_vwap']:>8.2f}  {said['test/ffr'] * 100:>5.1f} %"
-    return f"  {agent.column:<{width}}  {said['steps']:>9,}  {figures}  {agent.artefact[:12]}"
+    net, gain = (_with_error(said, name) for name in ("test/net", "test/gain"))
+    twap = _shown(said.get("test/twap_net"))
+    figures = f"{said['val/net']:>8.2f}  {net:>17}  {twap:>8}  {gain:>17}  {said['test/pa_vwap']:>8.2f}"
+    ffr = f"{said['test/ffr'] * 100:>5.1f} %"
+    return f"  {agent.column:<{width}}  {said['steps']:>9,}  {figures}  {ffr}  {agent.artefact[:12]}"
+
+
+def _with_error(said: dict[str, Any], name: str) -> str:
+    return f"{_shown(said.get(name))} ± {_shown(said.get(f'{name}_error'))}"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def undone(said: dict[str, Any]) -> list[str]:
+    """A warning of each part of the split in which the agent leaves more undone than an even pace does."""
+    found = []
+    for part, what in (("val", "validation"), ("test", "test")):
+        own, twap = said.get(f"{part}/ffr"), said.get(f"{part}/twap_ffr")
+        if own is not None and twap is not None and own < twap - _LESS:
+            found.append(
+                f"it fills {own * 100:.1f} % of the orders of {what}, and an even pace {twap * 100:.1f} %: it has "
+                "learned to leave orders undone; raise broker.participation or the horizon, or lower reward.penalty"
+            )
+    return found
 
 
 def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
@@ -236,8 +272,22 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
             f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}",
+            *_replay_text(agent, days.bars),
         ]
     )
+
+
+def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
+    """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
+    if agent.algorithm.use != "dqn":
+        return []
+    steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
+    numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
+    size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
+    said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
+    if size > _LARGE_MB:
+        said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]
+    return said
 
 
 def planned_agents(run: RunFile, store: Path | None) -> tuple[World, list[Asked], int]:

@@ -16,9 +16,8 @@ from engine.events import DAY_NS
 from engine.protocols import Feed
 from samewire.agent_spec import AgentTraining
 from samewire.build import Given, construct
-from samewire.plain import component_in_words
 from samewire.prepare import feed_of
-from samewire.run_file import Component, RunFile, built
+from samewire.run_file import RunFile, built
 
 KEPT = ("quantity", "side", "day", "symbol", "start", "horizon")
 
@@ -82,16 +81,6 @@ def market_of(run: RunFile, feed: Feed) -> Beside:
         fill=run.broker.options["fill"],
         participation=run.broker.options.get("participation"),
     )
-
-
-def market_words(run: RunFile) -> dict[str, Any]:
-    """The same in words, which an artefact keeps."""
-    costs = run.broker.options.get("costs")
-    return {
-        "fill": run.broker.options["fill"],
-        "participation": run.broker.options.get("participation"),
-        "costs": component_in_words(costs, str) if isinstance(costs, Component) else None,
-    }
 
 
 def environment(world: World, agent: AgentTraining, orders: Orders, rng: np.random.Generator | None = None) -> OrderEnv:

@@ -18,7 +18,7 @@ from engine.journal import Journal
 from engine.protocols import Artefact, Feed, Issue, Table
 from engine.session import Replay, Session
 from engine.wiring import Parts, Wiring
-from samewire.artefacts import seen_before
+from samewire.agent_cautions import concerning
 from samewire.build import Given, construct, parts_of, read_option, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
@@ -136,7 +136,7 @@ def wired(
     parts = parts_of(run, feed, given)
     learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
     span = _span(feed, start, end)
-    learnt = options.beside(learnt, directory, 0 if span is None else span[0])
+    learnt = options.beside(learnt, directory, concerning(run, feed, 0 if span is None else span[0]))
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
     return Wired(
         feed=feed,
@@ -284,11 +284,11 @@ class _Artefacts:
         self._found[name] = read_option(name, path) if known is None else known
         return self._found[name]
 
-    def beside(self, learnt: Learned, directory: Path | None, begin: int) -> Learned:
+    def beside(self, learnt: Learned, directory: Path | None, told: Callable[..., list[str]]) -> Learned:
         """What the models know with these beside it; written into the session's directory where there is one."""
         said = list(learnt.warnings)
         for name, artefact in self._found.items() if self._recorded is None else ():
-            said += seen_before(name, artefact, begin)
+            said += told(name, artefact)
             if directory is not None:
                 write_artefact(artefact, directory / "models" / name)
         return msgspec.structs.replace(learnt, artefacts=learnt.artefacts | self._found, warnings=tuple(said))

@@ -3,6 +3,7 @@
 The prices, the limits of volume, the slippage and the fees are those of the simulated broker, by the same functions.
 """
 
+import copy
 from typing import Any
 
 import msgspec
@@ -83,6 +84,12 @@ class Beside:
         self._span = _span_of(getattr(costs, "parts", (costs,)))
         self.limited = participation is not None  # whether a bar may leave a part of an order
         self._simple = bool((universe.multiplier == 1.0).all())
+
+    def unlimited(self) -> "Beside":
+        """The same market without a limit of volume."""
+        other = copy.copy(self)
+        other.participation, other.limited = None, False
+        return other
 
     def trade(self, met: Met, symbol: rules.Rows, qty: Vector) -> Traded:
         """What these signed quantities (L,) trade; one of 0 trades nothing."""

@@ -6,18 +6,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from components.execution.pace import Market, Parents, checked_horizon
+from components.execution.pace import Market, Parents, checked_horizon, even_steps
 from components.rl.acting import Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import MINUTE_NS, Actions, Bars, Vector
+from engine.events import DAY_NS, MINUTE_NS, Actions, Bars, Vector
 from engine.protocols import Artefact
 from engine.state import mutable, pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "rl_pace", 1
+_KIND, _VERSION = "rl_pace", 2
 Places = NDArray[np.intp]
 
 
@@ -53,6 +53,8 @@ class Rl:
     agree to the bit. A decision is taken at the parent's slice and every `bars_per_step` slices after it.
 
     What is left of a parent when its day ends goes on at the close of the next day's first bar, as an order of its own.
+    Slices of a day behind as many as the longest day of its training had are beyond what it knows: in these, what is
+    left of each parent is sent at an even pace.
 
     ConfigError for a horizon, an interval or days other than those that it was trained on; StateError for an artefact
     that is no agent, or of another schema or version. `lookback` covers the volume profile that it sees.
@@ -74,16 +76,18 @@ class Rl:
                 f"slices; set horizon: {card.horizon}, or train one for {horizon}"
             )
         self.lookback = (card.window + 2) * card.bars  # the first day may be a part of one, and today is not in it
+        self._sessions = sessions if card.sessions else None
         self._recorder = Recorder(
             universe=universe,
             bars=card.bars,
-            sessions=sessions if card.sessions else None,
+            sessions=self._sessions,
             window=card.window,
             unit_bps=card.unit_bps,
             features=card.observation.features,
         )
         self._memory = _nothing(card.steps)
         self._day, self._looked = 0, True  # days so far; whether the present slice was decided on
+        self._label, self._beyond = -1, False  # of the day; whether it has more slices than the agent knows
 
     def check_session(self, interval_ns: int, sessions: Sessions | None) -> None:
         """ConfigError for bars or days other than those that it learned from."""
@@ -107,11 +111,15 @@ class Rl:
     def on_bars(self, bars: Bars, /) -> None:
         if bars.interval_ns != self._card.interval_ns:  # longer ones of a session of several
             return
-        before = self._recorder.tick
-        self._recorder.on_bars(bars)
-        tick = self._recorder.tick
-        self._day += tick < before
-        self._looked = tick == before
+        label = bars.opened // DAY_NS if self._sessions is None else self._sessions.day_of(bars.ts)
+        self._looked = label < 0  # out of all sessions
+        if self._looked:
+            return
+        new = label != self._label
+        self._day, self._label = self._day + new, label
+        self._beyond = not new and self._recorder.tick + 1 >= self._card.bars
+        if not self._beyond:
+            self._recorder.on_bars(bars)
 
     def on_actions(self, actions: Actions, /) -> None:
         self._recorder.on_actions(actions)
@@ -123,6 +131,8 @@ class Rl:
         if self._looked or tick < 0:
             return np.zeros(len(parents.ids))
         self._looked = True
+        if self._beyond:
+            return parents.side * np.minimum(even_steps(parents), parents.rest)
         rows = self._remembered(parents, tick)
         deciding = self._moved_on(rows, parents, tick)
         memory = self._memory.rows(rows)
@@ -199,7 +209,8 @@ class Rl:
 
     def save(self) -> bytes:
         memory = {name: getattr(self._memory, name) for name in _Memory.__struct_fields__}
-        rest = {"day": self._day, "looked": self._looked, "recorder": self._recorder.save()}
+        rest: dict[str, Any] = {"day": self._day, "looked": self._looked, "recorder": self._recorder.save()}
+        rest |= {"label": self._label, "beyond": self._beyond}
         return pack(_KIND, _VERSION, artefact=self.artefact, memory=memory, **rest)
 
     def load(self, state: bytes, /) -> None:
@@ -211,6 +222,7 @@ class Rl:
             )
         self._memory = _Memory(**{name: mutable(column) for name, column in fields["memory"].items()})
         self._day, self._looked = fields["day"], fields["looked"]
+        self._label, self._beyond = fields["label"], fields["beyond"]
         self._recorder.load(fields["recorder"])
 
 

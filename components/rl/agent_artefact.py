@@ -22,7 +22,7 @@ from components.rl.observing import Compact, CurrentStep, FullHistory, schema_of
 from components.rl.policy import Policy
 from components.rl.trainer_options import Mlp, Recurrent
 from engine.errors import StateError
-from engine.events import MINUTE_NS
+from engine.events import DAY_NS, MINUTE_NS
 from engine.protocols import Artefact
 
 KIND, VERSION = "execution agent", 1
@@ -83,6 +83,7 @@ def opened_agent(artefact: Artefact, whose: str) -> tuple[AgentCard, Policy]:
     if odd:
         raise StateError(f"{short} {'holds' if odd[0] in files else 'lacks'} {odd[0]}; name a trained agent")
     card = card_of(files[CARD], short)
+    check_bounds(card, short)
     expected = schema_of(card.observation, card.action, card.shapes, card.unit_bps * 1e-4, card.bars_per_step)
     if card.schema != expected:
         raise StateError(
@@ -112,6 +113,40 @@ def card_of(content: bytes, short: str) -> AgentCard:
         return msgspec.convert(head, AgentCard)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise StateError(f"{short} is described in a form that cannot be read ({error}); train it again") from error
+
+
+_MOST = {  # what nothing that was trained comes near; the least is 1
+    "bars": 100_000,
+    "steps": 100_000,
+    "horizon": 100_000,
+    "bars_per_step": 100_000,
+    "window": 10_000,
+    "interval_ns": 366 * DAY_NS,
+    "network.hidden": 65_536,
+    "network.out": 65_536,
+}
+
+
+def check_bounds(card: AgentCard, short: str) -> None:
+    """StateError that names the key, before anything is made of a size that the card says."""
+    hidden = card.network.hidden
+    widths = hidden if isinstance(hidden, tuple) else (hidden,)
+    said: dict[str, tuple[Any, ...]] = {name: (getattr(card, name),) for name in _MOST if "." not in name}
+    said |= {"network.hidden": widths, "network.out": (getattr(card.network, "out", 1),)}
+    for name, values in said.items():
+        odd = next((value for value in values if not 1 <= value <= _MOST[name]), None)
+        if odd is not None:
+            raise StateError(f"{short}: {CARD}: {name} must be 1 to {_MOST[name]:,}, got {odd}; train it again")
+    if not 1 <= len(widths) <= 64:
+        raise StateError(f"{short}: {CARD}: network.hidden must be 1 to 64 widths, got {len(widths)}; train it again")
+    if not 0 < card.unit_bps < float("inf"):
+        raise StateError(f"{short}: {CARD}: unit_bps must be finite and above 0, got {card.unit_bps}; train it again")
+    shapes = card.observation.shapes(card.bars, card.steps)
+    if card.shapes != shapes:
+        raise StateError(
+            f"{short}: {CARD}: shapes must be those of {card.bars} bars and {card.steps} steps ({shapes}), got "
+            f"{card.shapes}; train it again"
+        )
 
 
 def card_text(card: AgentCard) -> str:

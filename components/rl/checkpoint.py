@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from engine.errors import StateError
 KIND, VERSION = "samewire agent training", 1
 _NAME = re.compile(r"iteration-(\d{6,})\.safetensors")
 _LATEST = "latest.safetensors"
+
+
+Accept = Callable[[int, dict[str, Any], dict[str, Any]], None]
+
+
+class _OtherError(Exception):
+    """It belongs to another training: older ones do too."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -61,48 +68,70 @@ class Checkpoints:
             os.link(self._folder / name, making)
             making.replace(self._folder / _LATEST)
 
-    def read(self) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+    def read(self, accept: Accept | None = None) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
         """Iteration, tensors and what was said of the newest that is whole; None where there is none at all.
 
-        Damaged ones are passed over, which `passed_over` tells. StateError where all are damaged, and for one of
-        another kind, version, schema, course or inputs: older ones would not be gone on from either.
+        Damaged ones are passed over, which `passed_over` tells, and so are those that `accept` has a StateError for.
+        StateError where all are damaged, and for one of another kind, version, schema, course or inputs: older ones
+        would not be gone on from either.
         """
         self.passed_over = []
         names = [name for _, name in reversed(self._there())]
         names += [_LATEST] if (self._folder / _LATEST).exists() else []
         for name in names:
             try:
-                found = read_checkpoint(self._folder, name)
+                found = self._read(name)
+                if found is not None and accept is not None:
+                    accept(*found)
+            except _OtherError as error:
+                raise StateError(str(error)) from error
             except StateError as error:
                 self.passed_over.append(str(error))
                 continue
             if found is not None:
-                tensors, head = found
-                self._check(self._folder / name, head)
-                return int(head["iteration"]), tensors, dict(head["said"])
+                return found
         if self.passed_over:
             raise StateError(
-                f"{self._folder}: none of its {len(self.passed_over)} checkpoints is whole; the newest: "
-                f"{self.passed_over[0]}"
+                f"{self._folder}: none of its {len(self.passed_over)} checkpoints can be gone on from (the "
+                f"newest: {self.passed_over[0]}); remove the folder {self._folder} to train from the start"
             )
         return None
+
+    def _read(self, name: str) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+        """StateError for a damaged one or one of another form, _OtherError for one of another identity."""
+        found = read_checkpoint(self._folder, name)
+        if found is None:
+            return None
+        tensors, head = found
+        path = self._folder / name
+        if not isinstance(head.get("said"), dict):
+            raise StateError(f"{path}: its key said is no mapping; remove it to go on from an older one")
+        try:
+            self._check(path, head)
+            iteration = msgspec.convert(head.get("iteration"), int)
+            msgspec.convert(head.get("identity"), Identity)
+        except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(f"{path}: its identity or iteration is none ({error}); remove it") from error
+        if iteration < 0:
+            raise StateError(f"{path}: iteration must be at least 0, got {iteration}; remove it")
+        return iteration, tensors, dict(head["said"])
 
     def _check(self, path: Path, head: dict[str, Any]) -> None:
         """StateError that names what of the identity is another."""
         if head.get("kind") != KIND or head.get("version") != VERSION:
             found = f"{head.get('kind', 'something else')} v{head.get('version', '?')}"
-            raise StateError(f"{path}: it is of {found}, this code reads {KIND} v{VERSION}; name an empty folder")
+            raise _OtherError(f"{path}: it is of {found}, this code reads {KIND} v{VERSION}; name an empty folder")
         theirs, ours = head["identity"], msgspec.to_builtins(self._identity)
         if theirs["schema"] != ours["schema"]:
-            raise StateError(
+            raise _OtherError(
                 f"{path}: it learned observations and actions of schema {theirs['schema'][:12]}, these are of "
                 f"{ours['schema'][:12]}; go on with the environment it was begun with, or name an empty folder"
             )
         odd = _first_difference(theirs["course"], ours["course"])
         if odd:
-            raise StateError(f"{path}: it was begun with {odd}; go on with that, or name an empty folder")
+            raise _OtherError(f"{path}: it was begun with {odd}; go on with that, or name an empty folder")
         if theirs["inputs"] != ours["inputs"]:
-            raise StateError(
+            raise _OtherError(
                 f"{path}: it learned from other orders or bars (inputs {theirs['inputs'][:12]}, these are "
                 f"{ours['inputs'][:12]}); go on with those, or name an empty folder"
             )

@@ -17,6 +17,10 @@ _BLOCK = 64  # rows answered at once, zeros behind the last: products of one sha
 Shapes = dict[str, tuple[int, ...]]
 
 
+def _form(tensor: Any) -> str:
+    return "none" if tensor is None else f"{tuple(tensor[0])} {tensor[1]}"
+
+
 class Policy:
     """A network and the layer from it to `choices` actions; 0 = one continuous action, of which `REACH` is the most.
 
@@ -30,13 +34,23 @@ class Policy:
         from components.rl.extractor import extractor_of
 
         self._torch, self._shapes, self._choices = torch, shapes, choices
-        with torch.random.fork_rng(devices=[]):  # what draws first weights must not touch a training nearby
+
+        def made() -> Any:
             body = extractor_of(shapes, network)
-            self._parts = nn.ModuleDict({"network": body, "head": nn.Linear(body.features_dim, max(1, choices))})
+            return nn.ModuleDict({"network": body, "head": nn.Linear(body.features_dim, max(1, choices))})
+
         try:
             found = {name: torch.from_numpy(np.array(each)) for name, each in tensors_in(weights, "weights").items()}
+            with torch.device("meta"):  # shapes alone: nothing is made of a size that the file does not have
+                wanted = {name: (each.shape, each.dtype) for name, each in made().state_dict().items()}
+            for name in sorted({*wanted, *found}):
+                has = (found[name].shape, found[name].dtype) if name in found else None
+                if has != wanted.get(name):
+                    raise ValueError(f"{name} is {_form(has)}, and its network has {_form(wanted.get(name))}")
             if not all(each.isfinite().all() for each in found.values()):
                 raise ValueError("some are no finite numbers")
+            with torch.random.fork_rng(devices=[]):  # what draws first weights must not touch a training nearby
+                self._parts = made()
             self._parts.load_state_dict(found)
         except (RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())[:200]

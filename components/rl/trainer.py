@@ -12,6 +12,7 @@ from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
 if TYPE_CHECKING:
+    from components.rl.trainer_evaluate import Figures
     from components.rl.trainer_rows import Environment
 
 
@@ -21,6 +22,7 @@ class Arena(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     training: "Environment"  # its orders come again and again
     validation: "Environment"  # has each of its orders once, and begins with the first whenever it is reset
     inputs: str = ""  # hash of the orders and bars of both
+    counted: "Callable[[Figures], Figures] | None" = None  # prices what orders of validation left, see `Rest`
 
 
 class Taught(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -116,13 +118,11 @@ class Training:
         return out or self._iteration >= self._iterations
 
     def begin(self, kept: Checkpoints | None) -> None:
-        found = None if kept is None else kept.read()
+        found = None if kept is None else kept.read(self._put_back)
         for why in () if kept is None else kept.passed_over:
             self._told.warn(f"a checkpoint is passed over: {why}")
         if found is None:
             self._learner.begin()
-        else:
-            self._put_back(*found)
 
     # ---- an iteration ------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,8 @@ class Training:
         """Figures of all orders of validation, once; the weights are kept if they are the best so far."""
         from components.rl.trainer_evaluate import over_all
 
-        found = over_all(self._arena.validation, self._learner.act).means("val/")
+        figures = over_all(self._arena.validation, self._learner.act)
+        found = (figures if self._arena.counted is None else self._arena.counted(figures)).means("val/")
         monitor = self._course.monitor
         if monitor not in found:
             raise ConfigError(f"training: monitor is {monitor}, and a validation has: {', '.join(sorted(found))}")
@@ -195,17 +196,27 @@ class Training:
         from components.training.checkpoints import under
 
         try:
+            self._check_best(under("best.", tensors), said)
             self._arena.training.load(tensors["environment"].numpy().tobytes())
             self._learner.put_back(under("learner.", tensors), said["learner"])
             self._iteration, self._waited = iteration, said["waited"]
             self._best, self._best_iteration = under("best.", tensors), said["best_iteration"]
             self._figures = said["figures"]
             put_back(under("chance.", tensors))
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, StateError) as error:
+            why = f"{type(error).__name__} {str(error)[:200]}".splitlines()[0]
             raise StateError(
-                f"checkpoint of iteration {iteration}: it does not fit this training ({str(error).splitlines()[0]}); "
-                "name an empty folder"
+                f"checkpoint of iteration {iteration}: it does not fit this training ({why}); name an empty folder"
             ) from error
+
+    def _check_best(self, best: dict[str, Any], said: dict[str, Any]) -> None:
+        """ValueError for weights of another form, and for counts and figures that are none."""
+        waited, iteration, figures = said["waited"], said["best_iteration"], said["figures"]
+        if not (isinstance(waited, int) and isinstance(iteration, int) and isinstance(figures, dict)):
+            raise ValueError("waited, best_iteration or figures are none")
+        wanted = self._learner.weights() if iteration >= 0 else {}
+        if {name: each.shape for name, each in best.items()} != {name: each.shape for name, each in wanted.items()}:
+            raise ValueError("its best weights are of another network")
 
 
 def _check(course: Course, env: "Environment") -> None:

@@ -34,7 +34,10 @@ class Finished(Protocol):
 
 class Figures(msgspec.Struct, frozen=True, eq=False):
     """Figures by order, (E,) each, in the order of their numbers: price advantage over TWAP and VWAP and slippage
-    against arrival in basis points, share filled, sum of rewards. `net` is the advantage over TWAP with fees in it."""
+    against arrival in basis points, share filled, sum of rewards. `net` is the advantage over TWAP with fees in it.
+
+    Prices are those of what was filled, unless what was left has been counted too (`components.rl.trainer_rest`).
+    """
 
     episode: NDArray[Any]
     pa: Vector

@@ -172,6 +172,16 @@ class Learner:
         for name, each in under("adam.", tensors).items():
             k, _, what = name.partition(".")
             moments.setdefault(int(k), {})[what] = each
+        for place, each in enumerate(optimizer.param_groups[0]["params"]):
+            for what in ("exp_avg", "exp_avg_sq") if moments else ():
+                if moments[place][what].shape != each.shape:
+                    raise ValueError(f"adam.{place}.{what} is of another shape")
+        last = {name: each.shape for name, each in under("last.", tensors).items()}
+        rows = {
+            name: torch.Size((self._rows.num_envs, *each)) for name, each in self._rows.env.observation_shapes.items()
+        }
+        if last != rows or len(tensors["starts"]) != self._rows.num_envs:
+            raise ValueError("its last observations are of another shape")
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         one._last_obs = {name: each.numpy() for name, each in under("last.", tensors).items()}
         one._last_episode_starts = tensors["starts"].numpy()

@@ -23,8 +23,9 @@ class Lessons:
 
         weight_now mean(-sum_a chance_a log pi(a | observation))
 
-    over as large a part, drawn without replacement from the same collection, is added to that of PPO: both are one
-    loss. Which parts is drawn from the seed and the order-steps so far, so that there is nothing to keep of it.
+    over as large a part, drawn without replacement from the same collection, is added to that of PPO, which has been
+    cut to `grad_norm` by then: the teacher's is not. Which parts is drawn from the seed and the order-steps so far, so
+    that there is nothing to keep of it.
     """
 
     def __init__(self, env: Any, teacher: Teacher, *, batch: int, seed: int) -> None:

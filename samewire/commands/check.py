@@ -13,6 +13,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
     run_file
         The YAML file.
     """
+    from samewire.agent_cautions import checked_market
     from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
     from samewire.hindsight import hindsight
@@ -30,7 +31,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
         ("risk", run.risk.use),
         ("broker", run.broker.use),
     ]
-    warned = (*cautions(run), *hindsight(run))
+    warned = (*cautions(run), *hindsight(run), *checked_market(run))
     if output.json:
         said = {"ok": True, "file": str(run_file), "config_hash": config_hash(run), **dict(parts)}
         say_json(said | {"warnings": [caution.as_json() for caution in warned]})

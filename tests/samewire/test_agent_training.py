@@ -15,7 +15,7 @@ from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError
-from samewire.agent_training import AgentResults, as_text, planned_agents, train_agents
+from samewire.agent_training import AgentResults, as_text, plan_text, planned_agents, train_agents
 from samewire.api import run as replay
 from samewire.cli import main
 from samewire.diagnostics import RunFileErrors
@@ -139,8 +139,8 @@ def test_runs_have_the_metrics_of_each_iteration_the_figures_and_the_orders(tmp_
     orders = pq.read_table(tmp_path / "orders.parquet").to_pandas()
     assert len(orders) == row.facts["orders"]["test"]
     assert orders["pa"].mean() == pytest.approx(row.outcome["test/pa"])
-    by_day = orders.groupby("date")["pa"].mean().to_numpy()  # as many orders on each day
-    assert row.outcome["test/pa_error"] == pytest.approx(by_day.std(ddof=1) / np.sqrt(len(by_day)))
+    by_day = orders.groupby("date")["net"].mean().to_numpy()  # as many orders on each day
+    assert row.outcome["test/net_error"] == pytest.approx(by_day.std(ddof=1) / np.sqrt(len(by_day)))
     said = json.loads((tmp_path / "store/results/agents/results.json").read_text())
     assert said["agents"][0]["artefact"] == made.artefact == read_artefact(Path(made.place)).hash
 
@@ -242,3 +242,14 @@ def test_a_session_that_does_not_fit_is_refused_before_it_runs(
     words["execution"] = {"use": "rl", "horizon": 8, "artefact": made.place} | changed.get("execution", {})
     with pytest.raises(ConfigError, match=said):
         replay(load_run(words))
+
+
+def test_a_plan_says_how_large_a_replay_buffer_is(tmp_path: Path) -> None:
+    dqn = {"use": "dqn", "buffer": 1_024_000}
+    run = load_run(a_run(tmp_path, {"algorithm": dqn}))
+    world, asked, done = planned_agents(run, None)
+    text = plan_text(run, world, asked, done)
+    assert "checkpoint  up to 78 MiB" in text  # 2 x 1,024,000 observations of 10 numbers
+    assert "warning" not in text
+    full = load_run(a_run(tmp_path, {"algorithm": dqn, "observation": "full_history"}))
+    assert "lower algorithm.buffer" in plan_text(full, world, asked, done)

@@ -492,3 +492,68 @@ def test_its_card_says_what_it_is() -> None:
     text = game_of("steps of three bars")[1].files[TEXT].decode()
     assert "works orders over 7 bars of 39 minutes, a decision every 3 of them" in text
     assert "fill: next_open" in text
+
+
+# ---- days that it does not know --------------------------------------------------------------------------------------
+
+
+def test_a_day_longer_than_any_of_its_training_goes_on_at_an_even_pace() -> None:
+    _, artefact = game_of("compact")
+    short, seen = drawn_of(artefact, bars=6), slices(2)
+    pace, sent = pace_of(short), []
+    for bars in seen[:10]:
+        pace.on_bars(bars)
+        sent.append(pace.due(parents_of(bars, 0, 700.0), at_end_of(bars)).tolist())
+    assert sent[6:] == [[100.0]] * 4  # a seventh of what is left, slice after slice
+    pace.on_bars(seen[10])
+    other = pace_of(short)
+    other.load(pace.save())
+    parents = parents_of(seen[10], 1, 300.0, ids=9)
+    first = pace.due(parents, at_end_of(seen[10]))
+    assert other.due(parents, at_end_of(seen[10])).tolist() == first.tolist()
+    assert pace._memory.start.tolist() == [0]  # the next day it decides again
+
+
+@pytest.mark.parametrize("first", [8, 9, 10])
+def test_it_answers_in_the_first_slice_of_a_day_however_much_of_the_day_before_was_seen(first: int) -> None:
+    _, artefact = game_of("compact")
+    pace, seen = pace_of(artefact), slices(2)
+    for bars in seen[first:11]:
+        pace.on_bars(bars)
+    asked: list[Any] = []
+
+    class All:
+        def act(self, observation: Any) -> Any:
+            asked.append(observation)
+            return np.array([4])
+
+    pace._policy = All()  # type: ignore[assignment]
+    assert pace.due(parents_of(seen[10], 0, 700.0), at_end_of(seen[10])).tolist() == [700.0]
+    assert len(asked) == 1
+
+
+def drawn_of(artefact: Artefact, **changed: Any) -> Artefact:
+    """The same weights with another card, of a network that sees no whole days."""
+    card, _ = opened_agent(artefact, "test")
+    return drawn(msgspec.structs.replace(card, **changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bars": 10**9}, "agent.json: bars must be 1 to 100,000, got 1000000000"),
+        ({"steps": -3}, "steps must be 1 to"),
+        ({"window": 0}, "window must be 1 to"),
+        ({"interval_ns": 0}, "interval_ns must be 1 to"),
+        ({"network": Mlp((10**12,))}, "network.hidden must be 1 to"),
+        ({"network": Mlp(())}, "network.hidden must be 1 to 64 widths"),
+        ({"network": Mlp((60_000, 60_000))}, r"head.weight is \(5, 16\) torch.float32, and its network has"),
+        ({"shapes": {}}, "shapes must be those of 10 bars"),
+    ],
+)
+def test_a_card_of_sizes_that_cannot_be_is_refused_before_anything_is_made(changed: dict[str, Any], said: str) -> None:
+    _, artefact = game_of("compact")
+    card = msgspec.structs.replace(opened_agent(artefact, "test")[0], **changed)
+    files = artefact.files | {CARD: msgspec.json.encode(card, order="sorted")}
+    with pytest.raises(StateError, match=said):
+        opened_agent(artefact_of(files), "execution rl")

@@ -19,6 +19,7 @@ from components.costs.bps import Bps
 from components.rl.episodes import generated
 from components.rl.trainer import Arena, Told, teach
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
+from components.training.checkpoints import read_checkpoint, write_checkpoint
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 from tests.components.rl.made import env, minutes
@@ -205,7 +206,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path,
 def test_where_none_is_whole_nothing_begins_anew_unasked(tmp_path: Path) -> None:
     for name in written(tmp_path):
         (tmp_path / name).write_bytes(b"{}")
-    with pytest.raises(StateError, match=r"none of its 3 checkpoints is whole; the newest: .*remove it"):
+    with pytest.raises(StateError, match=r"none of its 3 checkpoints can be gone on from .*remove the folder"):
         taught("ppo-mlp", tmp_path)
 
 
@@ -280,3 +281,27 @@ def test_dqn_takes_no_continuous_actions() -> None:
 
     with pytest.raises(ConfigError, match="algorithm dqn: it chooses among a few actions"):
         teach(course_of("dqn-mlp"), arena(ROWS, change=continuous))
+
+
+@pytest.mark.parametrize("change", ["no said", "no identity", "iteration", "best", "adam", "adam gone", "waited"])
+def test_a_checkpoint_of_another_form_is_passed_over_like_a_damaged_one(tmp_path: Path, change: str) -> None:
+    names = written(tmp_path)
+    newest = max(name for name in names if name.startswith("iteration"))
+    tensors, said = read_checkpoint(tmp_path, newest) or ({}, {})
+    adam = min(name for name in tensors if name.startswith("learner.adam") and name.endswith("exp_avg"))
+    head = min(name for name in tensors if name.startswith("best."))
+    {
+        "no said": lambda: said.pop("said"),
+        "no identity": lambda: said.pop("identity"),
+        "iteration": lambda: said.update(iteration=-5),
+        "best": lambda: tensors.update({head: torch.zeros(9, 9)}),
+        "adam": lambda: tensors.update({adam: torch.zeros(3, 3)}),
+        "adam gone": lambda: tensors.pop(adam),
+        "waited": lambda: said["said"].update(waited="a"),
+    }[change]()
+    write_checkpoint(tmp_path, tensors, said, newest)
+    (tmp_path / "latest.safetensors").unlink()
+    told: list[str] = []
+    teach(course_of("ppo-mlp"), arena(ROWS), checkpoints=tmp_path, told=Told(warn=told.append))
+    assert len(told) == 1
+    assert told[0].startswith("a checkpoint is passed over")
