@@ -43,13 +43,13 @@ def test_what_was_never_tried_trades_at_the_last_price_with_its_costs() -> None:
     price = env.days.by_day("close")[day, symbol, end] * (1 + side * 20e-4)
     rest = -side * (price / env.floor.known.twap[e] - 1) * 1e4
     share = float(found.ffr[k])
-    np.testing.assert_allclose(whole.pa[k], share * found.pa[k] + (1 - share) * rest, rtol=1e-9)
+    np.testing.assert_allclose(whole.net[k], share * found.net[k] + (1 - share) * rest, rtol=1e-9)
     assert whole.ffr is found.ffr
 
 
 def test_waiting_no_longer_spares_the_costs() -> None:
     _, left, counted = figures(0, 0.001)
-    assert left.pa.mean() > -21  # 20 bp of costs on what traded
-    assert abs(counted.pa.mean() + 20) < 15
+    assert left.net.mean() > -21  # 20 bp of costs on what traded
+    assert abs(counted.net.mean() + 20) < 15
     _, found, whole = figures(4, None)
     assert whole is found  # all was filled
