@@ -23,7 +23,7 @@ from components.rl.trainer import Arena, Taught, teach
 from components.rl.trainer_options import Course
 
 ROWS, WIDTH = 256, 4096
-FIGURES = ("pa_bps", "fill_ratio")
+FIGURES = ("net_bps", "fill_ratio")
 AC = {"risk_aversion": 1e-6, "eta": 2.5e-6, "window": 20}  # the defaults of `almgren_chriss`
 _RATIO = AC["risk_aversion"] / AC["eta"]
 Choose = Callable[[OrderEnv, dict[str, Any]], NDArray[Any]]
@@ -188,7 +188,7 @@ def _under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
 def interval(values: NDArray[np.float64], cluster: NDArray[Any]) -> tuple[float, float]:
     """Mean, and half the width of its 95 % interval by Student's t, over means of clusters weighted by their size.
 
-    Orders of one window of one day move together, whatever their symbol and side: a window is one observation.
+    Orders of one day move together, whatever their symbol and side: a day is one observation.
     """
     from scipy.stats import t
 

@@ -41,8 +41,8 @@ SETS: dict[str, dict[str, Any]] = {
     "us_equity_1min_2019_02": {
         "feed": {"stamped": "close", "calendar": "XNYS"},
         "minutes": 390,
-        "validation_from": dt.date(2019, 2, 14),
-        "test_from": dt.date(2019, 2, 15),
+        "validation_from": dt.date(2019, 2, 13),
+        "test_from": dt.date(2019, 2, 14),
     },
     "spy_1min_2024_02_05": {
         "feed": {"stamped": "open", "calendar": "XNYS"},
@@ -95,9 +95,9 @@ def on_nothing(steps: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     """Where there is nothing to find: advantage over TWAP, mean of the seeds, with its interval over days."""
     part, _ = generated_part("none")
     test = part.orders.test
-    even = played(part.env(test, agent=False), twap)["pa_bps"]
+    even = played(part.env(test, agent=False), twap)["net_bps"]
     return {
-        name: spelled(interval(np.mean([each["pa_bps"] for each in found], axis=0) - even, test.day))
+        name: spelled(interval(np.mean([each["net_bps"] for each in found], axis=0) - even, test.day))
         for name, found in agents(part, steps, seeds).items()
     }
 
@@ -118,18 +118,18 @@ def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, 
         deviation = part.tape.log[row, now] - part.tape.first[row]
         return np.where(env.own.side > 0, best[1].choose(env.own, deviation), best[-1].choose(env.own, deviation))
 
-    even, top = plain["TWAP"]["pa_bps"].mean(), played(part.env(test), known)["pa_bps"].mean()
+    even, top = plain["TWAP"]["net_bps"].mean(), played(part.env(test), known)["net_bps"].mean()
     shares: dict[str, dict[str, list[float]]] = {name: {} for name in TAUGHT}
     for steps in budgets:
         for name, found in agents(part, steps, seeds).items():
-            reached = [(each["pa_bps"].mean() - even) / (top - even) for each in found]
+            reached = [(each["net_bps"].mean() - even) / (top - even) for each in found]
             shares[name][str(steps)] = [round(float(share), 4) for share in reached]
     return {
         "orders_judged": len(test),
         "twap_bps": round(float(even), 3),
         "optimum_bps": round(float(top), 3),
         "optimum_expected_gain_bps": round(float(np.mean([each.gain_bps for each in best.values()])), 3),
-        "in_hindsight_bps": round(float(plain["in hindsight"]["pa_bps"].mean()), 3),
+        "in_hindsight_bps": round(float(plain["in hindsight"]["net_bps"].mean()), 3),
         "share_of_optimum": shares,
     }
 
@@ -177,28 +177,27 @@ def on_real(name: str, steps: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     found = policies(part, test)
     for agent, each in agents(part, steps, seeds).items():
         found[agent] = {figure: np.mean([one[figure] for one in each], axis=0) for figure in each[0]}
-        found[agent] |= {f"seed {seed}": one["pa_bps"] for seed, one in zip(seeds, each, strict=True)}
-    cluster = test.day * part.days.bars + test.start
-    even = found["TWAP"]["pa_bps"]
-    rows = {policy: row(columns, even, cluster) for policy, columns in found.items()}
-    gap = found["PPO with teacher"]["pa_bps"] - found["PPO"]["pa_bps"]
+        found[agent] |= {f"seed {seed}": one["net_bps"] for seed, one in zip(seeds, each, strict=True)}
+    even = found["TWAP"]["net_bps"]
+    rows = {policy: row(columns, even, test.day) for policy, columns in found.items()}
+    gap = found["PPO with teacher"]["net_bps"] - found["PPO"]["net_bps"]
     return {
         "orders": {key: len(getattr(part.orders, key)) for key in ("train", "validation", "test")},
-        "windows_judged": len(np.unique(cluster)),
+        "days_judged": len(np.unique(test.day)),
         "policies": rows,
-        "teacher_over_alone_bps": spelled(interval(gap, cluster)),
+        "teacher_over_alone_bps": spelled(interval(gap, test.day)),
     }
 
 
-def row(columns: Columns, even: Any, cluster: Any) -> dict[str, Any]:
+def row(columns: Columns, even: Any, day: Any) -> dict[str, Any]:
     """Means and half the width of their 95 % intervals, in basis points."""
     seeds = [round(float(columns[name].mean()), 3) for name in columns if name.startswith("seed")]
     said = {
-        "pa_bps": spelled(interval(columns["pa_bps"], cluster)),
-        "over_twap_bps": spelled(interval(columns["pa_bps"] - even, cluster)),
+        "net_bps": spelled(interval(columns["net_bps"], day)),
+        "over_twap_bps": spelled(interval(columns["net_bps"] - even, day)),
         "fill_ratio": round(float(columns["fill_ratio"].mean()), 4),
     }
-    return said | ({"pa_bps_by_seed": seeds} if seeds else {})
+    return said | ({"net_bps_by_seed": seeds} if seeds else {})
 
 
 def spelled(found: tuple[float, float]) -> list[float]:
@@ -231,11 +230,11 @@ def real_table(found: dict[str, Any]) -> str:
     names = list(next(iter(found.values()))["policies"])
     lines = []
     for name, part in found.items():
-        lines += ["", f"`{name}`: {part['orders']['test']:,} orders in {part['windows_judged']} windows", ""]
+        lines += ["", f"`{name}`: {part['orders']['test']:,} orders in {part['days_judged']} days", ""]
         lines += ["| policy | price advantage | over TWAP | filled |", "| --- | ---: | ---: | ---: |"]
         for policy in names:
             said = part["policies"][policy]
-            advantage, over = (f"{mean:.2f} ± {half:.2f}" for mean, half in (said["pa_bps"], said["over_twap_bps"]))
+            advantage, over = (f"{mean:.2f} ± {half:.2f}" for mean, half in (said["net_bps"], said["over_twap_bps"]))
             lines.append(f"| {policy} | {advantage} | {'' if policy == 'TWAP' else over} | {said['fill_ratio']:.1%} |")
         gap, half = part["teacher_over_alone_bps"]
         lines.append(f"\nWith the teacher less alone: {gap:.2f} ± {half:.2f}.")
