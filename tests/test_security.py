@@ -48,9 +48,12 @@ KERNELS = {
     "components/features/alpha_kernel.py",
     "components/models/networks/gru_kernel.py",
     "components/models/tree_walker_kernel.py",
+    "components/optimizers/judging_loops.py",
+    "components/optimizers/kernel_ends.py",
     "components/optimizers/kernel_loops.py",
     "components/optimizers/kernel_newton.py",
     "components/optimizers/rounding_loops.py",
+    "components/optimizers/stating_loops.py",
 }
 
 

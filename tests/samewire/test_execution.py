@@ -109,7 +109,8 @@ def test_a_target_that_goes_away_cancels_the_parent_and_sells_what_it_bought(tmp
     assert held(tmp_path) == {"S0": 0.0}
 
 
-@pytest.mark.parametrize("use", list(BUILT_IN["execution"]))
+# `rl` needs an agent that was trained: tests/samewire/test_agent_training.py verifies one of its sessions.
+@pytest.mark.parametrize("use", [use for use in BUILT_IN["execution"] if use != "rl"])
 def test_a_session_of_every_policy_is_verified_and_its_children_pass_the_gate(use: str, tmp_path: Path) -> None:
     options = {"use": use, "horizon": 3, "span_days": True}
     broker = {"use": "simulated", "fill": "next_open", "participation": 0.001, "costs": {"commission_bps": 5}}

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 # The run files as they are, on a market small enough for a test.
 SHORTER = {
+    "agent": ["session.start=2019-04-01"],
     "demo": ["session.start=2019-04-01", "models[0].train.until=2019-06-28", "models[0].num_boost_round=20"],
     "sp500": ["session.start=2019-04-01", "session.end=null", "models[0].train.until=2019-06-28"]
     + ["models[0].num_boost_round=20", "strategy.topk=5", "risk.max_weight=0.5"],
