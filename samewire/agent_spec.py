@@ -1,7 +1,7 @@
 """The key `agent` of the section `training:`: what an execution agent sees, may do, is rewarded for, and learns by."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from components.rl.trainer_options import Course, Dqn, Ppo, Recurrent, Teacher
 from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Width = Annotated[int, Field(ge=1, le=65_536)]  # of a layer
 _PPO, _DQN, _RECURRENT, _COURSE, _TEACHER = Ppo(), Dqn(), Recurrent(), Course(), Teacher()
 
 
@@ -61,7 +62,7 @@ class MlpSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["mlp"] = Field(default="mlp", description="layers over all of an observation")
-    hidden: list[int] = Field(default=[64, 64], min_length=1, description="width of each layer")
+    hidden: list[Width] = Field(default=[64, 64], min_length=1, max_length=8, description="width of each layer")
 
 
 class RecurrentSpec(BaseModel):
@@ -70,8 +71,8 @@ class RecurrentSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["recurrent"] = Field(default="recurrent", description="GRUs over bars and decisions so far")
-    hidden: int = Field(default=_RECURRENT.hidden, ge=1, description="width of its branches")
-    out: int = Field(default=_RECURRENT.out, ge=1, description="features that actions are chosen from")
+    hidden: Width = Field(default=_RECURRENT.hidden, description="width of its branches")
+    out: Width = Field(default=_RECURRENT.out, description="features that actions are chosen from")
 
 
 class CompactSpec(BaseModel):
@@ -171,7 +172,9 @@ class OrdersSpec(BaseModel):
     share: float = Field(default=0.05, gt=0, description="of the volume")
     of: Literal["trailing", "day"] = Field(default="trailing", description="mean of days before, or the day itself")
     window: int = Field(default=20, ge=1, description="days of that mean")
-    start: list[int] = Field(default=[0], min_length=1, description="bars of a day at whose close orders are decided")
+    start: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[0], min_length=1, description="bars of a day at whose close orders are decided"
+    )
 
 
 class DatesSpec(BaseModel):

@@ -259,7 +259,8 @@ async def test_longer_bars_are_made_of_the_other_future_and_are_no_finding() -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["agent", "ema_cross", "execution", "live", "market", "scores", pytest.param("demo", marks=pytest.mark.slow)]
+    "name",
+    ["agent", "ema_cross", "execution", "live", "market", "scores", pytest.param("demo", marks=pytest.mark.slow)],
 )
 async def test_shipped_run_files_know_nothing_of_the_future(name: str) -> None:
     said = await look_ahead(load_run(ROOT / "configs" / f"{name}.yaml"), cuts=2, slices=200)
