@@ -139,9 +139,8 @@ class Source:
         self._showing: dict[Place, int] = {}  # end of the last bar that was read of each partition
         self._handed: dict[Place, tuple[Received, int]] = {}  # what was handed out last and is not in `_last` yet
         self.unusable: deque[Unusable] = deque()
-        self._heard: dict[
-            int, set[int]
-        ] = {}  # interval -> symbols that a bar was seen of, while a partition is unheard
+        # By interval, the symbols that a bar was seen of while a partition is unheard.
+        self._heard: dict[int, set[int]] = {}
 
     async def start(
         self, offsets: Offsets, control: int, last: Mapping[str, Mapping[int, LastBar]], upto: int = 0

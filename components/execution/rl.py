@@ -12,7 +12,7 @@ from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import DAY_NS, MINUTE_NS, Actions, Bars, Vector
+from engine.events import MINUTE_NS, Actions, Bars, Vector
 from engine.protocols import Artefact
 from engine.state import mutable, pack, unpack
 from engine.universe import Universe
@@ -76,11 +76,10 @@ class Rl:
                 f"slices; set horizon: {card.horizon}, or train one for {horizon}"
             )
         self.lookback = (card.window + 2) * card.bars  # the first day may be a part of one, and today is not in it
-        self._sessions = sessions if card.sessions else None
         self._recorder = Recorder(
             universe=universe,
             bars=card.bars,
-            sessions=self._sessions,
+            sessions=sessions if card.sessions else None,
             window=card.window,
             unit_bps=card.unit_bps,
             features=card.observation.features,
@@ -111,7 +110,7 @@ class Rl:
     def on_bars(self, bars: Bars, /) -> None:
         if bars.interval_ns != self._card.interval_ns:  # longer ones of a session of several
             return
-        label = bars.opened // DAY_NS if self._sessions is None else self._sessions.day_of(bars.ts)
+        label = self._recorder.day_of(bars)
         self._looked = label < 0  # out of all sessions
         if self._looked:
             return

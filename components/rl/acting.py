@@ -6,11 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from components.execution.pace import nearest_lots, short_of
+from components.execution.pace import full_lots, nearest_lots, short_of
 from engine.errors import DataError
 from engine.events import Mask, Vector
-
-_NEAR = 1e-9  # what rounding may have taken from a whole lot
 
 
 class Working(msgspec.Struct, eq=False, kw_only=True):
@@ -37,16 +35,6 @@ class Working(msgspec.Struct, eq=False, kw_only=True):
         """Whose last decision this is."""
         mask: Mask = self.step >= self.steps - 1
         return mask
-
-
-def lots(shares: Vector, lot: Vector) -> Vector:
-    """Down to whole lots.
-
-    >>> lots(np.array([250.0, 0.3]), np.array([100.0, 0.1]))
-    array([200. ,   0.3])
-    """
-    down: Vector = np.floor(shares / lot + _NEAR) * lot
-    return down
 
 
 class Categorical(msgspec.Struct, frozen=True, tag=True):
@@ -87,7 +75,7 @@ class Categorical(msgspec.Struct, frozen=True, tag=True):
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < self.count):
             raise DataError(f"action: give choices from 0 to {self.count - 1}, got {chosen.min()} to {chosen.max()}")
         wanted = own.quantity * np.array(self.fractions)[chosen]
-        return np.where(own.last, own.remaining, lots(np.minimum(own.remaining, wanted), own.lot))
+        return np.where(own.last, own.remaining, full_lots(np.minimum(own.remaining, wanted), own.lot))
 
 
 class TwapRelative(msgspec.Struct, frozen=True, tag=True):
@@ -147,13 +135,13 @@ def children(amount: Vector, own: Working, remaining: Vector, bar: int) -> Vecto
 
     The amount is spread equally over the bars of the step, in whole lots:
 
-        child_j = lots(amount (j + 1) / n) - lots(amount j / n),    n = next - now
+        child_j = full_lots(amount (j + 1) / n) - full_lots(amount j / n),    n = next - now
 
     What a bar left of its child is not made up for within the step, except that the last bar of the last step gets all
     that is left.
     """
     count = np.maximum(own.next - own.now, 1)
-    until = lots(amount * (bar + 1) / count, own.lot)
-    child = np.minimum(until - lots(amount * bar / count, own.lot), remaining) if bar else until
+    until = full_lots(amount * (bar + 1) / count, own.lot)
+    child = np.minimum(until - full_lots(amount * bar / count, own.lot), remaining) if bar else until
     child = np.where(own.last & (bar == count - 1), remaining, child)
     return np.where(bar < count, np.minimum(child, remaining), 0.0)

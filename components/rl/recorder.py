@@ -64,7 +64,7 @@ class Recorder:
 
     def on_bars(self, bars: Bars, /) -> None:
         """A slice out of all sessions is passed over."""
-        label = self._day(bars)
+        label = self.day_of(bars)
         if label < 0:
             return
         if label != self._label:
@@ -78,7 +78,8 @@ class Recorder:
         self.today.add(self.tick, Bar(**{name: getattr(bars, name) for name in Bar.__struct_fields__}))
         self._today_volume[:, self.tick] = bars.volume
 
-    def _day(self, bars: Bars) -> int:
+    def day_of(self, bars: Bars) -> int:
+        """The label of the day that a slice is of, below 0 out of all sessions."""
         if self._sessions is None:
             return bars.opened // DAY_NS
         return self._sessions.day_of(bars.ts)
