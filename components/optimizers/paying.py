@@ -39,8 +39,8 @@ class Sizing:
     """What turning shares into orders depends on.
 
     `reserve_bps` is kept back for the gap between the mark and the fill, on purchases and on the proceeds of sales.
-    `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position, nor
-    one that is `needed`, (N,), None = none.
+    `min_order_value` (base money) and `band` (share of equity) drop small trades, never one that closes a position, one
+    that is `needed`, (N,), None = none, nor one that a parent of an execution policy has begun.
     Without `afford`, purchases are sent whole, from the highest alpha to the lowest (NaN last), and cutting them is
     left to the broker. Without `proceeds`, what the sales of a slice bring is not spent on its purchases: where sales
     settle later the broker would cut those. On margin, `leverage` times equity is what positions may be worth;

@@ -8,7 +8,7 @@ import numpy as np
 
 from components.optimizers.latest import Latest
 from components.optimizers.paying import KINDS, TIFS, Rows, Sizing, Trades, afford, spendable, unit_value
-from components.optimizers.worked import settled
+from components.optimizers.worked import settled, worked_on
 from engine.events import (
     Book,
     LegAction,
@@ -108,9 +108,9 @@ def orders_for(sizing: Sizing, wanted: Vector, alpha: Vector, book: Book, latest
 
     A symbol gets no order where `wanted` is NaN or infinite (Note `infinite`), where its bar is not FRESH or it has no
     positive mark (Note `untradable`), where the trade rounds to nothing (Note `lot` where nothing is held or working
-    either) or is below the band or the least value (Note `small`), and while an order of it is being cancelled, since
-    that may still fill. Purchases that cash does not cover are cut as `afford` says (Note `cut`). Cancels come first,
-    then sales, then purchases.
+    either) or is below the band or the least value (Note `small`) and no parent works on it, and while an order of it
+    is being cancelled, since that may still fill. Purchases that cash does not cover are cut as `afford` says (Note
+    `cut`). Cancels come first, then sales, then purchases.
     """
     position = book.qty + book.working if np.count_nonzero(book.working) else book.qty
     change = wanted - position
@@ -193,13 +193,21 @@ def rounded(
     least = max(sizing.min_order_value, sizing.band * book.equity)  # base money
     if least > 0:
         small = keep & (np.abs(qty) * unit < least) & (start + qty != 0)
-        if sizing.needed is not None:
-            small &= ~sizing.needed[rows]
+        if small.any():
+            small &= _droppable(sizing, book, rows, qty)
         if small.any():
             notes.append(note(sizing, book, "small", rows[small], qty[small]))
             keep &= ~small
     trades = Trades(rows, qty, start, mark, unit, book.ts, latest.volume)
     return (trades if _every(keep) else trades.pick(keep)), notes
+
+
+def _droppable(sizing: Sizing, book: Book, rows: Rows, qty: Vector) -> Mask:
+    """(L,) the trades that a limit does not need and no parent has begun: these may be too small."""
+    free = np.ones(len(rows), bool) if sizing.needed is None else ~sizing.needed[rows]
+    if book.open_orders.ids.size:
+        free &= ~worked_on(book.open_orders, rows, qty)
+    return free
 
 
 def _every(mask: Mask) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 
 from components.optimizers.latest import Latest
 from components.optimizers.paying import Rows, Sizing, Trades
-from engine.events import Book, LegAction, Orders, Vector
+from engine.events import Book, LegAction, Mask, OpenOrders, Orders, Vector
 from engine.worked import parents_among, parted, unsent
 
 _CANCEL, _REPLACE = int(LegAction.CANCEL), int(LegAction.REPLACE)
@@ -20,8 +20,8 @@ def settled(
     sent works in no market, and its children in the market are among the working shares. A parent that would trade just
     what is wanted is left alone, so that a target given again changes nothing, be the rest ever so small. One on the
     right side goes on with the quantity that is wanted now (a replace). One on the other side, or of a symbol in which
-    nothing is to be traded any more, be it that the trade is below the band, is cancelled; a new order in its place
-    need not wait, since what it cancels is in no market. Symbols without a target (NaN), or without a FRESH bar, are
+    nothing is to be traded any more, is cancelled; a new order in its place need not wait, since what it cancels is in
+    no market. Symbols without a target (NaN), or without a FRESH bar, are
     left as they are.
     """
     among = parents_among(book.open_orders)
@@ -45,6 +45,22 @@ def settled(
         return new, ()
     action = np.where(cancelled[rows], _CANCEL, _REPLACE).astype(np.int32)
     return new, (_amends(sizing, book, action, parents[rows], np.where(cancelled[rows], 0.0, kept[rows])),)
+
+
+def worked_on(open_orders: OpenOrders, symbol: Rows, qty: Vector) -> Mask:
+    """(L,) which of these trades, one a symbol, a parent on the same side has begun and not finished.
+
+    The band decides whether a trade begins. Were it asked again while a parent works, each would stop short of its
+    target by just less than the band, always on the near side.
+    """
+    parents = np.flatnonzero(parents_among(open_orders))
+    mine = np.isin(open_orders.symbol[parents], symbol)
+    parents = parents[mine]
+    place = symbol.argsort(kind="stable")
+    at = place[np.searchsorted(symbol[place], open_orders.symbol[parents])]
+    begun = np.zeros(len(symbol), bool)
+    begun[at[open_orders.left[parents] * qty[at] > 0]] = True
+    return begun
 
 
 def _amends(sizing: Sizing, book: Book, action: Rows, rows: Rows, qty: Vector) -> Orders:

@@ -100,6 +100,31 @@ def test_a_target_that_moves_a_little_amends_the_parent_and_keeps_its_clock(tmp_
     assert ends
 
 
+def test_under_a_band_orders_that_are_worked_end_at_their_target(tmp_path: Path) -> None:
+    """The weights drift in each slice: the band must not cut every parent short by what is left below it."""
+    gross = {}
+    for name, extra in (("whole", {}), ("worked", {"execution": {"use": "twap", "horizon": 5, "span_days": True}})):
+        found = run(
+            {
+                "schema": 1,
+                "session": {"name": name, "start": "2018-01-02", "end": "2018-12-31", "cash": 10_000_000},
+                "feed": {"use": "sample"},
+                "models": [{"name": f"m{window}", "use": "momentum", "window": window} for window in (60, 200)],
+                "strategy": {
+                    "use": "sleeves",
+                    "shares": [1, 1],
+                    "strategies": [{"use": "score_weights", "signal": name} for name in ("m60", "m200")],
+                },
+                "optimizer": {"use": "direct", "band": 0.005},
+                "broker": FREE,
+                **extra,
+            },
+            out=tmp_path / name,
+        )
+        gross[name] = found.to_pandas("equity")["gross"].mean()
+    assert gross["worked"] == pytest.approx(gross["whole"], rel=0.03)
+
+
 def test_a_target_that_goes_away_cancels_the_parent_and_sells_what_it_bought(tmp_path: Path) -> None:
     events = ran(tmp_path, strategy=wish(0.4, 0, 0, 0, 0, drop_at=3), feed=feed(slices=12))
     (bought, sold) = legs(events, Orders)

@@ -71,8 +71,17 @@ def test_without_a_bar_a_parent_is_left_as_it_is() -> None:
     assert answered(0.0, 25.0, 75.0, close=NAN) == []
 
 
-def test_a_rest_below_the_band_is_cancelled() -> None:
-    assert answered(26.0, 25.0, 75.0, min_order_value=50.0) == [("CANCEL", 7, 0.0)]
+@pytest.mark.parametrize(
+    ("wanted", "left", "said"),
+    [
+        (26.0, 75.0, [("REPLACE", 7, 1.0)]),  # else each order would stop short of its target by nearly the band
+        (25.0, 75.0, [("CANCEL", 7, 0.0)]),
+        (24.0, 75.0, [("CANCEL", 7, 0.0)]),  # the other side has not begun
+        (24.0, -75.0, [("REPLACE", 7, -1.0)]),
+    ],
+)
+def test_the_band_says_whether_a_trade_begins_not_where_it_ends(wanted: float, left: float, said: Any) -> None:
+    assert answered(wanted, 25.0, left, min_order_value=50.0) == said
 
 
 def test_purchases_are_amended_to_the_money_there_is() -> None:
