@@ -104,6 +104,7 @@ def at_work(directory: Path) -> dict[str, tuple[int, int]]:
     return spans
 
 
+@pytest.mark.slow
 def test_an_agent_that_is_killed_in_mid_horizon_goes_on_where_none_of_its_files_are(
     kafka: str, topic_prefix: str, registry: Path, tmp_path: Path
 ) -> None:
