@@ -23,9 +23,8 @@ class Lessons:
 
         weight_now mean(-sum_a chance_a log pi(a | observation))
 
-    over as large a part, drawn without replacement from the same collection, is added to that of PPO, which has been
-    cut to `grad_norm` by then: the teacher's is not. Which parts is drawn from the seed and the order-steps so far, so
-    that there is nothing to keep of it.
+    over as large a part, drawn without replacement from the same collection, is added to that of PPO; `grad_norm` cuts
+    their sum. Which parts is drawn from the seed and the order-steps so far, so that there is nothing to keep of it.
     """
 
     def __init__(self, env: Any, teacher: Teacher, *, batch: int, seed: int) -> None:
@@ -53,18 +52,22 @@ class Lessons:
         rng = np.random.default_rng([self._seed, algorithm.num_timesteps])
         parts = _parts(len(chances), self._batch, rng)
 
-        def add(optimizer: Any, args: Any, given: Any) -> None:
-            del optimizer, args, given
+        optimizer = policy.optimizer
+        empty = optimizer.zero_grad
+
+        def begun_with_ours() -> None:
+            """Where a step begins without slopes: what the library adds comes on top, and is cut with it."""
+            empty()
             rows = next(parts)
             with torch.enable_grad():
                 loss = -(chances[rows] * _log_chances(policy, seen.observations, rows)).sum(dim=1).mean()
                 torch.autograd.backward(self._weight * loss)
 
-        hook = policy.optimizer.register_step_pre_hook(add)
+        optimizer.zero_grad = begun_with_ours
         try:
             yield
         finally:
-            hook.remove()
+            optimizer.zero_grad = empty
 
     def over(self, algorithm: Any) -> dict[str, float]:
         """Figures of the student after an update over all of its collection, which is then forgotten.
