@@ -15,7 +15,7 @@ NAMES = (
     *("features", "gbdt", "alstm", "tracking", "optimizer_risk", "optimizer_program", "optimizer_kernel", "optimizer"),
     *("execution_env", "decision"),
 )
-SLOW = ("execution_agent", "execution_real")
+SLOW = ("execution_agent", "execution_real", "execution_teachers")
 
 
 def main() -> int:

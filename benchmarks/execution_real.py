@@ -28,7 +28,7 @@ from components.rl.acting import Categorical
 from components.rl.days import Days, days_of
 from components.rl.episodes import Split, generated, split
 from components.rl.generated import GeneratedDays, Law
-from components.rl.optimum import Task, optimum
+from components.rl.optimum import Optimum, Task, optimum
 from components.rl.rewards import PAPenalty
 from components.rl.tape import tape_of
 from components.rl.trainer import Taught
@@ -101,13 +101,14 @@ def on_nothing(steps: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Shares of the optimum; the days that are judged come after those that are learned from."""
-    part, law = generated_part("mean_reverting")
-    market = part.market
-    best = {
-        side: optimum(law, Task(side=side, quantity=10_000.0, start=0, horizon=9), market, LARGE) for side in (1, -1)
-    }
+def optima(part: Part, law: Law) -> dict[int, Optimum]:
+    """By side, the best that knows the past."""
+    tasks = {side: Task(side=side, quantity=10_000.0, start=0, horizon=9) for side in (1, -1)}
+    return {side: optimum(law, task, part.market, LARGE) for side, task in tasks.items()}
+
+
+def best_known(part: Part, best: dict[int, Optimum]) -> Figures:
+    """What it makes of the orders of the test."""
 
     def known(env: Any, seen: Any) -> Any:
         del seen
@@ -115,7 +116,14 @@ def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, 
         deviation = part.tape.log[row, now] - part.tape.first[row]
         return np.where(env.own.side > 0, best[1].choose(env.own, deviation), best[-1].choose(env.own, deviation))
 
-    twap, top = even(part).net.mean(), part.judged(played(part.env(part.orders.test), known)).net.mean()
+    return part.judged(played(part.env(part.orders.test), known))
+
+
+def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Shares of the optimum; the days that are judged come after those that are learned from."""
+    part, law = generated_part("mean_reverting")
+    best = optima(part, law)
+    twap, top = even(part).net.mean(), best_known(part, best).net.mean()
     shares: dict[str, dict[str, list[float]]] = {name: {} for name in TAUGHT}
     for steps in budgets:
         for name, found in agents(part, steps, seeds).items():
