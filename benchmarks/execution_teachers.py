@@ -96,8 +96,7 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"| {int(steps):,} | {' | '.join(cells)} |")
     teacher, known = np.mean(found["teacher_bps"]), found["in_hindsight_bps"]
     lines.append(
-        f"\nOn the days that are judged the trained teacher itself has {teacher:.2f} bp, the best in hindsight\n"
-        f"{known:.2f}."
+        f"\nOn the days that are judged the trained teacher has {teacher:.2f} bp, the best in hindsight {known:.2f}."
     )
     return "\n".join(lines)
 
