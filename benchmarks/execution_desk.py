@@ -160,7 +160,8 @@ class Keeps:
     """What a session filled of its parents."""
 
     def __init__(self, at: dict[int, Places]) -> None:
-        self._at, self._order = at, {}  # type: tuple[dict[int, Places], dict[int, int]]
+        self._at = at
+        self._order: dict[int, int] = {}  # by id, of parents and of children
         self.rows: list[tuple[Any, Any, Any, Any]] = []
 
     def append(self, origins: Sequence[str], events: Sequence[Any], /) -> None:
