@@ -59,8 +59,9 @@ def _contradictions(agent: AgentTraining) -> list[tuple[str, str, str]]:
     if agent.network.use == "recurrent" and agent.observation.use != "full_history":
         said = f"{agent.observation.use} for a recurrent network"
         found.append(("observation", said, "full_history, or network: mlp"))
-    if agent.teacher.use == "hindsight":
-        needs = (("algorithm", "ppo"), ("action", "categorical"), ("reward", "pa_penalty"))
+    if agent.teacher.use != "none":
+        needs = [("algorithm", "ppo"), ("action", "categorical")]
+        needs += [("reward", "pa_penalty")] if agent.teacher.use == "hindsight" else []
         odd = [(key, getattr(agent, key).use, use) for key, use in needs if getattr(agent, key).use != use]
         found += [(key, f"{said} with a teacher", f"{use}, or teacher: none") for key, said, use in odd]
     if agent.split.test_from <= agent.split.validation_from:

@@ -14,6 +14,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
+from components.rl.trainer_options import Course, TrainedTeacher
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
@@ -271,10 +272,16 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
-            f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}",
+            f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(course)}",
             *_replay_text(agent, days.bars),
         ]
     )
+
+
+def _teacher_text(course: Course) -> str:
+    """What a teacher learns before its student does."""
+    teacher = course.teacher
+    return f", behind {teacher.steps:,} of its teacher" if isinstance(teacher, TrainedTeacher) else ""
 
 
 def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
