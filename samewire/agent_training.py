@@ -255,7 +255,8 @@ def undone(said: dict[str, Any]) -> list[str]:
         if own is not None and twap is not None and own < twap - _LESS:
             found.append(
                 f"it fills {own * 100:.1f} % of the orders of {what}, and an even pace {twap * 100:.1f} %: it has "
-                "learned to leave orders undone; raise broker.participation or the horizon, or lower reward.penalty"
+                "learned to leave orders undone; take reward.rest: close where it is ignored, raise "
+                "broker.participation or the horizon, or lower reward.penalty"
             )
     return found
 

@@ -13,9 +13,11 @@ import pytest
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
+from components.rl.rewards import EndRatio, PAPenalty
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError
 from samewire.agent_training import AgentResults, as_text, plan_text, planned_agents, train_agents
+from samewire.agent_world import agent_of
 from samewire.api import run as replay
 from samewire.cli import main
 from samewire.diagnostics import RunFileErrors
@@ -68,6 +70,10 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
     said = resolved(run)
     assert said["training"]["agent"]["observation"] == {"use": "compact", "longer": 5}
     assert said["training"]["agent"]["algorithm"]["gae_lambda"] == 1.0
+    assert said["training"]["agent"]["reward"]["rest"] == "close"
+    ignored = load_run(a_run(tmp_path, {"reward": {"use": "pa_penalty", "rest": "ignored"}}))
+    assert agent_of(ignored).rewarded() == PAPenalty(rest="ignored")
+    assert agent_of(load_run(a_run(tmp_path, {"reward": "end_ratio"}))).rewarded() == EndRatio(rest="close")
     assert resolved(load_run(said)) == said
     jsonschema.validate(said, json_schema())
     unknown = a_run(tmp_path, {"stepz": 1})
@@ -88,6 +94,7 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"split": {"validation_from": "2018-06-01"}}, "E105", "training.agent.split.test_from"),
         ({"bars_per_step": 9}, "E113", "training.agent.bars_per_step"),
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
+        ({"reward": {"use": "pa_penalty", "rest": "open"}}, "E108", "training.agent.reward.rest"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
