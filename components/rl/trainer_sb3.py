@@ -75,6 +75,11 @@ class Learner:
         """Order-steps so far."""
         return int(self.algorithm.num_timesteps)
 
+    @property
+    def rate(self) -> float:
+        """Of learning, now."""
+        return self._rate(0.0)
+
     def _rate(self, _: float) -> float:
         algorithm = self._course.algorithm
         return algorithm.lr * (self._left if algorithm.anneal else 1.0)
@@ -97,7 +102,8 @@ class Learner:
             )
 
     def update(self) -> dict[str, float]:
-        """Learns from what was collected; what was measured meanwhile, by name. ConfigError for a loss that is none."""
+        """Learns from what was collected; what was measured meanwhile, by name. FloatingPointError for a loss or
+        weights that are none."""
         one, course = self.algorithm, self._course.algorithm
         taught: dict[str, float] = {}
         if isinstance(course, Ppo) and self._lessons is not None:
@@ -113,10 +119,9 @@ class Learner:
         one.logger.dump()  # to nowhere: the next ones begin anew
         odd = next((name for name, value in found.items() if name != "explained" and not np.isfinite(value)), None)
         if odd is not None:
-            raise ConfigError(
-                f"training: {odd} is {found[odd]} after {one.num_timesteps:,} order-steps; lower `lr` (it is "
-                f"{course.lr}) or `reward_scale` (it is {self._course.reward_scale})"
-            )
+            raise FloatingPointError(f"{odd} is {found[odd]}")
+        if not all(bool(each.isfinite().all()) for each in one.policy.parameters()):
+            raise FloatingPointError("the weights of its network are no numbers")
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def act(self, observation: dict[str, Any]) -> Any:

@@ -101,6 +101,17 @@ def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str
     assert [(c, p) for c, p, _ in problems(a_run(tmp_path, agent))] == [(code, path)]
 
 
+def test_a_bar_that_orders_are_decided_at_twice_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(RunFileErrors) as caught:
+        load_run(a_run(tmp_path, {"orders": {"start": [0, 3, 0, 3]}}))
+    assert [(each.code, each.path, each.got) for each in caught.value.problems] == [
+        ("E108", "training.agent.orders.start[2]", "0 again"),
+        ("E108", "training.agent.orders.start[3]", "3 again"),
+    ]
+    assert "stands at start[1] too, and its orders would count twice; remove one" in caught.value.problems[1].expected
+    assert load_run(a_run(tmp_path, {"orders": {"start": [3, 0]}})).training is not None
+
+
 def test_keys_for_models_say_nothing_beside_agent(tmp_path: Path) -> None:
     found = problems(a_run(tmp_path, section={"split": "walk_forward", "grid": {}}))
     assert found[0] == ("E113", "training.split", "no split beside agent: its own dates are training.agent.split")
