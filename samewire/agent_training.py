@@ -14,6 +14,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
+from components.rl.trainer_options import read_by
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
@@ -279,12 +280,14 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
 
 
 def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
-    """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
+    """How large the checkpoints of a replay buffer become: of each order-step what the network reads of an observation,
+    4 bytes a number, and 16 of what was done."""
     if agent.algorithm.use != "dqn":
         return []
     steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
-    numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
-    size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
+    read = read_by(agent.course(0).network, agent.seen().shapes(bars, steps))
+    numbers = sum(math.prod(shape) for shape in read.values())
+    size = (4 * numbers + 16) * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
     said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
     if size > _LARGE_MB:
         said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from components.rl.checkpoint import Checkpoints, Identity
-from components.rl.trainer_options import Course, Dqn, words_of
+from components.rl.trainer_options import Course, Dqn, read_by, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
@@ -101,7 +101,7 @@ class Training:
         rewards = Rewards(
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
         )
-        self._rows = OrderRows(env, rewards, told.cpu_ns)
+        self._rows = OrderRows(env, rewards, told.cpu_ns, read_by(course.network, env.observation_shapes))
         lessons = None
         if course.teacher is not None:
             lessons = Lessons(env, course.teacher, batch=algorithm.batch, seed=course.seed)

@@ -267,7 +267,7 @@ def test_a_plan_says_how_large_a_replay_buffer_is(tmp_path: Path) -> None:
     run = load_run(a_run(tmp_path, {"algorithm": dqn}))
     world, asked, done = planned_agents(run, None)
     text = plan_text(run, world, asked, done)
-    assert "checkpoint  up to 78 MiB" in text  # 2 x 1,024,000 observations of 10 numbers
+    assert "checkpoint  up to 55 MiB" in text  # 1,024,000 observations of 10 numbers, and 16 bytes each
     assert "warning" not in text
     full = load_run(a_run(tmp_path, {"algorithm": dqn, "observation": "full_history"}))
     assert "lower algorithm.buffer" in plan_text(full, world, asked, done)

@@ -263,8 +263,8 @@ def test_one_of_another_course_schema_or_version_is_refused_by_name(
     inputs = Arena(training=Toy(ROWS), validation=Toy(ROWS, forever=False), inputs="others")
     with pytest.raises(StateError, match=r"learned from other orders or bars \(inputs toy, these are others\)"):
         teach(course_of("ppo-mlp"), inputs, checkpoints=tmp_path)
-    monkeypatch.setattr("components.rl.checkpoint.VERSION", 2)
-    with pytest.raises(StateError, match=r"it is of samewire agent training v1, this code reads .* v2"):
+    monkeypatch.setattr("components.rl.checkpoint.VERSION", 3)
+    with pytest.raises(StateError, match=r"it is of samewire agent training v2, this code reads .* v3"):
         taught("ppo-mlp", tmp_path)
 
 
