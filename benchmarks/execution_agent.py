@@ -5,7 +5,8 @@ sold over eight bars with quadratic impact. PPO learns from 900 of the days in a
 judged on days that it has not seen: its price advantage over TWAP with the impact in it, as a share of the best
 policy's, which dynamic programming finds, both of them playing the very same orders. The figure is the worst of three
 seeds; its interval is that of the mean over days, by 2,000 draws of days. `detail` has each seed, where CPU seconds
-went, the price advantage on days without a pattern, and how often the environment is stepped a CPU second.
+went, the price advantage on days without a pattern, that of agents which are shown there what nobody can know, and how
+often the environment is stepped a CPU second.
 """
 
 import datetime as dt
@@ -24,7 +25,7 @@ from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
 from components.rl.episodes import Orders, Split, generated, split
 from components.rl.generated import GeneratedDays
-from components.rl.observing import Compact
+from components.rl.observing import Compact, Market, Seen
 from components.rl.optimum import Optimum, Task, optimum
 from components.rl.rewards import PAPenalty
 from components.rl.tape import Tape, tape_of
@@ -48,21 +49,40 @@ COURSE = Course(
 )
 
 
+class Foreseeing(msgspec.Struct, frozen=True, tag=True):
+    """A planted leak: what `Compact` shows, and the return of the bar that follows, which nobody can know, in `noise`
+    times as much noise. A measure that finds nothing with it would find nothing at all."""
+
+    noise: float = 0.0
+    features: bool = False
+
+    def shapes(self, bars: int, steps: int, /) -> dict[str, tuple[int, ...]]:
+        return {"now": (Compact().shapes(bars, steps)["now"][0] + 1,)}
+
+    def observe(self, market: Market, own: Working, /) -> Seen:
+        log, row, now = market.today.log, market.row, own.now
+        coming = log[row, np.minimum(now + 1, log.shape[1] - 1)] - log[row, now]
+        noise = np.random.default_rng(0).normal(0.0, self.noise * np.diff(log, axis=1).std(), log.shape)[row, now]
+        leak = (own.side * (coming + noise) / market.today.unit).astype(np.float32)
+        return {"now": np.concatenate([Compact().observe(market, own)["now"], leak[:, None]], axis=1)}
+
+
 class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Days, orders and market."""
+    """Days, orders and market, and what is seen of them."""
 
     feed: GeneratedDays
     days: Days
     tape: Tape
     orders: Split
     market: Beside
+    observation: Any = Compact()
 
     def played(self, orders: Orders, rng: np.random.Generator | None = None) -> OrderEnv:
         return OrderEnv(
             days=self.days,
             orders=orders,
             market=self.market,
-            observation=Compact(),
+            observation=self.observation,
             action=ACTION,
             reward=PAPenalty(penalty=0.0, against="arrival"),
             width=COURSE.rows,
@@ -71,14 +91,15 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         )
 
 
-def game_of(pattern: str, days: int = 1500, costs: Any = None) -> Game:
+def game_of(pattern: str, days: int = 1500, costs: Any = None, observation: Any = Compact()) -> Game:  # noqa: B008
     feed = GeneratedDays(days=days, symbols=4, seed=7, pattern=pattern)  # type: ignore[arg-type]
     made = days_of(feed)
     orders = generated(made, share=0.03, horizon=8)
     dates = [_date(made, share) for share in (0.6, 0.75)]
     parts = split(orders, made, validation_from=dates[0], test_from=dates[1])
     market = Beside(universe=feed.universe, costs=costs or QuadraticImpact(impact=IMPACT))
-    return Game(feed=feed, days=made, tape=tape_of(made), orders=parts, market=market)
+    seen = {"observation": observation}
+    return Game(feed=feed, days=made, tape=tape_of(made), orders=parts, market=market, **seen)
 
 
 def _date(days: Days, share: float) -> dt.date:
@@ -170,18 +191,36 @@ def one_seed(game: Game, seed: int, steps: int, known: tuple[Figures, Figures]) 
     }
 
 
+def gained(game: Game, seed: int, steps: int) -> dict[str, Any]:
+    """Advantage of an agent over TWAP on the orders of the test part, paired order by order, and its 95 % interval."""
+    found, _ = taught(game, seed, steps)
+    twap = by_twap(game, game.orders.test)
+    day = game.orders.test.day[found.episode]
+    gain, low, high = shares(found.net - twap.net, np.ones(len(day)), day)
+    return {"gain_bps": round(gain, 3), "interval": [round(low, 3), round(high, 3)]}
+
+
 def without_pattern(seed: int, steps: int) -> dict[str, Any]:
     """Price advantage over TWAP where there is nothing to find, paired order by order, and its 95 % interval: without
     costs, where no policy is better or worse on average, and with impact, where an even pace is best."""
     said: dict[str, Any] = {"seed": seed}
     for name, costs in (("without_costs", Bps()), ("with_impact", None)):
-        game = game_of("none", costs=costs)
-        found, _ = taught(game, seed, steps)
-        twap = by_twap(game, game.orders.test)
-        day = game.orders.test.day[found.episode]
-        gain, low, high = shares(found.net - twap.net, np.ones(len(day)), day)
-        said[name] = {"gain_bps": round(gain, 3), "interval": [round(low, 3), round(high, 3)]}
+        said[name] = gained(game_of("none", costs=costs), seed, steps)
     return said
+
+
+def controls(seed: int, steps: int) -> dict[str, Any]:
+    """The same measure without costs where it has to find something that is not there for others: with a leak, with
+    one under noise, and of an agent that is judged by the very orders it learned, of few days."""
+    leaks = {"leak": Foreseeing(), "leak_in_noise": Foreseeing(noise=5.0)}
+    said = {name: gained(game_of("none", costs=Bps(), observation=leak), seed, steps) for name, leak in leaks.items()}
+    return said | {"seed": seed, "own_orders": gained(own_orders(game_of("none", 40, Bps())), seed, steps // 2)}
+
+
+def own_orders(game: Game) -> Game:
+    """The same, chosen and judged by the orders that are learned from."""
+    train = game.orders.train
+    return msgspec.structs.replace(game, orders=Split(train=train, validation=train, test=train))
 
 
 def main() -> None:
@@ -196,8 +235,10 @@ def main() -> None:
     nothing = [without_pattern(seed, SMALL) for seed in SEEDS[: 1 if args.quick else None]]
     for each in nothing:
         print("without a pattern", each)
+    control = controls(0, SMALL)
+    print("controls", control)
     worst = min(each["share"] for each in seeds)
-    detail = {"seeds": seeds, "without_a_pattern": nothing, "course": msgspec.to_builtins(COURSE)}
+    detail = {"seeds": seeds, "without_a_pattern": nothing, "controls": control, "course": msgspec.to_builtins(COURSE)}
     outcome = Outcome(
         work=f"PPO on generated days, {steps:,} order-steps, worst of {len(seeds)} seeds",
         value=worst,

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from components.brokers.beside import Beside
 from components.brokers.simulated import Simulated
 from components.execution.desk import Desk
 from components.execution.pace import Pace
@@ -60,7 +59,7 @@ def trades_of(rows: list[tuple[Any, Any, Any, Any]]) -> Trades:
     return Trades(order=order.astype(np.intp), shares=shares, price=price, fees=fees)
 
 
-def figures_of(env: OrderEnv, market: Beside, trades: Trades) -> Figures:
+def figures_of(env: OrderEnv, trades: Trades) -> Figures:
     """By order of the environment, whoever worked it; what nobody filled is counted as `Rest` counts it."""
     orders, known, count = env.orders, env.floor.known, len(env.orders)
     filled, price, fees = (
@@ -81,7 +80,7 @@ def figures_of(env: OrderEnv, market: Beside, trades: Trades) -> Figures:
         slippage=-over(price, known.arrival),
         net=over(price + orders.side * fees / multiplier, known.twap),
     )
-    return Rest(env, market).counted(found)
+    return Rest(env).counted(found)
 
 
 # ---- the environment -------------------------------------------------------------------------------------------------

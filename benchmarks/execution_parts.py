@@ -68,7 +68,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     def judged(self, trades: Trades) -> Figures:
         """Figures of the orders of the test, whoever worked them."""
-        return figures_of(self.env(self.orders.test), self.market, trades)
+        return figures_of(self.env(self.orders.test), trades)
 
     def by_desk(self, pace: Callable[[], Pace]) -> Figures:
         """The orders of the test in a session of their days; the pace knows some days before them."""

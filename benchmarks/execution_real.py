@@ -164,7 +164,7 @@ def real(name: str) -> Part:
         tape=tape_of(days),
         bars_per_step=BARS_PER_STEP,
         action=SMALL,
-        reward=PAPenalty(penalty=4.0),
+        reward=PAPenalty(penalty=4.0, rest="ignored"),  # as published
     )
 
 

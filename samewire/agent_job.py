@@ -71,12 +71,12 @@ def _carried_out(told: Assignment) -> str:
             training=environment(world, agent, world.orders.train, rng),
             validation=validation,
             inputs=world.inputs,
-            counted=Rest(validation, world.market).counted,
+            counted=Rest(validation).counted,
         )
         taught = teach(agent.course(told.seed), arena, checkpoints=checkpoints, told=listening)
         test = environment(world, agent, world.orders.test)
         artefact, found, figures = judged(file, world, taught, test, told.seed)
-        figures |= {"val/twap_ffr": even_pace(validation, world).means()["ffr"]}
+        figures |= {"val/twap_ffr": even_pace(validation).means()["ffr"]}
         restore_artefact(artefact, folder / ARTEFACTS / artefact.hash)
         store.keep(run, ORDERS, orders_table(world, found))
         said = {"steps": taught.steps, "iterations": taught.iterations, "best_iteration": taught.best_iteration}
@@ -112,8 +112,8 @@ def judged(
     weights = {name: each.numpy() for name, each in taught.best.items()}
     rows = test.reset()
     _, policy = opened_agent(agent_artefact(card, weights, rows), "training.agent")
-    found = Rest(test, world.market).counted(over_all(test, policy.act))
-    figures = taught.figures | found.means("test/") | beside_twap(found, even_pace(test, world), world)
+    found = Rest(test).counted(over_all(test, policy.act))
+    figures = taught.figures | found.means("test/") | beside_twap(found, even_pace(test), world)
     kept = msgspec.structs.replace(card, figures=figures)
     return agent_artefact(kept, weights, rows), found, figures
 
@@ -128,10 +128,10 @@ def _trained(run: RunFile, agent: AgentTraining, world: World, seed: int) -> dic
     }
 
 
-def even_pace(env: OrderEnv, world: World) -> Figures:
+def even_pace(env: OrderEnv) -> Figures:
     """The same orders by the choices that come nearest to TWAP."""
     found = over_all(env, lambda seen: twap_action(env.action, env.own))
-    return Rest(env, world.market).counted(found)
+    return Rest(env).counted(found)
 
 
 def beside_twap(found: Figures, twap: Figures, world: World) -> dict[str, float]:

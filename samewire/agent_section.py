@@ -34,6 +34,7 @@ def read_agent(section: Entries, reader: Reader) -> AgentTraining | None:
         found = node.values.get(key)
         where = node.where if found is None else found.where
         reader.add("E113", where, f"{PATH}.{key}", got, expected)
+    _each_start_once(agent.orders.start, node, reader)
     return agent if len(reader.problems) == before else None
 
 
@@ -49,6 +50,19 @@ def _mapping(reader: Reader, node: Entries, name: str, kind: type[BaseModel]) ->
         )
         return None
     return reader.validated(kind, found, kind, f"{PATH}.{name}")
+
+
+def _each_start_once(starts: list[int], node: Entries, reader: Reader) -> None:
+    """A problem for each bar that stands there again: its orders would be learned and judged twice."""
+    for k, bar in enumerate(starts):
+        first = starts.index(bar)
+        if first < k:
+            items: Any = node.values["orders"]
+            where = items.values["start"].items[k].where
+            expected = (
+                f"each bar once: {bar} stands at start[{first}] too, and its orders would count twice; remove one"
+            )
+            reader.add("E108", where, f"{PATH}.orders.start[{k}]", f"{bar} again", expected)
 
 
 def _contradictions(agent: AgentTraining) -> list[tuple[str, str, str]]:

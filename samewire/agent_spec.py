@@ -14,6 +14,7 @@ from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 Width = Annotated[int, Field(ge=1, le=65_536)]  # of a layer
+_REST: Any = Field(default=PAPenalty().rest, description="what is left undone: traded at the last close, or ignored")
 _PPO, _DQN, _RECURRENT, _COURSE, _TEACHER, _TRAINED = Ppo(), Dqn(), Recurrent(), Course(), Teacher(), TrainedTeacher()
 
 
@@ -127,6 +128,7 @@ class PAPenaltySpec(BaseModel):
     penalty: float = Field(default=PAPenalty().penalty, ge=0, description="of the sum of squared shares of bars")
     scale: float = Field(default=PAPenalty().scale, ge=0, description="of the whole")
     against: Literal["twap", "arrival"] = Field(default="twap", description="what prices are compared with")
+    rest: Literal["close", "ignored"] = _REST
 
 
 class EndRatioSpec(BaseModel):
@@ -135,6 +137,7 @@ class EndRatioSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["end_ratio"] = Field(default="end_ratio", description="-1, 0 or 1 at the end of an order")
+    rest: Literal["close", "ignored"] = _REST
 
 
 class NoTeacherSpec(BaseModel):

@@ -14,7 +14,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
-from components.rl.trainer_options import Course, TrainedTeacher
+from components.rl.trainer_options import Course, TrainedTeacher, read_by
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
@@ -256,7 +256,8 @@ def undone(said: dict[str, Any]) -> list[str]:
         if own is not None and twap is not None and own < twap - _LESS:
             found.append(
                 f"it fills {own * 100:.1f} % of the orders of {what}, and an even pace {twap * 100:.1f} %: it has "
-                "learned to leave orders undone; raise broker.participation or the horizon, or lower reward.penalty"
+                "learned to leave orders undone; take reward.rest: close where it is ignored, raise "
+                "broker.participation or the horizon, or lower reward.penalty"
             )
     return found
 
@@ -285,12 +286,14 @@ def _teacher_text(course: Course) -> str:
 
 
 def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
-    """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
+    """How large the checkpoints of a replay buffer become: of each order-step what the network reads of an observation,
+    4 bytes a number, and 16 of what was done."""
     if agent.algorithm.use != "dqn":
         return []
     steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
-    numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
-    size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
+    read = read_by(agent.course(0).network, agent.seen().shapes(bars, steps))
+    numbers = sum(math.prod(shape) for shape in read.values())
+    size = (4 * numbers + 16) * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
     said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
     if size > _LARGE_MB:
         said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]

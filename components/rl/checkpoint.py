@@ -12,7 +12,7 @@ import msgspec
 from components.training.checkpoints import read_checkpoint, write_checkpoint
 from engine.errors import StateError
 
-KIND, VERSION = "samewire agent training", 1
+KIND, VERSION = "samewire agent training", 2
 _NAME = re.compile(r"iteration-(\d{6,})\.safetensors")
 _LATEST = "latest.safetensors"
 

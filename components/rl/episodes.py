@@ -76,6 +76,10 @@ def generated(
     if of not in ("day", "trailing"):
         raise ValueError(f"of must be day or trailing, got {of!r}")
     starts = np.atleast_1d(np.asarray(start, np.intp))
+    if len(np.unique(starts)) < len(starts):
+        raise ValueError(
+            f"start must name each bar once, got {starts.tolist()}: orders of a bar named twice count twice"
+        )
     volume = traded(days) if of == "day" else trailing(days, window)
     d, s, at, side = (
         grid.ravel()

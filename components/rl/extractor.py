@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from components.models.networks.gru_layers import GruLayers
 from components.rl.observing import HISTORY_NOW
-from components.rl.trainer_options import Mlp, Recurrent
+from components.rl.trainer_options import BRANCHES, Mlp, Recurrent
 from engine.errors import ConfigError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -46,7 +46,7 @@ class Branches(nn.Module):
 
     def __init__(self, shapes: Shapes, options: Recurrent) -> None:
         super().__init__()
-        lacking = sorted({"market", "own", "now"} - {*shapes})
+        lacking = sorted({*BRANCHES} - {*shapes})
         if lacking or shapes["now"] != (len(HISTORY_NOW),):
             raise ConfigError(
                 f"network recurrent: it reads market, own and now of the observation full_history, and this one has "

@@ -11,6 +11,7 @@ from components.rl.acting import Working, children, cut_short
 from components.rl.benchmarks import Benchmarks, benchmarks_of
 from components.rl.days import Days
 from components.rl.episodes import Orders
+from components.rl.remainder import Remainder
 from components.rl.rewards import Step
 from components.rl.tape import Tape
 from engine.events import Mask, Status, Vector
@@ -49,6 +50,7 @@ class Floor:
         self.known: Benchmarks = benchmarks_of(
             days, market, tape, self.row, orders.start, np.minimum(self.end, self.over)
         )
+        self.remainder = Remainder(days=days, orders=orders, market=market, tape=tape, end=self.end)
         columns = (getattr(days, market.column), days.volume, days.status)
         self._price, self._volume, self._status = (np.ravel(column) for column in columns)
         self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
@@ -117,6 +119,7 @@ class Floor:
         """What a reward looks at; `so_far` is what traded in all and its money, this step among it."""
         filled, money = so_far
         multiplier, known = self._days.universe.multiplier[self._orders.symbol[e]], self.known
+        rest = np.where(done, np.maximum(dealt.remaining, 0.0), 0.0)
         return Step(
             side=own.side,
             quantity=own.quantity,
@@ -126,6 +129,17 @@ class Floor:
             filled=filled,
             spent=money / multiplier,
             done=done,
+            rest=rest,
+            rest_value=self._worth_of(e, own, rest),
             twap=known.twap[e],
             arrival=known.arrival[e],
         )
+
+    def _worth_of(self, e: Places, own: Working, rest: Vector) -> Vector:
+        """What the rest of each is paid or received for, all costs included; NaN where it has no price."""
+        value = np.zeros(len(e))
+        at = np.flatnonzero(rest > 0)
+        if at.size:
+            price, fees = self.remainder.priced(e[at], own.side[at], rest[at])
+            value[at] = rest[at] * (price + own.side[at] * fees)
+        return value

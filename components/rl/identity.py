@@ -65,6 +65,8 @@ def _worth(reward: Reward) -> NDArray[Any]:
         filled=amount,
         spent=amount * price,
         done=np.arange(6) >= 3,
+        rest=np.where(np.arange(6) >= 3, 100.0 - amount, 0.0),
+        rest_value=np.where(np.arange(6) >= 3, (100.0 - amount) * 110.0, 0.0),
         twap=one * 100,
         arrival=one * 101,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from components.rl.checkpoint import Checkpoints, Identity
-from components.rl.trainer_options import Course, Dqn, TrainedTeacher, words_of
+from components.rl.trainer_options import Course, Dqn, TrainedTeacher, read_by, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
@@ -46,6 +46,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SILENT = Told()
+_DIVERGED = ("Expected parameter", "without overflow")  # in the words of PyTorch
 
 
 def libraries_here() -> None:
@@ -107,7 +108,7 @@ class Training:
         rewards = Rewards(
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
         )
-        self._rows = OrderRows(env, rewards, told.cpu_ns)
+        self._rows = OrderRows(env, rewards, told.cpu_ns, read_by(course.network, env.observation_shapes))
         lessons = None
         if course.teacher is not None:
             lessons = Lessons(env, course.teacher, guide, course)
@@ -118,6 +119,7 @@ class Training:
         self._iteration, self._waited, self._best_iteration = 0, 0, -1
         self._best: dict[str, Any] = {}
         self._figures: dict[str, float] = {}
+        self._kept = False
 
     @property
     def done(self) -> bool:
@@ -125,6 +127,7 @@ class Training:
         return out or self._iteration >= self._iterations
 
     def begin(self, kept: Checkpoints | None) -> None:
+        self._kept = kept is not None
         found = None if kept is None else kept.read(self._put_back)
         for why in () if kept is None else kept.passed_over:
             self._told.warn(f"a checkpoint is passed over: {why}")
@@ -134,7 +137,26 @@ class Training:
     # ---- an iteration ------------------------------------------------------------------------------------------------
 
     def iterate(self) -> None:
-        """Collects and updates, and judges where it is time to."""
+        """Collects and updates, and judges where it is time to. ConfigError where that ends in no numbers."""
+        try:
+            self._iterated()
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from error
+        except (ValueError, RuntimeError) as error:  # what PyTorch says of chances that are none, and of rates
+            if not any(words in str(error) for words in _DIVERGED):
+                raise
+            raise self._diverged("what its network says is no numbers") from error
+
+    def _diverged(self, what: str) -> ConfigError:
+        done, course = self._iteration, self._course
+        kept = f"; the checkpoint of iteration {done} stays as it is" if self._kept and done else ""
+        return ConfigError(
+            f"training: {what} in iteration {done + 1} after {self._learner.seen:,} order-steps, at a rate of "
+            f"{self._learner.rate:g}; lower `lr` (it is {course.algorithm.lr:g}) or `reward_scale` (it is "
+            f"{course.reward_scale:g}){kept}"
+        )
+
+    def _iterated(self) -> None:
         clock, learner = self._told.cpu_ns, self._learner
         began, self._rows.spent_ns = clock(), 0
         learner.collect()

@@ -13,11 +13,24 @@ class Mlp(msgspec.Struct, frozen=True, tag="mlp", tag_field="use"):
     hidden: tuple[int, ...] = (64, 64)
 
 
+BRANCHES = ("market", "own", "now")  # what the recurrent network reads
+
+
 class Recurrent(msgspec.Struct, frozen=True, tag="recurrent", tag_field="use"):
     """One GRU over the bars so far, one over the steps so far, and what is known now beside them."""
 
     hidden: int = 64
     out: int = 32
+
+
+def read_by(network: Mlp | Recurrent, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The parts of an observation that a network looks at: all that is worth remembering of it.
+
+    >>> read_by(Recurrent(), {"market": (9, 7), "before": (8, 7), "own": (5, 2), "now": (7,)})
+    {'market': (9, 7), 'own': (5, 2), 'now': (7,)}
+    """
+    names = shapes if isinstance(network, Mlp) else BRANCHES
+    return {name: shape for name, shape in shapes.items() if name in names}
 
 
 class Ppo(msgspec.Struct, frozen=True, kw_only=True, tag="ppo", tag_field="use"):

@@ -1,6 +1,6 @@
 """An `OrderEnv` as a `VecEnv` of stable-baselines3. It imports that library: import it where it is used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,22 +49,30 @@ class Environment(Protocol):
 class OrderRows:
     """The rows of an environment as a `VecEnv`, with rewards scaled. Figures of orders that ended wait to be taken.
 
-    A continuous action a from -1 on stands for 1 + a, so that an untrained mean of 0 is an even pace.
+    Of observations it shows the parts that are named in `read`, or all of them. A continuous action a from -1 on stands
+    for 1 + a, so that an untrained mean of 0 is an even pace.
     """
 
-    def __init__(self, env: Environment, rewards: Rewards, cpu_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, env: Environment, rewards: Rewards, cpu_ns: Callable[[], int], read: Iterable[str] | None = None
+    ) -> None:
         self.env, self.rewards, self._cpu_ns = env, rewards, cpu_ns
+        self.shapes = {name: env.observation_shapes[name] for name in read or env.observation_shapes}
         self.ended, self.spent_ns = Ended(), 0
         self.before_step: Callable[[], None] | None = None  # is called before each
         observed = spaces.Dict(
-            {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in env.observation_shapes.items()}
+            {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in self.shapes.items()}
         )
         acted = spaces.Discrete(env.action_count) if env.action_count else spaces.Box(-1.0, REACH - 1.0, (1,))
         self.num_envs, self.observation_space, self.action_space = env.width, observed, acted
         self._nothing: list[dict[str, Any]] = [{}] * env.width
 
     def reset(self) -> Observation:
-        return checked_rows(self.env.reset())
+        return self.read(checked_rows(self.env.reset()))
+
+    def read(self, observation: Observation) -> Observation:
+        """The parts of an observation that are shown."""
+        return {name: observation[name] for name in self.shapes}
 
     def step(self, actions: NDArray[Any]) -> tuple[Observation, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
         before = self._cpu_ns()
@@ -78,7 +86,7 @@ class OrderRows:
                 f"environment: the reward of row {row} is {found.reward[row]}; look at the bars of its day"
             )
         reward = self.rewards.scaled(found.reward, found.done)
-        observation = checked_rows(found.observation)
+        observation = self.read(checked_rows(found.observation))
         self.spent_ns += self._cpu_ns() - before
         return observation, reward, found.done, self._nothing
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from components.rl.extractor import extractor_of
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
+from components.rl.trainer_replay import put_back, remember_once, remembered
 from components.rl.trainer_rows import OrderRows, registered
 from components.rl.trainer_student import Lessons
 from components.training.checkpoints import spelled, under, unspelled
@@ -75,6 +76,11 @@ class Learner:
         """Order-steps so far."""
         return int(self.algorithm.num_timesteps)
 
+    @property
+    def rate(self) -> float:
+        """Of learning, now."""
+        return self._rate(0.0)
+
     def _rate(self, _: float) -> float:
         algorithm = self._course.algorithm
         return algorithm.lr * (self._left if algorithm.anneal else 1.0)
@@ -97,7 +103,8 @@ class Learner:
             )
 
     def update(self) -> dict[str, float]:
-        """Learns from what was collected; what was measured meanwhile, by name. ConfigError for a loss that is none."""
+        """Learns from what was collected; what was measured meanwhile, by name. FloatingPointError for a loss or
+        weights that are none."""
         one, course = self.algorithm, self._course.algorithm
         taught: dict[str, float] = {}
         if isinstance(course, Ppo) and self._lessons is not None:
@@ -113,15 +120,14 @@ class Learner:
         one.logger.dump()  # to nowhere: the next ones begin anew
         odd = next((name for name, value in found.items() if name != "explained" and not np.isfinite(value)), None)
         if odd is not None:
-            raise ConfigError(
-                f"training: {odd} is {found[odd]} after {one.num_timesteps:,} order-steps; lower `lr` (it is "
-                f"{course.lr}) or `reward_scale` (it is {self._course.reward_scale})"
-            )
+            raise FloatingPointError(f"{odd} is {found[odd]}")
+        if not all(bool(each.isfinite().all()) for each in one.policy.parameters()):
+            raise FloatingPointError("the weights of its network are no numbers")
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def act(self, observation: dict[str, Any]) -> Any:
         """The best actions as the policy sees it now."""
-        actions, _ = self.algorithm.policy.predict(observation, deterministic=True)
+        actions, _ = self.algorithm.policy.predict(self._rows.read(observation), deterministic=True)
         return self._rows.meant(actions)
 
     # ---- all that it knows -------------------------------------------------------------------------------------------
@@ -143,7 +149,7 @@ class Learner:
         found["starts"] = torch.from_numpy(np.array(one._last_episode_starts))
         found |= {f"rewards.{name}": each for name, each in self._rows.rewards.tensors().items()}
         if self.kind == "dqn":
-            found |= {f"replay.{name}": torch.from_numpy(each) for name, each in _replayed(one.replay_buffer)}
+            found |= {f"replay.{name}": torch.from_numpy(each) for name, each in remembered(one.replay_buffer)}
         return {name: each.clone() for name, each in found.items()}
 
     def said(self) -> dict[str, Any]:
@@ -177,9 +183,7 @@ class Learner:
                 if moments[place][what].shape != each.shape:
                     raise ValueError(f"adam.{place}.{what} is of another shape")
         last = {name: each.shape for name, each in under("last.", tensors).items()}
-        rows = {
-            name: torch.Size((self._rows.num_envs, *each)) for name, each in self._rows.env.observation_shapes.items()
-        }
+        rows = {name: torch.Size((self._rows.num_envs, *each)) for name, each in self._rows.shapes.items()}
         if last != rows or len(tensors["starts"]) != self._rows.num_envs:
             raise ValueError("its last observations are of another shape")
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -192,8 +196,7 @@ class Learner:
         if self.kind == "dqn":
             one._n_calls, one.exploration_rate = said["calls"], said["exploring"]
             one.replay_buffer.pos, one.replay_buffer.full = said["place"], said["full"]
-            for name, each in _replayed(one.replay_buffer):
-                each[...] = tensors[f"replay.{name}"].numpy()
+            put_back(one.replay_buffer, under("replay.", tensors), one._last_obs)
 
 
 # ---- the algorithms --------------------------------------------------------------------------------------------------
@@ -236,7 +239,7 @@ def _dqn(rows: OrderRows, course: Course, collected: int, rate: Callable[[float]
     assert isinstance(said, Dqn)
     if not rows.env.action_count:
         raise ConfigError("algorithm dqn: it chooses among a few actions, and these are continuous; use ppo")
-    return DQN(
+    made = DQN(
         "MultiInputPolicy",
         registered(rows),
         learning_rate=rate,
@@ -254,12 +257,5 @@ def _dqn(rows: OrderRows, course: Course, collected: int, rate: Callable[[float]
         seed=course.seed,
         device="cpu",
     )
-
-
-def _replayed(buffer: Any) -> list[tuple[str, Any]]:
-    """What a replay buffer holds, by name, as views of as many rows as were written."""
-    rows = buffer.buffer_size if buffer.full else buffer.pos
-    found = [(f"seen.{name}", each) for name, each in buffer.observations.items()]
-    found += [(f"next.{name}", each) for name, each in buffer.next_observations.items()]
-    found += [(name, getattr(buffer, name)) for name in ("actions", "rewards", "dones", "timeouts")]
-    return [(name, each[:rows]) for name, each in found]
+    remember_once(made.replay_buffer)
+    return made

@@ -13,9 +13,11 @@ import pytest
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
+from components.rl.rewards import EndRatio, PAPenalty
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError
 from samewire.agent_training import AgentResults, as_text, plan_text, planned_agents, train_agents
+from samewire.agent_world import agent_of
 from samewire.api import run as replay
 from samewire.cli import main
 from samewire.diagnostics import RunFileErrors
@@ -68,6 +70,10 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
     said = resolved(run)
     assert said["training"]["agent"]["observation"] == {"use": "compact", "longer": 5}
     assert said["training"]["agent"]["algorithm"]["gae_lambda"] == 1.0
+    assert said["training"]["agent"]["reward"]["rest"] == "close"
+    ignored = load_run(a_run(tmp_path, {"reward": {"use": "pa_penalty", "rest": "ignored"}}))
+    assert agent_of(ignored).rewarded() == PAPenalty(rest="ignored")
+    assert agent_of(load_run(a_run(tmp_path, {"reward": "end_ratio"}))).rewarded() == EndRatio(rest="close")
     assert resolved(load_run(said)) == said
     jsonschema.validate(said, json_schema())
     unknown = a_run(tmp_path, {"stepz": 1})
@@ -88,10 +94,22 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"split": {"validation_from": "2018-06-01"}}, "E105", "training.agent.split.test_from"),
         ({"bars_per_step": 9}, "E113", "training.agent.bars_per_step"),
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
+        ({"reward": {"use": "pa_penalty", "rest": "open"}}, "E108", "training.agent.reward.rest"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
     assert [(c, p) for c, p, _ in problems(a_run(tmp_path, agent))] == [(code, path)]
+
+
+def test_a_bar_that_orders_are_decided_at_twice_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(RunFileErrors) as caught:
+        load_run(a_run(tmp_path, {"orders": {"start": [0, 3, 0, 3]}}))
+    assert [(each.code, each.path, each.got) for each in caught.value.problems] == [
+        ("E108", "training.agent.orders.start[2]", "0 again"),
+        ("E108", "training.agent.orders.start[3]", "3 again"),
+    ]
+    assert "stands at start[1] too, and its orders would count twice; remove one" in caught.value.problems[1].expected
+    assert load_run(a_run(tmp_path, {"orders": {"start": [3, 0]}})).training is not None
 
 
 def test_keys_for_models_say_nothing_beside_agent(tmp_path: Path) -> None:
@@ -249,7 +267,7 @@ def test_a_plan_says_how_large_a_replay_buffer_is(tmp_path: Path) -> None:
     run = load_run(a_run(tmp_path, {"algorithm": dqn}))
     world, asked, done = planned_agents(run, None)
     text = plan_text(run, world, asked, done)
-    assert "checkpoint  up to 78 MiB" in text  # 2 x 1,024,000 observations of 10 numbers
+    assert "checkpoint  up to 55 MiB" in text  # 1,024,000 observations of 10 numbers, and 16 bytes each
     assert "warning" not in text
     full = load_run(a_run(tmp_path, {"algorithm": dqn, "observation": "full_history"}))
     assert "lower algorithm.buffer" in plan_text(full, world, asked, done)

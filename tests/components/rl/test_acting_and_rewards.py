@@ -62,6 +62,8 @@ def test_amounts(action: Any, chosen: float, own: Working, amount: float) -> Non
         (lambda: PAPenalty(penalty=-1.0), "penalty must be finite and at least 0"),
         (lambda: PAPenalty(scale=float("nan")), "scale must be finite"),
         (lambda: PAPenalty(against="vwap"), "against must be twap or arrival"),  # type: ignore[arg-type]
+        (lambda: PAPenalty(rest="open"), "rest must be close or ignored, got 'open'"),  # type: ignore[arg-type]
+        (lambda: EndRatio(rest=""), "rest must be close or ignored, got ''"),  # type: ignore[arg-type]
     ],
 )
 def test_options_that_make_no_sense_are_refused(made: Any, said: str) -> None:
@@ -100,7 +102,7 @@ def test_children_are_whole_lots_and_never_more_than_the_order(
     assert children(amount, own, left, bars)[0] == 0
 
 
-def step(side: int, price: float, amount: float, *, twap: float = 100.0, done: bool = False) -> Step:
+def step(side: int, price: float, amount: float, *, twap: float = 100.0, done: bool = False, rest: float = 0.0) -> Step:
     one = np.ones(1)
     return Step(
         side=np.array([side], np.int32),
@@ -111,6 +113,8 @@ def step(side: int, price: float, amount: float, *, twap: float = 100.0, done: b
         filled=one * amount,
         spent=one * amount * price,
         done=np.array([done]),
+        rest=one * rest,
+        rest_value=one * rest * 98.0,
         twap=one * twap,
         arrival=one * 99.0,
     )
@@ -125,6 +129,19 @@ def test_the_price_advantage_less_the_penalty_for_trading_at_once() -> None:
     assert reward.of(step(1, 101.0, 50, twap=np.nan))[0] == pytest.approx(-0.01 * 4 * squares)
     against = PAPenalty(penalty=0.0, against="arrival")
     assert against.of(step(-1, 101.0, 50))[0] == pytest.approx((101 / 99 - 1) * 1e4 * 50 / 200)
+
+
+def test_the_rest_counts_once_at_the_end_as_if_it_traded_in_one_bar_more() -> None:
+    close, ignored = (PAPenalty(penalty=4.0, scale=0.01, rest=rest) for rest in ("close", "ignored"))  # type: ignore[arg-type]
+    ended = step(1, 101.0, 50, done=True, rest=150)  # at 98, of 200
+    assert close.of(ended)[0] - ignored.of(ended)[0] == pytest.approx(0.01 * (200 * 0.75 - 4 * 0.75**2))
+    against = PAPenalty(penalty=0.0, against="arrival")
+    last = 99 / 99 - 98 / 99  # of the arrival
+    assert against.of(ended)[0] == pytest.approx((1 - 101 / 99) * 1e4 * 0.25 + last * 1e4 * 0.75)
+    nobody = step(1, 101.0, 0, done=True, rest=200, twap=np.nan)  # no bar in which it could have traded
+    assert close.of(nobody)[0] == 0.0
+    assert EndRatio().of(step(1, 101.0, 50, done=True, rest=150))[0] == 0.0  # 98.75 on the mean
+    assert EndRatio(rest="ignored").of(step(1, 101.0, 50, done=True, rest=150))[0] == -1.0
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from components.rl.episodes import generated
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
 from components.rl.tape import tape_of
+from components.rl.trainer_evaluate import over_all
+from components.rl.trainer_rest import Rest
 from engine.errors import ConfigError, DataError, StateError
 from engine.events import DAY_NS
 from tests.components.rl.made import env, market, minutes, orders
@@ -120,21 +122,22 @@ def test_the_reward_against_the_arrival_adds_up_to_the_slippage() -> None:
         np.testing.assert_allclose(step.finished.reward, -step.finished.slippage_bps, rtol=1e-9, atol=1e-9)
 
 
-def test_between_the_two_benchmarks_lies_the_drift_times_what_was_filled_and_its_price() -> None:
-    of = generated(DAYS, share=0.3, horizon=6, of="day", start=2)
-    sums, finished, known = [], [], None
+@pytest.mark.parametrize("rest", ["close", "ignored"])
+def test_between_the_two_benchmarks_lies_the_drift_times_what_counts_and_its_price(rest: Any) -> None:
+    of, at = generated(DAYS, share=0.3, horizon=6, of="day", start=2), market(DAYS, participation=0.5)
+    sums, found, game = [], None, None
     for against in ("twap", "arrival"):
-        game = env(DAYS, of, reward=PAPenalty(penalty=0.0, against=against), market=market(DAYS, participation=0.5))  # type: ignore[arg-type]
-        steps = whole(game, 1)
-        order = np.argsort(np.concatenate([step.finished.episode for step in steps]))
-        sums.append(np.concatenate([step.finished.reward for step in steps])[order])
-        finished.append(np.concatenate([step.finished.fill_ratio for step in steps])[order])
-        net = np.concatenate([step.finished.net_bps for step in steps])[order]
-        known = game.floor.known
-    assert known is not None
-    assert (finished[0] < 1).any()
-    price = known.twap * (1 - of.side * net / 1e4)
-    drift = of.side * finished[0] * price * (1 / known.arrival - 1 / known.twap) * 1e4
+        reward = PAPenalty(penalty=0.0, against=against, rest=rest)  # type: ignore[arg-type]
+        game = env(DAYS, of, reward=reward, market=at)
+        found = over_all(game, lambda seen: np.ones(len(of), int))
+        sums.append(found.reward)
+    assert found is not None
+    assert game is not None
+    assert (found.ffr < 1).any()
+    counted, share = (Rest(game).counted(found), 1.0) if rest == "close" else (found, found.ffr)
+    known = game.floor.known
+    price = known.twap * (1 - of.side * counted.net / 1e4)
+    drift = of.side * share * price * (1 / known.arrival - 1 / known.twap) * 1e4
     np.testing.assert_allclose(sums[0] - sums[1], drift, rtol=1e-6, atol=1e-8)
 
 
@@ -221,6 +224,7 @@ def test_the_state_of_another_game_is_refused() -> None:
         ("market", {"market": market(DAYS, participation=0.6), "made": {"market": market(DAYS, participation=0.5)}}),
         ("reward", {"reward": PAPenalty(penalty=5.0, scale=0.01)}),
         ("reward", {"reward": PAPenalty(penalty=4.0, scale=0.01, against="arrival")}),
+        ("reward", {"reward": PAPenalty(penalty=4.0, scale=0.01, rest="ignored")}),
         ("reward", {"reward": EndRatio()}),
         ("generator", {"rng": None}),
     ],

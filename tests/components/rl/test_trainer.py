@@ -2,6 +2,7 @@
 
 import os
 import random  # noqa: TID251 - to see that it is left alone
+import re
 import signal
 import subprocess
 import sys
@@ -91,10 +92,45 @@ def test_the_generators_of_the_process_are_left_as_they_were() -> None:
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
 
-def test_losses_that_are_no_numbers_end_a_training_with_its_reason() -> None:
-    course = msgspec.structs.replace(course_of("dqn-mlp"), algorithm=msgspec.structs.replace(DQN, lr=1e30))
-    with pytest.raises(ConfigError, match=r"loss is \w+ after [0-9]+ order-steps; lower `lr` \(it is 1e\+30\)"):
-        teach(course, arena(ROWS))
+@pytest.mark.parametrize(
+    ("kind", "lr", "what"),
+    [
+        ("dqn-mlp", 1e30, r"loss is \w+ in iteration 2 after 128"),
+        ("ppo-mlp", 1e10, r"loss_value is inf in iteration 2 after 128"),
+        ("ppo-mlp", 1e30, "what its network says is no numbers in iteration 1 after 64"),
+        ("ppo-recurrent", 1e38, "what its network says is no numbers in iteration 1 after 64"),
+    ],
+)
+def test_a_rate_that_is_too_high_ends_a_training_with_its_reason(kind: str, lr: float, what: str) -> None:
+    course = msgspec.structs.replace(course_of(kind), algorithm=msgspec.structs.replace(KINDS[kind][0], lr=lr))
+    rate = re.escape(f"order-steps, at a rate of {lr:g}; lower `lr` (it is {lr:g}) or `reward_scale` (it is 1)")
+    with pytest.raises(ConfigError, match=f"training: {what}.*{rate}$"):
+        teach(course, arena(ROWS, whole=kind.endswith("recurrent")))
+
+
+def test_what_was_whole_before_a_training_ended_in_no_numbers_is_kept(tmp_path: Path) -> None:
+    made, course = arena(ROWS), course_of("dqn-mlp")
+    whole: list[bytes] = []
+
+    class Bursting(Toy):
+        def step(self, action: Any) -> Any:
+            found = super().step(action)
+            self.taken = getattr(self, "taken", 0) + 1
+            if self.taken > 2 * STEPS:  # in the third collection
+                whole.append((tmp_path / "latest.safetensors").read_bytes())
+                found.reward[:] = 3e38
+            return found
+
+    broken = Arena(training=Bursting(ROWS), validation=made.validation, inputs=made.inputs)
+    with pytest.raises(
+        ConfigError, match=r"loss is inf in iteration 3 .*; the checkpoint of iteration 2 stays as it is"
+    ):
+        teach(msgspec.structs.replace(course, normalise_rewards=False), broken, checkpoints=tmp_path)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["iteration-000001.safetensors", "iteration-000002.safetensors", "latest.safetensors"]
+    assert (tmp_path / "latest.safetensors").read_bytes() == whole[0]
+    tensors, _ = read_checkpoint(tmp_path, "iteration-000002.safetensors") or ({}, {})
+    assert all(each.isfinite().all() for name, each in tensors.items() if name.startswith("learner.policy"))
 
 
 @pytest.mark.parametrize("kind", ["ppo-mlp", "dqn-mlp"])
@@ -227,8 +263,8 @@ def test_one_of_another_course_schema_or_version_is_refused_by_name(
     inputs = Arena(training=Toy(ROWS), validation=Toy(ROWS, forever=False), inputs="others")
     with pytest.raises(StateError, match=r"learned from other orders or bars \(inputs toy, these are others\)"):
         teach(course_of("ppo-mlp"), inputs, checkpoints=tmp_path)
-    monkeypatch.setattr("components.rl.checkpoint.VERSION", 2)
-    with pytest.raises(StateError, match=r"it is of samewire agent training v1, this code reads .* v2"):
+    monkeypatch.setattr("components.rl.checkpoint.VERSION", 3)
+    with pytest.raises(StateError, match=r"it is of samewire agent training v2, this code reads .* v3"):
         taught("ppo-mlp", tmp_path)
 
 
