@@ -9,13 +9,14 @@ went, the price advantage on days without a pattern, that of agents which are sh
 often the environment is stepped a CPU second.
 """
 
+import argparse
 import datetime as dt
 import time
 from typing import Any
 
 import msgspec
 import numpy as np
-from measure import Outcome, arguments, conclude, versions
+from measure import Outcome, conclude, parser, versions
 
 from components.brokers.beside import Beside
 from components.costs.bps import Bps
@@ -25,28 +26,42 @@ from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
 from components.rl.episodes import Orders, Split, generated, split
 from components.rl.generated import GeneratedDays
-from components.rl.observing import Compact, Market, Seen
+from components.rl.observing import Compact, FullHistory, Market, Seen
 from components.rl.optimum import Optimum, Task, optimum
 from components.rl.rewards import PAPenalty
 from components.rl.tape import Tape, tape_of
 from components.rl.trainer import Arena, Told, teach
 from components.rl.trainer_evaluate import Figures, over_all
-from components.rl.trainer_options import Course, Mlp, Ppo
+from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from engine.events import DAY_NS
 from engine.learning import Metric
 
 GOAL, STEPS, SMALL, SEEDS, ACTION, IMPACT = 0.80, 600_000, 200_000, (0, 1, 2), Categorical(8), 0.05
-COURSE = Course(
-    algorithm=Ppo(
-        lr=3e-3, anneal=True, gae_lambda=0.95, epochs=10, batch=512, clip=0.2, value_clip=False, grad_norm=0.5
-    ),
-    network=Mlp((64, 64)),
-    steps=STEPS,
-    rows=512,
-    normalise_rewards=False,
-    reward_scale=0.1,
-    validate_every=10,
-)
+ALGORITHMS: dict[str, Ppo | Dqn] = {
+    "ppo": Ppo(lr=3e-3, anneal=True, gae_lambda=0.95, epochs=10, batch=512, clip=0.2, value_clip=False, grad_norm=0.5),
+    "dqn": Dqn(updates=64),
+}
+LONG = Ppo(lr=1e-3, anneal=True, gae_lambda=0.95, epochs=4, batch=256, clip=0.2, value_clip=False, grad_norm=0.5)
+NETWORKS: dict[str, tuple[Mlp | Recurrent, Compact | FullHistory]] = {
+    "mlp": (Mlp((64, 64)), Compact()),
+    "recurrent": (Recurrent(), FullHistory()),
+}
+
+
+def course_of(algorithm: str, network: str) -> Course:
+    long = (algorithm, network) == ("ppo", "recurrent")
+    return Course(
+        algorithm=LONG if long else ALGORITHMS[algorithm],
+        network=NETWORKS[network][0],
+        steps=STEPS,
+        rows=512,
+        normalise_rewards=False,
+        reward_scale=0.1,
+        validate_every=10,
+    )
+
+
+COURSE = course_of("ppo", "mlp")
 
 
 class Foreseeing(msgspec.Struct, frozen=True, tag=True):
@@ -75,7 +90,8 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     tape: Tape
     orders: Split
     market: Beside
-    observation: Any = Compact()
+    course: Course
+    observation: Any
 
     def played(self, orders: Orders, rng: np.random.Generator | None = None) -> OrderEnv:
         return OrderEnv(
@@ -85,21 +101,25 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             observation=self.observation,
             action=ACTION,
             reward=PAPenalty(penalty=0.0, against="arrival"),
-            width=COURSE.rows,
+            width=self.course.rows,
             rng=rng,
             tape=self.tape,
         )
 
 
-def game_of(pattern: str, days: int = 1500, costs: Any = None, observation: Any = Compact()) -> Game:  # noqa: B008
+def game_of(
+    pattern: str, days: int = 1500, costs: Any = None, course: Course = COURSE, observation: Any = None
+) -> Game:
+    """`observation` is that of the network where it is left out."""
     feed = GeneratedDays(days=days, symbols=4, seed=7, pattern=pattern)  # type: ignore[arg-type]
     made = days_of(feed)
     orders = generated(made, share=0.03, horizon=8)
     dates = [_date(made, share) for share in (0.6, 0.75)]
     parts = split(orders, made, validation_from=dates[0], test_from=dates[1])
     market = Beside(universe=feed.universe, costs=costs or QuadraticImpact(impact=IMPACT))
-    seen = {"observation": observation}
-    return Game(feed=feed, days=made, tape=tape_of(made), orders=parts, market=market, **seen)
+    seen = observation or next(seen for network, seen in NETWORKS.values() if network == course.network)
+    tape = tape_of(made, features=seen.features)
+    return Game(feed=feed, days=made, tape=tape, orders=parts, market=market, course=course, observation=seen)
 
 
 def _date(days: Days, share: float) -> dt.date:
@@ -156,7 +176,7 @@ def taught(game: Game, seed: int, steps: int = STEPS) -> tuple[Figures, dict[str
 
     rng = np.random.default_rng([seed, 1])
     arena = Arena(training=game.played(game.orders.train, rng), validation=game.played(game.orders.validation))
-    course = msgspec.structs.replace(COURSE, seed=seed, steps=steps)
+    course = msgspec.structs.replace(game.course, seed=seed, steps=steps)
     result = teach(course, arena, told=Told(on_metrics=hear, cpu_ns=time.process_time_ns))
     from components.models.bundle import tensors_of
     from components.rl.policy import Policy
@@ -223,31 +243,46 @@ def own_orders(game: Game) -> Game:
     return msgspec.structs.replace(game, orders=Split(train=train, validation=train, test=train))
 
 
+def asked() -> argparse.Namespace:
+    made = parser(__doc__.split("\n")[0])
+    made.add_argument("--algorithm", choices=[*ALGORITHMS], default="ppo")
+    made.add_argument("--network", choices=[*NETWORKS], default="mlp", help="recurrent: ten times the CPU seconds")
+    made.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0 on; 1 with --quick")
+    return made.parse_args()
+
+
 def main() -> None:
-    args = arguments(__doc__.split("\n")[0])
-    steps = 40_000 if args.quick else STEPS
-    game = game_of("mean_reverting")
+    args = asked()
+    steps, chosen = (40_000, SEEDS[:1]) if args.quick else (STEPS, tuple(range(args.seeds)))
+    standing = (args.algorithm, args.network) == ("ppo", "mlp")
+    game = game_of("mean_reverting", course=course_of(args.algorithm, args.network))
     known = by_optimum(game, game.orders.test), by_twap(game, game.orders.test)
     seeds = []
-    for seed in SEEDS[: 1 if args.quick else None]:
+    for seed in chosen:
         seeds.append(one_seed(game, seed, steps, known))
-        print(seeds[-1])
-    nothing = [without_pattern(seed, SMALL) for seed in SEEDS[: 1 if args.quick else None]]
+        print(seeds[-1], flush=True)
+    nothing = [without_pattern(seed, SMALL) for seed in chosen if standing]
     for each in nothing:
         print("without a pattern", each)
-    control = controls(0, SMALL)
+    control = controls(0, SMALL) if standing else None
     print("controls", control)
     worst = min(each["share"] for each in seeds)
-    detail = {"seeds": seeds, "without_a_pattern": nothing, "controls": control, "course": msgspec.to_builtins(COURSE)}
+    detail = {
+        "seeds": seeds,
+        "without_a_pattern": nothing,
+        "controls": control,
+        "course": msgspec.to_builtins(game.course),
+    }
+    agent = f"{args.algorithm.upper()}{'' if args.network == 'mlp' else ' with the recurrent network'}"
     outcome = Outcome(
-        work=f"PPO on generated days, {steps:,} order-steps, worst of {len(seeds)} seeds",
+        work=f"{agent} on generated days, {steps:,} order-steps, worst of {len(seeds)} seeds",
         value=worst,
         unit="of the optimum",
         goal=GOAL,
         met=worst >= GOAL and all(each["environment_share"] < 0.5 for each in seeds),
         detail=detail | {"libraries": versions("torch", "stable-baselines3", "gymnasium")},
     )
-    conclude(args, "execution_agent", outcome)
+    conclude(args, "execution_agent" if standing else f"execution_agent_{args.algorithm}_{args.network}", outcome)
 
 
 if __name__ == "__main__":

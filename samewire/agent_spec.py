@@ -47,10 +47,14 @@ class DqnSpec(BaseModel):
     anneal: bool = Field(default=_DQN.anneal, description="the rate falls to 0 over the budget")
     batch: int = Field(default=_DQN.batch, ge=1, description="order-steps of one update")
     gamma: float = Field(default=_DQN.gamma, gt=0, le=1, description="discount of later rewards")
+    double: bool = Field(default=_DQN.double, description="the target network judges the choice of the other")
+    n_steps: int = Field(default=_DQN.n_steps, ge=1, le=10_000, description="rewards of a target before its estimate")
     buffer: int = Field(default=_DQN.buffer, ge=1, description="order-steps that are remembered")
     learning_starts: int = Field(default=_DQN.learning_starts, ge=0, description="order-steps before the first update")
     updates: int = Field(default=_DQN.updates, ge=1, description="updates after each collection")
-    target_every: int = Field(default=_DQN.target_every, ge=1, description="order-steps between copies to the target")
+    target_every: int = Field(
+        default=_DQN.target_every, ge=0, description="order-steps between copies to the target, 0 = none"
+    )
     explore_first: float = Field(default=_DQN.explore_first, ge=0, le=1, description="share of random steps at first")
     explore_last: float = Field(default=_DQN.explore_last, ge=0, le=1, description="share of them at last")
     explore_share: float = Field(default=_DQN.explore_share, gt=0, le=1, description="of the budget, until then")

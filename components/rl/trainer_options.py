@@ -50,16 +50,18 @@ class Ppo(msgspec.Struct, frozen=True, kw_only=True, tag="ppo", tag_field="use")
 
 
 class Dqn(msgspec.Struct, frozen=True, kw_only=True, tag="dqn", tag_field="use"):
-    """Deep Q-learning with a target network."""
+    """Deep Q-learning. What of the defaults is not as published learns more of the known optimum of generated days."""
 
-    lr: float = 1e-4
-    anneal: bool = False
+    lr: float = 1e-3
+    anneal: bool = True
     batch: int = 256
-    gamma: float = 0.99
-    buffer: int = 20_000  # order-steps that are remembered
+    gamma: float = 1.0
+    double: bool = True  # the network chooses, the target network says what the choice is worth
+    n_steps: int = 1  # rewards of a target, before what the target network says
+    buffer: int = 100_000  # order-steps that are remembered
     learning_starts: int = 2_000  # order-steps before the first update
     updates: int = 32  # after each collection
-    target_every: int = 10_000  # order-steps from one copy into the target network to the next
+    target_every: int = 10_000  # order-steps from one copy into the target network to the next, 0 = no such network
     explore_first: float = 1.0
     explore_last: float = 0.05
     explore_share: float = 0.3  # of the budget, until which exploring has fallen to `explore_last`

@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from components.rl.extractor import extractor_of
+from components.rl.trainer_dqn import DeepQ
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from components.rl.trainer_replay import put_back, remember_once, remembered
 from components.rl.trainer_rows import OrderRows, registered
@@ -30,6 +31,8 @@ _LOSSES = {
     "train/clip_fraction": "clipped",
     "train/explained_variance": "explained",
     "train/loss": "loss",
+    "train/q": "q",
+    "train/exploring": "exploring",
 }
 _HEADS = {"ppo": "action_net.", "dqn": "q_net.q_net.0."}  # of a policy's weights; what precedes actions
 _EXTRACTORS = {"ppo": "features_extractor.", "dqn": "q_net.features_extractor."}
@@ -62,6 +65,9 @@ class Learner:
         self._left = 1.0  # share of the budget
         made = _ppo if isinstance(course.algorithm, Ppo) else _dqn
         self.algorithm: Any = made(rows, course, self._collected, self._rate)
+        self._deep: DeepQ | None = None
+        if isinstance(course.algorithm, Dqn):
+            self._deep = DeepQ(self.algorithm, course.algorithm, course.seed)
         self.algorithm.set_logger(Logger(None, []))
         self.algorithm.ep_info_buffer, self.algorithm.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.algorithm._total_timesteps = self._budget
@@ -99,7 +105,6 @@ class Learner:
                 callback=self._unheard,
                 train_freq=often,
                 replay_buffer=one.replay_buffer,
-                learning_starts=course.learning_starts,
             )
 
     def update(self) -> dict[str, float]:
@@ -113,8 +118,8 @@ class Learner:
             taught = self._lessons.over(one)
         elif isinstance(course, Ppo):
             one.train()
-        elif one.num_timesteps > course.learning_starts:
-            one.train(gradient_steps=course.updates, batch_size=course.batch)
+        elif self._deep is not None and one.num_timesteps > course.learning_starts:
+            self._deep.update()
         told = one.logger.name_to_value
         found = taught | {name: float(told[key]) for key, name in _LOSSES.items() if key in told}
         one.logger.dump()  # to nowhere: the next ones begin anew
@@ -160,14 +165,9 @@ class Learner:
             "orders": one._episode_num,
             "actions": spelled(one.action_space.np_random.bit_generator.state),
         }
-        if self.kind == "dqn":
+        if self._deep is not None:
             replay = one.replay_buffer
-            found |= {
-                "calls": one._n_calls,
-                "exploring": one.exploration_rate,
-                "place": replay.pos,
-                "full": bool(replay.full),
-            }
+            found |= {"calls": one._n_calls, "place": replay.pos, "full": bool(replay.full), "deep": self._deep.save()}
         return found
 
     def put_back(self, tensors: dict[str, torch.Tensor], said: dict[str, Any]) -> None:
@@ -193,8 +193,9 @@ class Learner:
         one.num_timesteps, one._n_updates, one._episode_num = said["seen"], said["updates"], said["orders"]
         one._current_progress_remaining = 1.0 - one.num_timesteps / self._budget
         one.action_space.np_random.bit_generator.state = unspelled(said["actions"])
-        if self.kind == "dqn":
-            one._n_calls, one.exploration_rate = said["calls"], said["exploring"]
+        if self._deep is not None:
+            self._deep.load(said["deep"])
+            one._n_calls = said["calls"]
             one.replay_buffer.pos, one.replay_buffer.full = said["place"], said["full"]
             put_back(one.replay_buffer, under("replay.", tensors), one._last_obs)
 
@@ -244,7 +245,6 @@ def _dqn(rows: OrderRows, course: Course, collected: int, rate: Callable[[float]
         registered(rows),
         learning_rate=rate,
         buffer_size=said.buffer,
-        learning_starts=said.learning_starts,
         batch_size=said.batch,
         gamma=said.gamma,
         train_freq=collected,

@@ -29,12 +29,14 @@ from tests.components.rl.toy import STEPS, Toy, arena
 ROWS = 16
 PPO = Ppo(lr=3e-3, epochs=4, batch=32)
 DQN = Dqn(lr=3e-3, buffer=640, learning_starts=64, updates=8, batch=32, target_every=64, gamma=1.0)
+DEEP = msgspec.structs.replace(DQN, n_steps=3, double=False, gamma=0.9)
 MLP, GRU = Mlp(hidden=(16,)), Recurrent(hidden=8, out=8)
 KINDS = {
     "ppo-mlp": (PPO, MLP),
     "ppo-recurrent": (PPO, GRU),
     "dqn-mlp": (DQN, MLP),
     "dqn-recurrent": (DQN, GRU),
+    "dqn-steps": (DEEP, MLP),
 }
 ITERATIONS = 13  # of which the first DQN buffer is full after ten
 
@@ -74,7 +76,7 @@ taught(sys.argv[1], Path(sys.argv[2]), hear)
 def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
     """N + M iterations equal N, SIGKILL, and M more in a fresh process: the weights, and every figure."""
     whole, figures = taught(kind)
-    for at in (5, 11) if kind == "dqn-mlp" else (5,):
+    for at in (5, 11) if kind in ("dqn-mlp", "dqn-steps") else (5,):
         killed = subprocess.run([sys.executable, "-c", _KILLED, kind, str(tmp_path), str(at)], env=dict(os.environ))
         assert killed.returncode == -signal.SIGKILL
     random.seed(99), np.random.seed(98), torch.manual_seed(97)  # noqa: TID251 - whatever stands in this process
