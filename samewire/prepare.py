@@ -241,10 +241,14 @@ def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
     """What becomes of parent orders, where a policy works them."""
     if parts.execution is None:
         return None
-    policy, fill = parts.execution.component, str(run.broker.options.get("fill", ""))
+    policy, broker = parts.execution.component, run.broker.options
+    fill, by_day = str(broker.get("fill", "")), feed.interval_ns >= DAY_NS
+    if fill == "same_close" and by_day and broker.get("when_closed") == "next_open":
+        fill = "next_open"  # a bar of a day ends when the market is shut: what is sent then meets the next open
     point: PricePoint = "open" if fill in ("next_open", "open_auction") else "vwap" if fill == "next_vwap" else "close"
     window = getattr(policy, "window", as_long_as_it_lives)
-    return ExecutionFold(universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window)
+    at_once, interval = fill == "same_close", feed.interval_ns
+    return ExecutionFold(universe=feed.universe, interval_ns=interval, point=point, window=window, at_once=at_once)
 
 
 def feed_of(run: RunFile) -> Feed:

@@ -85,6 +85,9 @@ class ExecutionFold:
     Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
     that was cancelled or is still open is not defined. Memory: a row a parent.
+
+    With `at_once`, where the broker trades at the close of the very slice (`same_close`), the bars of a horizon begin
+    with that of the decision: j = t ... t + T - 1. Otherwise with the one behind it: j = t + 1 ... t + T.
     """
 
     def __init__(
@@ -94,8 +97,11 @@ class ExecutionFold:
         interval_ns: int,
         point: PricePoint = "close",
         window: Window = as_long_as_it_lives,
+        at_once: bool = False,
     ) -> None:
         self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
+        self._at_once = at_once
+        self._held: Bars | None = None  # the latest bar, where its close is still to be counted
         self._parents, self._children = Rows(_PARENT), Rows(_CHILD)
         self._mark: Vector = np.full(len(universe), np.nan)
         self._rate: Vector = np.ones(len(universe.currencies))
@@ -123,18 +129,32 @@ class ExecutionFold:
     def _on_bars(self, bars: Bars) -> None:
         if bars.interval_ns != self._interval_ns:
             return
+        self._count_held()
+        if not self._at_once:
+            self._count(bars, np.ones(len(self._parents), bool))
         self._put_away()
         self._forget()
         self._mark = np.where(bars.status == 0, bars.close, self._mark)
+        self._held = bars if self._at_once else None
+
+    def _count_held(self) -> None:
+        """The bar at whose close parents were worked, of those that still were when they could send."""
+        bars, self._held = self._held, None
+        if bars is not None:
+            p = self._parents
+            self._count(bars, p["ts"] <= bars.ts)
+
+    def _count(self, bars: Bars, rows: Any) -> None:
+        """One bar of the horizon of these parents, as far as it goes."""
         p = self._parents
         if not len(p):
             return
         symbol = p["symbol"]
         price, volume = getattr(bars, self._point)[symbol], bars.volume[symbol]
-        runs = (p["left"] > 0) & (bars.ts <= p["until"])
+        runs = rows & (p["left"] > 0) & (bars.ts <= p["until"] - self._at_once)  # nothing is sent at the end itself
         seen = runs & (bars.status[symbol] == 0) & (price > 0) & (volume != 0)
         traded = seen & (volume > 0)
-        p["left"] = np.where(runs, p["left"] - 1, 0)
+        p["left"] = np.where(runs, p["left"] - 1, np.where(rows, 0, p["left"]))
         p["bars"] = p["bars"] + seen
         p["prices"] = p["prices"] + np.where(seen, price, 0.0)
         p["money"] = p["money"] + np.where(traded, price * volume, 0.0)
@@ -159,6 +179,8 @@ class ExecutionFold:
 
     def _on_children(self, children: Children) -> None:
         new = children.action == _NEW
+        if new.any():
+            self._count_held()
         _, known = self._parents.find(children.parent[new])
         ids, parent = children.ids[new][known], children.parent[new][known]
         fresh = {"left": children.qty[new][known], "over": False, "age": 0}
@@ -236,6 +258,7 @@ class ExecutionFold:
             c.keep(~gone)
 
     def _on_actions(self, actions: Actions) -> None:
+        self._count_held()
         p = self._parents
         for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
             ratio, symbol = float(actions.ratio[i]), int(actions.symbol[i])
@@ -263,6 +286,7 @@ class ExecutionFold:
 
     def table(self) -> dict[str, Any]:
         """One row a parent, in the order of decision. For execution.parquet."""
+        self._count_held()
         parts = [*self._done, self._parents.save()]
         c = {name: np.concatenate([part[name] for part in parts]) for name in _PARENT}
         order = np.argsort(c["ts"], kind="stable")

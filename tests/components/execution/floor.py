@@ -60,12 +60,13 @@ class Floor:
         sessions: Sessions | None = None,
         participation: float | None = None,
         cash: float = 1e12,
+        fill: Any = "next_open",
     ) -> None:
         self.desk = Desk(
             universe=universe, ids=OrderIds("t", "execution"), name="execution", pace=pace, sessions=sessions
         )
         options: dict[str, Any] = {"short": True, "leverage": 100.0, "participation": participation}
-        self.broker = Simulated(universe=universe, costs=Bps(), name="broker", fill="next_open", **options)
+        self.broker = Simulated(universe=universe, costs=Bps(), name="broker", fill=fill, **options)
         self.ledger = Ledger(universe=universe, cash=cash)
         self.broker.on_book(self.ledger.book(0))
         self.said: list[Any] = []
