@@ -54,6 +54,7 @@ _PARENT: dict[str, Any] = {
     "prices": np.float64,
     "money": np.float64,
     "volume": np.float64,
+    "scale": np.float64,  # shares of now for one of the day it ended
 }
 _CHILD: dict[str, Any] = {
     "ids": np.uint64,
@@ -85,6 +86,8 @@ class ExecutionFold:
     Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
     that was cancelled or is still open is not defined. Memory: a row a parent.
+
+    Shares and prices are those of the day on which a parent ended: a split changes what is still open.
 
     With `at_once`, where the broker trades at the close of the very slice (`same_close`), the bars of a horizon begin
     with that of the decision: j = t ... t + T - 1. Otherwise with the one behind it: j = t + 1 ... t + T.
@@ -150,7 +153,7 @@ class ExecutionFold:
         if not len(p):
             return
         symbol = p["symbol"]
-        price, volume = getattr(bars, self._point)[symbol], bars.volume[symbol]
+        price, volume = getattr(bars, self._point)[symbol] * p["scale"], bars.volume[symbol] / p["scale"]
         runs = rows & (p["left"] > 0) & (bars.ts <= p["until"] - self._at_once)  # nothing is sent at the end itself
         seen = runs & (bars.status[symbol] == 0) & (price > 0) & (volume != 0)
         traded = seen & (volume > 0)
@@ -174,6 +177,7 @@ class ExecutionFold:
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
         zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume", "base", "late"), 0.0)
         unit = self._universe.multiplier[symbol] * self._rate[self._universe.currency[symbol]]
+        zeros["scale"] = 1.0
         clock = {"arrival": self._mark[symbol], "unit": unit, "left": slices, "steps": slices, "until": until}
         self._parents.add(len(rows), begun | zeros | clock)
 
@@ -197,7 +201,7 @@ class ExecutionFold:
         row, known = p.find(c["parent"][at[found]])
         qty, price = fills.qty[found][known], fills.price[found][known]
         filled, paid = p["filled"].copy(), p["paid"].copy()
-        np.add.at(filled, row[known], qty)
+        np.add.at(filled, row[known], qty / p["scale"][row[known]])
         np.add.at(paid, row[known], qty * price)
         p["filled"], p["paid"] = filled, paid
 
@@ -264,11 +268,13 @@ class ExecutionFold:
             ratio, symbol = float(actions.ratio[i]), int(actions.symbol[i])
             self._mark = self._mark.copy()
             self._mark[symbol] /= ratio
-            scale = np.where(p["symbol"] == symbol, ratio, 1.0)
+            own, ended = p["symbol"] == symbol, p["end"] != _OPEN
             c = self._children
             row, known = p.find(c["parent"])
             if known.any():
-                c["left"] = c["left"] * np.where(known, scale[row], 1.0)
+                c["left"] = c["left"] * np.where(known & own[row], ratio, 1.0)
+            p["scale"] = p["scale"] * np.where(own & ended, ratio, 1.0)
+            scale = np.where(own & ~ended, ratio, 1.0)
             for name in ("asked", "filled", "volume", "base", "late"):
                 p[name] = p[name] * scale
             for name in ("arrival", "prices"):

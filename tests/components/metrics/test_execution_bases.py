@@ -8,8 +8,8 @@ import pytest
 from components.execution.immediate import Immediate
 from components.execution.twap import Twap
 from components.metrics.execution import ExecutionFold
-from engine.events import MINUTE_NS
-from tests.components.execution.floor import Floor, minutes, orders
+from engine.events import MINUTE_NS, ActionKind, Actions, Bars
+from tests.components.execution.floor import Floor, minute, minutes, orders
 from tests.components.metrics.test_execution import FOREVER, TWO
 
 PRICES = (10.0, 11.0, 13.0, 12.0, 50.0, 90.0)
@@ -64,3 +64,56 @@ def test_the_last_slice_of_a_session_is_measured_too() -> None:
     fold = fared(Immediate(horizon=1), "same_close", {6: orders(6, [30.0])})
     assert fold.table()["pa_twap_bps"].tolist() == [0.0]
     assert fold.table()["twap"].tolist() == [90.0]  # asking twice counts once
+
+
+# ---- splits ----------------------------------------------------------------------------------------------------------
+
+
+def split(k: int) -> Actions:
+    """Three shares of A for one, behind the k-th bar."""
+    one = np.zeros(1, np.int32)
+    kind, at, none = np.array([ActionKind.SPLIT], np.int32), np.zeros(1, np.int64), np.array([np.nan])
+    return Actions(
+        ts=minute(k), kind=kind, symbol=one, ratio=np.array([3.0]), amount=none, pay_at=at, successor=one - 1
+    )
+
+
+def over_a_split(pace: Any, behind: int | None, fill: Any = "next_open") -> Any:
+    """Orders of 30 A decided in the first bar; A trades at 12 in all bars, and at 4 behind the split."""
+    floor = Floor(pace, TWO, fill=fill)
+    once = fill == "same_close"
+    fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, window=lambda ts: (pace.horizon, FOREVER), at_once=once)
+
+    def bar(k: int) -> Bars:
+        part = 3.0 if behind is not None and k > behind else 1.0
+        price, volume = [(11.0 + k % 3) / part, 20.0], [100.0 * k * part, 1.0]
+        made: Bars = minutes(k, price, volume=volume)
+        return made
+
+    for k in range(1, 8):
+        event, given = bar(k), (orders(k, [30.0]),) if k == 1 else ()
+        fold.append((), [event, *given])
+        fold.append((), floor.slice(event, *given))
+        if k == behind:
+            actions = split(k)
+            fold.append((), [actions])
+            floor.take(floor.broker.on_actions(actions))
+            floor.take(floor.desk.on_actions(actions))
+    return fold
+
+
+@pytest.mark.parametrize("fill", ["next_open", "same_close"])
+@pytest.mark.parametrize("behind", [2, 3, 4, 5])
+def test_a_split_restates_no_order_that_ended_before_it(behind: int, fill: str) -> None:
+    """Done in the second bar at the latest; its horizon may go on over the split."""
+    found, plain = (over_a_split(Immediate(horizon=4), at, fill).table() for at in (behind, None))
+    assert plain["filled"].tolist() == [30.0]
+    for name in ("asked", "filled", "price", "arrival", "twap", "vwap", "pa_twap_bps", "pa_vwap_bps", "value"):
+        np.testing.assert_allclose(found[name], plain[name], rtol=1e-12, err_msg=name)
+
+
+def test_a_split_restates_what_is_still_open() -> None:
+    found, plain = (over_a_split(Twap(horizon=5), at).table() for at in (3, None))
+    assert (found["asked"].tolist(), plain["asked"].tolist()) == ([90.0], [30.0])
+    assert found["filled"].tolist() == [90.0]
+    np.testing.assert_allclose(found["pa_twap_bps"], plain["pa_twap_bps"])
