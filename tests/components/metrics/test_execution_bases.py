@@ -18,7 +18,7 @@ PRICES = (10.0, 11.0, 13.0, 12.0, 50.0, 90.0)
 def fared(pace: Any, fill: str, given: dict[int, Any], prices: tuple[float, ...] = PRICES, **options: Any) -> Any:
     """A at these closes, each bar opening at the close before; B at 20."""
     floor = Floor(pace, TWO, fill=fill)
-    options = {"at_once": fill == "same_close", "window": lambda ts: (pace.horizon, FOREVER)} | options
+    options = {"window": lambda ts: (pace.horizon, FOREVER), "at_once": fill == "same_close", **options}
     point: Any = "open" if fill == "next_open" else "close"
     fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, point=point, **options)
     for k, price in enumerate(prices, start=1):
