@@ -38,3 +38,18 @@ def test_orders_that_trade_at_their_own_close_are_measured_by_it(tmp_path: Path)
     found = told(tmp_path, {"use": "immediate"}, broker=FREE | {"fill": "same_close"}).summary["execution"]
     assert found["pa_twap_bps"]["orders"] == pytest.approx(0.0, abs=1e-9)
     assert found["arrival_bps"]["orders"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_session_tells_of_every_slice_in_which_it_worked_parents(tmp_path: Path) -> None:
+    result = told(tmp_path, {"use": "twap", "horizon": 4, "span_days": True}, broker=FREE | {"fill": "next_open"})
+    rows, parents = (result.table(name).to_pandas() for name in ("execution_slices", "execution"))
+    assert rows["parents"].tolist() == [2] * 4
+    assert rows["decided"].tolist() == [2, 0, 0, 0]
+    assert rows["filled"].sum() == parents["filled"].abs().sum() > 0
+    assert rows["value"].sum() == pytest.approx(parents["value"].sum())
+    assert rows["pa_price_bps_by_orders"].tolist() == pytest.approx([0.0] * 4, abs=1e-9)  # fills at the open, free
+    assert result.table("execution_decisions").num_rows == 1
+    assert result.summary["execution"]["slices"]["children"] == 8
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Execution, slice by slice" in page
+    assert "8 children sent in 4 slices" in page

@@ -96,9 +96,10 @@ def over_a_split(pace: Any, behind: int | None, fill: Any = "next_open") -> Any:
         fold.append((), floor.slice(event, *given))
         if k == behind:
             actions = split(k)
-            fold.append((), [actions])
-            floor.take(floor.broker.on_actions(actions))
+            before, answers = len(floor.said), floor.broker.on_actions(actions)
             floor.take(floor.desk.on_actions(actions))
+            floor.take(answers)
+            fold.append((), [actions, *floor.said[before:]])
     return fold
 
 
