@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from components.execution.almgren_chriss import AlmgrenChriss
-from engine.events import ActionKind, Actions, Vector
+from components.execution.pace import Market, Parents
+from engine.events import DAY_NS, MINUTE_NS, ActionKind, Actions, Vector
 from engine.universe import universe_of
 from tests.components.execution.floor import minutes
-from tests.make import bars, day
+from tests.make import START_NS, bars, day
 
 TWO = universe_of(("A", "B"))
 WALK = 50 * np.exp(np.cumsum(np.random.default_rng(4).normal(0, 5e-4, (60, 2)), axis=0))
@@ -86,3 +87,48 @@ def test_there_is_no_volatility_until_a_window_of_returns_is_known_and_it_surviv
             each.on_bars(minutes(k, WALK[k]))
         assert one.sigma().tolist() == again.sigma().tolist()
     np.testing.assert_allclose(one.sigma(), of_returns(WALK[1:30]))
+
+
+# ---- what the page says of its options -------------------------------------------------------------------------------
+
+
+def done(sigma: float, steps: int, interval_ns: int = MINUTE_NS, **options: Any) -> Vector:
+    """Share of an order that is done behind each step, where returns have this volatility."""
+    one = AlmgrenChriss(universe=TWO, horizon=steps, window=10, **options)
+    signs = np.where(np.arange(11) % 2, 1.0, -1.0)
+    moves = signs[1:] * sigma * np.sqrt(0.9)  # unbiased
+    closes = 50 * np.exp(np.concatenate([[0.0], np.cumsum(moves)]))
+    for k, close in enumerate(closes, start=1):
+        one.on_bars(bars(START_NS + k * interval_ns, [close, close], interval_ns=interval_ns))
+    assert one.sigma()[0] == pytest.approx(sigma)
+    left, sent, unit = 1e9, [], np.ones(1)
+    for k in range(steps):
+        columns: dict[str, Any] = {"total": unit * 1e9, "left": unit * left, "lot": unit, "arrival": unit * 50}
+        columns |= {"ids": np.ones(1, np.uint64), "symbol": np.zeros(1, np.int32)}
+        parents = Parents(step=np.array([k]), steps=np.array([steps]), **columns)
+        seen = {"status": np.zeros(2, np.int32), "mark": closes[-2:], "volume": closes[-2:]}
+        left -= float(one.due(parents, Market(ts=1, interval_ns=interval_ns, **seen))[0])
+        sent.append(1 - left / 1e9)
+    return np.array(sent)
+
+
+@pytest.mark.parametrize(("sigma", "steps", "interval_ns"), [(5e-4, 390, MINUTE_NS), (0.02, 20, DAY_NS)])
+def test_with_its_defaults_it_is_an_even_pace_on_bars_of_a_minute_and_of_a_day(
+    sigma: float, steps: int, interval_ns: int
+) -> None:
+    even = np.arange(1, steps + 1) / steps
+    assert np.abs(done(sigma, steps, interval_ns) - even).max() < 0.01
+
+
+@pytest.mark.parametrize(("speed", "half"), [(2.0, 1 / 3), (3.0, 1 / 4), (6.0, 1 / 8)])
+def test_risk_aversion_is_chosen_by_how_fast_it_is_to_be(speed: float, half: float) -> None:
+    """lambda = eta (kappa / sigma)^2 has half of the order done after this share of the horizon."""
+    steps, sigma = 120, 5e-4
+    shares = done(sigma, steps, risk_aversion=2.5e-6 * (speed / steps / sigma) ** 2)
+    assert np.searchsorted(shares, 0.5) / steps == pytest.approx(half, abs=0.03)
+
+
+def test_the_example_of_the_page() -> None:
+    shares = done(5e-4, 20, risk_aversion=0.225)
+    kappa_t = 3.0
+    np.testing.assert_allclose(shares, 1 - np.sinh(kappa_t * (1 - np.arange(1, 21) / 20)) / np.sinh(kappa_t), atol=2e-3)
