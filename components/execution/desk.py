@@ -37,7 +37,7 @@ from engine.ledger import DUPLICATE
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "execution_desk", 2
+_KIND, _VERSION = "execution_desk", 3
 _CANCELLED, _EXPIRED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REPLACED))
 _FRESH = int(Status.FRESH)
 _NEW, _CANCEL, _REPLACE = int(LegAction.NEW), int(LegAction.CANCEL), int(LegAction.REPLACE)
@@ -154,7 +154,7 @@ class Desk:
         out = self._taken_off(old, orders.ts)
         passed = orders.kind[rows] != OrderKind.MARKET
         steps, until = self.window(orders.ts)
-        clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
+        clock = {"begun": orders.ts, "step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
         row |= dict.fromkeys(("filled", "base", "late"), 0.0)
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
@@ -190,7 +190,7 @@ class Desk:
         at, qty = at[fits], qty[fits]
         if at.size:
             more, anew = blotter.resize(at, qty)
-            blotter.start(anew, *self.window(orders.ts))
+            blotter.start(anew, orders.ts, self.window(orders.ts))
             out += self._cancel_children(blotter.children_of(more), orders.ts)
             p, state = blotter.parents, np.full(len(at), _REPLACED, np.int32)
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
@@ -233,15 +233,22 @@ class Desk:
     # ---- the end of a slice ------------------------------------------------------------------------------------------
 
     def on_timer(self, timer: Timer, /) -> Out:
-        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice."""
+        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice.
+
+        At an instant of no slice, a close or a decision of a slower interval that nobody traded in, children wait for
+        the bar that they were sent for, and only horizons that begin with the instant send.
+        """
         if timer.name != SLICE_DECIDED:
             return None
+        blotter, ts = self._blotter, timer.ts
         out: list[Any] = list(self._waiting)
         self._waiting = []
-        self._blotter.forget()
-        out += self._over(timer.ts)
-        out += self._cancel_children(self._blotter.children_of(~self._blotter.parents["passed"]), timer.ts)
-        sent = self._due(timer.ts) if timer.ts == self._ts else None  # at a close that had no bar nothing is sent
+        blotter.forget()
+        out += self._over(ts)
+        p, sliced = blotter.parents, ts == self._ts
+        back = ~p["passed"] & (sliced | (p["ending"] >= 0))
+        out += self._cancel_children(blotter.children_of(back), ts)
+        sent = self._due(ts, blotter.paced & (sliced | (p["begun"] == ts)))
         return (*out, sent) if sent is not None else tuple(out)
 
     def _over(self, ts: int) -> list[Any]:
@@ -258,10 +265,10 @@ class Desk:
             out.append(self._note(ts, "unfilled", text, symbol, left))
         return out
 
-    def _due(self, ts: int) -> Children | None:
-        """New children of all parents that have something left."""
+    def _due(self, ts: int, sending: Mask) -> Children | None:
+        """New children of those of these parents (P,) that have something left."""
         p, left = self._blotter.parents, self._blotter.unsent()
-        rows = np.flatnonzero(self._blotter.paced & (left != 0))
+        rows = np.flatnonzero(sending & (left != 0))
         if not rows.size:
             return None
         symbol, step = p["symbol"][rows], p["step"][rows]

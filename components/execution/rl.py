@@ -17,7 +17,7 @@ from engine.protocols import Artefact
 from engine.state import mutable, pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "rl_pace", 2
+_KIND, _VERSION = "rl_pace", 3
 Places = NDArray[np.intp]
 
 
@@ -85,7 +85,7 @@ class Rl:
             features=card.observation.features,
         )
         self._memory = _nothing(card.steps)
-        self._day, self._looked = 0, True  # days so far; whether the present slice was decided on
+        self._day, self._out = 0, True  # days so far; whether the present slice is of none of them
         self._label, self._beyond = -1, False  # of the day; whether it has more slices than the agent knows
 
     def check_session(self, interval_ns: int, sessions: Sessions | None) -> None:
@@ -111,8 +111,8 @@ class Rl:
         if bars.interval_ns != self._card.interval_ns:  # longer ones of a session of several
             return
         label = self._recorder.day_of(bars)
-        self._looked = label < 0  # out of all sessions
-        if self._looked:
+        self._out = label < 0
+        if self._out:
             return
         new = label != self._label
         self._day, self._label = self._day + new, label
@@ -127,9 +127,8 @@ class Rl:
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         tick = self._recorder.tick
-        if self._looked or tick < 0:
+        if self._out or tick < 0:
             return np.zeros(len(parents.ids))
-        self._looked = True
         if self._beyond:
             return parents.side * np.minimum(even_steps(parents), parents.rest)
         rows = self._remembered(parents, tick)
@@ -208,7 +207,7 @@ class Rl:
 
     def save(self) -> bytes:
         memory = {name: getattr(self._memory, name) for name in _Memory.__struct_fields__}
-        rest: dict[str, Any] = {"day": self._day, "looked": self._looked, "recorder": self._recorder.save()}
+        rest: dict[str, Any] = {"day": self._day, "out": self._out, "recorder": self._recorder.save()}
         rest |= {"label": self._label, "beyond": self._beyond}
         return pack(_KIND, _VERSION, artefact=self.artefact, memory=memory, **rest)
 
@@ -220,7 +219,7 @@ class Rl:
                 "go on with that one"
             )
         self._memory = _Memory(**{name: mutable(column) for name, column in fields["memory"].items()})
-        self._day, self._looked = fields["day"], fields["looked"]
+        self._day, self._out = fields["day"], fields["out"]
         self._label, self._beyond = fields["label"], fields["beyond"]
         self._recorder.load(fields["recorder"])
 

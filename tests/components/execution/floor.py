@@ -87,6 +87,14 @@ class Floor:
             self.take(self.desk.on_timer(Timer(ts=event.ts, name=SLICE_DECIDED, due=event.ts)))
         return self.said[before:]
 
+    def between(self, ts: int, *given: Orders) -> list[Any]:
+        """Orders decided at an instant of no slice, by a strategy of a slower interval. Returns what was said."""
+        before = len(self.said)
+        for one in given:
+            self.take(self.desk.on_orders(one))
+        self.take(self.desk.on_timer(Timer(ts=ts, name=SLICE_DECIDED, due=ts)))
+        return self.said[before:]
+
     def take(self, out: Any) -> None:
         for event in () if out is None else out if isinstance(out, tuple | list) else (out,):
             self.said.append(event)
