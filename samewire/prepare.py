@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives
+from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives, every_slice
 from components.metrics.fold import SessionFold
 from components.models.artefact import write_artefact
 from engine.bus import Bus, Recorder
@@ -243,8 +243,10 @@ def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
         return None
     policy, fill = parts.execution.component, str(run.broker.options.get("fill", ""))
     point: PricePoint = "open" if fill in ("next_open", "open_auction") else "vwap" if fill == "next_vwap" else "close"
-    window = getattr(policy, "window", as_long_as_it_lives)
-    return ExecutionFold(universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window)
+    window, counts = getattr(policy, "window", as_long_as_it_lives), getattr(policy, "counts", every_slice)
+    return ExecutionFold(
+        universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window, counts=counts
+    )
 
 
 def feed_of(run: RunFile) -> Feed:

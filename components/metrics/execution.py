@@ -28,6 +28,7 @@ from engine.universe import Universe
 
 PricePoint: TypeAlias = Literal["open", "close", "vwap"]
 Window: TypeAlias = Callable[[int], tuple[int, int]]  # slices, and the instant after which none counts
+Counts: TypeAlias = Callable[[int], bool]  # whether the slice that ends at an instant uses up horizons
 
 ENDS = ("finished", "expired", "cancelled", "open")
 FIGURES = ("fill_ratio", "pa_twap_bps", "pa_vwap_bps", "arrival_bps", "pos_twap", "pos_vwap")
@@ -71,6 +72,12 @@ def as_long_as_it_lives(ts: int) -> tuple[int, int]:
     return _FOREVER, _FOREVER
 
 
+def every_slice(ts: int) -> bool:
+    """What a policy that says nothing of trading hours counts."""
+    del ts
+    return True
+
+
 class ExecutionFold:
     """Folds the events of a session, in bus order, into one row a parent.
 
@@ -81,6 +88,7 @@ class ExecutionFold:
 
     p_j is the open, close or vwap of a bar: the point at which the broker trades, the close where its kind has none.
     Bars count that are FRESH and not without volume: one in which nobody traded has no price to be measured by.
+    Bars out of trading hours are none of a horizon.
     The horizon of a parent is all of it, bars after it was filled too, up to the end of one that was cancelled.
     Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
@@ -94,7 +102,9 @@ class ExecutionFold:
         interval_ns: int,
         point: PricePoint = "close",
         window: Window = as_long_as_it_lives,
+        counts: Counts = every_slice,
     ) -> None:
+        self._counts = counts
         self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
         self._parents, self._children = Rows(_PARENT), Rows(_CHILD)
         self._mark: Vector = np.full(len(universe), np.nan)
@@ -126,6 +136,8 @@ class ExecutionFold:
         self._put_away()
         self._forget()
         self._mark = np.where(bars.status == 0, bars.close, self._mark)
+        if not self._counts(bars.ts):
+            return
         p = self._parents
         if not len(p):
             return
