@@ -1,6 +1,7 @@
 """A session of extended hours with an execution policy: orders are worked in trading hours."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.files.journal_file import read_journal
+from engine.errors import ConfigError
 from engine.events import MINUTE_NS, Children, Fills, Orders
-from samewire import run
+from samewire import load_run, run
 from samewire.cli import main
 from tests.adapters.operators.listed import at
+from tests.samewire.scripted import config
 from tests.samewire.test_execution import legs
 
 DATES = ("2018-07-02", "2018-07-03", "2018-07-05")  # the second is half a day
@@ -32,9 +35,9 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_orders_decided_out_of_hours_are_worked_in_the_next_session(extended: Path, tmp_path: Path) -> None:
-    file = {"use": "parquet", "path": str(extended), "stamped": "open", "interval": "5m"}
-    document = {
+def document(path: Path, fill: str = "next_open") -> dict[str, Any]:
+    file = {"use": "parquet", "path": str(path), "stamped": "open", "interval": "5m"}
+    return {
         "schema": 1,
         "session": {"name": "extended", "cash": 100_000},
         "feed": file | {"calendar": "XNYS", "outside": "keep"},
@@ -42,10 +45,13 @@ def test_orders_decided_out_of_hours_are_worked_in_the_next_session(extended: Pa
         "strategy": {"use": "topk_dropout", "topk": 1, "n_drop": 1, "schedule": {"use": "every", "slices": 7}},
         "optimizer": "direct",
         "execution": {"use": "twap", "horizon": 6},
-        "broker": {"use": "simulated", "fill": "next_open", "costs": {"commission_bps": 0}},
+        "broker": {"use": "simulated", "fill": fill, "costs": {"commission_bps": 0}},
         "sinks": [],
     }
-    run(document, out=tmp_path / "run")
+
+
+def test_orders_decided_out_of_hours_are_worked_in_the_next_session(extended: Path, tmp_path: Path) -> None:
+    run(document(extended), out=tmp_path / "run")
     events = [entry.event for entry in read_journal(tmp_path / "run" / "journal")]
 
     def inside(ts: int) -> bool:
@@ -60,3 +66,23 @@ def test_orders_decided_out_of_hours_are_worked_in_the_next_session(extended: Pa
     opened = [ts for ts in sent if ts in {at(f"{date} 09:30") for date in DATES}]
     assert len(opened) >= 2  # at the open itself
     assert main(["verify", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("fill", ["open_auction", "close_auction"])
+def test_a_policy_and_a_broker_that_trades_in_one_bar_a_session_are_refused(
+    fill: str, extended: Path, tmp_path: Path
+) -> None:
+    said = f"(?s){fill} beside execution twap and bars of 5m.*only one bar of a session trades in an auction: next_open"
+    with pytest.raises(ConfigError, match=said):
+        load_run(document(extended, fill))
+    found = document(extended, fill)
+    del found["feed"]["interval"]  # only the file tells
+    with pytest.raises(ConfigError, match=said):
+        run(found, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("fill", ["open_auction", "close_auction"])
+def test_with_bars_of_a_day_children_meet_their_auctions(fill: str, tmp_path: Path) -> None:
+    broker = {"use": "simulated", "fill": fill, "costs": {"commission_bps": 0}}
+    result = run(config(broker=broker, execution={"use": "twap", "horizon": 2}), out=tmp_path / "run")
+    assert result.summary["execution"]["fill_ratio"]["shares"] == 1.0
