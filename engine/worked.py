@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.bus import Route
 from engine.clock import Timers
-from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders, Vector
+from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders, Reports, Vector
 
 _COLUMNS = OpenOrders.__struct_fields__
 _DUST = 1e-9  # of a position: what sums of its parts may leave of it
@@ -114,3 +114,10 @@ def slice_end_routes(policy: Any, timers: Timers, finest: int) -> tuple[Route, .
         return ()
     ends, where = SliceEnds(policy.component, timers), ("interval_ns", finest) if finest else None
     return (Route(Orders, policy.name, ends.on_orders), Route(Bars, policy.name, ends.on_bars, where=where))
+
+
+def parent_routes(policy: Any, gate: Any) -> tuple[Route, ...]:
+    """A gate, named, that asks for them hears of the orders that a policy (None = none) works, and how they ended."""
+    asked: tuple[tuple[type[Any], str], ...] = ((Orders, "on_parents"), (Reports, "on_parent_reports"))
+    told = [(kind, getattr(gate.component, method, None)) for kind, method in asked if policy is not None]
+    return tuple(Route(kind, gate.name, handler) for kind, handler in told if handler is not None)

@@ -11,7 +11,7 @@ import pytest
 from adapters.files.journal_file import read_journal
 from engine.errors import ConfigError
 from engine.events import MINUTE_NS, Children, Fills, Orders
-from samewire import load_run, run
+from samewire import load_run, open_session, run
 from samewire.cli import main
 from tests.adapters.operators.listed import at
 from tests.samewire.scripted import config
@@ -86,3 +86,10 @@ def test_with_bars_of_a_day_children_meet_their_auctions(fill: str, tmp_path: Pa
     broker = {"use": "simulated", "fill": fill, "costs": {"commission_bps": 0}}
     result = run(config(broker=broker, execution={"use": "twap", "horizon": 2}), out=tmp_path / "run")
     assert result.summary["execution"]["fill_ratio"]["shares"] == 1.0
+
+
+async def test_the_gate_hears_how_parents_ended() -> None:
+    session = open_session(config(execution={"use": "twap", "horizon": 2}))
+    await session.run()
+    known = session.session.wiring.parts.gate.component._parents.save()
+    assert len(known["ended"]) > 0
