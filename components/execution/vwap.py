@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from components.execution.horizon import hours_for, in_hours, may_send
 from components.execution.pace import Market, Parents, Steps, checked_horizon, on_pace
 from components.execution.rows import Rows
 from engine.calendar import Sessions
@@ -56,6 +57,8 @@ class Vwap:
         self._begun = Rows(_BEGUN)  # where the horizons of parents began, and the step they were last seen at
 
     def on_bars(self, bars: Bars, /) -> None:
+        if not in_hours(bars.ts, hours_for(bars.interval_ns, self._sessions)):
+            return
         if not self._slot_ns:
             self._slot_ns = max(bars.interval_ns, DAY_NS // _SLOTS_MAX)
         day, opened, pause = self._day_of(bars.ts)
@@ -122,7 +125,8 @@ class Vwap:
     def due(self, parents: Parents, market: Market, /) -> Vector:
         share = (parents.step + 1) / parents.steps
         profile = self.profile()
-        if len(profile) and market.interval_ns < DAY_NS:
+        hours = hours_for(market.interval_ns, self._sessions)
+        if len(profile) and market.interval_ns < DAY_NS and may_send(market.ts, hours):
             begun, ended, whole = self._sums(profile, parents, market)
             known = whole > 0
             share = np.where(known, (ended - begun) / np.where(known, whole, 1.0), share)

@@ -27,8 +27,9 @@ from engine.events import (
 from engine.ids import id_text
 from engine.universe import Universe
 
-PricePoint: TypeAlias = Literal["open", "close", "vwap"]
+PricePoint: TypeAlias = Literal["open", "close", "vwap", "own_close"]  # the last: that of the slice of the decision
 Window: TypeAlias = Callable[[int], tuple[int, int]]  # slices, and the instant after which none counts
+Counts: TypeAlias = Callable[[int], bool]  # whether the slice that ends at an instant uses up horizons
 
 ENDS = ("finished", "expired", "cancelled", "open")
 FIGURES = figures_of(BASES)
@@ -64,6 +65,12 @@ def as_long_as_it_lives(ts: int) -> tuple[int, int]:
     return _FOREVER, _FOREVER
 
 
+def every_slice(ts: int) -> bool:
+    """What a policy that says nothing of trading hours counts."""
+    del ts
+    return True
+
+
 class ExecutionFold:
     """Folds the events of a session, in bus order, into one row a parent.
 
@@ -74,6 +81,7 @@ class ExecutionFold:
 
     p_j is the open, close or vwap of a bar: the point at which the broker trades, the close where its kind has none.
     Bars count that are FRESH and not without volume: one in which nobody traded has no price to be measured by.
+    Bars out of trading hours are none of a horizon.
     The horizon of a parent is all of it, bars after it was filled too, up to the end of one that was cancelled.
     Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
@@ -81,8 +89,8 @@ class ExecutionFold:
 
     Shares and prices are those of the day on which a parent ended: a split changes what is still open.
 
-    With `at_once`, where the broker trades at the close of the very slice (`same_close`), the bars of a horizon begin
-    with that of the decision: j = t ... t + T - 1. Otherwise with the one behind it: j = t + 1 ... t + T.
+    With the point `own_close`, where the broker trades at the close of the very slice (`same_close`), the bars of a
+    horizon begin with that of the decision: j = t ... t + T - 1. Otherwise with the one behind it: j = t + 1 ... t + T.
     """
 
     def __init__(
@@ -92,13 +100,15 @@ class ExecutionFold:
         interval_ns: int,
         point: PricePoint = "close",
         window: Window = as_long_as_it_lives,
-        at_once: bool = False,
+        counts: Counts = every_slice,
     ) -> None:
-        self._universe, self._interval_ns, self._point, self._window = universe, interval_ns, point, window
-        self._at_once = at_once
+        self._counts = counts
+        self._universe, self._interval_ns, self._window = universe, interval_ns, window
+        self._at_once = point == "own_close"
+        self._point = "close" if self._at_once else point
         self._bars: Bars | None = None  # the latest
         self._held: Bars | None = None  # the same, where its close is still to be counted
-        self._parents, self._children = Rows(_PARENT), Worked(point)
+        self._parents, self._children = Rows(_PARENT), Worked(self._point)
         self._mark: Vector = np.full(len(universe), np.nan)
         self._rate: Vector = np.ones(len(universe.currencies))
         self._done: list[dict[str, Any]] = []
@@ -126,17 +136,24 @@ class ExecutionFold:
         if bars.interval_ns != self._interval_ns:
             return
         self._close()
-        if not self._at_once:
+        counts = self._counts(bars.ts)
+        if counts and not self._at_once:
             self._count(bars, np.ones(len(self._parents), bool))
         self._put_away()
         self._children.on_bars(bars)
         self._mark = np.where(bars.status == 0, bars.close, self._mark)
-        self._bars, self._held = bars, bars if self._at_once else None
+        self._bars = bars if counts else None
+        self._held = self._bars if self._at_once else None
 
     def _close(self) -> None:
         """The latest slice has been decided: which parents were worked in it, and at its close."""
-        if self._bars is not None:
-            self._work(self._bars.ts)
+        bars = self._bars
+        if bars is None:
+            return
+        if self._window(bars.ts - 1)[1] == bars.ts:  # at the end of a session nothing is sent: it waits for the next
+            self._held = None
+            return
+        self._work(bars.ts)
         self._count_held()
 
     def _work(self, ts: int) -> None:

@@ -101,7 +101,10 @@ class TwapRelative(msgspec.Struct, frozen=True, tag=True):
 
     def amounts(self, action: NDArray[Any], own: Working) -> Vector:
         """(W,) shares to trade in this step; (W, 1) actions will do. DataError for NaN and negative ones."""
-        x = np.asarray(action, np.float64).reshape(-1)
+        try:
+            x = np.asarray(action, np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"action: give {own.side.shape} numbers, got {action!r}") from error
         if x.shape != own.side.shape:
             raise DataError(f"action: give {own.side.shape} numbers, got {np.shape(action)}")
         if not (x >= 0).all():

@@ -130,8 +130,10 @@ class OrderEnv:
 
     def _checked(self, episodes: Places) -> Places:
         chosen = np.asarray(episodes)
-        if chosen.shape != (self.width,) or not ((chosen >= -1) & (chosen < len(self.orders))).all():
-            raise DataError(f"episodes: give {self.width} of -1 to {len(self.orders) - 1}, got {chosen.tolist()[:9]}")
+        fits = chosen.shape == (self.width,) and chosen.dtype.kind in "iu"
+        if not fits or not ((chosen >= -1) & (chosen < len(self.orders))).all():
+            got = f"{chosen.ravel()[:9].tolist()} of {chosen.dtype}"
+            raise DataError(f"episodes: give {self.width} whole numbers of -1 to {len(self.orders) - 1}, got {got}")
         return chosen.astype(np.intp)
 
     def _begin(self, rows: Places, e: Places) -> None:

@@ -57,3 +57,18 @@ def test_a_horizon_that_begins_anew_has_its_own_beginning() -> None:
     assert plain[:3] == [500.0, 100.0, 100.0]
     assert gap[:2] == [500.0, 100.0]
     assert gap[2:] == plain[3:]  # 5,000 shares from then on, by the profile of the five slices behind it
+
+
+def test_an_order_that_waits_for_the_opening_begins_with_it() -> None:
+    """Decided at the close of the first day: sent at the opening, and a slice that never comes is caught up with."""
+
+    def sent_of(gone: set[int]) -> Any:
+        floor = Floor(Vwap(universe=ONE, sessions=two_days(), horizon=5), ONE, sessions=two_days())
+        for k in [*range(1, 391), *range(DAY + 1, DAY + 10)]:
+            if k - DAY not in gone:
+                given = [orders(k, [1000.0])] if k == 390 else []
+                floor.slice(minutes(k, [10.0], volume=[VOLUMES.get(k % DAY, 5.0) * 1000]), *given)
+        return floor.sent()[1]
+
+    assert sent_of(set()) == [500.0, 100.0, 100.0, 100.0, 200.0]
+    assert sent_of({2}) == [500.0, 100.0, 67.0, 166.0, 167.0]

@@ -18,8 +18,8 @@ PRICES = (10.0, 11.0, 13.0, 12.0, 50.0, 90.0)
 def fared(pace: Any, fill: str, given: dict[int, Any], prices: tuple[float, ...] = PRICES, **options: Any) -> Any:
     """A at these closes, each bar opening at the close before; B at 20."""
     floor = Floor(pace, TWO, fill=fill)
-    options = {"window": lambda ts: (pace.horizon, FOREVER), "at_once": fill == "same_close", **options}
-    point: Any = "open" if fill == "next_open" else "close"
+    options = {"window": lambda ts: (pace.horizon, FOREVER), **options}
+    point: Any = {"next_open": "open", "same_close": "own_close"}.get(fill, "close")
     fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, point=point, **options)
     for k, price in enumerate(prices, start=1):
         event = minutes(k, [price, 20.0], open=[prices[max(0, k - 2)], 20.0], volume=[100.0 * k, 100.0])
@@ -81,8 +81,8 @@ def split(k: int) -> Actions:
 def over_a_split(pace: Any, behind: int | None, fill: Any = "next_open") -> Any:
     """Orders of 30 A decided in the first bar; A trades at 12 in all bars, and at 4 behind the split."""
     floor = Floor(pace, TWO, fill=fill)
-    once = fill == "same_close"
-    fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, window=lambda ts: (pace.horizon, FOREVER), at_once=once)
+    point: Any = "own_close" if fill == "same_close" else "close"
+    fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, window=lambda ts: (pace.horizon, FOREVER), point=point)
 
     def bar(k: int) -> Bars:
         part = 3.0 if behind is not None and k > behind else 1.0

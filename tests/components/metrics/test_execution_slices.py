@@ -18,7 +18,7 @@ from tests.components.metrics.test_execution_bases import over_a_split
 def fold_of(pace: Any, given: dict[int, Any], *, fill: Any = "next_open", participation: float | None = None) -> Any:
     """Bar k of A opens at 10 k, closes at 10 k + 5 and has its vwap at 10 k + 2; B stands at 20. 100 k shares trade."""
     floor = Floor(pace, TWO, fill=fill, participation=participation)
-    options: Any = {"point": "open" if fill == "next_open" else "close", "at_once": fill == "same_close"}
+    options: Any = {"point": "open" if fill == "next_open" else "own_close"}
     window = lambda ts: (pace.horizon, FOREVER)  # noqa: E731
     fold = ExecutionFold(universe=TWO, interval_ns=MINUTE_NS, window=window, **options)
     for k in range(1, 8):
