@@ -61,10 +61,7 @@ class Vwap:
             return
         if not self._slot_ns:
             self._slot_ns = max(bars.interval_ns, DAY_NS // _SLOTS_MAX)
-        day, opened, pause = self._day_of(bars.ts)
-        if day != self._day:
-            self._turn(day)
-        self._open, self._pause = opened, pause
+        self._turn(bars.ts)
         slot = self._slot(bars.ts)
         if slot >= len(self._today):
             more = np.full((slot + 1 - len(self._today), len(self._universe)), np.nan, np.float32)
@@ -86,8 +83,11 @@ class Vwap:
         day = (ts - 1) // DAY_NS
         return int(day), int(day) * DAY_NS, (0, 0)
 
-    def _turn(self, day: int) -> None:
-        """The day that is over counts from now on."""
+    def _turn(self, ts: int) -> None:
+        """The day of the slice that ends at `ts`; one that is over counts from now on."""
+        day, self._open, self._pause = self._day_of(ts)
+        if day == self._day:
+            return
         if len(self._today):
             self._past = [*self._past[-(self._days - 1) :], self._today] if self._days > 1 else [self._today]
             self._mean = None
@@ -124,10 +124,10 @@ class Vwap:
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         share = (parents.step + 1) / parents.steps
-        profile = self.profile()
         hours = hours_for(market.interval_ns, self._sessions)
-        if len(profile) and market.interval_ns < DAY_NS and may_send(market.ts, hours):
-            begun, ended, whole = self._sums(profile, parents, market)
+        if market.interval_ns < DAY_NS and may_send(market.ts, hours):
+            self._turn(market.ts + 1)  # at the beginning of a day the one before is over
+            begun, ended, whole = self._sums(self.profile(), parents, market)
             known = whole > 0
             share = np.where(known, (ended - begun) / np.where(known, whole, 1.0), share)
         return parents.side * on_pace(parents, share)
@@ -137,10 +137,10 @@ class Vwap:
 
         All of it is 0 where a slice of the horizon was never seen.
         """
-        day, following = self._next_slot(market.ts)
-        begun, first = self._begin(parents, day, following)
+        following = self._slot(market.ts + 1)  # of the slice that begins now
+        begun, first = self._begin(parents, following)
         last = following + parents.remaining  # the slots first ... last - 1
-        inside = (begun == day) & (first >= 0) & (last <= len(profile))
+        inside = (begun == self._day) & (first >= 0) & (last <= len(profile))
         cumulative = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(np.nan_to_num(profile), axis=0)])
         unseen = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(np.isnan(profile), axis=0)])
         low, high = np.clip(first, 0, len(profile)), np.clip(last, 0, len(profile))
@@ -149,22 +149,17 @@ class Vwap:
         whole = np.where(inside & (unseen[high, s] == unseen[low, s]), cumulative[high, s] - cumulative[low, s], 0.0)
         return cumulative[low, s], cumulative[now, s], whole
 
-    def _begin(self, parents: Parents, day: int, following: int) -> tuple[Steps, Steps]:
+    def _begin(self, parents: Parents, following: int) -> tuple[Steps, Steps]:
         """(P,) day and slot in which the horizon of each began. One that was not seen then had no gap in it."""
         rows = self._begun
         at, known = rows.find(parents.ids)
         if len(rows):
             known = known & (rows["step"][at] <= parents.step)  # else its horizon has begun anew
-        begun, slot = np.full(len(known), day), following - parents.step
+        begun, slot = np.full(len(known), self._day), following - parents.step
         begun[known], slot[known] = rows["day"][at[known]], rows["slot"][at[known]]
-        rows.keep((rows["day"] == day) & ~np.isin(rows["ids"], parents.ids))
+        rows.keep((rows["day"] == self._day) & ~np.isin(rows["ids"], parents.ids))
         rows.add(len(known), {"ids": parents.ids, "day": begun, "slot": slot, "step": parents.step})
         return begun, slot
-
-    def _next_slot(self, ts: int) -> tuple[int, int]:
-        """Day and slot of the slice that begins at `ts`: the first of the next day where the running one is over."""
-        day, opened, pause = self._day_of(ts + 1)
-        return day, self._slot(ts + 1) if day == self._day else self._slot_of(max(ts, opened), opened, pause)
 
     def save(self) -> bytes:
         plain = {"slot_ns": self._slot_ns, "day": self._day, "open": self._open, "pause": list(self._pause)}
