@@ -120,3 +120,24 @@ def test_the_figures_of_an_order_are_of_bars_in_hours() -> None:
         fold.append((), [event, *given, *said])
     table = fold.table()
     assert (table["twap"].tolist(), table["filled"].tolist(), table["arrival"].tolist()) == ([10.0], [10.0], [70.0])
+
+
+def test_where_one_session_opens_as_another_closes_nothing_waits() -> None:
+    opens = OPEN_NS + np.arange(2) * 390 * MINUTE_NS
+    none, label = np.zeros(2, np.int64), (OPEN_NS // DAY_NS + np.arange(2)) * DAY_NS
+    both = Sessions(name="X", label=label, opens=opens, closes=opens + 390 * MINUTE_NS, break_from=none, break_to=none)
+    floor = walked(Twap(horizon=4), 390, range(385, 400), both)
+    assert sent_at(floor) == [390, 391, 392, 393]
+    assert sent_at(walked(Twap(horizon=9), 387, range(385, 400), both)) == [387, 388, 389]
+
+
+def test_what_waits_for_the_open_waits_on_behind_a_restart() -> None:
+    floor = walked(Twap(horizon=2), 395, range(385, 400))
+    state = floor.desk.save()
+    other = Floor(Twap(horizon=2), ONE, sessions=session())
+    other.desk.load(state)
+    other._wakes = floor._wakes  # timers are kept by the wiring
+    for k in range(NEXT + 1, NEXT + 4):
+        other.slice(minutes(k, [10.0]))
+    assert sent_at(other) == [NEXT, NEXT + 1]
+    assert other.filled() == {1: 6000.0}
