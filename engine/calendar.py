@@ -80,6 +80,11 @@ class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         row = bisect_left(self._close_list, ts)
         return row if row < len(self._close_list) and self._open_list[row] < ts else -1
 
+    def hours_of(self, ts: int) -> int:
+        """The row of the trading day in whose hours a bar ended at `ts`: `day_of`, and -1 in a break too."""
+        row = self.day_of(ts)
+        return -1 if row >= 0 and self.break_from[row] < ts <= self.break_to[row] else row
+
     def trades_at(self, ts: int) -> bool:
         """Whether an order sent at this instant can trade at once: opens <= ts < closes, and in no break."""
         row = bisect_right(self._close_list, ts)

@@ -42,7 +42,7 @@ from engine.saying import Says, says, signal_look
 from engine.sealing import hearing, users_own
 from engine.state import pack, unpack
 from engine.universe import Universe
-from engine.worked import slice_end_routes
+from engine.worked import parent_routes, slice_end_routes
 
 # Handlers that any component may define, by event.
 _HANDLERS: tuple[tuple[type[Any], str], ...] = (
@@ -246,7 +246,7 @@ class Wiring:
             *self._target_routes(),
             Route(Target, optimizer, barrier.on_target, calls=barrier.waits),
             Route(Orders, orders.name, orders.component.on_orders, slow=orders.slow("on_orders")),
-            *self._parent_routes(),
+            *parent_routes(parts.execution, parts.gate),
             *slice_end_routes(parts.execution, self.timers, parts.interval_ns if self._several else 0),
             Route(Children, parts.gate.name, parts.gate.component.on_orders),
             Route(Approved, "ledger", self.ledger.on_approved),
@@ -286,12 +286,6 @@ class Wiring:
             for named in self.parts.strategies
             if hasattr(named.component, "on_target")
         )
-
-    def _parent_routes(self) -> tuple[Route, ...]:
-        """A gate that asks for them hears of the orders that an execution policy works on."""
-        gate = self.parts.gate
-        told = getattr(gate.component, "on_parents", None)
-        return () if told is None or self.parts.execution is None else (Route(Orders, gate.name, told),)
 
     @property
     def says(self) -> dict[str, Says]:

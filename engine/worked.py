@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.bus import Route
 from engine.clock import Timers
-from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders, Vector
+from engine.events import SLICE_DECIDED, Bars, Book, Mask, OpenOrders, Orders, Reports, Vector
 
 _COLUMNS = OpenOrders.__struct_fields__
 _DUST = 1e-9  # of a position: what sums of its parts may leave of it
@@ -82,13 +82,14 @@ class SliceEnds:
     """Asks for the timer SLICE_DECIDED at the instant of each slice in which the policy has parents to work.
 
     It enters when all bars of the instant, and all that followed from them, have been seen: strategies of slower
-    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents. One whose
-    parents end at an instant of their own, the close of a session, says the first of them in `ends_at` (0 = none): it
-    is woken there too, though the session's last bars may never come.
+    intervals have decided too. A policy asks for it by an attribute `working`, whether it has parents. One that
+    has to act at instants of its own, such as the open and the close of a session, names those to come in `wakes(ts)`:
+    it is woken there too, though no bar may ever come.
     """
 
     def __init__(self, policy: Any, timers: Timers) -> None:
         self._policy, self._timers = policy, timers
+        self._wakes = getattr(policy, "wakes", lambda ts: ())
 
     def on_bars(self, bars: Bars, /) -> None:
         self._ask(bars.ts)
@@ -100,9 +101,8 @@ class SliceEnds:
         if not self._policy.working:
             return
         self._timers.at(ts, SLICE_DECIDED)
-        end = getattr(self._policy, "ends_at", 0)
-        if end > ts:
-            self._timers.at(end, SLICE_DECIDED)
+        for instant in self._wakes(ts):
+            self._timers.at(instant, SLICE_DECIDED)
 
 
 def slice_end_routes(policy: Any, timers: Timers, finest: int) -> tuple[Route, ...]:
@@ -114,3 +114,10 @@ def slice_end_routes(policy: Any, timers: Timers, finest: int) -> tuple[Route, .
         return ()
     ends, where = SliceEnds(policy.component, timers), ("interval_ns", finest) if finest else None
     return (Route(Orders, policy.name, ends.on_orders), Route(Bars, policy.name, ends.on_bars, where=where))
+
+
+def parent_routes(policy: Any, gate: Any) -> tuple[Route, ...]:
+    """A gate, named, that asks for them hears of the orders that a policy (None = none) works, and how they ended."""
+    asked: tuple[tuple[type[Any], str], ...] = ((Orders, "on_parents"), (Reports, "on_parent_reports"))
+    told = [(kind, getattr(gate.component, method, None)) for kind, method in asked if policy is not None]
+    return tuple(Route(kind, gate.name, handler) for kind, handler in told if handler is not None)

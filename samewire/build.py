@@ -16,12 +16,14 @@ from components.execution.pace import checked_horizon
 from engine.barrier import Named
 from engine.calendar import Sessions
 from engine.errors import ConfigError, SamewireError
+from engine.events import DAY_NS
 from engine.ids import OrderIds
 from engine.protocols import Artefact, CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
 from samewire.diagnostics import Problem
 from samewire.hiding import hider
+from samewire.intervals import ONE_BAR, seldom_met
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, built
 from samewire.scalars import duration_text
@@ -160,12 +162,22 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
         optimizer=Named(run.optimizer.name, construct(_on_margin(run), given)),
         execution=None
         if run.execution is None
-        else Named("execution", _policy(run.execution, given, feed.interval_ns)),
+        else Named("execution", _policy(run.execution, run.broker, given, feed.interval_ns)),
         gate=Named(run.risk.name, construct(run.risk, given)),
     )
 
 
-def _policy(component: Component, given: Given, interval_ns: int) -> Any:
+def _check_timing(policy: Component, broker: Component, interval_ns: int) -> None:
+    """ConfigError for what the run file alone did not tell: its feed turned out to be of bars below a day."""
+    fill = seldom_met(broker)
+    if fill and interval_ns < DAY_NS:
+        raise ConfigError(
+            f"{broker.where}: broker.fill is {fill} beside execution {policy.use} and bars of "
+            f"{duration_text(interval_ns)}; expected: {ONE_BAR}"
+        )
+
+
+def _policy(component: Component, broker: Component, given: Given, interval_ns: int) -> Any:
     """An execution policy: a pace is worked by the desk, a class that takes orders is one in its own right."""
     made = construct(component, given)
     if hasattr(made, "on_orders") or given.universe is None:
@@ -178,6 +190,7 @@ def _policy(component: Component, given: Given, interval_ns: int) -> Any:
         checked_horizon(made.horizon)
     except ValueError as error:
         raise ConfigError(f"{component.where}: {component.group} {component.use!r}: {error}") from error
+    _check_timing(component, broker, interval_ns)
     if hasattr(made, "check_session"):
         made.check_session(interval_ns, given.sessions)
     ids = OrderIds(given.session, component.name)

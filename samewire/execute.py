@@ -148,7 +148,9 @@ def _curves(prepared: Prepared) -> dict[str, Any]:
 def _worked(prepared: Prepared) -> dict[str, Any]:
     """The tables of parent orders, where a policy works them."""
     fold = prepared.executed
-    return {} if fold is None else {"execution": fold.table(), "execution_slices": fold.slices()}
+    if fold is None:
+        return {}
+    return {"execution": fold.table(), "execution_decisions": fold.decisions(), "execution_slices": fold.slices()}
 
 
 # ---- the session directory -------------------------------------------------------------------------------------------

@@ -4,11 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from samewire.diagnostics import Problem
+from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, unguarded
 from samewire.scalars import duration_ns, duration_text
 
 _DAILY = ("sample", "qlib")  # built-in feeds whose bars are daily whatever they are told
 _FILES = ("parquet", "csv")  # whose interval is found in the file unless it is declared
+ONE_BAR = (
+    "a child lives for one bar, and only one bar of a session trades in an auction: next_open, next_close, next_vwap, "
+    "bars of a day, or no execution"
+)
 _NEXT = "feed: {use: aggregate, of: ..., to: [...]} makes others"
 
 
@@ -26,7 +31,7 @@ def with_intervals(run: RunFile, add: Callable[[Problem], None]) -> RunFile:
         if own and strategy.interval_ns and own != strategy.interval_ns:
             got = f"interval {duration_text(strategy.interval_ns)} and interval_ns {duration_text(own)}"
             add(Problem("E113", strategy.where, "strategy.interval", got, "one of the two"))
-    for problem in _misread(run.feed) or _unmade(run):
+    for problem in _misread(run.feed) or [*_unmade(run), *_unmet(run)]:
         add(problem)
     return run
 
@@ -89,6 +94,24 @@ def _unmade(run: RunFile) -> list[Problem]:
         for path, where, interval in asked
         if made and interval and interval not in made and interval >= below
     ]
+
+
+def seldom_met(broker: Component) -> str:
+    """The timing of a broker that trades in one bar a session, empty for another."""
+    fill = str(broker.options.get("fill"))
+    return fill if broker.use == "simulated" and fill in ("open_auction", "close_auction") else ""
+
+
+def _unmet(run: RunFile) -> list[Problem]:
+    """A policy whose children, which live for one bar, would hardly ever meet one that trades."""
+    made, _ = _made(run)
+    fill = seldom_met(run.broker)
+    if run.execution is None or not fill or not made or min(made) >= duration_ns("1d"):
+        return []
+    if hasattr(resolve("execution", run.execution.use), "on_orders"):
+        return []
+    got = f"{fill} beside execution {run.execution.use} and bars of {duration_text(min(made))}"
+    return [Problem("E113", run.broker.where, "broker.fill", got, ONE_BAR)]
 
 
 def _made(run: RunFile) -> tuple[set[int], int]:

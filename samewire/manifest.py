@@ -40,7 +40,7 @@ _OF_THE_SINK = ("orders", "fills", "refusals", "signals", "targets", "charges", 
 # Of sessions that have something to say in them.
 _SOME = (
     *("decisions.json", "sleeves.parquet", "calendar.parquet"),
-    *("execution.parquet", "execution_slices.parquet"),
+    *("execution.parquet", "execution_decisions.parquet", "execution_slices.parquet"),
 )
 RESULTS = frozenset((*_RESULTS, *_SOME, *(f"{name}.parquet" for name in _OF_THE_SINK)))  # files of ours
 

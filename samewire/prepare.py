@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from components.metrics.execution import ExecutionFold, PricePoint, as_long_as_it_lives
+from components.metrics.execution import ExecutionFold
 from components.metrics.fold import SessionFold
 from components.models.artefact import write_artefact
 from engine.bus import Bus, Recorder
@@ -22,6 +22,7 @@ from samewire.agent_cautions import concerning
 from samewire.build import Given, construct, parts_of, read_option, sinks_of
 from samewire.cautions import cautions
 from samewire.decided import Deciding
+from samewire.executing import followed
 from samewire.hiding import begin_hiding, hider
 from samewire.hindsight import hindsight
 from samewire.reach import days
@@ -167,7 +168,7 @@ def prepare(
     built = wired(run, directory, recorded)
     feed, start, end, parts, learnt = built.feed, built.start, built.end, built.parts, built.learnt
     deciding = Deciding(run, feed)
-    fold, executed = _fold(run, feed, parts, deciding), _executed(run, feed, parts)
+    fold, executed = _fold(run, feed, parts, deciding), followed(run, feed, parts)
     walk = Walk(lambda: feed.events(start, end), feed)
     journal = _journal(run, feed, walk, write)
     slower: list[int] = []
@@ -235,16 +236,6 @@ def _fold(run: RunFile, feed: Feed, parts: Parts, deciding: Deciding) -> Session
         slower={part.name: part.interval_ns for part in parts.models if part.interval_ns > feed.interval_ns},
         on_note=deciding.notes.on_note,
     )
-
-
-def _executed(run: RunFile, feed: Feed, parts: Parts) -> ExecutionFold | None:
-    """What becomes of parent orders, where a policy works them."""
-    if parts.execution is None:
-        return None
-    policy, fill = parts.execution.component, str(run.broker.options.get("fill", ""))
-    point: PricePoint = "open" if fill in ("next_open", "open_auction") else "vwap" if fill == "next_vwap" else "close"
-    window = getattr(policy, "window", as_long_as_it_lives)
-    return ExecutionFold(universe=feed.universe, interval_ns=feed.interval_ns, point=point, window=window)
 
 
 def feed_of(run: RunFile) -> Feed:

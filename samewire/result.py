@@ -22,6 +22,7 @@ TableName = Literal[
     "calendar",
     "sleeves",
     "execution",
+    "execution_decisions",
     "execution_slices",
 ]
 _SHOWN = (

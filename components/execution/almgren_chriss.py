@@ -1,16 +1,16 @@
 """The optimal trajectory of Almgren and Chriss."""
 
-from collections import deque
 from typing import Any, ClassVar
 
 import numpy as np
 
 from components.execution.pace import Market, Parents, checked_horizon, even_steps, full_lots, on_pace
-from engine.events import ActionKind, Actions, Bars, Vector
-from engine.state import pack, placed, unpack
+from components.features.adjusting import price_factor
+from engine.events import DAY_NS, Actions, Bars, Matrix, Vector
+from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "almgren_chriss", 1
+_KIND, _VERSION = "almgren_chriss", 2
 _STRAIGHT = 1e-9  # kappa T below which the trajectory is a straight line
 
 
@@ -20,8 +20,10 @@ class AlmgrenChriss:
         kappa = arccosh(lambda sigma^2 / (2 eta) + 1)
         a_k   = min(round((Q (1 - sinh kappa (T - k - 1) / sinh kappa T) - done) / lot) lot, rest),   a_{T-1} = rest
 
-    `sigma` is the unbiased standard deviation of the log returns of the last `window` slices; without it, while there
-    is too little history or where prices stand still, the order is cut in equal parts. lambda is `risk_aversion`, eta
+    `sigma` is the unbiased standard deviation of the last `window` log returns of a slice that the symbol has, from one
+    close to the next; without it, while there is too little history or where prices stand still, the order is cut in
+    equal parts. Below a day only bars that follow each other have a return: what a night, a break or a slice that never
+    came did to the price is no volatility of a slice. Nor is a split or a cash dividend. lambda is `risk_aversion`, eta
     the temporary impact. Closed form: the shares left after k steps are Q sinh kappa (T - k) / sinh kappa T, which
     minimises E + lambda V of the cost for linear temporary impact. What a slice did not fill is caught up with in the
     next one.
@@ -55,28 +57,32 @@ class AlmgrenChriss:
             raise ValueError(f"window must be at least 2 returns, got {window}")
         self.horizon, self.span_days, self.lookback = checked_horizon(horizon), span_days, window + 1
         self._universe, self._ratio, self._published = universe, risk_aversion / eta, as_published
-        self._returns: deque[Vector] = deque(maxlen=window)
+        self._window = window
+        self._returns: Matrix = np.full((window, len(universe)), np.nan)  # each symbol's own, in turn
+        self._known: Vector = np.zeros(len(universe))  # how many each has had
         self._last: Vector = np.full(len(universe), np.nan)
+        self._ts = 0
 
     def on_bars(self, bars: Bars, /) -> None:
         close = np.where(bars.status == 0, bars.close, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             moved = np.log(close / self._last)
-        self._returns.append(np.where(np.isfinite(moved), moved, np.nan))
-        self._last = close
+        if bars.interval_ns >= DAY_NS or bars.ts - self._ts <= bars.interval_ns:
+            rows = np.flatnonzero(np.isfinite(moved))
+            self._returns[(self._known[rows] % self._window).astype(np.intp), rows] = moved[rows]
+            self._known[rows] += 1
+        self._last, self._ts = close, bars.ts
 
     def on_actions(self, actions: Actions, /) -> None:
-        """A split is no return."""
-        for i in np.flatnonzero(actions.kind == ActionKind.SPLIT).tolist():
-            self._last = self._last.copy()
-            self._last[actions.symbol[i]] /= actions.ratio[i]
+        """Neither a split nor a cash dividend is a return."""
+        self._last = self._last * price_factor(actions, self._last)
 
     def sigma(self) -> Vector:
         """(N,) volatility a slice; NaN until `window` returns are known."""
-        rows = np.array(self._returns)
-        if len(rows) < (self._returns.maxlen or 0):
-            return np.full(len(self._universe), np.nan)
-        return np.asarray(rows.std(axis=0, ddof=1))
+        sigma = np.full(len(self._universe), np.nan)
+        rows = self._known >= self._window
+        sigma[rows] = self._returns[:, rows].std(axis=0, ddof=1)
+        return sigma
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         sigma = self.sigma()[parents.symbol]
@@ -91,15 +97,15 @@ class AlmgrenChriss:
         return parents.side * on_pace(parents, share)
 
     def save(self) -> bytes:
-        rows = list(self._returns)
-        return pack(_KIND, _VERSION, symbols=self._universe.symbols, returns=rows, last=self._last)
+        seen = {"returns": self._returns, "known": self._known, "last": self._last, "ts": self._ts}
+        return pack(_KIND, _VERSION, symbols=self._universe.symbols, **seen)
 
     def load(self, state: bytes, /) -> None:
         fields: dict[str, Any] = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
-        self._returns.clear()
-        self._returns.extend(placed(row, before, now, np.nan) for row in fields["returns"])
-        self._last = placed(fields["last"], before, now, np.nan)
+        self._returns = mutable(placed(fields["returns"], before, now, np.nan))
+        self._known = mutable(placed(fields["known"], before, now, 0.0))
+        self._last, self._ts = placed(fields["last"], before, now, np.nan), fields["ts"]
 
 
 def schedule(kappa: Vector, step: Vector, steps: Vector) -> Vector:

@@ -20,6 +20,7 @@ _PARENT: dict[str, Any] = {
     "base": np.float64,  # of it, what was filled before the horizon began (anew)
     "late": np.float64,  # of the total, what was added since; unsigned
     "arrival": np.float64,
+    "begun": np.int64,  # instant of the decision with which the horizon began (anew)
     "step": np.int64,
     "steps": np.int64,
     "until": np.int64,
@@ -184,10 +185,10 @@ class Blotter:
         more[at] = np.abs(self.in_market()[at]) > np.abs(left)
         return more, anew
 
-    def start(self, rows: Mask, steps: int, until: int) -> None:
-        """The horizon of these begins with this slice."""
-        p = self.parents
-        for name, value in (("step", 0), ("steps", steps), ("until", until)):
+    def start(self, rows: Mask, ts: int, window: tuple[int, int]) -> None:
+        """The horizon of these begins with this decision."""
+        p, (steps, until) = self.parents, window
+        for name, value in (("begun", ts), ("step", 0), ("steps", steps), ("until", until)):
             p[name] = np.where(rows, value, p[name])
 
     def end(self, rows: Mask, state: int) -> Mask:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from components.execution.blotter import Blotter
-from components.execution.horizon import NEVER, window
+from components.execution.horizon import NEVER, begins_at, hours_for, in_hours, may_send, turns, window
 from components.execution.pace import NEAR, Market, Pace, Parents, checked_due, full_lots, saved
 from components.execution.saying import children_of, legs_of, reports_of
 from engine.calendar import Sessions
@@ -37,7 +37,7 @@ from engine.ledger import DUPLICATE
 from engine.state import pack, placed, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "execution_desk", 2
+_KIND, _VERSION = "execution_desk", 3
 _CANCELLED, _EXPIRED, _REPLACED = (int(s) for s in (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REPLACED))
 _FRESH = int(Status.FRESH)
 _NEW, _CANCEL, _REPLACE = int(LegAction.NEW), int(LegAction.CANCEL), int(LegAction.REPLACE)
@@ -82,11 +82,13 @@ class Desk:
         return len(self._blotter) > 0
 
     @property
-    def ends_at(self) -> int:
-        """The first close at which parents end, 0 = none: it is woken there too, to take back what no bar came for."""
-        until = self._blotter.parents["until"]
-        first = int(until.min()) if len(until) else NEVER
-        return 0 if first == NEVER else first
+    def _hours(self) -> Sessions | None:
+        return hours_for(self._interval_ns, self.sessions)
+
+    def wakes(self, ts: int) -> tuple[int, ...]:
+        """Instants behind `ts` at which it is woken too while it is `working`, whether a bar comes or not: to send what
+        waits for an opening, and to take back at a close what no bar came for."""
+        return turns(ts, self._hours)
 
     def open_parents(self) -> OpenOrders:
         """The parents that go on, each its own parent, with what they have not filled: what the optimizer sees.
@@ -99,12 +101,20 @@ class Desk:
         """Slices that an order decided at `ts` is worked over, and the instant after which none of it is sent."""
         return window(ts, self.pace.horizon, self._interval_ns, self.sessions)
 
+    def counts(self, ts: int) -> bool:
+        """Whether the slice that ends at `ts` uses up horizons."""
+        return in_hours(ts, self._hours)
+
     # ---- the market --------------------------------------------------------------------------------------------------
 
     def on_bars(self, bars: Bars, /) -> None:
+        """A slice out of hours is a price, and nothing else: no clock goes on, and the pace does not see it."""
         fresh = bars.status == _FRESH
-        self._ts, self._interval_ns, self._status = bars.ts, bars.interval_ns, bars.status
+        self._interval_ns = bars.interval_ns
         self._mark = np.where(fresh, bars.close, self._mark)
+        if not self.counts(bars.ts):
+            return
+        self._ts, self._status = bars.ts, bars.status
         self._volume = np.where(fresh, bars.volume, np.nan)
         parents = self._blotter.parents
         parents["step"] = parents["step"] + 1
@@ -154,7 +164,7 @@ class Desk:
         out = self._taken_off(old, orders.ts)
         passed = orders.kind[rows] != OrderKind.MARKET
         steps, until = self.window(orders.ts)
-        clock = {"step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
+        clock = {"begun": orders.ts, "step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
         row |= dict.fromkeys(("filled", "base", "late"), 0.0)
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
@@ -190,7 +200,7 @@ class Desk:
         at, qty = at[fits], qty[fits]
         if at.size:
             more, anew = blotter.resize(at, qty)
-            blotter.start(anew, *self.window(orders.ts))
+            blotter.start(anew, orders.ts, self.window(orders.ts))
             out += self._cancel_children(blotter.children_of(more), orders.ts)
             p, state = blotter.parents, np.full(len(at), _REPLACED, np.int32)
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
@@ -233,15 +243,27 @@ class Desk:
     # ---- the end of a slice ------------------------------------------------------------------------------------------
 
     def on_timer(self, timer: Timer, /) -> Out:
-        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice."""
+        """Ends what is over, takes back what still lies in the market, and sends what is due in this slice.
+
+        What is decided at a close or out of hours waits for the next opening, and what is due where a break begins for
+        its end. At another instant of no slice, a decision of a slower interval that nobody traded in, children wait
+        for the bar that they were sent for, and only horizons that begin with the instant send.
+        """
         if timer.name != SLICE_DECIDED:
             return None
+        blotter, ts = self._blotter, timer.ts
         out: list[Any] = list(self._waiting)
         self._waiting = []
-        self._blotter.forget()
-        out += self._over(timer.ts)
-        out += self._cancel_children(self._blotter.children_of(~self._blotter.parents["passed"]), timer.ts)
-        sent = self._due(timer.ts) if timer.ts == self._ts else None  # at a close that had no bar nothing is sent
+        blotter.forget()
+        out += self._over(ts)
+        p, sliced, sends = blotter.parents, ts == self._ts, may_send(ts, self._hours)
+        begins, opens = begins_at(ts, self._hours)
+        if opens and not sliced:  # no bar of the day is known yet, so none is missing
+            self._status = np.full(len(self._status), Status.FRESH, np.int32)
+        every = sliced or begins
+        back = ~p["passed"] & (every | (not sends) | (p["ending"] >= 0))
+        out += self._cancel_children(blotter.children_of(back), ts)
+        sent = self._due(ts, blotter.paced & (every | (p["begun"] == ts))) if sends else None
         return (*out, sent) if sent is not None else tuple(out)
 
     def _over(self, ts: int) -> list[Any]:
@@ -258,10 +280,10 @@ class Desk:
             out.append(self._note(ts, "unfilled", text, symbol, left))
         return out
 
-    def _due(self, ts: int) -> Children | None:
-        """New children of all parents that have something left."""
+    def _due(self, ts: int, sending: Mask) -> Children | None:
+        """New children of those of these parents (P,) that have something left."""
         p, left = self._blotter.parents, self._blotter.unsent()
-        rows = np.flatnonzero(self._blotter.paced & (left != 0))
+        rows = np.flatnonzero(sending & (left != 0))
         if not rows.size:
             return None
         symbol, step = p["symbol"][rows], p["step"][rows]
@@ -271,7 +293,7 @@ class Desk:
             total=(p["total"] - p["base"])[rows],
             left=left[rows],
             step=step,
-            steps=np.minimum(p["steps"][rows], step + self._slices_to(p["until"][rows], ts)),
+            steps=np.minimum(p["steps"][rows], step + self._slices_left(ts)),
             lot=self._universe.lot[symbol],
             arrival=p["arrival"][rows],
         )
@@ -294,10 +316,9 @@ class Desk:
             amount = np.where(parents.remaining <= 1, parents.rest, amount)
         return parents.side * amount
 
-    def _slices_to(self, until: Any, ts: int) -> Any:
+    def _slices_left(self, ts: int) -> int:
         """Slices that may still begin before the close, at least one."""
-        interval = max(1, self._interval_ns)
-        return np.where(until == NEVER, NEVER // 2, np.maximum(1, -((ts - until) // interval)))
+        return max(1, window(ts, NEVER // 2, self._interval_ns, self.sessions)[0])
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 

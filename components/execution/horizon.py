@@ -1,4 +1,4 @@
-"""How long a parent may be worked: its horizon, cut at the close of the session. Pure lookups."""
+"""When a parent may be worked, and for how long: in trading hours, cut at the close of the session. Pure lookups."""
 
 from typing import Any
 
@@ -16,17 +16,56 @@ def window(ts: int, horizon: int, interval_ns: int, sessions: Sessions | None) -
     up to the close of the session that holds `ts`; for an order decided at a close, or out of hours, those of the next
     session. Behind the end of the calendar the horizon is not cut.
     """
-    if sessions is None or interval_ns >= DAY_NS or interval_ns < 1:
+    hours = hours_for(interval_ns, sessions)
+    row = -1 if hours is None else _session(ts, hours)
+    if hours is None or row < 0:
         return horizon, NEVER
-    try:
-        close = sessions.next_close(ts + 1)
-    except ConfigError:
-        return horizon, NEVER
-    row = sessions.day_of(close)
+    sessions, close = hours, int(hours.closes[row])
     start = max(ts, int(sessions.opens[row]))
     pause = max(0, int(sessions.break_to[row]) - max(start, int(sessions.break_from[row])))
     slices = -(-(close - start - pause) // interval_ns)
     return min(horizon, slices), close
+
+
+def hours_for(interval_ns: int, sessions: Sessions | None) -> Sessions | None:
+    """The trading days whose hours count; None for bars of a day and longer, which are worked in all slices."""
+    return sessions if 1 <= interval_ns < DAY_NS else None
+
+
+def _session(ts: int, hours: Sessions) -> int:
+    """The row of the trading day in which an order that is decided at `ts` is worked, -1 behind the calendar."""
+    try:
+        return hours.day_of(hours.next_close(ts + 1))
+    except ConfigError:
+        return -1
+
+
+def in_hours(ts: int, hours: Sessions | None) -> bool:
+    """Whether the slice that ends at `ts` is one of trading hours, which alone use up horizons."""
+    return hours is None or hours.hours_of(ts) >= 0 or ts > hours.closes[-1]
+
+
+def may_send(ts: int, hours: Sessions | None) -> bool:
+    """Whether what is sent at `ts` meets a bar of trading hours: not at a close, nor where a break begins."""
+    return hours is None or hours.trades_at(ts) or ts >= hours.closes[-1]
+
+
+def turns(ts: int, hours: Sessions | None) -> tuple[int, ...]:
+    """The instants behind `ts` at which the hours begin and end of the session in which its orders are worked."""
+    row = -1 if hours is None else _session(ts, hours)
+    if hours is None or row < 0:
+        return ()
+    columns = (hours.opens, hours.break_from, hours.break_to, hours.closes)
+    return tuple(at for at in (int(column[row]) for column in columns) if at > ts)
+
+
+def begins_at(ts: int, hours: Sessions | None) -> tuple[bool, bool]:
+    """Whether trading begins at `ts`, so that what was decided before is sent, and whether a day begins with it."""
+    if hours is None or not hours.trades_at(ts):
+        return False, False
+    row = _session(ts, hours)
+    opened = bool(ts == hours.opens[row])
+    return opened or bool(ts == hours.break_to[row]), opened
 
 
 def begins_anew(late: Any, size: Any, remaining: Any, steps: Any) -> Any:

@@ -58,6 +58,9 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
 class Pace(Protocol):
     """How fast parents are worked: what a run file names under `execution`, and the desk calls once a slice.
 
+    Where a strategy of a slower interval decides at an instant that has no slice, the desk calls once more, for the
+    parents that begin there.
+
     `due` answers (P,) signed shares to send now. The desk sends no more than what is left, nothing to the other side,
     whole lots (or all that is left, where that is no whole number of them), nothing of a symbol whose bar was not
     FRESH, and in the last step all that is left, whatever `due` says, if `completes`. NaN, or anything but one number a

@@ -17,7 +17,7 @@ from engine.protocols import Artefact
 from engine.state import mutable, pack, unpack
 from engine.universe import Universe
 
-_KIND, _VERSION = "rl_pace", 2
+_KIND, _VERSION = "rl_pace", 3
 Places = NDArray[np.intp]
 
 
@@ -52,7 +52,8 @@ class Rl:
     becomes children by the same ones too (`components.rl.acting`): an episode of the environment and a replay of it
     agree to the bit. A decision is taken at the parent's slice and every `bars_per_step` slices after it.
 
-    What is left of a parent when its day ends goes on at the close of the next day's first bar, as an order of its own.
+    What was decided before a day, or is left of a parent when its day ends, goes on at the close of the next day's
+    first bar, as an order of its own.
     Slices of a day behind as many as the longest day of its training had are beyond what it knows: in these, what is
     left of each parent is sent at an even pace.
 
@@ -69,7 +70,7 @@ class Rl:
         self.horizon = checked_horizon(horizon)
         self.artefact = artefact.hash
         card, self._policy = opened_agent(artefact, "execution rl")
-        self._card = card
+        self._card, self._sessions = card, sessions if card.sessions else None
         if horizon != card.horizon:
             raise ConfigError(
                 f"execution rl: horizon is {horizon}, and agent {artefact.hash[:12]} works orders over {card.horizon} "
@@ -79,13 +80,13 @@ class Rl:
         self._recorder = Recorder(
             universe=universe,
             bars=card.bars,
-            sessions=sessions if card.sessions else None,
+            sessions=self._sessions,
             window=card.window,
             unit_bps=card.unit_bps,
             features=card.observation.features,
         )
         self._memory = _nothing(card.steps)
-        self._day, self._looked = 0, True  # days so far; whether the present slice was decided on
+        self._day = 0  # days so far
         self._label, self._beyond = -1, False  # of the day; whether it has more slices than the agent knows
 
     def check_session(self, interval_ns: int, sessions: Sessions | None) -> None:
@@ -111,8 +112,7 @@ class Rl:
         if bars.interval_ns != self._card.interval_ns:  # longer ones of a session of several
             return
         label = self._recorder.day_of(bars)
-        self._looked = label < 0  # out of all sessions
-        if self._looked:
+        if label < 0:  # out of hours
             return
         new = label != self._label
         self._day, self._label = self._day + new, label
@@ -127,9 +127,8 @@ class Rl:
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         tick = self._recorder.tick
-        if self._looked or tick < 0:
+        if tick < 0 or self._new_day(market.ts):
             return np.zeros(len(parents.ids))
-        self._looked = True
         if self._beyond:
             return parents.side * np.minimum(even_steps(parents), parents.rest)
         rows = self._remembered(parents, tick)
@@ -146,6 +145,10 @@ class Rl:
         for k in np.unique(bar).tolist():
             due = np.where(bar == k, children(amount, own, own.remaining, k), due)
         return parents.side * np.where(tick < memory.end, due, 0.0)
+
+    def _new_day(self, ts: int) -> bool:
+        """Whether what is sent now trades in a day of which no bar was seen: it waits for the first."""
+        return self._sessions is not None and self._sessions.day_of(ts + 1) != self._label
 
     def _remembered(self, parents: Parents, tick: int) -> Places:
         """Where each parent stands in the memory; those that are new today begin with this slice."""
@@ -208,7 +211,7 @@ class Rl:
 
     def save(self) -> bytes:
         memory = {name: getattr(self._memory, name) for name in _Memory.__struct_fields__}
-        rest: dict[str, Any] = {"day": self._day, "looked": self._looked, "recorder": self._recorder.save()}
+        rest: dict[str, Any] = {"day": self._day, "recorder": self._recorder.save()}
         rest |= {"label": self._label, "beyond": self._beyond}
         return pack(_KIND, _VERSION, artefact=self.artefact, memory=memory, **rest)
 
@@ -220,8 +223,7 @@ class Rl:
                 "go on with that one"
             )
         self._memory = _Memory(**{name: mutable(column) for name, column in fields["memory"].items()})
-        self._day, self._looked = fields["day"], fields["looked"]
-        self._label, self._beyond = fields["label"], fields["beyond"]
+        self._day, self._label, self._beyond = fields["day"], fields["label"], fields["beyond"]
         self._recorder.load(fields["recorder"])
 
 

@@ -37,12 +37,7 @@ class Rows:
 
     def find(self, ids: NDArray[Any], by: str = "ids") -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """The row of each of these ids in a column where every id stands once, and which are there at all."""
-        own = self._columns[by]
-        if not len(own):
-            return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        order = own.argsort(kind="stable")
-        place = order[np.minimum(np.searchsorted(own[order], ids), len(own) - 1)]
-        return place, own[place] == ids
+        return found_in(self._columns[by], ids)
 
     def save(self) -> dict[str, NDArray[Any]]:
         return dict(self._columns)
@@ -51,3 +46,16 @@ class Rows:
         for name, before in self._columns.items():
             self._columns[name] = np.array(saved[name], before.dtype)
         self._length = len(next(iter(self._columns.values())))
+
+
+def found_in(own: NDArray[Any], ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The place of each of these ids in a column where every id stands once, and which are there at all.
+
+    >>> found_in(np.array([7, 3]), np.array([3, 4]))[1]
+    array([ True, False])
+    """
+    if not len(own):
+        return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+    order = own.argsort(kind="stable")
+    place = order[np.minimum(np.searchsorted(own[order], ids), len(own) - 1)]
+    return place, own[place] == ids

@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from components.execution.pace import Market, Parents, checked_horizon, on_pace
+from components.execution.horizon import hours_for, in_hours, may_send
+from components.execution.pace import Market, Parents, Steps, checked_horizon, on_pace
+from components.execution.rows import Rows
 from engine.calendar import Sessions
 from engine.errors import ConfigError
 from engine.events import DAY_NS, ActionKind, Actions, Bars, Matrix, Vector
@@ -12,6 +14,7 @@ from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
 
 _KIND, _VERSION = "vwap", 2
+_BEGUN = {"ids": np.uint64, "day": np.int64, "slot": np.int64, "step": np.int64}
 _SLOTS_MAX = 1440  # a day has at most so many: shorter slices share the slot of their minute
 
 
@@ -22,9 +25,11 @@ class Vwap:
 
     u_j is the mean volume of the symbol in the j-th slice of the horizon by time of day: of trading since the open, a
     break left out, where the feed knows its sessions, of the UTC day otherwise. It is learnt slice by slice; what
-    counts are the last `days` days that are over, never the running one. A symbol without a profile of its horizon is
-    paced evenly in time, as TWAP.
-    Memory: `days` + 1 rows of N by the slices of a day (at most 1,440) in single precision.
+    counts are the last `days` days that are over, never the running one. The slots of a horizon are those from the one
+    in which it began to as many behind the present one as it has steps left: a slice that never came used up time and
+    no step, and what it was to trade is due. A symbol without a profile of its horizon is paced evenly, as TWAP.
+    Memory: `days` + 1 rows of N by the slices of a day (at most 1,440) in single precision, and where the horizons of
+    one day began.
     """
 
     completes: ClassVar[bool] = True
@@ -49,14 +54,14 @@ class Vwap:
         self._today: Matrix = np.empty((0, len(universe)), np.float32)  # (slots, N), NaN = no bar
         self._past: list[Matrix] = []  # the days before, the oldest first
         self._mean: Matrix | None = None  # of them
+        self._begun = Rows(_BEGUN)  # where the horizons of parents began, and the step they were last seen at
 
     def on_bars(self, bars: Bars, /) -> None:
+        if not in_hours(bars.ts, hours_for(bars.interval_ns, self._sessions)):
+            return
         if not self._slot_ns:
             self._slot_ns = max(bars.interval_ns, DAY_NS // _SLOTS_MAX)
-        day, opened, pause = self._day_of(bars.ts)
-        if day != self._day:
-            self._turn(day)
-        self._open, self._pause = opened, pause
+        self._turn(bars.ts)
         slot = self._slot(bars.ts)
         if slot >= len(self._today):
             more = np.full((slot + 1 - len(self._today), len(self._universe)), np.nan, np.float32)
@@ -78,8 +83,11 @@ class Vwap:
         day = (ts - 1) // DAY_NS
         return int(day), int(day) * DAY_NS, (0, 0)
 
-    def _turn(self, day: int) -> None:
-        """The day that is over counts from now on."""
+    def _turn(self, ts: int) -> None:
+        """The day of the slice that ends at `ts`; one that is over counts from now on."""
+        day, self._open, self._pause = self._day_of(ts)
+        if day == self._day:
+            return
         if len(self._today):
             self._past = [*self._past[-(self._days - 1) :], self._today] if self._days > 1 else [self._today]
             self._mean = None
@@ -116,9 +124,10 @@ class Vwap:
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         share = (parents.step + 1) / parents.steps
-        profile = self.profile()
-        if len(profile) and market.interval_ns < DAY_NS:
-            begun, ended, whole = self._sums(profile, parents, market)
+        hours = hours_for(market.interval_ns, self._sessions)
+        if market.interval_ns < DAY_NS and may_send(market.ts, hours):
+            self._turn(market.ts + 1)  # at the beginning of a day the one before is over
+            begun, ended, whole = self._sums(self.profile(), parents, market)
             known = whole > 0
             share = np.where(known, (ended - begun) / np.where(known, whole, 1.0), share)
         return parents.side * on_pace(parents, share)
@@ -128,10 +137,10 @@ class Vwap:
 
         All of it is 0 where a slice of the horizon was never seen.
         """
-        following = self._first_slot(market.ts)
-        first = following - parents.step
-        last = first + parents.steps  # the slots first ... last - 1
-        inside = (first >= 0) & (last <= len(profile))
+        following = self._slot(market.ts + 1)  # of the slice that begins now
+        begun, first = self._begin(parents, following)
+        last = following + parents.remaining  # the slots first ... last - 1
+        inside = (begun == self._day) & (first >= 0) & (last <= len(profile))
         cumulative = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(np.nan_to_num(profile), axis=0)])
         unseen = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(np.isnan(profile), axis=0)])
         low, high = np.clip(first, 0, len(profile)), np.clip(last, 0, len(profile))
@@ -140,17 +149,22 @@ class Vwap:
         whole = np.where(inside & (unseen[high, s] == unseen[low, s]), cumulative[high, s] - cumulative[low, s], 0.0)
         return cumulative[low, s], cumulative[now, s], whole
 
-    def _first_slot(self, ts: int) -> int:
-        """The slot of the slice that begins at `ts`: the first of the next day where the running one is over."""
-        day, opened, pause = self._day_of(ts + 1)
-        if day != self._day:
-            return self._slot_of(max(ts, opened), opened, pause)
-        return self._slot(ts + 1)
+    def _begin(self, parents: Parents, following: int) -> tuple[Steps, Steps]:
+        """(P,) day and slot in which the horizon of each began. One that was not seen then had no gap in it."""
+        rows = self._begun
+        at, known = rows.find(parents.ids)
+        if len(rows):
+            known = known & (rows["step"][at] <= parents.step)  # else its horizon has begun anew
+        begun, slot = np.full(len(known), self._day), following - parents.step
+        begun[known], slot[known] = rows["day"][at[known]], rows["slot"][at[known]]
+        rows.keep((rows["day"] == self._day) & ~np.isin(rows["ids"], parents.ids))
+        rows.add(len(known), {"ids": parents.ids, "day": begun, "slot": slot, "step": parents.step})
+        return begun, slot
 
     def save(self) -> bytes:
         plain = {"slot_ns": self._slot_ns, "day": self._day, "open": self._open, "pause": list(self._pause)}
         days = {"today": self._today, "past": self._past}
-        return pack(_KIND, _VERSION, symbols=self._universe.symbols, **plain, **days)
+        return pack(_KIND, _VERSION, symbols=self._universe.symbols, begun=self._begun.save(), **plain, **days)
 
     def load(self, state: bytes, /) -> None:
         fields: dict[str, Any] = unpack(state, _KIND, _VERSION)
@@ -160,3 +174,5 @@ class Vwap:
         self._today = mutable(placed(fields["today"], before, now, np.nan))
         self._past = [placed(day, before, now, np.nan) for day in fields["past"]]
         self._mean = None
+        if "begun" in fields:  # older states have none
+            self._begun.load(fields["begun"])

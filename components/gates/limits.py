@@ -33,6 +33,7 @@ from engine.events import (
     Out,
     Reference,
     Refusals,
+    Reports,
     Timer,
     Vector,
 )
@@ -170,6 +171,10 @@ class Limits:
     def on_parents(self, orders: Orders, /) -> None:
         """Orders that go to an execution policy, whose children come to `on_orders`."""
         self._parents.on_orders(orders)
+
+    def on_parent_reports(self, reports: Reports, /) -> None:
+        """What became of orders: parents that ended need not be known for ever."""
+        self._parents.on_reports(reports)
 
     def on_control(self, control: Control, /) -> Out:
         return self._say(self._halting.on_control(control, self._book, self._pending))

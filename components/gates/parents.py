@@ -1,20 +1,21 @@
 """The orders that went to an execution policy: a child has to be of one of them."""
 
-from collections.abc import Sequence
 from math import nan
 from typing import Any
 
 from components.gates.form import Why
-from engine.events import Children, LegAction, Legs, Orders
+from engine.events import Children, LegAction, Legs, Orders, OrderState, Reports
 
-_MOST = 65_536  # of the latest parents
+_MOST = 65_536  # of those that ended
 _NEW = int(LegAction.NEW)
+_ENDS = frozenset({int(OrderState.FINISHED), int(OrderState.CANCELLED), int(OrderState.EXPIRED)})
 
 
 class Parents:
     """Symbols of the orders that the optimizer gave to the execution policy, by id.
 
-    Memory: the latest 65,536 of them; a child of an older one is refused.
+    Memory: those that work, by the reports of their policy, and the latest 65,536 that ended; a child of one that ended
+    before these is refused.
 
     >>> parents = Parents()
     >>> parents.on_orders(legs(symbol=[4, 5], qty=[1.0, 1.0]))
@@ -26,14 +27,22 @@ class Parents:
 
     def __init__(self) -> None:
         self._symbols: dict[int, int] = {}
+        self._ended: dict[int, None] = {}  # in order
 
     def on_orders(self, orders: Orders, /) -> None:
         columns = (orders.ids, orders.symbol, orders.action)
         for order, symbol, action in zip(*(column.tolist() for column in columns), strict=True):
             if action == _NEW:
                 self._symbols[order] = symbol
-        while len(self._symbols) > _MOST:
-            del self._symbols[next(iter(self._symbols))]
+
+    def on_reports(self, reports: Reports, /) -> None:
+        """Parents that end, among reports of other orders."""
+        for order, state in zip(reports.ids.tolist(), reports.state.tolist(), strict=True):
+            if state in _ENDS and order in self._symbols:
+                self._ended[order] = None
+        while len(self._ended) > _MOST:
+            oldest = next(iter(self._ended))
+            del self._ended[oldest], self._symbols[oldest]
 
     def know(self, children: Children) -> bool:
         """Whether each of these is a child of an order of its symbol."""
@@ -55,8 +64,11 @@ class Parents:
                 return "parent_symbol", float(legs.symbol[i]), float(symbol)
         return None
 
-    def save(self) -> list[tuple[int, int]]:
-        return list(self._symbols.items())
+    def save(self) -> dict[str, list[Any]]:
+        return {"symbols": list(self._symbols.items()), "ended": list(self._ended)}
 
-    def load(self, saved: Sequence[Any]) -> None:
-        self._symbols = {order: symbol for order, symbol in saved}
+    def load(self, saved: Any) -> None:
+        """Older states are lists of those that were known; nobody had said which of them ended."""
+        known: Any = saved if isinstance(saved, dict) else {"symbols": saved, "ended": []}
+        self._symbols = {order: symbol for order, symbol in known["symbols"]}
+        self._ended = dict.fromkeys(known["ended"])

@@ -1,5 +1,6 @@
 """From what a policy chose to shares: pure functions of arrays, the same in training and in a session."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -59,9 +60,7 @@ class Categorical(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        if isinstance(self.values, int):
-            return tuple(k / self.values for k in range(self.values + 1))
-        return self.values
+        return _fractions(self.values)
 
     @property
     def count(self) -> int:
@@ -76,6 +75,11 @@ class Categorical(msgspec.Struct, frozen=True, tag=True):
             raise DataError(f"action: give choices from 0 to {self.count - 1}, got {chosen.min()} to {chosen.max()}")
         wanted = own.quantity * np.array(self.fractions)[chosen]
         return np.where(own.last, own.remaining, full_lots(np.minimum(own.remaining, wanted), own.lot))
+
+
+@lru_cache
+def _fractions(values: int | tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(k / values for k in range(values + 1)) if isinstance(values, int) else values
 
 
 class TwapRelative(msgspec.Struct, frozen=True, tag=True):
@@ -101,7 +105,10 @@ class TwapRelative(msgspec.Struct, frozen=True, tag=True):
 
     def amounts(self, action: NDArray[Any], own: Working) -> Vector:
         """(W,) shares to trade in this step; (W, 1) actions will do. DataError for NaN and negative ones."""
-        x = np.asarray(action, np.float64).reshape(-1)
+        try:
+            x = np.asarray(action, np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"action: give {own.side.shape} numbers, got {action!r}") from error
         if x.shape != own.side.shape:
             raise DataError(f"action: give {own.side.shape} numbers, got {np.shape(action)}")
         if not (x >= 0).all():

@@ -75,8 +75,9 @@ def days_of(
 ) -> Days:
     """The trading days of a feed from `start` to `end`, both counting; None = open on that side.
 
-    A day is a session of the feed's calendar; without one, what the feed's own `bounds` calls a local date; else a date
-    of UTC by the instant at which a bar opened. Bars of another interval than the feed's finest are passed over.
+    A day is a session of the feed's calendar, and its bars those of trading hours; without one, what the feed's own
+    `bounds` calls a local date; else a date of UTC by the instant at which a bar opened. Bars of another interval than
+    the feed's finest are passed over.
 
     DataError where it has no bars, or more of them than `cells_max` (memory: about 52 bytes each).
     """
@@ -116,9 +117,8 @@ class _Hours:
         if self._sessions is None:
             last = ts.shape[1] - 1
             return last - tick, np.full(ts.shape, last)
-        left = -(-(self._sessions.closes[self._row][:, None] - ts) // self._step)
-        some = ts > 0
-        return np.where(some, self._slots(ts), 0), np.where(some, tick + np.maximum(left, 1), ts.shape[1] - 1)
+        some, left = ts > 0, self._slots(ts)
+        return np.where(some, left, 0), np.where(some, tick + np.maximum(left, 1), ts.shape[1] - 1)
 
     def _slots(self, ts: Stamps) -> NDArray[np.intp]:
         """(D, B) slices from `ts` to the close, the lunch break left out."""
@@ -170,10 +170,10 @@ class _Cut:
                 self._ratio[symbol] *= ratio
 
     def _label_of(self, bars: Bars) -> int | None:
-        """Midnight UTC of the local date, None where the calendar knows no session of this instant."""
+        """Midnight UTC of the local date, None out of the trading hours of the calendar."""
         sessions = getattr(self._feed, "sessions", None)
         if sessions is not None:
-            day = sessions.day_of(bars.ts)
+            day = sessions.hours_of(bars.ts)
             return int(sessions.label[day]) if day >= 0 else None
         bounds = getattr(self._feed, "bounds", None)
         guess = bars.opened // DAY_NS

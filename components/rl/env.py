@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from components.brokers.beside import Beside, Traded
 from components.rl.acting import TwapRelative, Working
-from components.rl.benchmarks import Benchmarks
 from components.rl.days import Days
 from components.rl.episodes import Orders, check_orders
 from components.rl.floor import Floor
@@ -90,6 +89,9 @@ class OrderEnv:
         self.market, self._observation, self.action, self.reward = market, observation, action, reward
         self.tape = tape_of(days, features=observation.features) if tape is None else tape
         self.floor = Floor(days=days, orders=orders, market=market, tape=self.tape, bars_per_step=bars_per_step)
+        self._before: Places = np.where(
+            orders.day > 0, self.floor.row - len(days.universe), -1
+        )  # rows of the day before
         self.steps = int(self.floor.steps.max())
         self.action_count: int = action.count
         self.action_most: float = getattr(action, "most", 0.0)  # of continuous actions
@@ -130,8 +132,10 @@ class OrderEnv:
 
     def _checked(self, episodes: Places) -> Places:
         chosen = np.asarray(episodes)
-        if chosen.shape != (self.width,) or not ((chosen >= -1) & (chosen < len(self.orders))).all():
-            raise DataError(f"episodes: give {self.width} of -1 to {len(self.orders) - 1}, got {chosen.tolist()[:9]}")
+        fits = chosen.shape == (self.width,) and chosen.dtype.kind in "iu"
+        if not fits or not ((chosen >= -1) & (chosen < len(self.orders))).all():
+            got = f"{chosen.ravel()[:9].tolist()} of {chosen.dtype}"
+            raise DataError(f"episodes: give {self.width} whole numbers of -1 to {len(self.orders) - 1}, got {got}")
         return chosen.astype(np.intp)
 
     def _begin(self, rows: Places, e: Places) -> None:
@@ -185,15 +189,19 @@ class OrderEnv:
         multiplier = self.days.universe.multiplier[self.orders.symbol[e]]
         traded = money - side * fees
         value = traded / multiplier
-        pa = {name: advantage(side, value, filled, getattr(known, name)[e]) for name in Benchmarks.__struct_fields__}
+        paid = np.stack([value, value, value, money / multiplier])
+        twap = known.twap[e]
+        pa, pa_vwap, slippage, net = advantage(
+            side, paid, filled, np.stack([twap, known.vwap[e], known.arrival[e], twap])
+        )
         return Finished(
             row=rows,
             episode=e,
-            pa_bps=pa["twap"],
-            pa_vwap_bps=pa["vwap"],
-            slippage_bps=-pa["arrival"],
+            pa_bps=pa,
+            pa_vwap_bps=pa_vwap,
+            slippage_bps=-slippage,
             fees_bps=np.divide(fees * BPS, traded, out=np.zeros(len(rows)), where=traded > 0),
-            net_bps=advantage(side, money / multiplier, filled, known.twap[e]),
+            net_bps=net,
             fill_ratio=filled / quantity,
             reward=reward,
             steps=self._own.step[rows],
@@ -201,9 +209,7 @@ class OrderEnv:
 
     def _observe(self) -> Seen:
         e = self._episode
-        row = self.floor.row[e]
-        before = np.where(self.orders.day[e] > 0, row - len(self.days.universe), -1)
-        market = Market(today=self.tape, row=row, before=self.tape, before_row=before)
+        market = Market(today=self.tape, row=self.floor.row[e], before=self.tape, before_row=self._before[e])
         seen = self._observation.observe(market, self._own)
         if not self.active.all():
             idle = ~self.active

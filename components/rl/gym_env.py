@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.rl.env import OrderEnv
 from components.rl.observing import Seen
+from engine.errors import DataError
 
 
 class GymEnv(gymnasium.Env[Seen, Any]):
@@ -38,11 +39,22 @@ class GymEnv(gymnasium.Env[Seen, Any]):
         """The first observation; `options={"episode": 3}` names the order."""
         super().reset(seed=seed)
         named = (options or {}).get("episode")
-        episode = self.np_random.integers(len(self._game.orders)) if named is None else named
+        episode = self.np_random.integers(len(self._game.orders)) if named is None else self._checked(named)
         return _one(self._game.reset(np.array([episode]))), {"episode": int(episode)}
 
+    def _checked(self, episode: Any) -> int:
+        """DataError for what is no number of an order."""
+        count, whole = len(self._game.orders), isinstance(episode, int | np.integer) and not isinstance(episode, bool)
+        if not whole or not 0 <= episode < count:
+            raise DataError(f"options: episode must be a whole number from 0 to {count - 1}, got {episode!r}")
+        return int(episode)
+
     def step(self, action: Any) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
-        chosen: NDArray[Any] = np.asarray(action).reshape(1)
+        """DataError for an action that is not one number, or no choice."""
+        try:
+            chosen: NDArray[Any] = np.asarray(action).reshape(1)
+        except ValueError as error:
+            raise DataError(f"action: give one number, got {action!r}") from error
         made = self._game.step(chosen, refill=False)
         info: dict[str, Any] = {}
         if made.done[0]:

@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import StateError
+
 Places = NDArray[np.intp]
 
 
@@ -53,6 +55,12 @@ class Queue:
         return {"next": self._next, "order": self._order, "generator": state}
 
     def load(self, fields: dict[str, Any]) -> None:
+        """StateError for the state of another kind of generator: it would draw other orders."""
+        if self._rng is not None:
+            own = self._rng.bit_generator.state["bit_generator"]
+            saved = None if fields["generator"] is None else _restored(fields["generator"])["bit_generator"]
+            if saved != own:
+                raise StateError(f"queue: it was saved with generator {saved} and has {own} now; make it with that one")
         self._next, self._order = fields["next"], np.array(fields["order"])
         if self._rng is not None:
             self._rng.bit_generator.state = _restored(fields["generator"])

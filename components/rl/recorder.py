@@ -63,7 +63,7 @@ class Recorder:
                 self._split[symbol] *= ratio
 
     def on_bars(self, bars: Bars, /) -> None:
-        """A slice out of all sessions is passed over."""
+        """A slice out of trading hours is passed over."""
         label = self.day_of(bars)
         if label < 0:
             return
@@ -79,10 +79,10 @@ class Recorder:
         self._today_volume[:, self.tick] = bars.volume
 
     def day_of(self, bars: Bars) -> int:
-        """The label of the day that a slice is of, below 0 out of all sessions."""
+        """The label of the day that a slice is of, below 0 out of trading hours."""
         if self._sessions is None:
             return bars.opened // DAY_NS
-        return self._sessions.day_of(bars.ts)
+        return self._sessions.hours_of(bars.ts)
 
     def _turn(self, label: int) -> None:
         """A new day begins: the one before goes to the volumes."""

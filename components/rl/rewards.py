@@ -39,7 +39,7 @@ class Reward(Protocol):
 
 
 def advantage(side: Codes, value: Vector, amount: Vector, benchmark: Vector) -> Vector:
-    """Price advantage in basis points; 0 where nothing traded or there is no benchmark.
+    """Price advantage in basis points; 0 where nothing traded or there is no benchmark. (W,), or (B, W) of B at once.
 
         purchase: (1 - p / benchmark) 1e4      sale: (p / benchmark - 1) 1e4       p = value / amount
 
@@ -47,7 +47,7 @@ def advantage(side: Codes, value: Vector, amount: Vector, benchmark: Vector) -> 
     >>> advantage(np.array([1, -1]), one * 99.0, one, one * 100.0)
     array([ 100., -100.])
     """
-    price = np.divide(value, amount, out=np.full(len(value), np.nan), where=amount > 0)
+    price = np.divide(value, amount, out=np.full(value.shape, np.nan), where=amount > 0)
     better = -side * (price / benchmark - 1.0) * BPS
     return np.where(np.isfinite(better), better, 0.0)
 

@@ -116,14 +116,15 @@ def test_the_columns_of_the_book_with_parents_are_read_only() -> None:
         seen.open_orders.left[0] = 2.0
 
 
-def test_a_policy_whose_parents_end_at_a_close_is_woken_there_before_the_next_bar() -> None:
+def test_a_policy_is_woken_at_the_instants_that_it_names_before_the_next_bar() -> None:
     class Ends(Works):
-        ends_at = day(1) + 5
+        def wakes(self, ts: int) -> tuple[int, ...]:
+            return () if ts > day(0) else (day(0) + 7, day(1) + 5)
 
     policy, timers = Ends(), Timers()
     policy.parents = [1]
     ends = SliceEnds(policy, timers)
     ends.on_bars(bars(day(0)))
     ends.on_bars(bars(day(1)))
-    woken = [timer.due for _ in range(3) if (timer := timers.due(day(2), after_bars=False)) is not None]
-    assert woken == [day(0), day(1), day(1) + 5]
+    woken = [timer.due for _ in range(4) if (timer := timers.due(day(2), after_bars=False)) is not None]
+    assert woken == [day(0), day(0) + 7, day(1), day(1) + 5]

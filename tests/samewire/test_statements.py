@@ -231,7 +231,8 @@ def test_a_session_that_was_stopped_or_failed_contradicts_nothing(session: Path,
     ).identical
 
 
-SOME = {"calendar.parquet", "decisions.json", "sleeves.parquet", "execution.parquet", "execution_slices.parquet"}
+SOME = {"calendar.parquet", "decisions.json", "sleeves.parquet", "execution.parquet"}
+SOME |= {"execution_decisions.parquet", "execution_slices.parquet"}
 
 
 def test_every_key_of_a_manifest_is_one_that_its_version_has(session: Path) -> None:

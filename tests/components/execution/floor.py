@@ -61,32 +61,54 @@ class Floor:
         sessions: Sessions | None = None,
         participation: float | None = None,
         cash: float = 1e12,
+        fill: Any = "next_open",
     ) -> None:
         self.desk = Desk(
             universe=universe, ids=OrderIds("t", "execution"), name="execution", pace=pace, sessions=sessions
         )
         options: dict[str, Any] = {"short": True, "leverage": 100.0, "participation": participation}
-        self.broker = Simulated(universe=universe, costs=Bps(), name="broker", fill="next_open", **options)
+        self.broker = Simulated(universe=universe, costs=Bps(), name="broker", fill=fill, **options)
         self.ledger = Ledger(universe=universe, cash=cash)
         self.broker.on_book(self.ledger.book(0))
         self.said: list[Any] = []
+        self._wakes: set[int] = set()  # timers to come
         self._n = len(universe)
 
     def slice(self, event: Bars, *given: Orders) -> list[Any]:
         """One slice with the orders decided in it. Returns what was said."""
         before = len(self.said)
-        end = self.desk.ends_at
-        if end and end < event.ts:  # the close had no bar
-            self.take(self.desk.on_timer(Timer(ts=end, name=SLICE_DECIDED, due=end)))
+        self._wake(event.ts)
         answers = self.broker.on_bars(event)
         self.ledger.on_bars(event)
         self.desk.on_bars(event)
         self.take(answers)
         for one in given:
             self.take(self.desk.on_orders(one))
-        if self.desk.working:
-            self.take(self.desk.on_timer(Timer(ts=event.ts, name=SLICE_DECIDED, due=event.ts)))
+        self._timer(event.ts)
         return self.said[before:]
+
+    def between(self, ts: int, *given: Orders) -> list[Any]:
+        """Orders decided at an instant of no slice, by a strategy of a slower interval. Returns what was said."""
+        before = len(self.said)
+        self._wake(ts)
+        for one in given:
+            self.take(self.desk.on_orders(one))
+        self._timer(ts)
+        return self.said[before:]
+
+    def _wake(self, ts: int) -> None:
+        """The instants before a bar at which the desk asked to be woken."""
+        for due in sorted(each for each in self._wakes if each < ts):
+            self.take(self.desk.on_timer(Timer(ts=due, name=SLICE_DECIDED, due=due)))
+        self._wakes = {each for each in self._wakes if each >= ts}
+
+    def _timer(self, ts: int) -> None:
+        """The end of a slice: what the wiring asks for when it has parents, and once more where that was asked for."""
+        if self.desk.working:
+            self._wakes |= set(self.desk.wakes(ts))
+        if self.desk.working or ts in self._wakes:
+            self.take(self.desk.on_timer(Timer(ts=ts, name=SLICE_DECIDED, due=ts)))
+        self._wakes.discard(ts)
 
     def take(self, out: Any) -> None:
         for event in () if out is None else out if isinstance(out, tuple | list) else (out,):

@@ -113,16 +113,6 @@ def test_a_state_from_before_parents_were_kept_can_be_loaded() -> None:
     assert ask(made, [0], [1]) == ([1], [])
 
 
-def test_the_parents_that_are_kept_are_bounded() -> None:
-    made = gate(book(day(0), MARK))
-    count = 65_537
-    made.on_parents(legs(ts=day(0), symbol=[0] * count, qty=np.ones(count)))
-    child = {"symbol": [0], "qty": [1]}
-    for parent, kind in ((1, Refusals), (2, Approved), (count, Approved)):
-        (answer,) = made.on_orders(legs(Children, day(0), parent=order_ids(parent), ids=order_ids(9 + parent), **child))
-        assert answer.__class__ is kind
-
-
 def test_a_replace_is_not_judged_at_the_mark_of_another_symbol() -> None:
     """A share of A costs 10, one of D 100: 90 of A would be 900, of D they are 9,000."""
     made = gate(book(day(0), MARK, **working((7, 3, 3.0))), max_order_value=1000.0)

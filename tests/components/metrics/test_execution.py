@@ -61,7 +61,7 @@ def test_two_parents_of_one_symbol_in_one_slice_are_two_rows() -> None:
     both = orders(1, [30.0, 60.0], symbol=[0, 0])
     fold = fared(day([10.0, 10.0, 11.0, 12.0, 12.0], [100.0] * 5, {1: (both,)}))
     assert fold.table()["filled"].tolist() == [30.0, 60.0]
-    assert fold.slices()["orders"].tolist() == [2]
+    assert fold.decisions()["orders"].tolist() == [2]
 
 
 def test_what_is_cancelled_has_no_fill_ratio_and_is_measured_up_to_its_end() -> None:
@@ -83,7 +83,7 @@ def test_averages_are_by_orders_by_shares_and_by_value() -> None:
     given = {1: (orders(1, [300.0, -30.0]),)}
     rows = day([10.0, 10.0, 10.0, 10.0, 10.0], [100.0] * 5, given)
     fold = fared(rows, participation=0.5)  # 50 shares of A a bar
-    found, by_slice = fold.figures(), fold.slices()
+    found, by_slice = fold.figures(), fold.decisions()
     assert by_slice["fill_ratio_by_shares"].tolist() == [found["fill_ratio"]["shares"]]
     assert by_slice["pa_vwap_bps_by_value"].tolist() == [found["pa_vwap_bps"]["value"]]
     assert found["fill_ratio"] == {

@@ -28,7 +28,8 @@ class Minutes:
 
     A share of `holes` of the bars is missing; `idle` days have no volume; of `halted` (day, symbol) the middle third of
     the day is halted. With `quotes` there are bids and asks, some of them unknown. `calendar` are the bars of sessions;
-    of a day (key) the bars of `unseen` are no slices: nobody traded.
+    of a day (key) the bars of `unseen` are no slices: nobody traded. So many bars `outside` come before each day and
+    behind it, at other prices, and change none of the others.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Minutes:
         quotes: bool = False,
         calendar: tuple[int, ...] | None = None,
         unseen: dict[int, tuple[int, ...]] | None = None,
+        outside: int = 0,
     ) -> None:
+        self._outside = outside
         universe = universe_of(tuple(f"S{k}" for k in range(symbols)), lot=lot)
         self.universe = Universe(
             symbols=universe.symbols,
@@ -71,6 +74,7 @@ class Minutes:
             split = [(s, ratio) for (d, s), ratio in self._splits.items() if d == day]
             if split:
                 yield _splits(opens - DAY_NS // 4, split)
+            yield from self._beside(day, -self._outside, 0)
             for t in range(length):
                 bar = self._bar(day, t, close, rng)
                 close = np.where(np.isnan(bar.close), close, bar.close)
@@ -78,6 +82,13 @@ class Minutes:
                     continue
                 if (start is None or bar.ts >= start) and (end is None or bar.ts < end):
                     yield bar
+            yield from self._beside(day, length, length + self._outside)
+
+    def _beside(self, day: int, first: int, after: int) -> Iterator[Bars]:
+        """Bars out of hours."""
+        for t in range(first, after):
+            rng = np.random.default_rng((self._seed, day, t + self._outside))
+            yield self._bar(day, t, 70.0 * np.arange(1, len(self.universe) + 1), rng)
 
     def _bar(self, day: int, t: int, before: Any, rng: np.random.Generator) -> Bars:
         n, opens = len(before), _BEGIN + day * DAY_NS + t * self.interval_ns

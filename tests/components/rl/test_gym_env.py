@@ -61,5 +61,5 @@ def test_a_seed_draws_the_order_and_another_width_is_refused() -> None:
     assert len(set(drawn)) > 1
     with pytest.raises(ValueError, match="must be 1 order wide, got width 2"):
         GymEnv(env(DAYS, OF, width=2))
-    with pytest.raises(Exception, match="episodes: give 1 of -1 to"):
+    with pytest.raises(Exception, match="options: episode must be a whole number from 0 to"):
         one.reset(options={"episode": len(OF)})
