@@ -63,7 +63,7 @@ def test_what_finds_no_edge_finds_one_that_is_planted(measured: Any) -> None:
     steps, costs = 30_000, Bps()
     honest = measured.gained(measured.game_of("none", 600, costs), 0, steps)
     assert no_edge(honest["interval"])
-    leak = measured.gained(measured.game_of("none", 600, costs, measured.Foreseeing()), 0, steps)
+    leak = measured.gained(measured.game_of("none", 600, costs, observation=measured.Foreseeing()), 0, steps)
     assert not no_edge(leak["interval"])
     assert leak["interval"][0] > 10
     known = measured.gained(measured.own_orders(measured.game_of("none", 40, costs)), 0, 2 * steps)

@@ -104,7 +104,9 @@ def test_the_generators_of_the_process_are_left_as_they_were() -> None:
     ],
 )
 def test_a_rate_that_is_too_high_ends_a_training_with_its_reason(kind: str, lr: float, what: str) -> None:
-    course = msgspec.structs.replace(course_of(kind), algorithm=msgspec.structs.replace(KINDS[kind][0], lr=lr))
+    course = msgspec.structs.replace(
+        course_of(kind), algorithm=msgspec.structs.replace(KINDS[kind][0], lr=lr, anneal=False)
+    )
     rate = re.escape(f"order-steps, at a rate of {lr:g}; lower `lr` (it is {lr:g}) or `reward_scale` (it is 1)")
     with pytest.raises(ConfigError, match=f"training: {what}.*{rate}$"):
         teach(course, arena(ROWS, whole=kind.endswith("recurrent")))
