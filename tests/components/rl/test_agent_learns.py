@@ -1,4 +1,4 @@
-"""On generated days PPO finds most of what there is to find, and on days without a pattern it invents nothing."""
+"""On generated days agents find most of what there is to find, and on days without a pattern they invent nothing."""
 
 import importlib
 import sys
@@ -47,6 +47,13 @@ def test_each_seed_reaches_four_fifths_of_the_optimum(measured: Any, seed: int) 
     found = measured.one_seed(game, seed, measured.STEPS, known)
     assert found["share"] > 0.8
     assert found["order_steps"] <= 600_000
+
+
+@pytest.mark.long
+def test_dqn_with_its_defaults_finds_most_of_the_optimum(measured: Any) -> None:
+    game = measured.game_of("mean_reverting", course=measured.course_of("dqn", "mlp"))
+    known = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
+    assert measured.one_seed(game, 0, measured.STEPS, known)["share"] > 0.75  # 0.82 was measured
 
 
 @pytest.mark.long
