@@ -1,4 +1,4 @@
-"""On generated days PPO finds most of what there is to find, and on days without a pattern it invents nothing."""
+"""On generated days agents find most of what there is to find, and on days without a pattern they invent nothing."""
 
 import importlib
 import sys
@@ -77,6 +77,13 @@ def test_a_faint_leak_is_found_with_the_whole_budget(measured: Any) -> None:
     assert found["leak"]["interval"][0] > 15
     assert found["leak_in_noise"]["interval"][0] > 1
     assert found["own_orders"]["interval"][0] > 3
+
+
+@pytest.mark.long
+def test_dqn_with_its_defaults_finds_most_of_the_optimum(measured: Any) -> None:
+    game = measured.game_of("mean_reverting", course=measured.course_of("dqn", "mlp"))
+    known = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
+    assert measured.one_seed(game, 0, measured.STEPS, known)["share"] > 0.75  # 0.82 was measured
 
 
 @pytest.mark.long

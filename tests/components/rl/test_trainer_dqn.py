@@ -120,7 +120,7 @@ def test_the_loss_of_a_batch_is_that_of_targets_by_hand(change: dict[str, Any]) 
     buffer, losses = one.replay_buffer, []
     for at, row in np.stack([chance.integers(0, T, 5), chance.integers(0, W, 5)], axis=1).tolist():
         total, weight, last = followed(buffer, at, row, said.n_steps, said.gamma)
-        following = {"now": buffer.next_observations["now"][last, row].astype(float)}
+        following = {"now": buffer.next_observations["now"][np.array([last]), np.array([row])][0].astype(float)}
         online, target = by_hand(one.q_net, following), by_hand(one.q_net_target, following)
         target = online if said.target_every == 0 else target
         total += weight * (target[online.argmax()] if said.double else target.max())
