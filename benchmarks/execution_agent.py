@@ -21,7 +21,7 @@ from measure import Outcome, conclude, parser, versions
 from components.brokers.beside import Beside
 from components.costs.bps import Bps
 from components.costs.quadratic_impact import QuadraticImpact
-from components.rl.acting import Categorical, Working
+from components.rl.acting import Categorical, TwapRelative, Working
 from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
 from components.rl.episodes import Orders, Split, generated, split
@@ -46,6 +46,9 @@ NETWORKS: dict[str, tuple[Mlp | Recurrent, Compact | FullHistory]] = {
     "mlp": (Mlp((64, 64)), Compact()),
     "recurrent": (Recurrent(), FullHistory()),
 }
+
+
+ACTIONS: dict[str, Categorical | TwapRelative] = {"categorical": ACTION, "twap_relative": TwapRelative()}
 
 
 def course_of(algorithm: str, network: str) -> Course:
@@ -92,6 +95,7 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     market: Beside
     course: Course
     observation: Any
+    action: Categorical | TwapRelative = ACTION
 
     def played(self, orders: Orders, rng: np.random.Generator | None = None) -> OrderEnv:
         return OrderEnv(
@@ -99,7 +103,7 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             orders=orders,
             market=self.market,
             observation=self.observation,
-            action=ACTION,
+            action=self.action,
             reward=PAPenalty(penalty=0.0, against="arrival"),
             width=self.course.rows,
             rng=rng,
@@ -151,7 +155,7 @@ def by_optimum(game: Game, orders: Orders) -> Figures:
 
 def by_twap(game: Game, orders: Orders) -> Figures:
     env = game.played(orders)
-    return over_all(env, lambda observation: twap_action(ACTION, env.own))
+    return over_all(env, lambda observation: twap_action(game.action, env.own))
 
 
 def shares(gain: np.ndarray, best: np.ndarray, day: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
@@ -220,12 +224,12 @@ def gained(game: Game, seed: int, steps: int) -> dict[str, Any]:
     return {"gain_bps": round(gain, 3), "interval": [round(low, 3), round(high, 3)]}
 
 
-def without_pattern(seed: int, steps: int) -> dict[str, Any]:
+def without_pattern(seed: int, steps: int, action: Categorical | TwapRelative = ACTION) -> dict[str, Any]:
     """Price advantage over TWAP where there is nothing to find, paired order by order, and its 95 % interval: without
     costs, where no policy is better or worse on average, and with impact, where an even pace is best."""
     said: dict[str, Any] = {"seed": seed}
     for name, costs in (("without_costs", Bps()), ("with_impact", None)):
-        said[name] = gained(game_of("none", costs=costs), seed, steps)
+        said[name] = gained(msgspec.structs.replace(game_of("none", costs=costs), action=action), seed, steps)
     return said
 
 
@@ -247,6 +251,7 @@ def asked() -> argparse.Namespace:
     made = parser(__doc__.split("\n")[0])
     made.add_argument("--algorithm", choices=[*ALGORITHMS], default="ppo")
     made.add_argument("--network", choices=[*NETWORKS], default="mlp", help="recurrent: ten times the CPU seconds")
+    made.add_argument("--action", choices=[*ACTIONS], default="categorical", help="twap_relative: PPO only")
     made.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0 on; 1 with --quick")
     return made.parse_args()
 
@@ -254,14 +259,16 @@ def asked() -> argparse.Namespace:
 def main() -> None:
     args = asked()
     steps, chosen = (40_000, SEEDS[:1]) if args.quick else (STEPS, tuple(range(args.seeds)))
-    standing = (args.algorithm, args.network) == ("ppo", "mlp")
+    kind = "_".join([args.algorithm, args.network, args.action])
+    standing, small = kind == "ppo_mlp_categorical", args.network == "mlp" and args.algorithm == "ppo"
     game = game_of("mean_reverting", course=course_of(args.algorithm, args.network))
     known = by_optimum(game, game.orders.test), by_twap(game, game.orders.test)
+    game = msgspec.structs.replace(game, action=ACTIONS[args.action])
     seeds = []
     for seed in chosen:
         seeds.append(one_seed(game, seed, steps, known))
         print(seeds[-1], flush=True)
-    nothing = [without_pattern(seed, SMALL) for seed in chosen if standing]
+    nothing = [without_pattern(seed, SMALL, game.action) for seed in chosen if small]
     for each in nothing:
         print("without a pattern", each)
     control = controls(0, SMALL) if standing else None
@@ -273,7 +280,7 @@ def main() -> None:
         "controls": control,
         "course": msgspec.to_builtins(game.course),
     }
-    agent = f"{args.algorithm.upper()}{'' if args.network == 'mlp' else ' with the recurrent network'}"
+    agent = f"{args.algorithm.upper()}, {args.network} network, {args.action} actions,"
     outcome = Outcome(
         work=f"{agent} on generated days, {steps:,} order-steps, worst of {len(seeds)} seeds",
         value=worst,
@@ -282,7 +289,7 @@ def main() -> None:
         met=worst >= GOAL and all(each["environment_share"] < 0.5 for each in seeds),
         detail=detail | {"libraries": versions("torch", "stable-baselines3", "gymnasium")},
     )
-    conclude(args, "execution_agent" if standing else f"execution_agent_{args.algorithm}_{args.network}", outcome)
+    conclude(args, "execution_agent" if standing else f"execution_agent_{kind.removesuffix('_categorical')}", outcome)
 
 
 if __name__ == "__main__":
