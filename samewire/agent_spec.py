@@ -125,7 +125,7 @@ class PAPenaltySpec(BaseModel):
 
     use: Literal["pa_penalty"] = Field(default="pa_penalty", description="price advantage less a penalty")
     penalty: float = Field(default=PAPenalty().penalty, ge=0, description="of the sum of squared shares of bars")
-    scale: float = Field(default=PAPenalty().scale, ge=0, description="of the whole")
+    scale: float = Field(default=PAPenalty().scale, gt=0, description="of the whole")
     against: Literal["twap", "arrival"] = Field(default="twap", description="what prices are compared with")
 
 

@@ -19,7 +19,7 @@ from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
 from samewire.agent_progress import told_how_far
 from samewire.agent_spec import AgentTraining
-from samewire.agent_world import World, agent_of, world_of
+from samewire.agent_world import World, agent_of, billed, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
 from samewire.plain import run_in_words
@@ -89,7 +89,11 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         done = {each.run for each in asked if ended_whole(runs, each.run) is not None}
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
-        errors = _carry_out(run, [each for each in asked if each.run not in done], runs, how, facts)
+        waiting = [each for each in asked if each.run not in done]
+        steps = billed(world, agent_of(run)).steps
+        tell = (lambda said: None) if how.watcher is None else how.watcher.going
+        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, steps, tell):
+            errors = _carry_out(run, waiting, runs, how, facts)
         made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
         folder = out or runs.folder / "results" / run.session.name
         results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made))
@@ -99,8 +103,9 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
 
 
 def planned(run: RunFile, world: World) -> list[Asked]:
-    """An agent for each seed."""
+    """An agent for each seed. ConfigError for a budget that trains none."""
     agent, section = agent_of(run), section_of(run)
+    billed(world, agent)
     code = _code()
     found = []
     for k in range(section.plan.seeds):
@@ -118,10 +123,7 @@ def _carry_out(run: RunFile, waiting: list[Asked], runs: RunStore, how: How, fac
     words = run_in_words(run, VERSION, lambda path: str(path.absolute()))
     jobs = [_job(words, each, runs, how, _facts_of(each, facts)) for each in waiting]
     errors: dict[str, str] = {}
-    tell = (lambda said: None) if how.watcher is None else how.watcher.going
-    columns = {each.run: each.column for each in waiting}
-    far = told_how_far(runs.folder, columns, agent_of(run).plan.steps, tell)
-    with far, closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
+    with closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
         for outcome in outcomes:
             each = by_run[outcome.key]
             if outcome.value is None:
@@ -263,7 +265,8 @@ def undone(said: dict[str, Any]) -> list[str]:
 def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
     """What would be trained."""
     agent, days = agent_of(run), world.days
-    course = agent.course(0)
+    bill = billed(world, agent)
+    decisions = bill.collection // (agent.plan.rows * agent.plan.rounds)
     orders = {name: len(getattr(world.orders, name)) for name in ("train", "validation", "test")}
     return "\n".join(
         [
@@ -271,17 +274,18 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
-            f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}",
-            *_replay_text(agent, days.bars),
+            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}: {bill.steps:,} in "
+            f"{bill.collections:,} collections of {agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} "
+            f"decisions; {'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
+            *_replay_text(agent, days.bars, decisions),
         ]
     )
 
 
-def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
+def _replay_text(agent: AgentTraining, bars: int, steps: int) -> list[str]:
     """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
     if agent.algorithm.use != "dqn":
         return []
-    steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
     numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
     size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
     said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]

@@ -10,7 +10,9 @@ from components.costs.bps import Bps
 from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, Split, generated, split
+from components.rl.floor import decisions
 from components.rl.tape import Tape, tape_of
+from components.rl.trainer_budget import Bill, bill_of
 from engine.errors import ConfigError
 from engine.events import DAY_NS
 from engine.protocols import Feed
@@ -98,6 +100,12 @@ def environment(world: World, agent: AgentTraining, orders: Orders, rng: np.rand
         rng=rng,
         tape=world.tape,
     )
+
+
+def billed(world: World, agent: AgentTraining) -> Bill:
+    """What its budget pays for. ConfigError where that trains nothing."""
+    steps = decisions(world.days, world.orders.train, agent.plan.bars_per_step)
+    return bill_of(agent.course(0), int(steps.max()))
 
 
 def _check_dates(days: Days, feed: Feed) -> None:

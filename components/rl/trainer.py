@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from components.rl.checkpoint import Checkpoints, Identity
+from components.rl.trainer_budget import bill_of
 from components.rl.trainer_options import Course, Dqn, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
@@ -223,9 +224,7 @@ def _check(course: Course, env: "Environment") -> None:
     """ConfigError for a course that cannot be."""
     if env.width != course.rows:
         raise ConfigError(f"training: the environment has {env.width} rows and the course {course.rows}; make them one")
-    for name in ("steps", "rows", "rounds", "validate_every"):
-        if getattr(course, name) < 1:
-            raise ConfigError(f"training: {name} must be at least 1, got {getattr(course, name)}")
+    bill_of(course, env.steps)
     if course.teacher is not None and isinstance(course.algorithm, Dqn):
         raise ConfigError("training: a teacher teaches chances of choices, and dqn has none; use ppo, or no teacher")
     if course.patience < 0:

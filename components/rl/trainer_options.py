@@ -106,8 +106,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
     def iterations(self, steps: int) -> int:
-        """Collections that the budget pays for, of orders of so many steps; at least one."""
-        return max(1, self.steps // (self.rows * self.rounds * steps))
+        """Collections that the budget pays for, of orders of so many steps."""
+        return self.steps // (self.rows * self.rounds * steps)
 
 
 def words_of(course: Course) -> dict[str, Any]:

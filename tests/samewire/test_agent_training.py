@@ -88,6 +88,9 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"split": {"validation_from": "2018-06-01"}}, "E105", "training.agent.split.test_from"),
         ({"bars_per_step": 9}, "E113", "training.agent.bars_per_step"),
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
+        ({"reward": {"use": "pa_penalty", "scale": 0}}, "E108", "training.agent.reward.scale"),
+        ({"steps": 63}, "E113", "training.agent.steps"),
+        ({"algorithm": {"use": "dqn", "learning_starts": 2048}}, "E113", "training.agent.algorithm.learning_starts"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
@@ -163,6 +166,26 @@ def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
     assert RunStore(tmp_path / "store").run(results.agents[0].run).status == "failed"
 
 
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        ({"rows": 256, "steps": 2_047}, "256 rows x 1 rounds x 8 decisions of an order are 2,048; set steps: 2048"),
+        (
+            {"algorithm": {"use": "dqn", "learning_starts": 2_000}},
+            "is 2,000, and 1,920 order-steps are all that is run",
+        ),
+    ],
+)
+def test_a_budget_that_trains_nothing_is_refused_before_anything_is_recorded(
+    agent: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    run = load_run(a_run(tmp_path, {"rows": 60} | agent))
+    for attempt in (lambda: planned_agents(run, None), lambda: train_agents(run, How(clock=SystemClock()))):
+        with pytest.raises(ConfigError, match=said):
+            attempt()
+    assert not (tmp_path / "store/work").exists()
+
+
 def test_a_part_without_orders_and_a_market_that_cannot_be_are_refused(tmp_path: Path) -> None:
     late = {"split": {"validation_from": "2018-06-01", "test_from": "2030-01-01"}}
     with pytest.raises(DataError, match="split test: it has no order; the days go from 2018-01-01"):
@@ -183,7 +206,12 @@ def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "run.json"
     path.write_text(json.dumps(a_run(tmp_path)))
     assert main(["train", str(path), "--plan"]) == 0
-    assert "1 trainings planned, 0 of them done before" in capsys.readouterr().out
+    planned = capsys.readouterr().out
+    assert "1 trainings planned, 0 of them done before" in planned
+    assert "2,048 order-steps by ppo: 2,048 in 4 collections of 64 orders x 8 decisions; 2 validations" in planned
+    assert main(["train", str(path), "--plan", "--set", "training.agent.steps=2559", "--format", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["steps"], said["collection"], said["collections"], said["validations"]) == (2048, 512, 4, 2)
     assert not (tmp_path / "store").exists()
     assert main(["train", str(path), "--quiet"]) == 0
     assert "agents: 1 trained" in capsys.readouterr().out
