@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from components.rl.trainer_budget import WEIGHTS_MAX, weights_of
 from samewire.agent_spec import KINDS, PLAIN, AgentSpec, AgentTraining
 from samewire.chosen import chosen
 from samewire.reading import Owner, Reader
@@ -79,6 +80,11 @@ def _budget(agent: AgentTraining) -> list[tuple[str, str, str]]:
     if agent.algorithm.use == "dqn" and agent.algorithm.learning_starts >= plan.steps:
         got = f"{agent.algorithm.learning_starts:,} of {plan.steps:,} steps"
         found.append(("algorithm.learning_starts", got, "less than steps, or it never learns"))
+    if agent.algorithm.use == "ppo" and plan.rows * plan.rounds * -(-plan.horizon // plan.bars_per_step) < 2:
+        found.append(("rows", "1 row, 1 round and orders of 1 decision", "at least 2 order-steps in a collection"))
+    weights = weights_of(agent.course(0).network)
+    if weights > WEIGHTS_MAX:
+        found.append(("network.hidden", f"{weights:,} weights between these layers", f"at most {WEIGHTS_MAX:,}"))
     return found
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import platform
 from contextlib import closing
 from pathlib import Path
@@ -277,17 +276,15 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}: {bill.steps:,} in "
             f"{bill.collections:,} collections of {agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} "
             f"decisions; {'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
-            *_replay_text(agent, days.bars, decisions),
+            *_replay_text(agent, bill.memory_mb),
         ]
     )
 
 
-def _replay_text(agent: AgentTraining, bars: int, steps: int) -> list[str]:
+def _replay_text(agent: AgentTraining, size: float) -> list[str]:
     """How large the checkpoints of a replay buffer become: two observations of each order-step, 4 bytes a number."""
     if agent.algorithm.use != "dqn":
         return []
-    numbers = sum(math.prod(shape) for shape in agent.seen().shapes(bars, steps).values())
-    size = 8 * numbers * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
     said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
     if size > _LARGE_MB:
         said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]

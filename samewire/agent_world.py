@@ -44,6 +44,12 @@ def world_of(run: RunFile) -> World:
     days = days_of(feed, since, until)
     _check_dates(days, feed)
     spec, dates = agent.orders, agent.split
+    late = [start for start in spec.start if start >= days.bars - 1]
+    if late:
+        raise ConfigError(
+            f"training.agent.orders.start: no day has a bar behind bar {late[0]}, the longest has {days.bars} counted "
+            "from 0; lower it"
+        )
     orders = generated(
         days,
         share=spec.share,
@@ -104,8 +110,8 @@ def environment(world: World, agent: AgentTraining, orders: Orders, rng: np.rand
 
 def billed(world: World, agent: AgentTraining) -> Bill:
     """What its budget pays for. ConfigError where that trains nothing."""
-    steps = decisions(world.days, world.orders.train, agent.plan.bars_per_step)
-    return bill_of(agent.course(0), int(steps.max()))
+    steps = int(decisions(world.days, world.orders.train, agent.plan.bars_per_step).max())
+    return bill_of(agent.course(0), steps, agent.seen().shapes(world.days.bars, steps))
 
 
 def _check_dates(days: Days, feed: Feed) -> None:

@@ -224,7 +224,7 @@ def _check(course: Course, env: "Environment") -> None:
     """ConfigError for a course that cannot be."""
     if env.width != course.rows:
         raise ConfigError(f"training: the environment has {env.width} rows and the course {course.rows}; make them one")
-    bill_of(course, env.steps)
+    bill_of(course, env.steps, env.observation_shapes)
     if course.teacher is not None and isinstance(course.algorithm, Dqn):
         raise ConfigError("training: a teacher teaches chances of choices, and dqn has none; use ppo, or no teacher")
     if course.patience < 0:

@@ -1,11 +1,16 @@
 """What a course comes to, known before anything is trained: collections, validations, memory. Or why it cannot be."""
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
-from components.rl.trainer_options import Course, Dqn
+from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from engine.errors import ConfigError
+
+WEIGHTS_MAX = 100_000_000  # behind the first layer of a network
+MEMORY_MAX_MB = 16_384
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,6 +19,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     collection: int  # order-steps of one
     collections: int
     validations: int  # at most; patience may end it sooner
+    memory_mb: float  # of what is remembered: a collection, or a replay buffer
 
     @property
     def steps(self) -> int:
@@ -21,11 +27,11 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
         return self.collection * self.collections
 
 
-def bill_of(course: Course, steps: int) -> Bill:
-    """Of orders of up to so many decisions. ConfigError for a course that would train nothing.
+def bill_of(course: Course, steps: int, shapes: Shapes) -> Bill:
+    """Of orders of up to so many decisions, and observations of these shapes. ConfigError for a course that cannot be.
 
-    >>> bill_of(Course(steps=6_000, rows=64), 8)
-    Bill(collection=512, collections=11, validations=3)
+    >>> bill_of(Course(steps=6_000, rows=64), 8, {"now": (10,)})
+    Bill(collection=512, collections=11, validations=3, memory_mb=0.0390625)
     """
     for name in ("steps", "rows", "rounds", "validate_every"):
         if getattr(course, name) < 1:
@@ -39,11 +45,47 @@ def bill_of(course: Course, steps: int) -> Bill:
         )
     collections = course.iterations(steps)
     bill = Bill(
-        collection=collection, collections=collections, validations=math.ceil(collections / course.validate_every)
+        collection=collection,
+        collections=collections,
+        validations=math.ceil(collections / course.validate_every),
+        memory_mb=_remembered(course, collection) * 8 * sum(map(math.prod, shapes.values())) / 2**20,
     )
-    if isinstance(course.algorithm, Dqn) and course.algorithm.learning_starts >= bill.steps:
-        raise ConfigError(
-            f"training: algorithm.learning_starts is {course.algorithm.learning_starts:,}, and {bill.steps:,} "
-            "order-steps are all that is run: it would never learn; lower it, or raise steps"
-        )
+    _check(course, bill)
     return bill
+
+
+def _remembered(course: Course, collection: int) -> int:
+    """Order-steps whose observations are held, each twice."""
+    algorithm = course.algorithm
+    return max(algorithm.buffer // course.rows, 1) * course.rows if isinstance(algorithm, Dqn) else collection
+
+
+def _check(course: Course, bill: Bill) -> None:
+    algorithm = course.algorithm
+    if isinstance(algorithm, Dqn) and algorithm.learning_starts >= bill.steps:
+        raise ConfigError(
+            f"training: algorithm.learning_starts is {algorithm.learning_starts:,}, and {bill.steps:,} order-steps are "
+            "all that is run: it would never learn; lower it, or raise steps"
+        )
+    if isinstance(algorithm, Ppo) and bill.collection < 2:
+        raise ConfigError(
+            "training: a collection is 1 order-step (rows 1, rounds 1, orders of 1 decision), and ppo compares those "
+            "of a collection; raise rows or rounds"
+        )
+    if bill.memory_mb > MEMORY_MAX_MB:
+        what = "algorithm.buffer" if isinstance(algorithm, Dqn) else "rows or rounds"
+        raise ConfigError(
+            f"training: observations of {bill.memory_mb:,.0f} MiB would be held at once, and at most "
+            f"{MEMORY_MAX_MB:,} are; lower {what}, or take observation: compact"
+        )
+
+
+def weights_of(network: Mlp | Recurrent) -> int:
+    """Weights of a network behind its first layer, about.
+
+    >>> weights_of(Mlp((64, 64))), weights_of(Recurrent(hidden=64, out=32))
+    (4096, 67584)
+    """
+    if isinstance(network, Mlp):
+        return sum(a * b for a, b in zip(network.hidden, network.hidden[1:], strict=False))
+    return network.hidden * (16 * network.hidden + network.out)

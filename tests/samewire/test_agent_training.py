@@ -90,11 +90,37 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
         ({"reward": {"use": "pa_penalty", "scale": 0}}, "E108", "training.agent.reward.scale"),
         ({"steps": 63}, "E113", "training.agent.steps"),
+        ({"rows": 1, "horizon": 1}, "E113", "training.agent.rows"),
+        ({"network": {"use": "mlp", "hidden": [65_536] * 3}}, "E113", "training.agent.network.hidden"),
         ({"algorithm": {"use": "dqn", "learning_starts": 2048}}, "E113", "training.agent.algorithm.learning_starts"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
     assert [(c, p) for c, p, _ in problems(a_run(tmp_path, agent))] == [(code, path)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("horizon", 100_001),
+        ("horizon", 10**24),
+        ("bars_per_step", 10**9),
+        ("rounds", 10**9),
+        ("orders.start", [10**23]),
+        ("orders.share", 1e308),
+        ("orders.window", 10**9),
+        ("observation.longer", 10**23),
+        ("algorithm.buffer", 10**15),
+        ("algorithm.batch", 10**15),
+    ],
+)
+def test_a_size_that_nothing_could_have_is_refused_by_its_key(key: str, value: Any, tmp_path: Path) -> None:
+    """Most were trained for, and some were accepted and their artefact was not."""
+    name, _, inner = key.partition(".")
+    uses = {"algorithm": {"use": "dqn", "learning_starts": 1}, "observation": {"use": "compact"}}
+    agent = {name: uses.get(name, {}) | {inner: value} if inner else value}
+    (found,) = problems(a_run(tmp_path, agent))
+    assert (found[0], found[1].removesuffix("[0]")) == ("E108", f"training.agent.{key}")
 
 
 def test_keys_for_models_say_nothing_beside_agent(tmp_path: Path) -> None:
@@ -174,9 +200,15 @@ def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
             {"algorithm": {"use": "dqn", "learning_starts": 2_000}},
             "is 2,000, and 1,920 order-steps are all that is run",
         ),
+        ({"rounds": 10**6, "steps": 10**9}, "of 36,621 MiB would be held at once, .*; lower rows or rounds"),
+        (
+            {"algorithm": {"use": "dqn", "buffer": 10**8, "learning_starts": 9}, "observation": "full_history"},
+            "; lower algorithm.buffer, or take",
+        ),
+        ({"orders": {"start": [0, 9]}}, "orders.start: no day has a bar behind bar 9, the longest has 10"),
     ],
 )
-def test_a_budget_that_trains_nothing_is_refused_before_anything_is_recorded(
+def test_what_these_days_make_no_training_of_is_refused_before_anything_is_recorded(
     agent: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     run = load_run(a_run(tmp_path, {"rows": 60} | agent))
