@@ -13,6 +13,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
+from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
@@ -174,7 +175,13 @@ def _code() -> str:
 def _versions() -> dict[str, str]:
     from importlib import metadata
 
-    return libraries() | {name: metadata.version(name) for name in _LIBRARIES}
+    try:
+        return libraries() | {name: metadata.version(name) for name in _LIBRARIES}
+    except metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"training of agents: it needs stable-baselines3, gymnasium and PyTorch, and {error.name} is not "
+            "installed; pip install 'samewire[rl]'"
+        ) from error
 
 
 def _facts(run: RunFile, world: World) -> dict[str, Any]:

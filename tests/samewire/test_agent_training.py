@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(__import__("sys").modules, "stable_baselines3", None)
     with pytest.raises(ConfigError, match=r"pip install 'samewire\[rl\]'"):
         trained(a_run(tmp_path))
+
+
+def test_without_the_library_a_plan_names_the_extra_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "gymnasium":
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(ConfigError, match=r"gymnasium is not installed; pip install 'samewire\[rl\]'"):
+        planned_agents(load_run(a_run(tmp_path)), None)
 
 
 def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
