@@ -191,8 +191,12 @@ class Learner:
         one.action_space.np_random.bit_generator.state = unspelled(said["actions"])
         if self.kind == "dqn":
             one._n_calls, one.exploration_rate = said["calls"], said["exploring"]
+            if said["place"] >= one.replay_buffer.buffer_size:
+                raise ValueError(f"learner.place is {said['place']} of {one.replay_buffer.buffer_size} rows")
             one.replay_buffer.pos, one.replay_buffer.full = said["place"], said["full"]
             for name, each in _replayed(one.replay_buffer):
+                if tensors[f"replay.{name}"].shape != each.shape:
+                    raise ValueError(f"replay.{name} is of another shape")
                 each[...] = tensors[f"replay.{name}"].numpy()
 
 
