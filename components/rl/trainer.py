@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from components.rl.checkpoint import Checkpoints, Identity
 from components.rl.trainer_budget import Bill, bill_of
@@ -97,7 +98,7 @@ class Training:
         from components.rl.trainer_student import Lessons
 
         env, self._course, self._arena, self._told = arena.training, course, arena, told
-        self._bill = _checked(course, env)
+        self._bill = _check(course, env)
         algorithm = course.algorithm
         rewards = Rewards(
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
@@ -133,7 +134,8 @@ class Training:
         began, self._rows.spent_ns = clock(), 0
         learner.collect()
         collected = clock()
-        found = learner.update()
+        with np.errstate(over="ignore", invalid="ignore"):  # the losses are looked at
+            found = learner.update()
         updated = clock()
         found |= self._rows.ended.taken().means()
         found |= {
@@ -218,7 +220,7 @@ class Training:
             raise ValueError("its best weights are of another network")
 
 
-def _checked(course: Course, env: "Environment") -> Bill:
+def _check(course: Course, env: "Environment") -> Bill:
     """What it comes to. ConfigError for a course that cannot be."""
     if env.width != course.rows:
         raise ConfigError(f"training: the environment has {env.width} rows and the course {course.rows}; make them one")

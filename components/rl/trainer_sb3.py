@@ -3,6 +3,7 @@
 The one place that knows how that library works inside. Import it where it is used.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +61,9 @@ class Learner:
         self._budget = course.iterations(rows.env.steps) * self._collected * rows.num_envs
         self._left = 1.0  # share of the budget
         made = _ppo if isinstance(course.algorithm, Ppo) else _dqn
-        self.algorithm: Any = made(rows, course, self._collected, self._rate)
+        with warnings.catch_warnings():  # a last part of a collection that is smaller than the others is learned too
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+            self.algorithm: Any = made(rows, course, self._collected, self._rate)
         self.algorithm.set_logger(Logger(None, []))
         self.algorithm.ep_info_buffer, self.algorithm.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.algorithm._total_timesteps = self._budget

@@ -236,6 +236,26 @@ def test_one_of_another_course_schema_or_version_is_refused_by_name(
 # ---- bad input -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("scale", [1e20, 1e39, 1e160, 1e308])
+def test_rewards_too_large_to_learn_from_end_a_training_without_a_word_of_libraries(
+    scale: float, normalised: bool
+) -> None:
+    course = msgspec.structs.replace(course_of("ppo-mlp"), reward_scale=scale, normalise_rewards=normalised)
+    if normalised and scale < 1e160:  # it is no matter then
+        teach(course, arena(ROWS))
+        return
+    with pytest.raises(ConfigError, match=r"lower .*`reward_scale` \(it is 1e\+"):
+        teach(course, arena(ROWS))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_batch_that_does_not_divide_a_collection_is_learned_quietly() -> None:
+    course = msgspec.structs.replace(course_of("ppo-mlp", 1), algorithm=Ppo(batch=24))
+    assert teach(course, arena(ROWS)).iterations == 1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_observations_that_are_no_numbers_are_refused_by_row(value: float) -> None:
     class Broken(Toy):
