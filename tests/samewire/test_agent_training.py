@@ -261,7 +261,10 @@ def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.Captu
     assert "agents: 1 trained" in capsys.readouterr().out
     assert planned_agents(load_run(path), None)[2] == 1
     assert main(["runs", "list", "--store", str(tmp_path / "store")]) == 0
-    assert "2018-06-01 to" in capsys.readouterr().out
+    head, row = capsys.readouterr().out.splitlines()
+    assert "2018-06-01 to" in row
+    net = RunStore(tmp_path / "store").runs()[0].outcome["test/net"]
+    assert row[head.index("net, bp") - 1 : head.index("net, bp") + 7].strip() == f"{net:+.2f}"
     assert main(["train", str(path), "--update"]) == 2
     assert "--update and --permutations are for models" in capsys.readouterr().err
 
