@@ -1,4 +1,7 @@
-"""Runs every benchmark, each in a process of its own, and prints a table. --quick and --save are handed on."""
+"""Runs the benchmarks, each in a process of its own, and prints a table. --quick and --save are handed on.
+
+Those that take minutes come with `--slow` alone.
+"""
 
 import json
 import os
@@ -12,14 +15,16 @@ NAMES = (
     *("features", "gbdt", "alstm", "tracking", "optimizer_risk", "optimizer_program", "optimizer_kernel", "optimizer"),
     *("execution_env", "decision"),
 )
+SLOW = ("execution_agent", "execution_real", "execution_teachers")
 
 
 def main() -> int:
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     failed = 0
-    for name in NAMES:
+    handed = [arg for arg in sys.argv[1:] if arg != "--slow"]
+    for name in (*NAMES, *SLOW) if "--slow" in sys.argv else NAMES:
         extra = ["--journal"] if name == "topk" else []
-        command = [sys.executable, str(HERE / f"{name}.py"), *sys.argv[1:], *extra]
+        command = [sys.executable, str(HERE / f"{name}.py"), *handed, *extra]
         done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"{name:10} failed: {done.stderr.strip().splitlines()[-1]}")

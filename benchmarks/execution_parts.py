@@ -5,56 +5,50 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from execution_desk import Span, Trades, at_the_desk, figures_of, played
 from numpy.typing import NDArray
 
 from components.brokers.beside import Beside
-from components.execution.almgren_chriss import schedule
-from components.execution.pace import Parents, full_lots, on_pace
+from components.execution.almgren_chriss import AlmgrenChriss
+from components.execution.pace import Pace
+from components.execution.rl import Rl
 from components.execution.twap import Twap
-from components.rl.acting import Categorical, Working
+from components.execution.vwap import Vwap
+from components.models.bundle import tensors_of
+from components.rl.acting import Categorical, TwapRelative
+from components.rl.agent_artefact import AgentCard, agent_artefact
 from components.rl.days import Days
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, Split
 from components.rl.observing import Compact
+from components.rl.policy import Policy
 from components.rl.rewards import PAPenalty
 from components.rl.tape import Tape
 from components.rl.teacher import Hindsight, hindsight
 from components.rl.trainer import Arena, Taught, teach
+from components.rl.trainer_evaluate import Figures
 from components.rl.trainer_options import Course
 
 ROWS, WIDTH = 256, 4096
-FIGURES = ("net_bps", "fill_ratio")
-AC = {"risk_aversion": 1e-6, "eta": 2.5e-6, "window": 20}  # the defaults of `almgren_chriss`
-_RATIO = AC["risk_aversion"] / AC["eta"]
+WARM_UP_DAYS = 11  # before the days that are judged: ten of them are the profile of VWAP
 Choose = Callable[[OrderEnv, dict[str, Any]], NDArray[Any]]
-Columns = dict[str, NDArray[np.float64]]
-
-
-class Shares(msgspec.Struct, frozen=True, tag=True):
-    """An action that is the shares themselves; at the last step it is all the rest."""
-
-    @property
-    def count(self) -> int:
-        return 0
-
-    def amounts(self, action: NDArray[Any], own: Working) -> NDArray[np.float64]:
-        return np.where(own.last, own.remaining, np.minimum(action, own.remaining))
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Days, their market, and orders to learn from, choose by and judge by."""
 
+    feed: Any
     days: Days
     orders: Split
-    market: Beside
+    costs: Any
     tape: Tape
     bars_per_step: int
     action: Categorical  # of agents
     reward: PAPenalty
 
-    def env(self, orders: Orders, *, width: int = WIDTH, agent: bool = True, seed: int | None = None) -> OrderEnv:
-        """For an agent, who decides once a step; or for a policy, which decides every bar."""
-        action: Any = self.action if agent else Shares()
+    def env(self, orders: Orders, *, width: int = WIDTH, even: bool = False, seed: int | None = None) -> OrderEnv:
+        """For an agent, who decides once a step; or for an even pace of every bar."""
+        action: Any = TwapRelative() if even else self.action
         return OrderEnv(
             days=self.days,
             orders=orders,
@@ -63,87 +57,53 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
             action=action,
             reward=self.reward,
             width=min(width, len(orders)) if seed is None else width,
-            bars_per_step=self.bars_per_step if agent else 1,
+            bars_per_step=1 if even else self.bars_per_step,
             rng=None if seed is None else np.random.default_rng(seed),
             tape=self.tape,
         )
 
+    @property
+    def market(self) -> Beside:
+        return Beside(universe=self.feed.universe, costs=self.costs)
 
-def played(env: OrderEnv, choose: Choose) -> Columns:
-    """Figures of all orders, (E,) each."""
-    found = {name: np.full(len(env.orders), np.nan) for name in FIGURES}
-    seen = env.reset()
-    while env.active.any():
-        done = env.step(choose(env, seen))
-        for name, column in found.items():
-            column[done.finished.episode] = getattr(done.finished, name)
-        seen = done.observation
-    return found
+    def judged(self, trades: Trades) -> Figures:
+        """Figures of the orders of the test, whoever worked them."""
+        return figures_of(self.env(self.orders.test), self.market, trades)
 
-
-# ---- policies of every bar, by the arithmetic of `components.execution` ----------------------------------------------
-
-
-def parents_of(own: Working) -> Parents:
-    """The orders as an execution desk has them."""
-    side, count = own.side, len(own.side)
-    return Parents(
-        ids=np.arange(count).astype(np.uint64),
-        symbol=np.zeros(count, np.int32),
-        total=side * own.quantity,
-        left=side * own.remaining,
-        step=own.step,
-        steps=own.steps,
-        lot=own.lot,
-        arrival=np.full(count, np.nan),
-    )
+    def by_desk(self, pace: Callable[[], Pace]) -> Figures:
+        """The orders of the test in a session of their days; the pace knows some days before them."""
+        of, first = self.orders.test, int(self.orders.test.day.min())
+        warms, begins = (
+            self.feed.bounds(self.days.date(max(day, 0)), None)[0] for day in (first - WARM_UP_DAYS, first)
+        )
+        broker = {"costs": self.costs, "fill": "next_open"}
+        return self.judged(at_the_desk(self.feed, self.days, of, span=Span(warms, begins), broker=broker, pace=pace))
 
 
-def twap(env: OrderEnv, seen: Any) -> NDArray[Any]:
-    """The class itself; it looks at nothing but the orders."""
-    del seen
-    nothing: Any = None
-    due = Twap(horizon=env.steps).due(parents_of(env.own), nothing)
-    return np.abs(due)
+# ---- who works them --------------------------------------------------------------------------------------------------
 
 
-def vwap(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
-    """`Vwap.due` with the profile of the environment: mean volumes of up to 20 days before."""
-    del seen
-    own, row = env.own, env.floor.row[env.episode]
-    begun = tape.expected_so_far[row, own.start]
-    whole = tape.expected_so_far[row, own.end] - begun
-    by_next = tape.expected_so_far[row, own.next] - begun
-    share = np.divide(by_next, whole, out=(own.step + 1) / own.steps, where=whole > 0)
-    return on_pace(parents_of(own), share)
+def even(part: Part) -> Figures:
+    """TWAP through the environment, which trades as the desk does: on generated days."""
+    return part.judged(played(part.env(part.orders.test, even=True), lambda env, seen: np.ones(env.width)))
 
 
-def almgren_chriss(tape: Tape, env: OrderEnv, seen: Any) -> NDArray[Any]:
-    """`AlmgrenChriss.due` with the defaults of its options; sigma is that of the last returns of the day."""
-    del seen
-    own, row = env.own, env.floor.row[env.episode]
-    at = own.now[:, None] - np.arange(AC["window"] + 1)
-    log = np.where(at >= 0, tape.log[row[:, None], np.maximum(at, 0)], np.nan)
-    sigma = np.diff(log, axis=1).std(axis=1, ddof=1)
-    parents = parents_of(own)
-    kappa = np.arccosh(_RATIO * np.where(sigma > 0, sigma, 0.0) ** 2 / 2 + 1)
-    share = schedule(np.maximum(kappa, 1e-12), own.step.astype(float), own.steps.astype(float))
-    straight = ~(kappa * own.steps > 1e-9)
-    shares = np.where(straight, np.ceil(parents.rest / parents.remaining), full_lots(parents.size * share, parents.lot))
-    return np.minimum(shares, parents.rest)
-
-
-def policies(part: Part, orders: Orders) -> dict[str, Columns]:
-    """The policies of `components.execution`, and the best choices in hindsight, which no one can make."""
-    named: dict[str, Choose] = {
-        "TWAP": twap,
-        "VWAP": lambda env, seen: vwap(part.tape, env, seen),
-        "Almgren-Chriss": lambda env, seen: almgren_chriss(part.tape, env, seen),
-    }
-    found = {name: played(part.env(orders, agent=False), choose) for name, choose in named.items()}
-    game = part.env(orders)
+def in_hindsight(part: Part) -> Figures:
+    """The best choices of an agent who knows what comes, by its rewards."""
+    game = part.env(part.orders.test)
     known: Hindsight = hindsight(game)
-    return found | {"in hindsight": played(game, lambda env, seen: known.choose(env.episode, env.own))}
+    return part.judged(played(game, lambda env, seen: known.choose(env.episode, env.own)))
+
+
+def paces(part: Part) -> dict[str, Figures]:
+    """TWAP, VWAP and Almgren-Chriss of a session, with their defaults."""
+    horizon, universe = int(part.orders.test.horizon.max()), part.feed.universe
+    sessions = getattr(part.feed, "sessions", None)
+    return {
+        "TWAP": part.by_desk(lambda: Twap(horizon=horizon)),
+        "VWAP": part.by_desk(lambda: Vwap(universe=universe, sessions=sessions, horizon=horizon)),
+        "Almgren-Chriss": part.by_desk(lambda: AlmgrenChriss(universe=universe, horizon=horizon)),
+    }
 
 
 # ---- agents ----------------------------------------------------------------------------------------------------------
@@ -157,29 +117,41 @@ def trained(part: Part, course: Course) -> Taught:
     return teach(course, arena)
 
 
-def chooser(part: Part, found: Taught) -> Choose:
-    """The network of the best validation, its likeliest choice."""
-    import torch
-
-    from components.rl.extractor import extractor_of
-
-    network = extractor_of({"now": (10,)}, Course().network)
-    network.load_state_dict(_under("network.", found.best))
-    head = torch.nn.Linear(network.features_dim, part.action.count)
-    head.load_state_dict(_under("head.", found.best))
-
-    def choose(env: OrderEnv, seen: dict[str, Any]) -> NDArray[Any]:
-        del env
-        with torch.no_grad():
-            scores = head(network({name: torch.from_numpy(each) for name, each in seen.items()}))
-        chosen: NDArray[Any] = scores.argmax(dim=1).numpy()
-        return chosen
-
-    return choose
+def by_agent(part: Part, found: Taught) -> Figures:
+    """What its likeliest choices make of the orders of the test: through the environment, which is the cheaper way."""
+    policy = Policy(Course().network, {"now": (10,)}, part.action.count, _weights(found))
+    return part.judged(played(part.env(part.orders.test), lambda env, seen: policy.act(seen)))
 
 
-def _under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+def by_agent_at_the_desk(part: Part, found: Taught) -> Figures:
+    """The same orders, worked by the same agent as the pace `rl` of a session."""
+    game, sessions = part.env(part.orders.test), getattr(part.feed, "sessions", None)
+    horizon = int(part.orders.test.horizon.max())
+    card = AgentCard(
+        schema=game.schema,
+        observation=Compact(),
+        action=part.action,
+        network=Course().network,
+        shapes=game.observation_shapes,
+        interval_ns=part.days.interval_ns,
+        horizon=horizon,
+        bars_per_step=part.bars_per_step,
+        bars=part.days.bars,
+        steps=game.steps,
+        unit_bps=10.0,
+        window=20,
+        sessions=sessions is not None,
+        until_ns=0,
+        trained={},
+        figures={},
+    )
+    weights = {name: each.numpy() for name, each in found.best.items()}
+    artefact = agent_artefact(card, weights, game.reset())
+    return part.by_desk(lambda: Rl(universe=part.feed.universe, artefact=artefact, horizon=horizon, sessions=sessions))
+
+
+def _weights(found: Taught) -> bytes:
+    return tensors_of({name: each.numpy() for name, each in found.best.items()})
 
 
 # ---- intervals -------------------------------------------------------------------------------------------------------

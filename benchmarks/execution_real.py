@@ -2,8 +2,10 @@
 
 Generated days: PPO learns for 5,000 to 100,000 order-steps, three seeds with a teacher and three without; what counts
 is the share of the optimum's advantage over TWAP that it reaches on later days. Real minutes: agents learn on the first
-dates, are chosen by the next and judged on the last; every policy works the same orders by the same fills. TWAP, VWAP
-and Almgren-Chriss decide every bar, agents every three. Goal: with the teacher 80 % of the optimum after 5,000 steps.
+dates, are chosen by the next and judged on the last. TWAP, VWAP and Almgren-Chriss are those of `components/execution`,
+worked by the desk in a session of these days; agents work the very same orders through the environment, and one of them
+at the desk too. One function makes the figures of whatever was filled. Goal: with the teacher 80 % of the optimum after
+5,000 steps.
 `--save` writes the tables of docs/reinforcement-teacher.md.
 """
 
@@ -14,11 +16,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from execution_parts import Columns, Part, chooser, interval, played, policies, trained, twap
+from execution_desk import played
+from execution_parts import Part, by_agent, by_agent_at_the_desk, even, in_hindsight, interval, paces, trained
 from measure import Outcome, arguments, between_marks, conclude, cpu_seconds, peak_mb
 
 from adapters.files.parquet import ParquetFeed
-from components.brokers.beside import Beside
 from components.costs.bps import Bps
 from components.costs.together import Together
 from components.costs.volume_share import VolumeShare
@@ -26,9 +28,11 @@ from components.rl.acting import Categorical
 from components.rl.days import Days, days_of
 from components.rl.episodes import Split, generated, split
 from components.rl.generated import GeneratedDays, Law
-from components.rl.optimum import Task, optimum
+from components.rl.optimum import Optimum, Task, optimum
 from components.rl.rewards import PAPenalty
 from components.rl.tape import tape_of
+from components.rl.trainer import Taught
+from components.rl.trainer_evaluate import Figures
 from components.rl.trainer_options import Course, Ppo, Teacher
 from engine.events import DAY_NS
 
@@ -37,6 +41,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reinforcement-teacher.md"
 GOAL, SEEDS = 0.8, (0, 1, 2)
 BUDGETS, STEPS = (5_000, 10_000, 25_000, 100_000), 100_000  # order-steps on generated days, and on real ones
 HORIZON, BARS_PER_STEP = 30, 3  # minutes
+CHECKED, SAME = "us_equity_1min_2019_02", ("net", "pa", "pa_vwap", "slippage", "ffr")
 SETS: dict[str, dict[str, Any]] = {
     "us_equity_1min_2019_02": {
         "feed": {"stamped": "close", "calendar": "XNYS"},
@@ -67,15 +72,9 @@ def course(seed: int, steps: int, teacher: Teacher | None) -> Course:
     return Course(algorithm=PPO, teacher=teacher, steps=steps, seed=seed, validate_every=4)
 
 
-def agents(part: Part, steps: int, seeds: tuple[int, ...]) -> dict[str, list[Columns]]:
-    """Figures of the orders of the test by agent and seed."""
-    return {
-        name: [
-            played(part.env(part.orders.test), chooser(part, trained(part, course(seed, steps, teacher))))
-            for seed in seeds
-        ]
-        for name, teacher in TAUGHT.items()
-    }
+def agents(part: Part, steps: int, seeds: tuple[int, ...]) -> dict[str, list[Taught]]:
+    """By name and seed."""
+    return {name: [trained(part, course(seed, steps, teacher)) for seed in seeds] for name, teacher in TAUGHT.items()}
 
 
 # ---- generated days --------------------------------------------------------------------------------------------------
@@ -83,34 +82,33 @@ def agents(part: Part, steps: int, seeds: tuple[int, ...]) -> dict[str, list[Col
 
 def generated_part(pattern: Any) -> tuple[Part, Law]:
     feed: Any = GeneratedDays(days=2400, seed=7, pattern=pattern)
-    days, market = days_of(feed), Beside(universe=feed.universe, costs=Bps(slippage_bps=1))
+    days, costs = days_of(feed), Bps(slippage_bps=1)
     orders = generated(days, share=0.01, horizon=9, of="trailing")
     dates = {"validation_from": days.date(1000), "test_from": days.date(1200)}
     parts, reward, tape = split(orders, days, **dates), PAPenalty(penalty=0.0), tape_of(days)
-    part = Part(days=days, orders=parts, market=market, tape=tape, bars_per_step=1, action=LARGE, reward=reward)
+    told: dict[str, Any] = {"bars_per_step": 1, "action": LARGE, "reward": reward}
+    part = Part(feed=feed, days=days, orders=parts, costs=costs, tape=tape, **told)
     return part, feed.law
 
 
 def on_nothing(steps: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     """Where there is nothing to find: advantage over TWAP, mean of the seeds, with its interval over days."""
     part, _ = generated_part("none")
-    test = part.orders.test
-    even = played(part.env(test, agent=False), twap)["net_bps"]
+    twap, day = even(part).net, part.orders.test.day
     return {
-        name: spelled(interval(np.mean([each["net_bps"] for each in found], axis=0) - even, test.day))
+        name: spelled(interval(np.mean([by_agent(part, each).net for each in found], axis=0) - twap, day))
         for name, found in agents(part, steps, seeds).items()
     }
 
 
-def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, Any]:
-    """Shares of the optimum; the days that are judged come after those that are learned from."""
-    part, law = generated_part("mean_reverting")
-    market = part.market
-    test = part.orders.test
-    plain = policies(part, test)
-    best = {
-        side: optimum(law, Task(side=side, quantity=10_000.0, start=0, horizon=9), market, LARGE) for side in (1, -1)
-    }
+def optima(part: Part, law: Law) -> dict[int, Optimum]:
+    """By side, the best that knows the past."""
+    tasks = {side: Task(side=side, quantity=10_000.0, start=0, horizon=9) for side in (1, -1)}
+    return {side: optimum(law, task, part.market, LARGE) for side, task in tasks.items()}
+
+
+def best_known(part: Part, best: dict[int, Optimum]) -> Figures:
+    """What it makes of the orders of the test."""
 
     def known(env: Any, seen: Any) -> Any:
         del seen
@@ -118,18 +116,25 @@ def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, 
         deviation = part.tape.log[row, now] - part.tape.first[row]
         return np.where(env.own.side > 0, best[1].choose(env.own, deviation), best[-1].choose(env.own, deviation))
 
-    even, top = plain["TWAP"]["net_bps"].mean(), played(part.env(test), known)["net_bps"].mean()
+    return part.judged(played(part.env(part.orders.test), known))
+
+
+def on_generated(budgets: tuple[int, ...], seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Shares of the optimum; the days that are judged come after those that are learned from."""
+    part, law = generated_part("mean_reverting")
+    best = optima(part, law)
+    twap, top = even(part).net.mean(), best_known(part, best).net.mean()
     shares: dict[str, dict[str, list[float]]] = {name: {} for name in TAUGHT}
     for steps in budgets:
         for name, found in agents(part, steps, seeds).items():
-            reached = [(each["net_bps"].mean() - even) / (top - even) for each in found]
+            reached = [(by_agent(part, each).net.mean() - twap) / (top - twap) for each in found]
             shares[name][str(steps)] = [round(float(share), 4) for share in reached]
     return {
-        "orders_judged": len(test),
-        "twap_bps": round(float(even), 3),
+        "orders_judged": len(part.orders.test),
+        "twap_bps": round(float(twap), 3),
         "optimum_bps": round(float(top), 3),
         "optimum_expected_gain_bps": round(float(np.mean([each.gain_bps for each in best.values()])), 3),
-        "in_hindsight_bps": round(float(plain["in hindsight"]["net_bps"].mean()), 3),
+        "in_hindsight_bps": round(float(in_hindsight(part).net.mean()), 3),
         "share_of_optimum": shares,
     }
 
@@ -151,11 +156,11 @@ def real(name: str) -> Part:
     orders = msgspec.structs.replace(orders, quantity=parts_of).rows(liquid(days, said)[orders.symbol])
     parts: Split = split(orders, days, validation_from=said["validation_from"], test_from=said["test_from"])
     costs = Together(parts=(Bps(slippage_bps=0.5), VolumeShare(impact=0.1, limit=0.1)))
-    market = Beside(universe=feed.universe, costs=costs)
     return Part(
+        feed=feed,
         days=days,
         orders=parts,
-        market=market,
+        costs=costs,
         tape=tape_of(days),
         bars_per_step=BARS_PER_STEP,
         action=SMALL,
@@ -173,31 +178,39 @@ def liquid(days: Days, said: dict[str, Any]) -> Any:
 
 def on_real(name: str, steps: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     part = real(name)
-    test = part.orders.test
-    found = policies(part, test)
-    for agent, each in agents(part, steps, seeds).items():
-        found[agent] = {figure: np.mean([one[figure] for one in each], axis=0) for figure in each[0]}
-        found[agent] |= {f"seed {seed}": one["net_bps"] for seed, one in zip(seeds, each, strict=True)}
-    even = found["TWAP"]["net_bps"]
-    rows = {policy: row(columns, even, test.day) for policy, columns in found.items()}
-    gap = found["PPO with teacher"]["net_bps"] - found["PPO"]["net_bps"]
+    day, learned = part.orders.test.day, agents(part, steps, seeds)
+    found = {policy: [figures] for policy, figures in (paces(part) | {"in hindsight": in_hindsight(part)}).items()}
+    found |= {agent: [by_agent(part, each) for each in of] for agent, of in learned.items()}
+    twap = found["TWAP"][0].net
+    gap = net(found["PPO with teacher"]) - net(found["PPO"])
     return {
         "orders": {key: len(getattr(part.orders, key)) for key in ("train", "validation", "test")},
-        "days_judged": len(np.unique(test.day)),
-        "policies": rows,
-        "teacher_over_alone_bps": spelled(interval(gap, test.day)),
-    }
+        "days_judged": len(np.unique(day)),
+        "policies": {policy: row(figures, twap, day) for policy, figures in found.items()},
+        "teacher_over_alone_bps": spelled(interval(gap, day)),
+    } | (at_the_desk_too(part, learned["PPO"][0], found["PPO"][0]) if name == CHECKED else {})
 
 
-def row(columns: Columns, even: Any, day: Any) -> dict[str, Any]:
+def at_the_desk_too(part: Part, agent: Taught, found: Figures) -> dict[str, Any]:
+    """How far figures of an agent are from those of the same one in a session: 0 is the same bits."""
+    again = by_agent_at_the_desk(part, agent)
+    return {"agent_in_a_session_apart": float(max(np.abs(getattr(again, f) - getattr(found, f)).max() for f in SAME))}
+
+
+def net(found: list[Figures]) -> Any:
+    """By order, the mean of the seeds."""
+    return np.mean([each.net for each in found], axis=0)
+
+
+def row(found: list[Figures], twap: Any, day: Any) -> dict[str, Any]:
     """Means and half the width of their 95 % intervals, in basis points."""
-    seeds = [round(float(columns[name].mean()), 3) for name in columns if name.startswith("seed")]
     said = {
-        "net_bps": spelled(interval(columns["net_bps"], day)),
-        "over_twap_bps": spelled(interval(columns["net_bps"] - even, day)),
-        "fill_ratio": round(float(columns["fill_ratio"].mean()), 4),
+        "net_bps": spelled(interval(net(found), day)),
+        "over_twap_bps": spelled(interval(net(found) - twap, day)),
+        "fill_ratio": round(float(np.mean([each.ffr for each in found])), 4),
     }
-    return said | ({"net_bps_by_seed": seeds} if seeds else {})
+    seeds = [round(float(each.net.mean()), 3) for each in found]
+    return said | ({"net_bps_by_seed": seeds} if len(seeds) > 1 else {})
 
 
 def spelled(found: tuple[float, float]) -> list[float]:
@@ -250,7 +263,7 @@ def main() -> None:
     def all_of_it() -> None:
         detail["generated"] = on_generated(budgets, seeds)
         detail["nothing_to_find"] = on_nothing(budgets[-1], seeds)
-        for name in SETS:
+        for name in (CHECKED,) if args.quick else SETS:
             detail["real"][name] = on_real(name, steps, seeds)
 
     seconds = cpu_seconds(all_of_it)

@@ -31,16 +31,20 @@ def concerning(run: RunFile, feed: Feed, begin: int) -> Callable[[str, Artefact]
 
 
 def checked_market(run: RunFile) -> tuple[Caution, ...]:
-    """The same of a run file alone, whose market is told and whose days are not."""
+    """The same of a run file alone, whose market is told and whose days are not; and of an agent that cannot be read.
+
+    That is no problem of the run file: a live session that is taken up has the agent in its topics.
+    """
     place = None if run.execution is None else run.execution.options.get("artefact")
     if run.execution is None or not isinstance(place, Path):
         return ()
     try:
-        content = read_option("execution", place).files.get(CARD, b"")
-    except (SamewireError, OSError):  # told by whoever opens it
-        return ()
-    where = run.execution.where
-    return tuple(Caution(where, "execution.artefact", text) for text in other_market(card_in(content), run))
+        card = card_in(read_option("execution", place).files.get(CARD, b""))
+    except (SamewireError, OSError) as error:
+        said = [f"{error}; a session that begins needs it"]
+    else:
+        said = list(other_market(card, run))
+    return tuple(Caution(run.execution.where, "execution.artefact", text) for text in said)
 
 
 def market_words(run: RunFile) -> dict[str, Any]:

@@ -58,8 +58,9 @@ def _contradictions(agent: AgentTraining) -> list[tuple[str, str, str]]:
     if agent.network.use == "recurrent" and agent.observation.use != "full_history":
         said = f"{agent.observation.use} for a recurrent network"
         found.append(("observation", said, "full_history, or network: mlp"))
-    if agent.teacher.use == "hindsight":
-        needs = (("algorithm", "ppo"), ("action", "categorical"), ("reward", "pa_penalty"))
+    if agent.teacher.use != "none":
+        needs = [("algorithm", "ppo"), ("action", "categorical")]
+        needs += [("reward", "pa_penalty")] if agent.teacher.use == "hindsight" else []
         odd = [(key, getattr(agent, key).use, use) for key, use in needs if getattr(agent, key).use != use]
         found += [(key, f"{said} with a teacher", f"{use}, or teacher: none") for key, said, use in odd]
     if agent.split.test_from <= agent.split.validation_from:
@@ -77,6 +78,9 @@ def _budget(agent: AgentTraining) -> list[tuple[str, str, str]]:
     if plan.steps < plan.rows * plan.rounds:
         got = f"{plan.steps:,} for {plan.rows:,} rows x {plan.rounds:,} rounds"
         found.append(("steps", got, "at least one collection: rows x rounds x the decisions of an order"))
+    if agent.teacher.use == "trained" and agent.teacher.steps < plan.rows * plan.rounds:
+        got = f"{agent.teacher.steps:,} for {plan.rows:,} rows x {plan.rounds:,} rounds"
+        found.append(("teacher.steps", got, "at least one collection: rows x rounds x the decisions of an order"))
     if agent.algorithm.use == "dqn" and agent.algorithm.learning_starts >= plan.steps:
         got = f"{agent.algorithm.learning_starts:,} of {plan.steps:,} steps"
         found.append(("algorithm.learning_starts", got, "less than steps, or it never learns"))

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
-from components.rl.trainer_options import MOST, Course, Dqn, Ppo, Recurrent, Teacher
+from components.rl.trainer_options import MOST, Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
 from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 Width = Annotated[int, Field(ge=1, le=MOST["network.hidden"])]  # of a layer
 _STEPS_MAX, _TIMES_MAX, _BUFFER_MAX = 10**12, 10**6, 10**8
-_PPO, _DQN, _RECURRENT, _COURSE, _TEACHER = Ppo(), Dqn(), Recurrent(), Course(), Teacher()
+_PPO, _DQN, _RECURRENT, _COURSE, _TEACHER, _TRAINED = Ppo(), Dqn(), Recurrent(), Course(), Teacher(), TrainedTeacher()
 
 
 class PpoSpec(BaseModel):
@@ -173,6 +173,25 @@ class HindsightSpec(BaseModel):
     )
 
 
+class TrainedTeacherSpec(BaseModel):
+    """A teacher that learned before, from the bars to come; for ppo and categorical."""
+
+    model_config = _CONFIG
+
+    use: Literal["trained"] = Field(default="trained", description="it learned from the bars to come, by ppo")
+    weight: float = Field(default=_TRAINED.weight, gt=0, description="of what is taught beside the loss of ppo")
+    fades: float = Field(
+        default=_TRAINED.fades,
+        ge=0,
+        le=1,
+        description="share of the budget until the weight has fallen to 0, 0 = never",
+    )
+    steps: int = Field(default=_TRAINED.steps, ge=1, le=_STEPS_MAX, description="budget of the teacher, in order-steps")
+    hidden: list[Width] = Field(
+        default=[*_TRAINED.hidden], min_length=1, max_length=8, description="width of each layer of the teacher"
+    )
+
+
 class OrdersSpec(BaseModel):
     """A purchase and a sale of each symbol on each day."""
 
@@ -230,7 +249,11 @@ OBSERVATIONS: dict[str, type[BaseModel]] = {
 }
 ACTIONS: dict[str, type[BaseModel]] = {"categorical": CategoricalSpec, "twap_relative": TwapRelativeSpec}
 REWARDS: dict[str, type[BaseModel]] = {"pa_penalty": PAPenaltySpec, "end_ratio": EndRatioSpec}
-TEACHERS: dict[str, type[BaseModel]] = {"none": NoTeacherSpec, "hindsight": HindsightSpec}
+TEACHERS: dict[str, type[BaseModel]] = {
+    "none": NoTeacherSpec,
+    "hindsight": HindsightSpec,
+    "trained": TrainedTeacherSpec,
+}
 KINDS: dict[str, dict[str, type[BaseModel]]] = {
     "algorithm": ALGORITHMS,
     "network": NETWORKS,
@@ -266,7 +289,7 @@ class AgentTraining:
     def course(self, seed: int) -> Course:
         said = self.plan.model_dump(include={*Course.__struct_fields__})
         parts = {"algorithm": self.algorithm.model_dump(), "network": self.network.model_dump(), "seed": seed}
-        taught = {"teacher": self.teacher.model_dump()} if isinstance(self.teacher, HindsightSpec) else {}
+        taught = {} if isinstance(self.teacher, NoTeacherSpec) else {"teacher": self.teacher.model_dump()}
         return msgspec.convert(said | parts | taught, Course)
 
     def seen(self) -> FullHistory | CurrentStep | Compact:

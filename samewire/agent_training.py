@@ -13,6 +13,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
+from components.rl.trainer_options import Course, TrainedTeacher
 from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
@@ -280,12 +281,19 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
-            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}: {bill.steps:,} in "
-            f"{bill.collections:,} collections of {agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} "
-            f"decisions; {'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
+            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(agent.course(0))}",
+            f"  to run  {bill.steps:,} order-steps in {bill.collections:,} collections of "
+            f"{agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} decisions; "
+            f"{'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
             *_replay_text(agent, bill.memory_mb),
         ]
     )
+
+
+def _teacher_text(course: Course) -> str:
+    """What a teacher learns before its student does."""
+    teacher = course.teacher
+    return f", behind {teacher.steps:,} of its teacher" if isinstance(teacher, TrainedTeacher) else ""
 
 
 def _replay_text(agent: AgentTraining, size: float) -> list[str]:

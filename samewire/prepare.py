@@ -29,7 +29,7 @@ from samewire.run_file import RunFile
 from samewire.scrubbing import raise_scrubbed
 from samewire.secret_guard import guards_of
 from samewire.snapshots import Snapshots
-from samewire.taught import Learned, learned
+from samewire.taught import Learned, learned, recalled
 from samewire.walk import Walk
 from samewire.warming import latest
 
@@ -134,7 +134,7 @@ def wired(
     options = _Artefacts(recorded)
     given = msgspec.structs.replace(given, universe=feed.universe, table=tables.read, artefact=options.read)
     parts = parts_of(run, feed, given)
-    learnt = learned(run, feed, parts, given, end) if recorded is None else Learned(dict(recorded))
+    learnt = learned(run, feed, parts, given, end) if recorded is None else recalled(run, feed, recorded)
     span = _span(feed, start, end)
     learnt = options.beside(learnt, directory, concerning(run, feed, 0 if span is None else span[0]))
     wiring = Wiring(parts, artefacts={artefact.hash: artefact for artefact in learnt.artefacts.values()})
@@ -287,9 +287,9 @@ class _Artefacts:
     def beside(self, learnt: Learned, directory: Path | None, told: Callable[..., list[str]]) -> Learned:
         """What the models know with these beside it; written into the session's directory where there is one."""
         said = list(learnt.warnings)
-        for name, artefact in self._found.items() if self._recorded is None else ():
+        for name, artefact in self._found.items():
             said += told(name, artefact)
-            if directory is not None:
+            if directory is not None and self._recorded is None:
                 write_artefact(artefact, directory / "models" / name)
         return msgspec.structs.replace(learnt, artefacts=learnt.artefacts | self._found, warnings=tuple(said))
 

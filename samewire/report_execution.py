@@ -16,6 +16,26 @@ _LABELS = {
 }
 
 
+def worked_by(manifest: Mapping[str, Any]) -> str:
+    """Who worked the orders, as the manifest has it; empty where nobody did.
+
+    >>> worked_by({"config": {"execution": {"use": "rl", "horizon": 8}}, "models": {"execution": "557fe045820ae061"}})
+    'rl over 8 slices, agent 557fe045820a'
+    """
+    config, models = manifest.get("config"), manifest.get("models")
+    found = config.get("execution") if isinstance(config, Mapping) else None
+    if not isinstance(found, Mapping):
+        return ""
+    slices = found.get("horizon")
+    over = f" over {_slices(slices)}" if isinstance(slices, int) else ""
+    agent = models.get("execution") if isinstance(models, Mapping) else None
+    return f"{found.get('use', '')}{over}" + (f", agent {str(agent)[:12]}" if agent else "")
+
+
+def _slices(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
+
+
 def execution_grids(summary: Mapping[str, Any]) -> tuple[Grid, ...]:
     """The table of a session with an execution policy that had an order; none of another one."""
     found = summary.get("execution")
@@ -33,5 +53,5 @@ def execution_grids(summary: Mapping[str, Any]) -> tuple[Grid, ...]:
 
 def _written(name: str, value: float | None) -> str:
     if value is None:
-        return ""
+        return "–"
     return f"{value:+.2f}" if name.endswith("_bps") else f"{value * 100:.1f} %"

@@ -16,7 +16,7 @@ from engine.events import DAY_NS, Stamps, Vector
 from samewire.decided import Curves, Decided, read_curves, read_decisions
 from samewire.definitions import DEFINITIONS, written
 from samewire.report_decisions import decisions_part
-from samewire.report_execution import execution_grids
+from samewire.report_execution import execution_grids, worked_by
 from samewire.report_tables import Curve, grids
 from samewire.report_trades import trade_grids
 from samewire.result import read_parquet
@@ -177,6 +177,7 @@ def header_of(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[
         ("Universe", f"{len(_symbols(manifest)):,} symbols"),
         ("Currency", _currency(universe or {})),
         ("Fills", str(manifest.get("fill", ""))),
+        ("Execution", worked_by(manifest)),
         ("Prices", f"as the feed gives them; {summary.get('actions', 0):,} corporate actions were applied"),
         ("Benchmark", str(summary.get("benchmark", "")).replace("_", " ")),
         ("Initial equity", written("initial_equity", summary.get("initial_equity"))),

@@ -203,7 +203,7 @@ def _warnings(fold: SessionFold, counts: Counts, net: Performance) -> list[str]:
         said.append(f"The session is {net.years:.2f} years long: yearly figures of so short a time are mostly luck.")
     held = np.flatnonzero(book.qty) if book is not None else ()
     if book is not None and len(held):
-        said.append(f"{len(held)} positions were open at the end; they count at their last close, not at a sale.")
+        said.append(_left_open(len(held)))
     if counts.refusals and counts.fills:
         said.append(f"{_many(counts.refusals, 'order leg')} refused: {_listed(counts.refused_by)}.")
     said += _fallbacks(counts)
@@ -248,6 +248,12 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _many(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _left_open(count: int) -> str:
+    if count == 1:
+        return "1 position was open at the end; it counts at its last close, not at a sale."
+    return f"{count} positions were open at the end; they count at their last close, not at a sale."
 
 
 def _fallbacks(counts: Counts) -> list[str]:

@@ -1,7 +1,7 @@
 """What the models of a run know: read, learned before the session, or learned again while it goes on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,14 @@ def learned(run: RunFile, feed: Feed, parts: Parts, given: Given, end: int | Non
         found = msgspec.structs.replace(found, warnings=(*found.warnings, *said))
     in_order = sorted(found.controls, key=lambda control: control.ts)
     return msgspec.structs.replace(found, controls=tuple(in_order))
+
+
+def recalled(run: RunFile, feed: Feed, artefacts: Mapping[str, Artefact]) -> Learned:
+    """What the models of a recorded session knew, with what to warn of those that it did not train itself."""
+    begin = days(feed, run.session.start, None)[0] or 0
+    named = [spec.component.name for spec in run.models if spec.artefact is not None]
+    said = [text for name in named if name in artefacts for text in seen_before(name, artefacts[name], begin)]
+    return Learned(dict(artefacts), warnings=tuple(said))
 
 
 class Walked(msgspec.Struct, frozen=True, eq=False):

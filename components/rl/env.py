@@ -87,7 +87,7 @@ class OrderEnv:
         check_orders(orders, days)
         self._queue = Queue(len(orders), rng)
         self.days, self.orders, self.width, self.bars_per_step = days, orders, width, bars_per_step
-        self._market, self._observation, self.action, self.reward = market, observation, action, reward
+        self.market, self._observation, self.action, self.reward = market, observation, action, reward
         self.tape = tape_of(days, features=observation.features) if tape is None else tape
         self.floor = Floor(days=days, orders=orders, market=market, tape=self.tape, bars_per_step=bars_per_step)
         self.steps = int(self.floor.steps.max())
@@ -231,7 +231,7 @@ class OrderEnv:
         made["generator"] = "one" if self._queue.endless else "none"
         if not self._hashes:
             parts: dict[str, Any] = {"days": self.days, "tape": self.tape, "orders": self.orders}
-            self._hashes = game_hashes(**parts, market=self._market, reward=self.reward)
+            self._hashes = game_hashes(**parts, market=self.market, reward=self.reward)
         return made | self._hashes
 
     def load(self, state: bytes, /) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 from components.rl.checkpoint import Checkpoints, Identity
 from components.rl.trainer_budget import Bill, bill_of
 from components.rl.trainer_kept import check_said
-from components.rl.trainer_options import Course, Dqn, words_of
+from components.rl.trainer_options import Course, Dqn, TrainedTeacher, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
 if TYPE_CHECKING:
     from components.rl.trainer_evaluate import Figures
     from components.rl.trainer_rows import Environment
+    from components.rl.trainer_teacher import Guide
 
 
 class Arena(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -78,7 +79,13 @@ def teach(course: Course, arena: Arena, *, checkpoints: Path | None = None, told
     from components.rl.trainer_chance import own_chance
 
     with own_chance():
-        training = Training(course, arena, told)
+        guide = None
+        if isinstance(course.teacher, TrainedTeacher):
+            from components.rl.trainer_teacher import guide_of
+
+            _check(course, arena.training)
+            guide = guide_of(course, arena, checkpoints, told)
+        training = Training(course, arena, told, guide)
         kept = None if checkpoints is None else Checkpoints(checkpoints, training.identity)
         training.begin(kept)
         while not training.done:
@@ -91,7 +98,7 @@ def teach(course: Course, arena: Arena, *, checkpoints: Path | None = None, told
 class Training:
     """A training between two iterations."""
 
-    def __init__(self, course: Course, arena: Arena, told: Told) -> None:
+    def __init__(self, course: Course, arena: Arena, told: Told, guide: "Guide | None" = None) -> None:
         from components.rl.trainer_rewards import Rewards
         from components.rl.trainer_rows import OrderRows
         from components.rl.trainer_sb3 import Learner
@@ -106,7 +113,7 @@ class Training:
         self._rows = OrderRows(env, rewards, told.cpu_ns)
         lessons = None
         if course.teacher is not None:
-            lessons = Lessons(env, course.teacher, batch=algorithm.batch, seed=course.seed)
+            lessons = Lessons(env, course.teacher, guide, course)
             self._rows.before_step = lessons.hear
         self._learner: Learner = Learner(self._rows, course, lessons)
         self.identity = Identity(schema=env.schema, course=words_of(course), inputs=arena.inputs)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
+from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent, TrainedTeacher
 from engine.errors import ConfigError
 
 WEIGHTS_MAX = 100_000_000  # behind the first layer of a network
@@ -71,6 +71,11 @@ def _check(course: Course, bill: Bill) -> None:
         raise ConfigError(
             "training: a collection is 1 order-step (rows 1, rounds 1, orders of 1 decision), and ppo compares those "
             "of a collection; raise rows or rounds"
+        )
+    if isinstance(course.teacher, TrainedTeacher) and course.teacher.steps < bill.collection:
+        raise ConfigError(
+            f"training: teacher.steps is {course.teacher.steps:,}, which is less than one collection, "
+            f"{bill.collection:,}: its teacher would learn nothing; raise it"
         )
     if bill.memory_mb > MEMORY_MAX_MB:
         what = "algorithm.buffer" if isinstance(algorithm, Dqn) else "rows or rounds"

@@ -94,13 +94,42 @@ class Teacher(msgspec.Struct, frozen=True, kw_only=True, tag="hindsight", tag_fi
             if not good:
                 raise ValueError(f"teacher: {name} must be {rule}, got {getattr(self, name)}")
 
-    def weighs(self, left: float) -> float:
-        """The weight of what is taught while this share of the budget is left.
 
-        >>> [Teacher(weight=2.0, fades=0.5).weighs(left) for left in (1.0, 0.75, 0.4)]
-        [2.0, 1.0, 0.0]
-        """
-        return self.weight * max(0.0, 1.0 - (1.0 - left) / self.fades) if self.fades else self.weight
+class TrainedTeacher(msgspec.Struct, frozen=True, kw_only=True, tag="trained", tag_field="use"):
+    """A teacher that learned by PPO, too, from the bars to come (`components.rl.foresight`), before its student.
+
+        loss = PPO loss + weight_now E[-log pi(a of the teacher | what the student sees)]
+
+    It learns `steps` order-steps, with the student's options of PPO, and of its weights those count that earned most
+    on the orders of validation. `weight` is that of the published code, over rewards that are not normalised.
+
+    Source: Fang et al. (2021), Universal trading for order execution with oracle policy distillation, AAAI, equation 8;
+    Qlib, examples/trade: OPD, PPO_sup (sup_coef 0.01) and OPDT.
+    """
+
+    weight: float = 0.01
+    fades: float = 0.0  # share of the budget after which nothing is taught any more, 0 = it never fades
+    steps: int = 600_000  # budget of the teacher, in order-steps
+    hidden: tuple[int, ...] = (64, 64)
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("weight", 0 < self.weight < float("inf"), "finite and above 0"),
+            ("fades", 0 <= self.fades <= 1, "between 0 and 1"),
+            ("steps", self.steps >= 1, "at least 1"),
+        )
+        for name, good, rule in rules:
+            if not good:
+                raise ValueError(f"teacher: {name} must be {rule}, got {getattr(self, name)}")
+
+
+def weighs(teacher: Teacher | TrainedTeacher, left: float) -> float:
+    """The weight of what is taught while this share of the budget is left.
+
+    >>> [weighs(Teacher(weight=2.0, fades=0.5), left) for left in (1.0, 0.75, 0.4)]
+    [2.0, 1.0, 0.0]
+    """
+    return teacher.weight * max(0.0, 1.0 - (1.0 - left) / teacher.fades) if teacher.fades else teacher.weight
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +137,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 
     algorithm: Ppo | Dqn = Ppo()
     network: Mlp | Recurrent = Mlp()
-    teacher: Teacher | None = None
+    teacher: Teacher | TrainedTeacher | None = None
     steps: int = 600_000  # budget, in order-steps
     rows: int = 256
     rounds: int = 1

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.rl.teacher import as_good, hindsight, targets
-from components.rl.trainer_options import Teacher
+from components.rl.teacher import Hindsight, as_good, hindsight, targets
+from components.rl.trainer_options import Course, Teacher, TrainedTeacher, weighs
+from components.rl.trainer_teacher import Guide
 from engine.events import Mask, Matrix
 
 
@@ -23,14 +24,19 @@ class Lessons:
 
         weight_now mean(-sum_a chance_a log pi(a | observation))
 
-    over as large a part, drawn without replacement from the same collection, is added to that of PPO, which has been
-    cut to `grad_norm` by then: the teacher's is not. Which parts is drawn from the seed and the order-steps so far, so
-    that there is nothing to keep of it.
+    over as large a part, drawn without replacement from the same collection, is added to that of PPO; `grad_norm` cuts
+    their sum. Which parts is drawn from the seed and the order-steps so far, so that there is nothing to keep of it.
     """
 
-    def __init__(self, env: Any, teacher: Teacher, *, batch: int, seed: int) -> None:
-        self._env, self._teacher, self._batch, self._seed = env, teacher, batch, seed
-        self._known = hindsight(env, states_max=teacher.states_max)
+    def __init__(self, env: Any, teacher: Teacher | TrainedTeacher, guide: Guide | None, course: Course) -> None:
+        """`guide` is a teacher that was trained, None = the best choices in hindsight are found here."""
+        self._env, self._teacher, self._batch, self._seed = env, teacher, course.algorithm.batch, course.seed
+        self._known: Guide | Hindsight
+        if isinstance(teacher, Teacher):
+            self._known, self._temperature = hindsight(env, states_max=teacher.states_max), teacher.temperature
+        else:
+            assert guide is not None
+            self._known, self._temperature = guide, 0.0
         self._chances: list[Matrix] = []  # (W, A) of each step of the collection
         self._good: list[Mask] = []
         self._weight = 0.0
@@ -38,13 +44,13 @@ class Lessons:
     def hear(self) -> None:
         """What the teacher says of the orders as they stand."""
         worths = self._known.worths(self._env.episode, self._env.own)
-        self._chances.append(targets(worths, self._teacher.temperature))
+        self._chances.append(targets(worths, self._temperature))
         self._good.append(as_good(worths))
 
     @contextlib.contextmanager
     def beside(self, algorithm: Any, left: float) -> Iterator[None]:
         """Within it each step of the optimizer learns from the teacher too; `left` is the share of the budget."""
-        self._weight = self._teacher.weighs(left)
+        self._weight = weighs(self._teacher, left)
         if not self._weight:
             yield
             return
@@ -53,18 +59,22 @@ class Lessons:
         rng = np.random.default_rng([self._seed, algorithm.num_timesteps])
         parts = _parts(len(chances), self._batch, rng)
 
-        def add(optimizer: Any, args: Any, given: Any) -> None:
-            del optimizer, args, given
+        optimizer = policy.optimizer
+        empty = optimizer.zero_grad
+
+        def begun_with_ours() -> None:
+            """Where a step begins without slopes: what the library adds comes on top, and is cut with it."""
+            empty()
             rows = next(parts)
             with torch.enable_grad():
                 loss = -(chances[rows] * _log_chances(policy, seen.observations, rows)).sum(dim=1).mean()
                 torch.autograd.backward(self._weight * loss)
 
-        hook = policy.optimizer.register_step_pre_hook(add)
+        optimizer.zero_grad = begun_with_ours
         try:
             yield
         finally:
-            hook.remove()
+            optimizer.zero_grad = empty
 
     def over(self, algorithm: Any) -> dict[str, float]:
         """Figures of the student after an update over all of its collection, which is then forgotten.

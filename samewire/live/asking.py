@@ -16,7 +16,7 @@ from engine.events import Control, ControlAction
 from engine.latches import Latches
 from engine.protocols import Artefact
 from engine.wiring import Wiring
-from samewire.artefacts import check_features, registry_at
+from samewire.artefacts import check_features, owners, registry_at
 from samewire.build import Given, construct, feature_sets
 from samewire.hiding import hider
 from samewire.live.keeping import artefact_blob
@@ -91,6 +91,11 @@ def swapping(run: RunFile, given: Given, wiring: Wiring) -> Swap:
 def model_named(run: RunFile, name: str) -> ModelSpec:
     """ConfigError where no model of the run file is called so."""
     found: Mapping[str, ModelSpec] = {spec.component.name: spec for spec in run.models}
+    if name not in found and name in owners(run):
+        raise ConfigError(
+            f"swap_model: {name} has an agent, which stays for the session: its orders at work are steps of its own "
+            "game; begin another session with the other artefact, under another name or with --new"
+        )
     if name not in found:
         raise ConfigError(f"swap_model: no model is called {name!r}; expected one of: {', '.join(found)}")
     return found[name]

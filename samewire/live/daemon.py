@@ -235,6 +235,8 @@ class Daemon:
         run = self._run
         self._tell("session.building", said="a new session: reading history, training what the run file says")
         built = wired(untaught(run), None, None, self._feed)
+        for text in built.learnt.warnings:
+            self._tell("session.warning", said=text)
         names = self._named(built, run_id="")
         core = Core(run, built, self._settings.cut_rules())
         core.course.know(built.learnt.controls)

@@ -52,3 +52,9 @@ def test_another_market_and_longer_days_are_told(tmp_path: Path) -> None:
     assert "days of up to 8 bars, and trading days here have up to 10" in said[0]
     whole = drawn(msgspec.structs.replace(card, bars=10, trained={"market": market}))
     assert agent_cautions("execution", whole, same, FEED, 0) == []
+
+
+def test_an_agent_that_is_not_there_is_told_before_a_session_begins(tmp_path: Path) -> None:
+    (found,) = checked_market(run_of(tmp_path / "nowhere"))
+    assert found.path == "execution.artefact"
+    assert "no artefact can be read" in found.text

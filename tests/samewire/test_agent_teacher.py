@@ -10,7 +10,8 @@ from safetensors.numpy import load
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
-from components.rl.trainer_options import Teacher
+from components.rl.trainer_options import Teacher, TrainedTeacher
+from samewire.agent_training import plan_text, planned_agents
 from samewire.schema import load_run, resolved
 from tests.samewire.test_agent_training import a_run, problems, trained
 
@@ -31,6 +32,15 @@ def test_it_is_read_with_its_defaults_and_none_is_none(tmp_path: Path) -> None:
     assert alone.training is not None
     assert alone.training.agent is not None
     assert alone.training.agent.course(0).teacher is None
+
+
+def test_a_trained_one_is_read_with_its_defaults_which_are_the_published_ones(tmp_path: Path) -> None:
+    run = load_run(a_run(tmp_path, {"teacher": "trained"}))
+    said = resolved(run)["training"]["agent"]["teacher"]
+    assert said == {"use": "trained", "weight": 0.01, "fades": 0.0, "steps": 600_000, "hidden": [64, 64]}
+    assert run.training is not None
+    assert run.training.agent is not None
+    assert run.training.agent.course(0).teacher == TrainedTeacher()
 
 
 def test_the_section_that_the_page_shows_is_a_good_one(tmp_path: Path) -> None:
@@ -58,6 +68,11 @@ def test_what_it_cannot_teach_is_refused_by_key(
 ) -> None:
     (found,) = problems(a_run(tmp_path, agent | {"teacher": HINDSIGHT}))
     assert found[1:] == (f"training.agent.{path}", expected)
+    of_trained = a_run(tmp_path, agent | {"teacher": TRAINED})
+    if path == "reward":  # any will do: it learned from them
+        assert load_run(of_trained).training is not None
+    else:
+        assert problems(of_trained) == [found]
 
 
 @pytest.mark.parametrize(
@@ -81,4 +96,25 @@ def test_its_figures_are_in_the_run_and_nothing_of_it_in_the_artefact(tmp_path: 
         assert shapes[0] == shapes[1]
 
 
+def test_a_trained_one_is_recorded_beside_its_student_and_stays_out_of_the_artefact(tmp_path: Path) -> None:
+    result = trained(a_run(tmp_path, {"teacher": TRAINED})).agents[0]
+    assert result.status == "end", result.error
+    store = RunStore(tmp_path / "store")
+    names = store.metric_names(result.run).keys()
+    assert {"teacher/val/reward", "teacher/steps", "steps", "teacher_kl"} <= names
+    store.close()
+    weights = load(read_artefact(Path(result.place)).files["weights.safetensors"])
+    alone = trained(a_run(tmp_path / "alone")).agents[0]
+    theirs = load(read_artefact(Path(alone.place)).files["weights.safetensors"])
+    assert {name: each.shape for name, each in weights.items()} == {n: each.shape for n, each in theirs.items()}
+    assert not list((tmp_path / "store" / "work").glob("*/teacher"))
+
+
+def test_the_plan_tells_the_budget_of_a_trained_teacher(tmp_path: Path) -> None:
+    run = load_run(a_run(tmp_path, {"teacher": TRAINED}))
+    said = plan_text(run, *planned_agents(run, None))
+    assert re.search(r"budget  [\d,]+ order-steps by ppo, behind 512 of its teacher$", said, re.MULTILINE)
+
+
+TRAINED = {"use": "trained", "steps": 512, "hidden": [8]}
 RUNS: dict[str, dict[str, Any]] = {"alone": {}, "taught": {"teacher": HINDSIGHT}}

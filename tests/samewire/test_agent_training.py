@@ -91,6 +91,7 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
         ({"reward": {"use": "pa_penalty", "scale": 0}}, "E108", "training.agent.reward.scale"),
         ({"steps": 63}, "E113", "training.agent.steps"),
+        ({"teacher": {"use": "trained", "steps": 63}}, "E113", "training.agent.teacher.steps"),
         ({"rows": 1, "horizon": 1}, "E113", "training.agent.rows"),
         ({"network": {"use": "mlp", "hidden": [65_536] * 3}}, "E113", "training.agent.network.hidden"),
         ({"algorithm": {"use": "dqn", "learning_starts": 2048}}, "E113", "training.agent.algorithm.learning_starts"),
@@ -201,6 +202,7 @@ def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
             {"algorithm": {"use": "dqn", "learning_starts": 2_000}},
             "is 2,000, and 1,920 order-steps are all that is run",
         ),
+        ({"teacher": {"use": "trained", "steps": 479}}, "teacher.steps is 479, which is less than one collection, 480"),
         ({"rounds": 10**6, "steps": 10**9}, "of 36,621 MiB would be held at once, .*; lower rows or rounds"),
         (
             {"algorithm": {"use": "dqn", "buffer": 10**8, "learning_starts": 9}, "observation": "full_history"},
@@ -252,7 +254,7 @@ def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.Captu
     assert main(["train", str(path), "--plan"]) == 0
     planned = capsys.readouterr().out
     assert "1 trainings planned, 0 of them done before" in planned
-    assert "2,048 order-steps by ppo: 2,048 in 4 collections of 64 orders x 8 decisions; 2 validations" in planned
+    assert "to run  2,048 order-steps in 4 collections of 64 orders x 8 decisions; 2 validations" in planned
     assert main(["train", str(path), "--plan", "--set", "training.agent.steps=2559", "--format", "json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["steps"], said["collection"], said["collections"], said["validations"]) == (2048, 512, 4, 2)

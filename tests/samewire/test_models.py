@@ -17,6 +17,7 @@ from samewire import run
 from samewire.artefacts import registry_at
 from samewire.cli import main
 from samewire.diagnostics import RunFileErrors
+from samewire.prepare import prepare
 from samewire.schema import load_run
 
 RUN: dict[str, Any] = {
@@ -359,3 +360,12 @@ def test_another_universe_is_served_by_a_model_that_knows_features_not_symbols(s
     spec = serves("registry:gbdt@production")
     spec["feed"] = {"use": "sample", "symbols": 11}
     assert run(spec).summary["slices"] > 5
+
+
+def test_a_session_that_is_read_back_warns_of_days_that_its_model_has_seen_as_it_did(made: Path) -> None:
+    early = serves(str(made / "a"))
+    early["session"]["start"] = "2018-12-03"
+    began = prepare(load_run(early))
+    again = prepare(load_run(early), recorded=began.artefacts)
+    assert any(said.startswith("gbdt was trained on data up to") for said in began.warnings)
+    assert again.warnings == began.warnings

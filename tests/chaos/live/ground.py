@@ -141,13 +141,13 @@ def _plain(record: Received, env: str) -> tuple[bytes | None, bytes | None, tupl
     return record.key and record.key.replace(name, b""), record.value and record.value.replace(name, b""), headers
 
 
-async def left(address: str, env: str) -> Left:
+async def left(address: str, env: str, names: Sequence[str] = COMPARED, session: str = SESSION) -> Left:
     reader = Reader({"bootstrap_servers": address})
     await reader.start()
     try:
-        found = {name: [_plain(r, env) for r in await _all(reader, f"{env}.{name}.v1")] for name in COMPARED}
-        journal = f"{env}.journal.{SESSION}.v1"
-        steps = [r for r in await _all(reader, journal) if r.key == SESSION.encode()]
+        found = {name: [_plain(r, env) for r in await _all(reader, f"{env}.{name}.v1")] for name in names}
+        journal = f"{env}.journal.{session}.v1"
+        steps = [r for r in await _all(reader, journal) if r.key == session.encode()]
         return Left(found, [step_of(r.value, journal, r.offset) for r in steps])
     finally:
         await reader.close()

@@ -131,6 +131,8 @@ def prepared(path: str) -> "RunFile":
     run, code = load_run(Path(path)), own_code()
     daemon.own_code = lambda: code
     feed_of(run)
+    if run.execution is not None and run.execution.use == "rl":
+        import torch  # noqa: F401
     gc.collect()
     gc.freeze()
     return run

@@ -25,9 +25,10 @@ from engine.events import (
 )
 from engine.ids import OrderIds
 from engine.ledger import Ledger
-from engine.universe import Universe
+from engine.universe import Universe, universe_of
 from tests.make import START_NS, bars, legs
 
+ONE, TWO = universe_of(("A",)), universe_of(("A", "B"))
 OPEN_NS = START_NS - 390 * MINUTE_NS  # 09:30 in New York
 
 

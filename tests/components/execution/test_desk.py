@@ -1,4 +1,4 @@
-"""What becomes of parents: their slices, their ends, and what goes wrong on the way."""
+"""What becomes of parents: their slices, their horizons, amendments and ends."""
 
 from typing import Any
 
@@ -15,8 +15,6 @@ from engine.events import (
     DAY_NS,
     MINUTE_NS,
     SLICE_DECIDED,
-    ActionKind,
-    Actions,
     Children,
     Control,
     ControlAction,
@@ -31,10 +29,7 @@ from engine.events import (
 )
 from engine.ids import OrderIds
 from engine.universe import universe_of
-from tests.components.execution.floor import OPEN_NS, Floor, minute, minutes, orders
-
-ONE = universe_of(("A",))
-TWO = universe_of(("A", "B"))
+from tests.components.execution.floor import ONE, OPEN_NS, TWO, Floor, minute, minutes, orders
 
 
 def session() -> Sessions:
@@ -302,57 +297,6 @@ def test_a_cancel_of_a_child_goes_on_to_the_broker() -> None:
     assert not floor.ledger.book(0).open_orders.ids.size
 
 
-def test_a_split_changes_what_is_left_in_whole_lots() -> None:
-    floor = Floor(Twap(horizon=4), ONE)
-    floor.slice(minutes(1, [10.0]), orders(1, [101.0]))
-    split = Actions(
-        ts=minute(1),
-        kind=np.array([ActionKind.SPLIT], np.int32),
-        symbol=np.array([0], np.int32),
-        ratio=np.array([1.5]),
-        amount=np.array([np.nan]),
-        pay_at=np.array([0]),
-        successor=np.array([-1], np.int32),
-    )
-    floor.take(floor.broker.on_actions(split))
-    floor.take(floor.ledger.on_actions(split))
-    floor.take(floor.desk.on_actions(split))
-    for k in range(2, 8):
-        floor.slice(minutes(k, [10.0]))
-    assert floor.filled() == {1: 37.0 + 114.0}  # 25 in the market and 76 not yet sent, each in whole shares
-    assert floor.ends([1]) == {1: ["FINISHED"]}
-
-
-def test_a_delisting_ends_the_parent() -> None:
-    floor = Floor(Twap(horizon=4), ONE)
-    floor.slice(minutes(1, [10.0]), orders(1, [100.0]))
-    gone = Actions(
-        ts=minute(1),
-        kind=np.array([ActionKind.DELISTING], np.int32),
-        symbol=np.array([0], np.int32),
-        ratio=np.array([np.nan]),
-        amount=np.array([9.0]),
-        pay_at=np.array([0]),
-        successor=np.array([-1], np.int32),
-    )
-    floor.take(floor.broker.on_actions(gone))
-    floor.take(floor.ledger.on_actions(gone))
-    floor.take(floor.desk.on_actions(gone))
-    floor.slice(minutes(2, [np.nan]))
-    floor.slice(minutes(3, [np.nan]))
-    assert floor.ends([1]) == {1: ["CANCELLED"]}
-    assert not floor.desk.working
-
-
-def test_what_the_broker_refuses_is_tried_again_until_the_horizon_ends() -> None:
-    floor = Floor(Immediate(horizon=3), ONE, cash=1.0)
-    floor.slice(minutes(1, [1000.0]), orders(1, [100.0]))
-    for k in range(2, 6):
-        floor.slice(minutes(k, [1000.0]))
-    assert floor.sent() == {1: [100.0] * 3}
-    assert floor.ends([1]) == {1: ["EXPIRED"]}
-
-
 def test_pov_does_not_complete_unless_it_is_asked_to() -> None:
     for complete, sent in ((False, [10.0, 20.0, 10.0]), (True, [10.0, 20.0, 70.0])):
         floor = Floor(Pov(universe=ONE, horizon=3, rate=0.1, complete=complete), ONE)
@@ -362,55 +306,6 @@ def test_pov_does_not_complete_unless_it_is_asked_to() -> None:
             floor.slice(minutes(k, [10.0], volume=[100.0]))
         assert floor.sent() == {1: sent}
         assert floor.ends([1]) == {1: ["FINISHED" if complete else "EXPIRED"]}
-
-
-def test_a_pace_that_asks_for_too_much_for_the_other_side_or_for_nothing_is_held_to_what_is_left() -> None:
-    class Wild:
-        horizon, span_days, completes = 4, False, False
-
-        def due(self, parents: Any, market: Any, /) -> Any:
-            return np.array([np.inf, -50.0, 0.0])[parents.symbol]
-
-    three = universe_of(("A", "B", "C"))
-    floor = Floor(Wild(), three)
-    floor.slice(minutes(1, [10.0] * 3), orders(1, [100.0, 100.0, 100.0]))
-    for k in range(2, 7):
-        floor.slice(minutes(k, [10.0] * 3))
-    assert floor.sent() == {1: [100.0]}
-    assert floor.ends([1, 2, 3]) == {1: ["FINISHED"], 2: ["EXPIRED"], 3: ["EXPIRED"]}
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (None, "answered nothing; give an array of 2 signed shares"),
-        (5.0, "answered 5.0, of float; give an array of 2"),
-        (np.ones((2, 2)), r"answered values of shape \(2, 2\) for 2 parents"),
-        (["a", "b"], "answered what are no numbers"),
-        ([1.0, np.nan], "answered NaN for 1 of 2 parents, first row 1; 0 sends nothing"),
-    ],
-)
-def test_a_pace_that_answers_what_are_no_shares_is_named(answer: Any, said: str) -> None:
-    class Odd:
-        horizon, span_days, completes = 2, False, True
-
-        def due(self, parents: Any, market: Any, /) -> Any:
-            return answer
-
-    with pytest.raises(ValueError, match=f"Odd.due {said}"):
-        Floor(Odd(), TWO).slice(minutes(1, [10.0, 10.0]), orders(1, [5.0, 5.0]))
-
-
-def test_a_pace_that_answers_for_some_parents_only_is_an_error() -> None:
-    class Short:
-        horizon, span_days, completes = 2, False, True
-
-        def due(self, parents: Any, market: Any, /) -> Any:
-            return np.zeros(1)
-
-    floor = Floor(Short(), TWO)
-    with pytest.raises(ValueError, match="Short.due answered 1 values for 2 parents; give one for each"):
-        floor.slice(minutes(1, [10.0, 10.0]), orders(1, [5.0, 5.0]))
 
 
 def test_the_optimizer_sees_parents_with_what_they_have_not_filled() -> None:
@@ -443,24 +338,6 @@ def test_a_child_that_stays_in_the_market_is_cancelled_first_and_nothing_is_sent
     assert desk.open_parents().left.tolist() == [90.0]  # the fill came behind the report of the cancel
     _, third = woken(3)
     assert third.qty.tolist() == [40.0]  # 10 filled and 25 in the market: 75 by the end of the third
-
-
-@pytest.mark.parametrize(("symbol", "qty"), [(7, 10.0), (-1, 10.0), (0, np.nan), (0, np.inf), (0, 0.0)])
-def test_an_order_that_nobody_could_work_ends_at_once_and_the_others_are_worked(symbol: int, qty: float) -> None:
-    floor = Floor(Twap(horizon=2), TWO)
-    floor.slice(minutes(1, [10.0, 10.0]), orders(1, [qty, 8.0], symbol=[symbol, 1]))
-    assert floor.ends([1]) == {1: ["CANCELLED"]}
-    assert floor.notes() == ["malformed"]
-    for k in (2, 3):
-        floor.slice(minutes(k, [10.0, 10.0]))
-    assert floor.filled() == {2: 8.0}
-
-
-def test_reports_of_other_orders_change_nothing() -> None:
-    desk = Desk(universe=ONE, ids=OrderIds("t", "e"), name="e", pace=Twap(horizon=2))
-    none = np.array([77], np.uint64), np.array([0], np.int32)
-    desk.on_reports(Reports(ts=1, ids=none[0], symbol=none[1], state=np.array([3], np.int32), left=np.zeros(1)))
-    assert not desk.working
 
 
 def test_a_long_horizon_costs_what_it_sends() -> None:

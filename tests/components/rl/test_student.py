@@ -129,6 +129,21 @@ def test_both_losses_are_one_whose_gradient_is_their_weighted_sum() -> None:
     assert moved >= 4
 
 
+@pytest.mark.parametrize("weight", [1e-9, 1.0, 1e6])
+def test_grad_norm_bounds_what_is_learned_of_both_together(weight: float) -> None:
+    course = change(COURSE, algorithm=Ppo(lr=1.0, epochs=1, batch=10_000, grad_norm=1e-3))
+    with own_chance():
+        training = Training(change(course, teacher=change_teacher(weight=weight, fades=0.0)), arena(), Told())
+        training.begin(None)
+        policy = training._learner.algorithm.policy
+        policy.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+        before = torch.cat([each.detach().clone().ravel() for each in policy.parameters()])
+        training._learner.collect()
+        training._learner.update()
+        moved = torch.cat([each.detach().ravel() for each in policy.parameters()]) - before
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
 def test_it_agrees_with_its_teacher_more_than_one_who_learns_alone() -> None:
     def figures(weight: float) -> dict[str, float]:
         course = change(COURSE, steps=40 * ROWS * 8, teacher=change_teacher(fades=0.0, weight=weight))

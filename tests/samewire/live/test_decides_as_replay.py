@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from engine.clock import SystemClock
 from samewire import arun
+from samewire.agent_training import train_agents
 from samewire.cli import main
 from samewire.schema import dump_run, load_run
+from samewire.training import How
 from tests.samewire import paced
 from tests.samewire.live.markets import beside, days, members, quarters
 from tests.samewire.live.sessions import Ground, events_of, first_apart
@@ -86,6 +89,25 @@ def worked(folder: Path) -> dict[str, Any]:
     return whole | {"models": models, "execution": {"use": "vwap", "horizon": 6, "days": 2}}
 
 
+def by_agent(folder: Path) -> dict[str, Any]:
+    """The same, worked by an agent that was trained on these days for a moment."""
+    whole = worked(folder)
+    agent = {
+        "network": {"use": "mlp", "hidden": [8]},
+        "orders": {"of": "day", "start": [0, 5, 9, 20]},
+        "split": {"validation_from": "2018-07-06", "test_from": "2018-07-09"},
+        "horizon": 6,
+        "bars_per_step": 2,
+        "steps": 512,
+        "rows": 32,
+    }
+    broker = whole["broker"] | {"participation": 0.1}
+    session = {"name": "taught", "cash": 1_000_000}
+    taught = {"session": session, "broker": broker, "training": {"agent": agent, "store": str(folder / "store")}}
+    (made,) = train_agents(load_run({**whole, **taught, "execution": None}), How(clock=SystemClock())).agents
+    return whole | {"broker": broker, "execution": {"use": "rl", "artefact": made.place, "horizon": 6}}
+
+
 def by_a_close(folder: Path) -> dict[str, Any]:
     """The same without a calendar: days end at a close that is declared, hours at the hour."""
     of = {"use": "parquet", "path": str(quarters(folder)), "stamped": "close", "close": "16:00 America/New_York"}
@@ -93,7 +115,7 @@ def by_a_close(folder: Path) -> dict[str, Any]:
     return whole | {"feed": {"use": "aggregate", "of": of, "to": ["1h", "1d"]}}
 
 
-@pytest.mark.parametrize("market", [daily, daily_members, half_day, worked, intervals, by_a_close])
+@pytest.mark.parametrize("market", [daily, daily_members, half_day, worked, by_agent, intervals, by_a_close])
 async def test_every_event_is_that_of_a_replay(
     kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, market: Any
 ) -> None:
