@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from components.rl.trainer_budget import WEIGHTS_MAX, weights_of
 from samewire.agent_spec import KINDS, PLAIN, AgentSpec, AgentTraining
 from samewire.chosen import chosen
 from samewire.reading import Owner, Reader
@@ -30,10 +31,8 @@ def read_agent(section: Entries, reader: Reader) -> AgentTraining | None:
     if plan is None or None in made.values() or len(reader.problems) > before:
         return None
     agent = AgentTraining(plan=plan, **made)
-    for key, got, expected in _contradictions(agent):
-        found = node.values.get(key)
-        where = node.where if found is None else found.where
-        reader.add("E113", where, f"{PATH}.{key}", got, expected)
+    for key, got, expected in (*_contradictions(agent), *_budget(agent)):
+        reader.add("E113", _where(node, key), f"{PATH}.{key}", got, expected)
     _each_start_once(agent.orders.start, node, reader)
     return agent if len(reader.problems) == before else None
 
@@ -85,3 +84,37 @@ def _contradictions(agent: AgentTraining) -> list[tuple[str, str, str]]:
         got = f"{agent.plan.bars_per_step} bars of a horizon of {agent.plan.horizon}"
         found.append(("bars_per_step", got, "at most the horizon"))
     return found
+
+
+def _budget(agent: AgentTraining) -> list[tuple[str, str, str]]:
+    """What no days could make a training of; what these days do not is told once they are known."""
+    plan, found = agent.plan, []
+    if plan.steps < plan.rows * plan.rounds:
+        got = f"{plan.steps:,} for {plan.rows:,} rows x {plan.rounds:,} rounds"
+        found.append(("steps", got, "at least one collection: rows x rounds x the decisions of an order"))
+    if agent.teacher.use == "trained" and agent.teacher.steps < plan.rows * plan.rounds:
+        got = f"{agent.teacher.steps:,} for {plan.rows:,} rows x {plan.rounds:,} rounds"
+        found.append(("teacher.steps", got, "at least one collection: rows x rounds x the decisions of an order"))
+    if agent.algorithm.use == "dqn" and agent.algorithm.learning_starts >= plan.steps:
+        got = f"{agent.algorithm.learning_starts:,} of {plan.steps:,} steps"
+        found.append(("algorithm.learning_starts", got, "less than steps, or it never learns"))
+    if agent.algorithm.use == "ppo" and plan.rows * plan.rounds * -(-plan.horizon // plan.bars_per_step) < 2:
+        found.append(("rows", "1 row, 1 round and orders of 1 decision", "at least 2 order-steps in a collection"))
+    weights = weights_of(agent.course(0).network)
+    if weights > WEIGHTS_MAX:
+        found.append(("network.hidden", f"{weights:,} weights between these layers", f"at most {WEIGHTS_MAX:,}"))
+    return found
+
+
+def _where(node: Entries, key: str) -> Any:
+    """The place of a key, or of the nearest above it that is written."""
+    where, below = node.where, node
+    for name in key.split("."):
+        found = below.values.get(name)
+        if found is None:
+            break
+        where = found.where
+        if not isinstance(found, Entries):
+            break
+        below = found
+    return where

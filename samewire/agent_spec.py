@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.rewards import EndRatio, PAPenalty
-from components.rl.trainer_options import Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
+from components.rl.trainer_options import MOST, Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
 from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-Width = Annotated[int, Field(ge=1, le=65_536)]  # of a layer
+Width = Annotated[int, Field(ge=1, le=MOST["network.hidden"])]  # of a layer
+_STEPS_MAX, _TIMES_MAX, _BUFFER_MAX = 10**12, 10**6, 10**8
 _REST: Any = Field(default=PAPenalty().rest, description="what is left undone: traded at the last close, or ignored")
 _PPO, _DQN, _RECURRENT, _COURSE, _TEACHER, _TRAINED = Ppo(), Dqn(), Recurrent(), Course(), Teacher(), TrainedTeacher()
 
@@ -26,8 +27,8 @@ class PpoSpec(BaseModel):
     use: Literal["ppo"] = Field(default="ppo", description="proximal policy optimization")
     lr: float = Field(default=_PPO.lr, gt=0, description="rate of learning")
     anneal: bool = Field(default=_PPO.anneal, description="the rate falls to 0 over the budget")
-    epochs: int = Field(default=_PPO.epochs, ge=1, description="passes over what was collected")
-    batch: int = Field(default=_PPO.batch, ge=2, description="order-steps of one update")
+    epochs: int = Field(default=_PPO.epochs, ge=1, le=_TIMES_MAX, description="passes over what was collected")
+    batch: int = Field(default=_PPO.batch, ge=2, le=_BUFFER_MAX, description="order-steps of one update")
     gamma: float = Field(default=_PPO.gamma, gt=0, le=1, description="discount of later rewards")
     gae_lambda: float = Field(default=_PPO.gae_lambda, ge=0, le=1, description="of generalised advantages")
     clip: float = Field(default=_PPO.clip, gt=0, description="how far an update may go")
@@ -45,15 +46,17 @@ class DqnSpec(BaseModel):
     use: Literal["dqn"] = Field(default="dqn", description="deep Q-learning")
     lr: float = Field(default=_DQN.lr, gt=0, description="rate of learning")
     anneal: bool = Field(default=_DQN.anneal, description="the rate falls to 0 over the budget")
-    batch: int = Field(default=_DQN.batch, ge=1, description="order-steps of one update")
+    batch: int = Field(default=_DQN.batch, ge=1, le=_BUFFER_MAX, description="order-steps of one update")
     gamma: float = Field(default=_DQN.gamma, gt=0, le=1, description="discount of later rewards")
     double: bool = Field(default=_DQN.double, description="the target network judges the choice of the other")
     n_steps: int = Field(default=_DQN.n_steps, ge=1, le=10_000, description="rewards of a target before its estimate")
-    buffer: int = Field(default=_DQN.buffer, ge=1, description="order-steps that are remembered")
-    learning_starts: int = Field(default=_DQN.learning_starts, ge=0, description="order-steps before the first update")
-    updates: int = Field(default=_DQN.updates, ge=1, description="updates after each collection")
+    buffer: int = Field(default=_DQN.buffer, ge=1, le=_BUFFER_MAX, description="order-steps that are remembered")
+    learning_starts: int = Field(
+        default=_DQN.learning_starts, ge=0, le=_STEPS_MAX, description="order-steps before the first update"
+    )
+    updates: int = Field(default=_DQN.updates, ge=1, le=_TIMES_MAX, description="updates after each collection")
     target_every: int = Field(
-        default=_DQN.target_every, ge=0, description="order-steps between copies to the target, 0 = none"
+        default=_DQN.target_every, ge=0, le=_STEPS_MAX, description="order-steps between copies to the target, 0 = none"
     )
     explore_first: float = Field(default=_DQN.explore_first, ge=0, le=1, description="share of random steps at first")
     explore_last: float = Field(default=_DQN.explore_last, ge=0, le=1, description="share of them at last")
@@ -86,7 +89,9 @@ class CompactSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["compact"] = Field(default="compact", description="a few numbers of order 1")
-    longer: int = Field(default=Compact().longer, ge=2, description="bars of the longer return")
+    longer: int = Field(
+        default=Compact().longer, ge=2, le=MOST["observation.longer"], description="bars of the longer return"
+    )
 
 
 class FullHistorySpec(BaseModel):
@@ -130,7 +135,7 @@ class PAPenaltySpec(BaseModel):
 
     use: Literal["pa_penalty"] = Field(default="pa_penalty", description="price advantage less a penalty")
     penalty: float = Field(default=PAPenalty().penalty, ge=0, description="of the sum of squared shares of bars")
-    scale: float = Field(default=PAPenalty().scale, ge=0, description="of the whole")
+    scale: float = Field(default=PAPenalty().scale, gt=0, description="of the whole")
     against: Literal["twap", "arrival"] = Field(default="twap", description="what prices are compared with")
     rest: Literal["close", "ignored"] = _REST
 
@@ -168,7 +173,9 @@ class HindsightSpec(BaseModel):
         le=1,
         description="share of the budget until the weight has fallen to 0, 0 = never",
     )
-    states_max: int = Field(default=_TEACHER.states_max, ge=2, description="remainders of a decision told apart")
+    states_max: int = Field(
+        default=_TEACHER.states_max, ge=2, le=_TIMES_MAX, description="remainders of a decision told apart"
+    )
 
 
 class TrainedTeacherSpec(BaseModel):
@@ -184,7 +191,7 @@ class TrainedTeacherSpec(BaseModel):
         le=1,
         description="share of the budget until the weight has fallen to 0, 0 = never",
     )
-    steps: int = Field(default=_TRAINED.steps, ge=1, description="budget of the teacher, in order-steps")
+    steps: int = Field(default=_TRAINED.steps, ge=1, le=_STEPS_MAX, description="budget of the teacher, in order-steps")
     hidden: list[Width] = Field(
         default=[*_TRAINED.hidden], min_length=1, max_length=8, description="width of each layer of the teacher"
     )
@@ -195,10 +202,10 @@ class OrdersSpec(BaseModel):
 
     model_config = _CONFIG
 
-    share: float = Field(default=0.05, gt=0, description="of the volume")
+    share: float = Field(default=0.05, gt=0, le=100, description="of the volume")
     of: Literal["trailing", "day"] = Field(default="trailing", description="mean of days before, or the day itself")
-    window: int = Field(default=20, ge=1, description="days of that mean")
-    start: list[Annotated[int, Field(ge=0)]] = Field(
+    window: int = Field(default=20, ge=1, le=MOST["window"], description="days of that mean")
+    start: list[Annotated[int, Field(ge=0, lt=MOST["bars"])]] = Field(
         default=[0], min_length=1, description="bars of a day at whose close orders are decided"
     )
 
@@ -218,13 +225,19 @@ class AgentSpec(BaseModel):
     model_config = _CONFIG
 
     name: str = Field(default="agent", pattern=r"^[a-z0-9_-]{1,32}$", description="what it is called in runs")
-    horizon: int = Field(default=8, ge=1, description="bars that an order is worked over")
-    bars_per_step: int = Field(default=1, ge=1, description="bars from one decision to the next")
-    steps: int = Field(default=_COURSE.steps, ge=1, description="budget, in order-steps")
+    horizon: int = Field(default=8, ge=1, le=MOST["horizon"], description="bars that an order is worked over")
+    bars_per_step: int = Field(
+        default=1, ge=1, le=MOST["bars_per_step"], description="bars from one decision to the next"
+    )
+    steps: int = Field(default=_COURSE.steps, ge=1, le=_STEPS_MAX, description="budget, in order-steps")
     rows: int = Field(default=_COURSE.rows, ge=1, le=65_536, description="orders side by side")
-    rounds: int = Field(default=_COURSE.rounds, ge=1, description="orders of each row in one collection")
-    validate_every: int = Field(default=_COURSE.validate_every, ge=1, description="collections between validations")
-    patience: int = Field(default=_COURSE.patience, ge=0, description="validations without a better one, 0 = all")
+    rounds: int = Field(default=_COURSE.rounds, ge=1, le=_TIMES_MAX, description="orders of each row in one collection")
+    validate_every: int = Field(
+        default=_COURSE.validate_every, ge=1, le=_STEPS_MAX, description="collections between validations"
+    )
+    patience: int = Field(
+        default=_COURSE.patience, ge=0, le=_STEPS_MAX, description="validations without a better one, 0 = all"
+    )
     monitor: Literal["val/net", "val/pa", "val/pa_vwap", "val/reward", "val/ffr"] = Field(
         default="val/net", description="figure of validation that is to rise"
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import platform
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +13,14 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
-from components.rl.trainer_options import Course, TrainedTeacher, read_by
+from components.rl.trainer_options import Course, TrainedTeacher
+from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
 from samewire.agent_progress import told_how_far
 from samewire.agent_spec import AgentTraining
-from samewire.agent_world import World, agent_of, world_of
+from samewire.agent_world import World, agent_of, billed, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
 from samewire.plain import run_in_words
@@ -90,7 +90,11 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         done = {each.run for each in asked if ended_whole(runs, each.run) is not None}
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
-        errors = _carry_out(run, [each for each in asked if each.run not in done], runs, how, facts)
+        waiting = [each for each in asked if each.run not in done]
+        steps = billed(world, agent_of(run)).steps
+        tell = (lambda said: None) if how.watcher is None else how.watcher.going
+        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, steps, tell):
+            errors = _carry_out(run, waiting, runs, how, facts)
         made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
         folder = out or runs.folder / "results" / run.session.name
         results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made))
@@ -100,8 +104,9 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
 
 
 def planned(run: RunFile, world: World) -> list[Asked]:
-    """An agent for each seed."""
+    """An agent for each seed. ConfigError for a budget that trains none."""
     agent, section = agent_of(run), section_of(run)
+    billed(world, agent)
     code = _code()
     found = []
     for k in range(section.plan.seeds):
@@ -119,10 +124,7 @@ def _carry_out(run: RunFile, waiting: list[Asked], runs: RunStore, how: How, fac
     words = run_in_words(run, VERSION, lambda path: str(path.absolute()))
     jobs = [_job(words, each, runs, how, _facts_of(each, facts)) for each in waiting]
     errors: dict[str, str] = {}
-    tell = (lambda said: None) if how.watcher is None else how.watcher.going
-    columns = {each.run: each.column for each in waiting}
-    far = told_how_far(runs.folder, columns, agent_of(run).plan.steps, tell)
-    with far, closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
+    with closing_outcomes(executor_of(section_of(run)).run(jobs)) as outcomes:
         for outcome in outcomes:
             each = by_run[outcome.key]
             if outcome.value is None:
@@ -174,7 +176,13 @@ def _code() -> str:
 def _versions() -> dict[str, str]:
     from importlib import metadata
 
-    return libraries() | {name: metadata.version(name) for name in _LIBRARIES}
+    try:
+        return libraries() | {name: metadata.version(name) for name in _LIBRARIES}
+    except metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"training of agents: it needs stable-baselines3, gymnasium and PyTorch, and {error.name} is not "
+            "installed; pip install 'samewire[rl]'"
+        ) from error
 
 
 def _facts(run: RunFile, world: World) -> dict[str, Any]:
@@ -265,7 +273,8 @@ def undone(said: dict[str, Any]) -> list[str]:
 def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
     """What would be trained."""
     agent, days = agent_of(run), world.days
-    course = agent.course(0)
+    bill = billed(world, agent)
+    decisions = bill.collection // (agent.plan.rows * agent.plan.rounds)
     orders = {name: len(getattr(world.orders, name)) for name in ("train", "validation", "test")}
     return "\n".join(
         [
@@ -273,8 +282,11 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
-            f"  budget  {course.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(course)}",
-            *_replay_text(agent, days.bars),
+            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(agent.course(0))}",
+            f"  to run  {bill.steps:,} order-steps in {bill.collections:,} collections of "
+            f"{agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} decisions; "
+            f"{'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
+            *_replay_text(agent, bill.memory_mb),
         ]
     )
 
@@ -285,15 +297,10 @@ def _teacher_text(course: Course) -> str:
     return f", behind {teacher.steps:,} of its teacher" if isinstance(teacher, TrainedTeacher) else ""
 
 
-def _replay_text(agent: AgentTraining, bars: int) -> list[str]:
-    """How large the checkpoints of a replay buffer become: of each order-step what the network reads of an observation,
-    4 bytes a number, and 16 of what was done."""
+def _replay_text(agent: AgentTraining, size: float) -> list[str]:
+    """How large the checkpoints of a replay buffer become: what the network reads of each order-step."""
     if agent.algorithm.use != "dqn":
         return []
-    steps = -(-min(agent.plan.horizon, bars) // agent.plan.bars_per_step)
-    read = read_by(agent.course(0).network, agent.seen().shapes(bars, steps))
-    numbers = sum(math.prod(shape) for shape in read.values())
-    size = (4 * numbers + 16) * max(agent.algorithm.buffer // agent.plan.rows, 1) * agent.plan.rows / 2**20
     said = [f"  checkpoint  up to {size:,.0f} MiB after each collection, most of it what algorithm.buffer remembers"]
     if size > _LARGE_MB:
         said += [f"  warning  that is more than {_LARGE_MB} MiB; lower algorithm.buffer, or take observation: compact"]

@@ -10,7 +10,9 @@ from components.costs.bps import Bps
 from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, Split, generated, split
+from components.rl.floor import decisions
 from components.rl.tape import Tape, tape_of
+from components.rl.trainer_budget import Bill, bill_of
 from engine.errors import ConfigError
 from engine.events import DAY_NS
 from engine.protocols import Feed
@@ -42,6 +44,12 @@ def world_of(run: RunFile) -> World:
     days = days_of(feed, since, until)
     _check_dates(days, feed)
     spec, dates = agent.orders, agent.split
+    late = [start for start in spec.start if start >= days.bars - 1]
+    if late:
+        raise ConfigError(
+            f"training.agent.orders.start: no day has a bar behind bar {late[0]}, the longest has {days.bars} counted "
+            "from 0; lower it"
+        )
     orders = generated(
         days,
         share=spec.share,
@@ -98,6 +106,12 @@ def environment(world: World, agent: AgentTraining, orders: Orders, rng: np.rand
         rng=rng,
         tape=world.tape,
     )
+
+
+def billed(world: World, agent: AgentTraining) -> Bill:
+    """What its budget pays for. ConfigError where that trains nothing."""
+    steps = int(decisions(world.days, world.orders.train, agent.plan.bars_per_step).max())
+    return bill_of(agent.course(0), steps, agent.seen().shapes(world.days.bars, steps))
 
 
 def _check_dates(days: Days, feed: Feed) -> None:

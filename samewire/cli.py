@@ -104,6 +104,9 @@ def build_app() -> Any:
         "samewire.commands.runs:show", name="show", help="One run: what was asked, how it went, what came out."
     )
     runs.command("samewire.commands.runs:compare", name="compare", help="Two runs side by side, by what differs.")
+    runs.command(
+        "samewire.commands.runs:clean", name="clean", help="What trainings that did not end left; removes it if asked."
+    )
     runs.command("samewire.commands.runs:push", name="push", help="Tells other places, e.g. MLflow, what they lack.")
     app.command(runs)
     models = App(name="models", help="Trained models: which serves at which stage, since when and why.")

@@ -20,9 +20,9 @@ from components.models.bundle import tensors_in, tensors_of
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory, schema_of
 from components.rl.policy import Policy
-from components.rl.trainer_options import Mlp, Recurrent
+from components.rl.trainer_options import MOST, Mlp, Recurrent
 from engine.errors import StateError
-from engine.events import DAY_NS, MINUTE_NS
+from engine.events import MINUTE_NS
 from engine.protocols import Artefact
 
 KIND, VERSION = "execution agent", 1
@@ -115,28 +115,17 @@ def card_of(content: bytes, short: str) -> AgentCard:
         raise StateError(f"{short} is described in a form that cannot be read ({error}); train it again") from error
 
 
-_MOST = {  # what nothing that was trained comes near; the least is 1
-    "bars": 100_000,
-    "steps": 100_000,
-    "horizon": 100_000,
-    "bars_per_step": 100_000,
-    "window": 10_000,
-    "interval_ns": 366 * DAY_NS,
-    "network.hidden": 65_536,
-    "network.out": 65_536,
-}
-
-
 def check_bounds(card: AgentCard, short: str) -> None:
     """StateError that names the key, before anything is made of a size that the card says."""
     hidden = card.network.hidden
     widths = hidden if isinstance(hidden, tuple) else (hidden,)
-    said: dict[str, tuple[Any, ...]] = {name: (getattr(card, name),) for name in _MOST if "." not in name}
+    said: dict[str, tuple[Any, ...]] = {name: (getattr(card, name),) for name in MOST if "." not in name}
     said |= {"network.hidden": widths, "network.out": (getattr(card.network, "out", 1),)}
+    said |= {"observation.longer": (getattr(card.observation, "longer", 1),)}
     for name, values in said.items():
-        odd = next((value for value in values if not 1 <= value <= _MOST[name]), None)
+        odd = next((value for value in values if not 1 <= value <= MOST[name]), None)
         if odd is not None:
-            raise StateError(f"{short}: {CARD}: {name} must be 1 to {_MOST[name]:,}, got {odd}; train it again")
+            raise StateError(f"{short}: {CARD}: {name} must be 1 to {MOST[name]:,}, got {odd}; train it again")
     if not 1 <= len(widths) <= 64:
         raise StateError(f"{short}: {CARD}: network.hidden must be 1 to 64 widths, got {len(widths)}; train it again")
     if not 0 < card.unit_bps < float("inf"):

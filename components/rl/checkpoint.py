@@ -102,9 +102,10 @@ class Checkpoints:
         found = read_checkpoint(self._folder, name)
         if found is None:
             return None
-        tensors, head = found
+        tensors: dict[str, Any] = found[0]
+        head: Any = found[1]  # whatever JSON it is
         path = self._folder / name
-        if not isinstance(head.get("said"), dict):
+        if not isinstance(head, dict) or not isinstance(head.get("said"), dict):
             raise StateError(f"{path}: its key said is no mapping; remove it to go on from an older one")
         try:
             self._check(path, head)
@@ -112,8 +113,10 @@ class Checkpoints:
             msgspec.convert(head.get("identity"), Identity)
         except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
             raise StateError(f"{path}: its identity or iteration is none ({error}); remove it") from error
-        if iteration < 0:
-            raise StateError(f"{path}: iteration must be at least 0, got {iteration}; remove it")
+        named = _NAME.fullmatch(name)
+        if iteration < 0 or (named is not None and iteration != int(named[1])):
+            rule = "at least 0" if named is None else f"that of its name, {int(named[1])}"
+            raise StateError(f"{path}: iteration must be {rule}, got {iteration}; remove it")
         return iteration, tensors, dict(head["said"])
 
     def _check(self, path: Path, head: dict[str, Any]) -> None:

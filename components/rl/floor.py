@@ -32,6 +32,19 @@ class Dealt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     bars: tuple[Traded, ...]  # what each bar traded
 
 
+def last_bars(days: Days, orders: Orders) -> Places:
+    """(E,) the last bar of each order, as its schedule has it at the decision."""
+    slots = days.slots[orders.day, orders.start]
+    end: Places = np.minimum(orders.start + np.minimum(orders.horizon, slots), days.bars - 1)
+    return end
+
+
+def decisions(days: Days, orders: Orders, bars_per_step: int) -> Places:
+    """(E,) decisions of each order at most."""
+    count: Places = -(-(last_bars(days, orders) - orders.start) // bars_per_step)
+    return count
+
+
 class Floor:
     """The bars of days, the orders that are worked on them, and their market. Nothing here changes.
 
@@ -42,10 +55,9 @@ class Floor:
     def __init__(self, *, days: Days, orders: Orders, market: Beside, tape: Tape, bars_per_step: int) -> None:
         self._days, self._orders, self._market, self.bars_per_step = days, orders, market, bars_per_step
         self.row: Places = orders.day * len(days.universe) + orders.symbol  # of the columns of days
-        slots = days.slots[orders.day, orders.start]
-        self.end: Places = np.minimum(orders.start + np.minimum(orders.horizon, slots), days.bars - 1)
+        self.end: Places = last_bars(days, orders)
         self.over: Places = days.length[orders.day] - 1  # behind it nothing comes, which nobody knows before
-        self.steps: Places = -(-(self.end - orders.start) // bars_per_step)
+        self.steps: Places = decisions(days, orders, bars_per_step)
         self._lot = days.universe.lot[orders.symbol]
         self.known: Benchmarks = benchmarks_of(
             days, market, tape, self.row, orders.start, np.minimum(self.end, self.over)

@@ -71,7 +71,8 @@ def targets(worths: Matrix, temperature: float) -> Matrix:
     array([[0.2689, 0.7311]])
     """
     if temperature > 0:
-        weight = np.exp((worths - worths.max(axis=1, keepdims=True)) / temperature)
+        with np.errstate(over="ignore"):  # of a temperature near 0: no chance at all
+            weight = np.exp((worths - worths.max(axis=1, keepdims=True)) / temperature)
     else:
         weight = as_good(worths).astype(np.float64)
     chances: Matrix = weight / weight.sum(axis=1, keepdims=True)

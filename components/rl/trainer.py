@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from components.rl.checkpoint import Checkpoints, Identity
+from components.rl.trainer_budget import Bill, bill_of
+from components.rl.trainer_kept import check_said
 from components.rl.trainer_options import Course, Dqn, TrainedTeacher, read_by, words_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
@@ -103,7 +106,7 @@ class Training:
         from components.rl.trainer_student import Lessons
 
         env, self._course, self._arena, self._told = arena.training, course, arena, told
-        _check(course, env)
+        self._bill = _check(course, env)
         algorithm = course.algorithm
         rewards = Rewards(
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
@@ -115,7 +118,6 @@ class Training:
             self._rows.before_step = lessons.hear
         self._learner: Learner = Learner(self._rows, course, lessons)
         self.identity = Identity(schema=env.schema, course=words_of(course), inputs=arena.inputs)
-        self._iterations = course.iterations(env.steps)
         self._iteration, self._waited, self._best_iteration = 0, 0, -1
         self._best: dict[str, Any] = {}
         self._figures: dict[str, float] = {}
@@ -124,7 +126,7 @@ class Training:
     @property
     def done(self) -> bool:
         out = bool(self._course.patience) and self._waited >= self._course.patience
-        return out or self._iteration >= self._iterations
+        return out or self._iteration >= self._bill.collections
 
     def begin(self, kept: Checkpoints | None) -> None:
         self._kept = kept is not None
@@ -161,7 +163,8 @@ class Training:
         began, self._rows.spent_ns = clock(), 0
         learner.collect()
         collected = clock()
-        found = learner.update()
+        with np.errstate(over="ignore", invalid="ignore"):  # the losses are looked at
+            found = learner.update()
         updated = clock()
         found |= self._rows.ended.taken().means()
         found |= {
@@ -171,7 +174,7 @@ class Training:
             "cpu_update_s": (updated - collected) / 1e9,
         }
         iteration, self._iteration = self._iteration, self._iteration + 1
-        if self._iteration % self._course.validate_every == 0 or self._iteration >= self._iterations:
+        if self._iteration % self._course.validate_every == 0 or self._iteration >= self._bill.collections:
             found |= self._judged(iteration) | {"val/cpu_s": (clock() - updated) / 1e9}
         self._told.on_metrics([Metric(name, iteration, value) for name, value in found.items()])
 
@@ -225,7 +228,8 @@ class Training:
         from components.training.checkpoints import under
 
         try:
-            self._check_best(under("best.", tensors), said)
+            check_said(said, iteration, iteration * self._bill.collection, self._course.monitor)
+            self._check_best(under("best.", tensors), said["best_iteration"])
             self._arena.training.load(tensors["environment"].numpy().tobytes())
             self._learner.put_back(under("learner.", tensors), said["learner"])
             self._iteration, self._waited = iteration, said["waited"]
@@ -238,24 +242,19 @@ class Training:
                 f"checkpoint of iteration {iteration}: it does not fit this training ({why}); name an empty folder"
             ) from error
 
-    def _check_best(self, best: dict[str, Any], said: dict[str, Any]) -> None:
-        """ValueError for weights of another form, and for counts and figures that are none."""
-        waited, iteration, figures = said["waited"], said["best_iteration"], said["figures"]
-        if not (isinstance(waited, int) and isinstance(iteration, int) and isinstance(figures, dict)):
-            raise ValueError("waited, best_iteration or figures are none")
+    def _check_best(self, best: dict[str, Any], iteration: int) -> None:
+        """ValueError for weights of another form."""
         wanted = self._learner.weights() if iteration >= 0 else {}
         if {name: each.shape for name, each in best.items()} != {name: each.shape for name, each in wanted.items()}:
             raise ValueError("its best weights are of another network")
 
 
-def _check(course: Course, env: "Environment") -> None:
-    """ConfigError for a course that cannot be."""
+def _check(course: Course, env: "Environment") -> Bill:
+    """What it comes to. ConfigError for a course that cannot be."""
     if env.width != course.rows:
         raise ConfigError(f"training: the environment has {env.width} rows and the course {course.rows}; make them one")
-    for name in ("steps", "rows", "rounds", "validate_every"):
-        if getattr(course, name) < 1:
-            raise ConfigError(f"training: {name} must be at least 1, got {getattr(course, name)}")
     if course.teacher is not None and isinstance(course.algorithm, Dqn):
         raise ConfigError("training: a teacher teaches chances of choices, and dqn has none; use ppo, or no teacher")
     if course.patience < 0:
         raise ConfigError(f"training: patience must be at least 0, got {course.patience}")
+    return bill_of(course, env.steps, env.observation_shapes)

@@ -4,6 +4,20 @@ from typing import Any
 
 import msgspec
 
+from engine.events import DAY_NS
+
+MOST = {  # sizes that nothing that was trained comes near; the least is 1
+    "bars": 100_000,
+    "steps": 100_000,
+    "horizon": 100_000,
+    "bars_per_step": 100_000,
+    "window": 10_000,
+    "interval_ns": 366 * DAY_NS,
+    "network.hidden": 65_536,
+    "network.out": 65_536,
+    "observation.longer": 100_000,
+}
+
 # The defaults are those of the published execution agents (Qlib's OPDS), where they say one.
 
 
@@ -150,8 +164,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
     def iterations(self, steps: int) -> int:
-        """Collections that the budget pays for, of orders of so many steps; at least one."""
-        return max(1, self.steps // (self.rows * self.rounds * steps))
+        """Collections that the budget pays for, of orders of so many steps."""
+        return self.steps // (self.rows * self.rounds * steps)
 
 
 def words_of(course: Course) -> dict[str, Any]:

@@ -53,8 +53,10 @@ def remembered(buffer: Any) -> list[tuple[str, NDArray[Any]]]:
 
 def put_back(buffer: Any, tensors: dict[str, Any], now: dict[str, NDArray[Any]]) -> None:
     """What `remembered` gave, as tensors, into a buffer whose `pos` and `full` stand as they did; `now` are the present
-    observations."""
+    observations. ValueError for one of another shape."""
     for name, each in remembered(buffer):
+        if tensors[name].shape != each.shape:
+            raise ValueError(f"replay.{name} is of another shape")
         each[...] = tensors[name].numpy()
     for name, each in buffer.next_observations.items():
         each[(buffer.pos - 1) % buffer.buffer_size] = now[name]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import ConfigError
 from engine.events import Vector
 
 _EPS = 1e-8
@@ -28,14 +29,22 @@ class Rewards:
         self._count, self._mean, self._square = 0.0, 0.0, 0.0  # of returns; the last is the sum of squared distances
 
     def scaled(self, reward: Vector, done: Any) -> Any:
-        """(W,) float32 of rewards (W,) of one step, and whether each order ended with it."""
-        reward = reward * self._scale
-        if self._normalised:
-            self._returns = self._returns * self._gamma + reward
-            self._seen(self._returns)
-            reward = reward / np.sqrt(self._square / self._count + _EPS)
-            self._returns[done] = 0.0
-        return reward.astype(np.float32)
+        """(W,) float32 of rewards (W,) of one step, and whether each order ended with it. ConfigError where that is too
+        large for one."""
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            scaled = reward * self._scale
+            if self._normalised:
+                self._returns = self._returns * self._gamma + scaled
+                self._seen(self._returns)
+                scaled = scaled / np.sqrt(self._square / self._count + _EPS)
+                self._returns[done] = 0.0
+            scaled = scaled.astype(np.float32)
+        if not (np.isfinite(scaled).all() and np.isfinite(self._square)):
+            raise ConfigError(
+                f"training: rewards of up to {np.abs(reward).max():.3g} are too large once they are scaled; lower "
+                f"`reward_scale` (it is {self._scale})"
+            )
+        return scaled
 
     def _seen(self, returns: Vector) -> None:
         count, mean = float(len(returns)), float(returns.mean())

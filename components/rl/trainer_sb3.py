@@ -3,6 +3,7 @@
 The one place that knows how that library works inside. Import it where it is used.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,9 @@ class Learner:
         self._budget = course.iterations(rows.env.steps) * self._collected * rows.num_envs
         self._left = 1.0  # share of the budget
         made = _ppo if isinstance(course.algorithm, Ppo) else _dqn
-        self.algorithm: Any = made(rows, course, self._collected, self._rate)
+        with warnings.catch_warnings():  # a last part of a collection that is smaller than the others is learned too
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+            self.algorithm: Any = made(rows, course, self._collected, self._rate)
         self._deep: DeepQ | None = None
         if isinstance(course.algorithm, Dqn):
             self._deep = DeepQ(self.algorithm, course.algorithm, course.seed)
@@ -196,6 +199,8 @@ class Learner:
         if self._deep is not None:
             self._deep.load(said["deep"])
             one._n_calls = said["calls"]
+            if said["place"] >= one.replay_buffer.buffer_size:
+                raise ValueError(f"learner.place is {said['place']} of {one.replay_buffer.buffer_size} rows")
             one.replay_buffer.pos, one.replay_buffer.full = said["place"], said["full"]
             put_back(one.replay_buffer, under("replay.", tensors), one._last_obs)
 

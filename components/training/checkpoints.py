@@ -1,5 +1,6 @@
 """A training's state as one file that is always whole: tensors, and JSON in the file's own header. No code in it."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +25,16 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str
     content = save(body, header)
     making = folder / _making(name)  # the folder belongs to one training, and that to one process
     with writing(folder / name):
-        with making.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        making.replace(folder / name)
+        try:
+            with making.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            making.replace(folder / name)
+        except OSError:  # such as of a full disk
+            with contextlib.suppress(OSError):
+                making.unlink()
+            raise
         entry = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(entry)

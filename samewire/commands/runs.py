@@ -32,16 +32,20 @@ def list_runs(*, store: _Store = STORE, name: str | None = None, output: Output 
         rows = runs.runs(name)
         ranks = {row.id: _last(runs, row, _RANK_IC) for row in rows}
     if output.json:
-        say_json({"ok": True, "store": str(store), "runs": [_words(row) | {"rank_ic": ranks[row.id]} for row in rows]})
+        words = [_words(row) | {"rank_ic": ranks[row.id], "test_net": _net(row)} for row in rows]
+        say_json({"ok": True, "store": str(store), "runs": words})
         return 0
     if not rows:
         say(f"{store}: no run")
         return 0
-    width = max(len(_column(row)) for row in rows)
-    say(f"{'id':<16}  {'began':<19}  {'status':<6}  {'name':<12}  {'trained as':<{width}}  {'rank IC':>8}  predicts")
+    width = max(10, *(len(_column(row)) for row in rows))
+    agents = any(_net(row) is not None for row in rows)
+    heads = f"{'rank IC':>8}" + f"  {'net, bp':>8}" * agents
+    say(f"{'id':<16}  {'began':<19}  {'status':<6}  {'name':<12}  {'trained as':<{width}}  {heads}  predicts")
     for row in rows:
         test = " to ".join(row.facts.get("test") or ("-",))
-        what = f"{row.name:<12}  {_column(row):<{width}}  {_ic(ranks[row.id]):>8}"
+        figures = f"{_ic(ranks[row.id]):>8}" + f"  {_bp(_net(row)):>8}" * agents
+        what = f"{row.name:<12}  {_column(row):<{width}}  {figures}"
         say(f"{row.id:<16}  {iso(row.began)[:19]}  {row.status:<6}  {what}  {test}")
     return 0
 
@@ -134,6 +138,34 @@ def push(
     return 0 if ok else 1
 
 
+def clean(
+    *,
+    store: _Store = STORE,
+    remove: Annotated[bool, Parameter(help="Remove it; such a training then begins anew.", negative="")] = False,
+    output: Output = NO_OUTPUT,
+) -> int:
+    """What trainings that were ended or failed left behind to go on from: shown, or removed unless one runs just now.
+
+    A training takes it away when it comes to its end. One whose options, data or code have changed since is another
+    and never will.
+    """
+    from samewire.leftovers import leftovers
+
+    with _opened(store):
+        found = leftovers(store, remove=remove)
+    if output.json:
+        import msgspec
+
+        say_json({"ok": True, "store": str(store), "removed": remove, "left": msgspec.to_builtins(found)})
+        return 0
+    for each in found:
+        what = "is being trained now, stays" if each.busy else "removed" if remove else "left; --remove removes it"
+        say(f"{each.run:<16}  {each.bytes / 2**20:>9,.1f} MiB  {what}")
+    if not found:
+        say(f"{store}: nothing is left of trainings that did not end")
+    return 0
+
+
 # ---- below -----------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +195,16 @@ def _last(runs: "RunStore", row: "RunRow", name: str) -> float | None:
 
 def _ic(value: float | None) -> str:
     return "-" if value is None else f"{value:+.4f}"
+
+
+def _net(row: "RunRow") -> float | None:
+    """Of an agent, on the orders it was judged by."""
+    found = row.outcome.get("test/net")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _bp(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
 
 
 def _latest(runs: "RunStore", row: "RunRow") -> dict[str, dict[str, Any]]:

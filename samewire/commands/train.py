@@ -141,9 +141,12 @@ def _planned_agents(run: "RunFile", store: Path | None, output: Output) -> int:
 
     from samewire.agent_training import plan_text as agents_plan
     from samewire.agent_training import planned_agents
+    from samewire.agent_world import agent_of, billed
 
     world, asked, done = planned_agents(run, store)
+    bill = billed(world, agent_of(run))
     words = {"ok": True, "agents": msgspec.to_builtins(asked), "done": done}
+    words |= msgspec.to_builtins(bill) | {"steps": bill.steps}
     _tell(agents_plan(run, world, asked, done), words, output)
     return 0
 

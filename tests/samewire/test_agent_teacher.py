@@ -113,8 +113,8 @@ def test_a_trained_one_is_recorded_beside_its_student_and_stays_out_of_the_artef
 def test_the_plan_tells_the_budget_of_a_trained_teacher(tmp_path: Path) -> None:
     run = load_run(a_run(tmp_path, {"teacher": TRAINED}))
     said = plan_text(run, *planned_agents(run, None))
-    assert re.search(r"budget  [\d,]+ order-steps by ppo, behind 500 of its teacher$", said, re.MULTILINE)
+    assert re.search(r"budget  [\d,]+ order-steps by ppo, behind 512 of its teacher$", said, re.MULTILINE)
 
 
-TRAINED = {"use": "trained", "steps": 500, "hidden": [8]}
+TRAINED = {"use": "trained", "steps": 512, "hidden": [8]}
 RUNS: dict[str, dict[str, Any]] = {"alone": {}, "taught": {"teacher": HINDSIGHT}}

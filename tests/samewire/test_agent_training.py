@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,12 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"bars_per_step": 9}, "E113", "training.agent.bars_per_step"),
         ({"monitor": "reward"}, "E108", "training.agent.monitor"),
         ({"reward": {"use": "pa_penalty", "rest": "open"}}, "E108", "training.agent.reward.rest"),
+        ({"reward": {"use": "pa_penalty", "scale": 0}}, "E108", "training.agent.reward.scale"),
+        ({"steps": 63}, "E113", "training.agent.steps"),
+        ({"teacher": {"use": "trained", "steps": 63}}, "E113", "training.agent.teacher.steps"),
+        ({"rows": 1, "horizon": 1}, "E113", "training.agent.rows"),
+        ({"network": {"use": "mlp", "hidden": [65_536] * 3}}, "E113", "training.agent.network.hidden"),
+        ({"algorithm": {"use": "dqn", "learning_starts": 2048}}, "E113", "training.agent.algorithm.learning_starts"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
@@ -110,6 +117,30 @@ def test_a_bar_that_orders_are_decided_at_twice_is_refused_with_the_next_step(tm
     ]
     assert "stands at start[1] too, and its orders would count twice; remove one" in caught.value.problems[1].expected
     assert load_run(a_run(tmp_path, {"orders": {"start": [3, 0]}})).training is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("horizon", 100_001),
+        ("horizon", 10**24),
+        ("bars_per_step", 10**9),
+        ("rounds", 10**9),
+        ("orders.start", [10**23]),
+        ("orders.share", 1e308),
+        ("orders.window", 10**9),
+        ("observation.longer", 10**23),
+        ("algorithm.buffer", 10**15),
+        ("algorithm.batch", 10**15),
+    ],
+)
+def test_a_size_that_nothing_could_have_is_refused_by_its_key(key: str, value: Any, tmp_path: Path) -> None:
+    """Most were trained for, and some were accepted and their artefact was not."""
+    name, _, inner = key.partition(".")
+    uses = {"algorithm": {"use": "dqn", "learning_starts": 1}, "observation": {"use": "compact"}}
+    agent = {name: uses.get(name, {}) | {inner: value} if inner else value}
+    (found,) = problems(a_run(tmp_path, agent))
+    assert (found[0], found[1].removesuffix("[0]")) == ("E108", f"training.agent.{key}")
 
 
 def test_keys_for_models_say_nothing_beside_agent(tmp_path: Path) -> None:
@@ -181,6 +212,33 @@ def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
     assert RunStore(tmp_path / "store").run(results.agents[0].run).status == "failed"
 
 
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        ({"rows": 256, "steps": 2_047}, "256 rows x 1 rounds x 8 decisions of an order are 2,048; set steps: 2048"),
+        (
+            {"algorithm": {"use": "dqn", "learning_starts": 2_000}},
+            "is 2,000, and 1,920 order-steps are all that is run",
+        ),
+        ({"teacher": {"use": "trained", "steps": 479}}, "teacher.steps is 479, which is less than one collection, 480"),
+        ({"rounds": 10**6, "steps": 10**9}, "of 36,621 MiB would be held at once, .*; lower rows or rounds"),
+        (
+            {"algorithm": {"use": "dqn", "buffer": 10**8, "learning_starts": 9}, "observation": "full_history"},
+            "; lower algorithm.buffer, or take",
+        ),
+        ({"orders": {"start": [0, 9]}}, "orders.start: no day has a bar behind bar 9, the longest has 10"),
+    ],
+)
+def test_what_these_days_make_no_training_of_is_refused_before_anything_is_recorded(
+    agent: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    run = load_run(a_run(tmp_path, {"rows": 60} | agent))
+    for attempt in (lambda: planned_agents(run, None), lambda: train_agents(run, How(clock=SystemClock()))):
+        with pytest.raises(ConfigError, match=said):
+            attempt()
+    assert not (tmp_path / "store/work").exists()
+
+
 def test_a_part_without_orders_and_a_market_that_cannot_be_are_refused(tmp_path: Path) -> None:
     late = {"split": {"validation_from": "2018-06-01", "test_from": "2030-01-01"}}
     with pytest.raises(DataError, match="split test: it has no order; the days go from 2018-01-01"):
@@ -197,17 +255,36 @@ def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
         trained(a_run(tmp_path))
 
 
+def test_without_the_library_a_plan_names_the_extra_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "gymnasium":
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(ConfigError, match=r"gymnasium is not installed; pip install 'samewire\[rl\]'"):
+        planned_agents(load_run(a_run(tmp_path)), None)
+
+
 def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps(a_run(tmp_path)))
     assert main(["train", str(path), "--plan"]) == 0
-    assert "1 trainings planned, 0 of them done before" in capsys.readouterr().out
+    planned = capsys.readouterr().out
+    assert "1 trainings planned, 0 of them done before" in planned
+    assert "to run  2,048 order-steps in 4 collections of 64 orders x 8 decisions; 2 validations" in planned
+    assert main(["train", str(path), "--plan", "--set", "training.agent.steps=2559", "--format", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["steps"], said["collection"], said["collections"], said["validations"]) == (2048, 512, 4, 2)
     assert not (tmp_path / "store").exists()
     assert main(["train", str(path), "--quiet"]) == 0
     assert "agents: 1 trained" in capsys.readouterr().out
     assert planned_agents(load_run(path), None)[2] == 1
     assert main(["runs", "list", "--store", str(tmp_path / "store")]) == 0
-    assert "2018-06-01 to" in capsys.readouterr().out
+    head, row = capsys.readouterr().out.splitlines()
+    assert "2018-06-01 to" in row
+    net = RunStore(tmp_path / "store").runs()[0].outcome["test/net"]
+    assert row[head.index("net, bp") - 1 : head.index("net, bp") + 7].strip() == f"{net:+.2f}"
     assert main(["train", str(path), "--update"]) == 2
     assert "--update and --permutations are for models" in capsys.readouterr().err
 

@@ -1,6 +1,8 @@
 """`samewire train` and `samewire runs` as a script reads them."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from adapters.tracking.store import RunStore
 from engine.learning import Metric
 from samewire.cli import main
+from samewire.training_job import alone
 from samewire.training_progress import watching
 from tests.samewire.test_training import a_run, model, trained
 
@@ -68,7 +71,7 @@ def test_runs_are_listed_shown_and_compared(tmp_path: Path, capsys: pytest.Captu
         assert main(["runs", *words, "--store", store]) == 0
     text = capsys.readouterr().out
     assert "differ in nothing that is recorded" in text
-    assert f"linear-h1  {results.tasks[0].rank_ic:>+8.4f}  " in text
+    assert f"linear-h1   {results.tasks[0].rank_ic:>+8.4f}  " in text
     assert "linear-h3" in text
 
 
@@ -129,3 +132,24 @@ def test_runs_of_different_data_are_told_to_be_so(tmp_path: Path, capsys: pytest
         assert said(capsys, *words)[1]["same_data"] is alike
         assert main([*words]) == 0
         assert ("of different data" in capsys.readouterr().out) is not alike
+
+
+def test_what_trainings_left_is_shown_and_removed_unless_one_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunStore(tmp_path).close()
+    assert main(["runs", "clean", "--store", str(tmp_path)]) == 0
+    assert "nothing is left" in capsys.readouterr().out
+    (tmp_path / "work/mine").mkdir(parents=True)  # of nobody: it has no lock
+    for name in ("busy", "gone"):
+        with contextlib.suppress(RuntimeError), alone(tmp_path / "work", name) as folder:
+            (folder / "iteration-000001.safetensors").write_bytes(bytes(2**20))
+            os.link(folder / "iteration-000001.safetensors", folder / "latest.safetensors")
+            raise RuntimeError
+    with alone(tmp_path / "work", "busy"):
+        left = [{"run": "busy", "bytes": 2**20, "busy": True}, {"run": "gone", "bytes": 2**20, "busy": False}]
+        assert said(capsys, "runs", "clean", "--store", str(tmp_path))[1]["left"] == left
+        assert (tmp_path / "work/gone").exists()
+        assert main(["runs", "clean", "--store", str(tmp_path), "--remove"]) == 0
+        assert "gone                    1.0 MiB  removed" in capsys.readouterr().out
+        assert [(tmp_path / "work" / name).exists() for name in ("busy", "gone", "mine")] == [True, False, True]

@@ -544,6 +544,7 @@ def drawn_of(artefact: Artefact, **changed: Any) -> Artefact:
         ({"bars": 10**9}, "agent.json: bars must be 1 to 100,000, got 1000000000"),
         ({"steps": -3}, "steps must be 1 to"),
         ({"window": 0}, "window must be 1 to"),
+        ({"observation": Compact(10**15)}, "observation.longer must be 1 to"),
         ({"interval_ns": 0}, "interval_ns must be 1 to"),
         ({"network": Mlp((10**12,))}, "network.hidden must be 1 to"),
         ({"network": Mlp(())}, "network.hidden must be 1 to 64 widths"),

@@ -126,6 +126,11 @@ def test_ties_are_shared_and_the_last_decision_is_one() -> None:
     assert as_good(known.worths(game.episode, game.own)).all()  # all that is left trades whatever is chosen
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_temperature_near_0_is_that_of_the_best_choices() -> None:
+    assert targets(np.array([[0.0, 1.0, 1.0]]), 1e-320).tolist() == [[0.0, 0.5, 0.5]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3), min_size=1), st.floats(0.01, 100))
 def test_targets_are_chances_that_prefer_what_is_worth_more(worths: list[list[float]], temperature: float) -> None:

@@ -232,7 +232,7 @@ def test_what_cannot_be_taught_is_refused() -> None:
     for field, value in {"weight": 0.0, "fades": 1.5, "steps": 0}.items():
         with pytest.raises(ValueError, match=f"teacher: {field} must be"):
             change_of(**{field: value})
-    assert teach(change(COURSE, steps=1), arena(reward=EndRatio())).iterations == 1  # any reward will do
+    assert teach(change(COURSE, steps=ROWS * HORIZON), arena(reward=EndRatio())).iterations == 1  # any reward will do
 
 
 def test_its_game_is_that_of_its_student_and_goes_on_where_it_was() -> None:

@@ -275,6 +275,26 @@ def test_one_of_another_course_schema_or_version_is_refused_by_name(
 # ---- bad input -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("scale", [1e20, 1e39, 1e160, 1e308])
+def test_rewards_too_large_to_learn_from_end_a_training_without_a_word_of_libraries(
+    scale: float, normalised: bool
+) -> None:
+    course = msgspec.structs.replace(course_of("ppo-mlp"), reward_scale=scale, normalise_rewards=normalised)
+    if normalised and scale < 1e160:  # it is no matter then
+        teach(course, arena(ROWS))
+        return
+    with pytest.raises(ConfigError, match=r"lower .*`reward_scale` \(it is 1e\+"):
+        teach(course, arena(ROWS))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_batch_that_does_not_divide_a_collection_is_learned_quietly() -> None:
+    course = msgspec.structs.replace(course_of("ppo-mlp", 1), algorithm=Ppo(batch=24))
+    assert teach(course, arena(ROWS)).iterations == 1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_observations_that_are_no_numbers_are_refused_by_row(value: float) -> None:
     class Broken(Toy):
@@ -321,6 +341,58 @@ def test_dqn_takes_no_continuous_actions() -> None:
 
     with pytest.raises(ConfigError, match="algorithm dqn: it chooses among a few actions"):
         teach(course_of("dqn-mlp"), arena(ROWS, change=continuous))
+
+
+def within(said: Any, path: str, value: Any) -> None:
+    """Puts the value at the path."""
+    for name in path.split(".")[:-1]:
+        said = said[name]
+    said[path.split(".")[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "why"),
+    [
+        ("ppo-mlp", "learner", [], "Expected `object`, got `array` - at `$.learner`"),
+        ("ppo-mlp", "figures", {}, "figures hold no val/net"),
+        ("ppo-mlp", "figures", {"val/net": "x"}, "Expected `float`, got `str`"),
+        ("ppo-mlp", "learner.updates", "x", "Expected `int`, got `str` - at `$.learner.updates`"),
+        ("ppo-mlp", "learner.seen", -5, "Expected `int` >= 0"),
+        ("ppo-mlp", "learner.seen", 64, "learner.seen is 64 order-steps, and 13 iterations are 832"),
+        ("ppo-mlp", "best_iteration", 13, "best_iteration is 13 and waited . of 13"),
+        ("dqn-mlp", "learner.deep", 2.0, "Expected `object`"),
+        ("dqn-mlp", "learner.place", 10**9, "learner.place is 1000000000 of 40 rows"),
+        ("dqn-mlp", "learner.full", False, "replay.*is of another shape"),
+    ],
+)
+def test_what_a_checkpoint_says_that_no_training_could_is_not_believed(
+    tmp_path: Path, kind: str, path: str, value: Any, why: str
+) -> None:
+    taught(kind, tmp_path)
+    newest = max(path.name for path in tmp_path.glob("iteration-*"))
+    tensors, head = read_checkpoint(tmp_path, newest) or ({}, {})
+    within(head["said"], path, value)
+    write_checkpoint(tmp_path, tensors, head, newest)
+    (tmp_path / "latest.safetensors").unlink()
+    told: list[str] = []
+    teach(course_of(kind), arena(ROWS), checkpoints=tmp_path, told=Told(warn=told.append))
+    assert len(told) == 1
+    assert re.search(why.replace("$", r"\$"), told[0])
+
+
+def test_a_checkpoint_that_is_a_list_or_under_the_name_of_another_is_passed_over(tmp_path: Path) -> None:
+    taught("ppo-mlp", tmp_path)
+    older, newest = sorted(path.name for path in tmp_path.glob("iteration-*"))
+    tensors, _ = read_checkpoint(tmp_path, newest) or ({}, {})
+    write_checkpoint(tmp_path, tensors, [], newest)  # type: ignore[arg-type]
+    (tmp_path / "iteration-000099.safetensors").write_bytes((tmp_path / older).read_bytes())
+    (tmp_path / "latest.safetensors").unlink()
+    told: list[str] = []
+    teach(course_of("ppo-mlp"), arena(ROWS), checkpoints=tmp_path, told=Told(warn=told.append))
+    assert [text.partition("safetensors: ")[2].partition("; ")[0] for text in told] == [
+        "iteration must be that of its name, 99, got 12",
+        "its key said is no mapping",
+    ]
 
 
 @pytest.mark.parametrize("change", ["no said", "no identity", "iteration", "best", "adam", "adam gone", "waited"])
