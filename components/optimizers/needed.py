@@ -10,8 +10,12 @@ _TOLD = 1e-6  # of equity: a violation below it is none
 _PASSES = 3  # over all limits, since what mends one may break another
 
 
-def needed_trades(shares: Vector, grid: Grid, least: float, limits: Limits | None) -> Mask | None:
+def needed_trades(
+    shares: Vector, grid: Grid, least: float, limits: Limits | None, begun: Mask | None = None
+) -> Mask | None:
     """(N,) which trades below `least`, a share of equity, are made however small they are; None = none.
+
+    Those that are `begun` (N,), which a parent works on, are made anyhow, and others must make room for them.
 
     Those toward a bound of their name that it is beyond, and of each row or cap that would be broken without its small
     trades the largest that mend it. A sum of all weights may be less than it must be, as with whole lots: what small
@@ -24,6 +28,8 @@ def needed_trades(shares: Vector, grid: Grid, least: float, limits: Limits | Non
     w = np.where(priced & np.isfinite(shares), shares * grid.weight, w0)
     trade = w - w0
     small = (trade != 0) & (np.abs(trade) < least) & (w != 0)
+    if begun is not None:
+        small &= ~begun
     if not small.any():
         return None
     needed = small & (((w0 > limits.upper + _TOLD) & (trade < 0)) | ((w0 < limits.lower - _TOLD) & (trade > 0)))

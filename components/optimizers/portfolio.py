@@ -20,6 +20,7 @@ from components.optimizers.rounding_limits import Grid, Missed
 from components.optimizers.situating import BenchmarkName, Surroundings
 from components.optimizers.sizing import NO_ROWS, alpha_of, told_once
 from components.optimizers.usable import Estimate, endless, sensible
+from components.optimizers.worked import begun_trades
 from components.strategies.guards import Schedule, view_of
 from engine.barrier import followed
 from engine.events import Actions, Bars, Book, Mask, Note, Orders, Reference, Target, TargetKind, Vector
@@ -207,7 +208,8 @@ class Portfolio:
             told.append(plain("rounding", text, found.error))
         told += [_missing(missed) for missed in found.missed]
         least = max(self._sizing.min_order_value / at.equity, self._sizing.band)
-        self._needed = needed_trades(found.shares, grid, least, limits)
+        begun = begun_trades(book.open_orders, found.shares - position)
+        self._needed = needed_trades(found.shares, grid, least, limits, begun)
         return found.shares, tuple(self._noted(at.ts, remark) for remark in told)
 
     def _orders(self, shares: Vector, targets: tuple[Target, ...], book: Book) -> tuple[Note | Orders, ...]:

@@ -63,6 +63,13 @@ def worked_on(open_orders: OpenOrders, symbol: Rows, qty: Vector) -> Mask:
     return begun
 
 
+def begun_trades(open_orders: OpenOrders, change: Vector) -> Mask | None:
+    """As `worked_on`, (N,) of a trade in every symbol; NaN trades nothing. None where nothing is open."""
+    if not open_orders.ids.size:
+        return None
+    return worked_on(open_orders, np.arange(len(change)), change)
+
+
 def _amends(sizing: Sizing, book: Book, action: Rows, rows: Rows, qty: Vector) -> Orders:
     """Cancels, then replaces of these rows of the open orders, each by what it may still trade."""
     count, none = len(rows), np.full(len(rows), np.nan)

@@ -16,12 +16,14 @@ from components.optimizers.needed import needed_trades
 from components.optimizers.portfolio import Portfolio
 from components.optimizers.rounding_limits import Grid
 from components.optimizers.terms.distance import Distance
+from components.optimizers.worked import begun_trades
 from engine.events import Orders
 from engine.ids import OrderIds
 from engine.universe import universe_of
 from tests.components.optimizers.placed import risk_of
 from tests.components.optimizers.test_bad_input import Estimated
 from tests.components.optimizers.test_rounding_limits import limits
+from tests.components.optimizers.test_worked import parents
 from tests.make import bars, book, target
 
 N = 6
@@ -51,6 +53,20 @@ def traded(held: list[float], limit: Any, resumed: bool = False, **options: Any)
         assert np.array_equal(other._needed, one._needed)  # type: ignore[arg-type]
     orders = [event for event in events if isinstance(event, Orders)]
     return sum((np.bincount(event.symbol, event.qty, N) for event in orders), np.zeros(N)) / 1e5
+
+
+def test_what_a_parent_has_begun_makes_others_trade_that_must_make_room_for_it() -> None:
+    """The first two may be half: the purchase is below the band and made all the same, so its sale must be made too."""
+    held, wanted = np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.1]), np.array([0.308, 0.192, 0.1, 0.1, 0.1, 0.1])
+    row = limits(N, A=np.array([[1.0, 1, 0, 0, 0, 0]]), low=np.array([-np.inf]), high=np.array([0.5]))
+    grid = Grid(held, np.full(N, 1e-6), np.ones(N))
+    assert needed_trades(wanted, grid, 0.02, row) is None
+    begun = begun_trades(parents(0.005), wanted - held)
+    assert begun is not None
+    assert begun.tolist() == [True, *[False] * 5]
+    needed = needed_trades(wanted, grid, 0.02, row, begun)
+    assert needed is not None
+    assert needed.tolist() == [False, True, *[False] * 4]
 
 
 @pytest.mark.parametrize("options", [{"band": 0.01}, {"min_order_value": 10_000.0}])
