@@ -18,7 +18,7 @@ from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
-from samewire.agent_progress import told_how_far
+from samewire.agent_progress import phases_of, told_how_far
 from samewire.agent_spec import AgentTraining
 from samewire.agent_world import World, agent_of, billed, world_of
 from samewire.build import libraries
@@ -91,9 +91,9 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
         waiting = [each for each in asked if each.run not in done]
-        steps = billed(world, agent_of(run)).steps
+        phases = phases_of(agent_of(run).course(run.session.seed), billed(world, agent_of(run)))
         tell = (lambda said: None) if how.watcher is None else how.watcher.going
-        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, steps, tell):
+        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, phases, tell):
             errors = _carry_out(run, waiting, runs, how, facts)
         made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
         folder = out or runs.folder / "results" / run.session.name
@@ -235,6 +235,9 @@ def as_text(results: AgentResults) -> str:
         lines += [_line(agent, width) for agent in ended]
         lines += ["", *_LEGEND]
         lines += [f"  warning  {agent.column}: {text}" for agent in ended for text in undone(agent.outcome)]
+        lines += [
+            f"  warning  {agent.column}: {text}" for agent in ended for text in agent.outcome.get("passed_over", ())
+        ]
     lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
     return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])
 
