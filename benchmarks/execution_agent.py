@@ -258,7 +258,8 @@ def asked() -> argparse.Namespace:
 
 def main() -> None:
     args = asked()
-    steps, chosen = (40_000, SEEDS[:1]) if args.quick else (STEPS, tuple(range(args.seeds)))
+    steps, less = (40_000, 20_000) if args.quick else (STEPS, SMALL)
+    chosen = SEEDS[:1] if args.quick else tuple(range(args.seeds))
     kind = "_".join([args.algorithm, args.network, args.action])
     standing, small = kind == "ppo_mlp_categorical", args.network == "mlp" and args.algorithm == "ppo"
     game = game_of("mean_reverting", course=course_of(args.algorithm, args.network))
@@ -268,10 +269,10 @@ def main() -> None:
     for seed in chosen:
         seeds.append(one_seed(game, seed, steps, known))
         print(seeds[-1], flush=True)
-    nothing = [without_pattern(seed, SMALL, game.action) for seed in chosen if small]
+    nothing = [without_pattern(seed, less, game.action) for seed in chosen if small]
     for each in nothing:
         print("without a pattern", each)
-    control = controls(0, SMALL) if standing else None
+    control = controls(0, less) if standing else None
     print("controls", control)
     worst = min(each["share"] for each in seeds)
     detail = {

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory
+from components.rl.policy import REACH
 from components.rl.rewards import EndRatio, PAPenalty
 from components.rl.trainer_options import MOST, Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
 from samewire.scalars import Day
@@ -125,7 +126,7 @@ class TwapRelativeSpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["twap_relative"] = Field(default="twap_relative", description="a multiple of an even pace")
-    most: float = Field(default=TwapRelative().most, ge=1, description="largest multiple")
+    most: float = Field(default=REACH, ge=1, le=REACH, description="largest multiple, up to what a network can say")
 
 
 class PAPenaltySpec(BaseModel):

@@ -18,8 +18,9 @@ from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
 from samewire.agent_job import Assignment
-from samewire.agent_progress import told_how_far
+from samewire.agent_progress import phases_of, told_how_far
 from samewire.agent_spec import AgentTraining
+from samewire.agent_starts import shorter, unheard
 from samewire.agent_world import World, agent_of, billed, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
@@ -72,6 +73,7 @@ class AgentResults(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     agents: tuple[AgentResult, ...]
     told: tuple[Delivered, ...] = ()
+    warnings: tuple[str, ...] = ()  # of all of them
 
     @property
     def ok(self) -> bool:
@@ -91,13 +93,14 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
         waiting = [each for each in asked if each.run not in done]
-        steps = billed(world, agent_of(run)).steps
+        phases = phases_of(agent_of(run).course(run.session.seed), billed(world, agent_of(run)))
         tell = (lambda said: None) if how.watcher is None else how.watcher.going
-        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, steps, tell):
+        with told_how_far(runs.folder, {each.run: each.column for each in waiting}, phases, tell):
             errors = _carry_out(run, waiting, runs, how, facts)
         made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
         folder = out or runs.folder / "results" / run.session.name
-        results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made))
+        warnings = tuple(unheard(agent_of(run).orders.start, world.orders))
+        results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made), warnings=warnings)
         content = msgspec.json.format(msgspec.json.encode(as_words(results)), indent=1)
         write_whole(folder / "results.json", content + b"\n")
     return msgspec.structs.replace(results, told=told.places)
@@ -217,7 +220,8 @@ def _facts_of(each: Asked, common: dict[str, Any]) -> dict[str, Any]:
 
 def as_words(results: AgentResults) -> dict[str, Any]:
     agents = [msgspec.to_builtins(agent) for agent in results.agents]
-    return {"ok": results.ok, "name": results.name, "agents": agents}
+    said = {"warnings": list(results.warnings)} if results.warnings else {}
+    return {"ok": results.ok, "name": results.name, "agents": agents} | said
 
 
 def as_text(results: AgentResults) -> str:
@@ -233,8 +237,11 @@ def as_text(results: AgentResults) -> str:
         heads += f"  {'vs VWAP':>8}  filled  artefact"
         lines += ["", f"  {'trained as':<{width}}  {heads}"]
         lines += [_line(agent, width) for agent in ended]
-        lines += ["", *_LEGEND]
+        lines += ["", *_LEGEND, *(f"  warning  {text}" for text in results.warnings)]
         lines += [f"  warning  {agent.column}: {text}" for agent in ended for text in undone(agent.outcome)]
+        lines += [
+            f"  warning  {agent.column}: {text}" for agent in ended for text in agent.outcome.get("passed_over", ())
+        ]
     lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
     return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])
 
@@ -282,11 +289,13 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"  days    {len(days):,} of up to {days.bars:,} bars, {days.date(0)} to {days.date(len(days) - 1)}; "
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
+            *(f"  starts  {text}" for text in shorter(agent.orders.start, days)),
             f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(agent.course(0))}",
             f"  to run  {bill.steps:,} order-steps in {bill.collections:,} collections of "
             f"{agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} decisions; "
             f"{'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
             *_replay_text(agent, bill.memory_mb),
+            *(f"  warning  {text}" for text in unheard(agent.orders.start, world.orders)),
         ]
     )
 

@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 from engine.events import DAY_NS
 from engine.protocols import Feed
 from samewire.agent_spec import AgentTraining
+from samewire.agent_starts import check_starts
 from samewire.build import Given, construct
 from samewire.prepare import feed_of
 from samewire.run_file import RunFile, built
@@ -44,12 +45,7 @@ def world_of(run: RunFile) -> World:
     days = days_of(feed, since, until)
     _check_dates(days, feed)
     spec, dates = agent.orders, agent.split
-    late = [start for start in spec.start if start >= days.bars - 1]
-    if late:
-        raise ConfigError(
-            f"training.agent.orders.start: no day has a bar behind bar {late[0]}, the longest has {days.bars} counted "
-            "from 0; lower it"
-        )
+    check_starts(spec.start, days)
     orders = generated(
         days,
         share=spec.share,

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -70,7 +71,9 @@ class Learner:
             self.algorithm: Any = made(rows, course, self._collected, self._rate)
         self._deep: DeepQ | None = None
         if isinstance(course.algorithm, Dqn):
-            self._deep = DeepQ(self.algorithm, course.algorithm, course.seed)
+            most = min(course.algorithm.n_steps, rows.env.steps)  # rewards end with the order
+            said = msgspec.structs.replace(course.algorithm, n_steps=most)
+            self._deep = DeepQ(self.algorithm, said, course.seed)
         self.algorithm.set_logger(Logger(None, []))
         self.algorithm.ep_info_buffer, self.algorithm.ep_success_buffer = deque(maxlen=1), deque(maxlen=1)
         self.algorithm._total_timesteps = self._budget

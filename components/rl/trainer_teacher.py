@@ -19,7 +19,7 @@ from engine.events import Matrix
 from engine.learning import Metric
 
 if TYPE_CHECKING:
-    from components.rl.trainer import Arena, Told
+    from components.rl.trainer import Arena, Taught, Told
 
 FOLDER, HEAD = "teacher", "teacher/"  # of its checkpoints beside the student's; of the names of its figures
 
@@ -53,7 +53,7 @@ def guide_of(course: Course, arena: "Arena", checkpoints: Path | None, told: "To
     stopped: before that, the teacher does. Its figures have names of their own. ConfigError for an environment that
     does not know its future, and for continuous actions.
     """
-    from components.rl.trainer import Arena, Told, teach
+    from components.rl.trainer import Arena, Told
 
     env, validation = arena.training, arena.validation
     if not (isinstance(env, OrderEnv) and isinstance(validation, OrderEnv)):
@@ -71,7 +71,7 @@ def guide_of(course: Course, arena: "Arena", checkpoints: Path | None, told: "To
 
     own, rng = course_of(course), np.random.default_rng([course.seed, 2])
     game = Foreseeing(env, rng)
-    taught = teach(
+    taught = _learned(
         own,
         Arena(training=game, validation=Foreseeing(validation), inputs=arena.inputs),
         checkpoints=folder,
@@ -79,3 +79,13 @@ def guide_of(course: Course, arena: "Arena", checkpoints: Path | None, told: "To
     )
     weights = tensors_of({name: each.numpy() for name, each in taught.best.items()})
     return Guide(env, Policy(own.network, game.observation_shapes, env.action_count, weights))
+
+
+def _learned(course: Course, arena: "Arena", *, checkpoints: Path | None, told: "Told") -> "Taught":
+    """As `teach`; whatever is wrong says that it is the teacher, whose iterations are others than the student's."""
+    from components.rl.trainer import teach
+
+    try:
+        return teach(course, arena, checkpoints=checkpoints, told=told)
+    except ConfigError as error:
+        raise ConfigError(f"teacher: {error}") from error

@@ -139,6 +139,7 @@ def _taught(run: "RunFile", how: "How", out: Path | None) -> tuple[bool, str, di
 def _planned_agents(run: "RunFile", store: Path | None, output: Output) -> int:
     import msgspec
 
+    from samewire.agent_starts import unheard
     from samewire.agent_training import plan_text as agents_plan
     from samewire.agent_training import planned_agents
     from samewire.agent_world import agent_of, billed
@@ -147,6 +148,7 @@ def _planned_agents(run: "RunFile", store: Path | None, output: Output) -> int:
     bill = billed(world, agent_of(run))
     words = {"ok": True, "agents": msgspec.to_builtins(asked), "done": done}
     words |= msgspec.to_builtins(bill) | {"steps": bill.steps}
+    words["warnings"] = unheard(agent_of(run).orders.start, world.orders)
     _tell(agents_plan(run, world, asked, done), words, output)
     return 0
 

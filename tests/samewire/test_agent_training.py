@@ -14,6 +14,8 @@ import pytest
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import read_artefact
+from components.rl.acting import TwapRelative
+from components.rl.policy import REACH
 from components.rl.rewards import EndRatio, PAPenalty
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError
@@ -100,12 +102,22 @@ def test_what_was_read_is_written_with_every_default_and_read_again(tmp_path: Pa
         ({"steps": 63}, "E113", "training.agent.steps"),
         ({"teacher": {"use": "trained", "steps": 63}}, "E113", "training.agent.teacher.steps"),
         ({"rows": 1, "horizon": 1}, "E113", "training.agent.rows"),
+        ({"action": {"use": "twap_relative", "most": 4.5}}, "E108", "training.agent.action.most"),
         ({"network": {"use": "mlp", "hidden": [65_536] * 3}}, "E113", "training.agent.network.hidden"),
         ({"algorithm": {"use": "dqn", "learning_starts": 2048}}, "E113", "training.agent.algorithm.learning_starts"),
     ],
 )
 def test_what_cannot_be_is_told_where_it_stands(agent: dict[str, Any], code: str, path: str, tmp_path: Path) -> None:
     assert [(c, p) for c, p, _ in problems(a_run(tmp_path, agent))] == [(code, path)]
+
+
+def test_the_largest_multiple_of_an_even_pace_is_what_a_network_can_say(tmp_path: Path) -> None:
+    run = load_run(a_run(tmp_path, {"action": "twap_relative"}))
+    assert agent_of(run).acted() == TwapRelative(most=REACH)
+    ((_, _, expected),) = problems(a_run(tmp_path, {"action": {"use": "twap_relative", "most": 1e6}}))
+    assert "4" in expected
+    less = load_run(a_run(tmp_path, {"action": {"use": "twap_relative", "most": 2}}))
+    assert agent_of(less).acted() == TwapRelative(most=2.0)
 
 
 def test_a_bar_that_orders_are_decided_at_twice_is_refused_with_the_next_step(tmp_path: Path) -> None:

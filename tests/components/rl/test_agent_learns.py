@@ -1,5 +1,6 @@
 """On generated days agents find most of what there is to find, and on days without a pattern they invent nothing."""
 
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -30,6 +31,23 @@ def test_a_small_budget_finds_more_than_half_of_the_optimum(measured: Any) -> No
     assert found["interval"][0] > 0.5
     assert found["optimum_bps"] > found["twap_bps"] + 4
     assert found["environment_share"] < 0.25  # of all CPU seconds of collecting and updating
+
+
+def test_a_quick_run_is_quick_in_all_that_it_trains(measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is trained where there is no pattern, and the controls, is most of what a run costs."""
+    budgets = []
+
+    def untaught(game: Any, seed: int, steps: int) -> tuple[Any, dict[str, float]]:
+        budgets.append(steps)
+        spent = ("cpu_collect_s", "cpu_environment_s", "cpu_update_s", "val/cpu_s", "steps")
+        return measured.by_twap(game, game.orders.test), dict.fromkeys(spent, 1.0)
+
+    monkeypatch.setattr(measured, "taught", untaught)
+    monkeypatch.setattr(sys, "argv", ["execution_agent.py", "--quick"])
+    with contextlib.suppress(SystemExit):  # nobody has learned anything
+        measured.main()
+    assert len(budgets) == 6  # an agent, two where there is no pattern, three controls
+    assert sum(budgets) <= 150_000
 
 
 def test_nobody_is_better_than_the_optimum_in_the_mean(measured: Any) -> None:
