@@ -41,7 +41,7 @@ ALGORITHMS: dict[str, Ppo | Dqn] = {
     "ppo": Ppo(lr=3e-3, anneal=True, gae_lambda=0.95, epochs=10, batch=512, clip=0.2, value_clip=False, grad_norm=0.5),
     "dqn": Dqn(updates=64),
 }
-LONG = Ppo(lr=1e-3, anneal=True, gae_lambda=0.95, epochs=4, batch=256, clip=0.2, value_clip=False, grad_norm=0.5)
+SLOWER = msgspec.structs.replace(ALGORITHMS["ppo"], lr=1e-3)
 NETWORKS: dict[str, tuple[Mlp | Recurrent, Compact | FullHistory]] = {
     "mlp": (Mlp((64, 64)), Compact()),
     "recurrent": (Recurrent(), FullHistory()),
@@ -52,9 +52,9 @@ ACTIONS: dict[str, Categorical | TwapRelative] = {"categorical": ACTION, "twap_r
 
 
 def course_of(algorithm: str, network: str) -> Course:
-    long = (algorithm, network) == ("ppo", "recurrent")
+    slower = (algorithm, network) == ("ppo", "recurrent")
     return Course(
-        algorithm=LONG if long else ALGORITHMS[algorithm],
+        algorithm=SLOWER if slower else ALGORITHMS[algorithm],
         network=NETWORKS[network][0],
         steps=STEPS,
         rows=512,
@@ -250,7 +250,7 @@ def own_orders(game: Game) -> Game:
 def asked() -> argparse.Namespace:
     made = parser(__doc__.split("\n")[0])
     made.add_argument("--algorithm", choices=[*ALGORITHMS], default="ppo")
-    made.add_argument("--network", choices=[*NETWORKS], default="mlp", help="recurrent: ten times the CPU seconds")
+    made.add_argument("--network", choices=[*NETWORKS], default="mlp", help="recurrent: five times the CPU seconds")
     made.add_argument("--action", choices=[*ACTIONS], default="categorical", help="twap_relative: PPO only")
     made.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0 on; 1 with --quick")
     return made.parse_args()

@@ -101,6 +101,7 @@ class FullHistorySpec(BaseModel):
     model_config = _CONFIG
 
     use: Literal["full_history"] = Field(default="full_history", description="bars of today and of the day before")
+    turned: bool = Field(default=FullHistory().turned, description="prices as the order sees them: above 0 is good")
 
 
 class CurrentStepSpec(BaseModel):

@@ -22,6 +22,9 @@ EXCEPTIONS: dict[str, str] = {
     "components/rl/trainer_chance.py draws without a seed: random.setstate": "the same",
     "components/rl/trainer_chance.py draws from the global generator: numpy.random.get_state": "the same",
     "components/rl/trainer_chance.py draws from the global generator: numpy.random.set_state": "the same",
+    "components/rl/trainer_rollout.py draws from the global generator: torch.randperm() without generator": (
+        "in the place of the library's own draw, within `own_chance`: seeded, and kept in checkpoints"
+    ),
 }
 
 

@@ -63,11 +63,27 @@ class Branches(nn.Module):
 
     def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
         now = observation["now"]
-        rows, at = torch.arange(len(now)), now[:, _AT].long()
-        bars = self.bars(self.bar(observation["market"].transpose(0, 1)))[at[:, 0], rows]
-        steps = self.steps(self.step(observation["own"].transpose(0, 1)))[at[:, 1], rows]
-        found: Tensor = self.out(torch.cat([bars, steps, self.now(now[:, _KNOWN])], dim=1))
+        market, own, at = observation["market"], observation["own"], now[:, _AT].long()
+        of = torch.arange(len(now))
+        if torch.is_grad_enabled():
+            ends, of = _runs(market, own, at)
+            bars, steps = at.max(dim=0).values.tolist()
+            market, own = market[ends, : bars + 1], own[ends, : steps + 1]
+        bars_now = self.bars(self.bar(market.transpose(0, 1)))[at[:, 0], of]
+        steps_now = self.steps(self.step(own.transpose(0, 1)))[at[:, 1], of]
+        found: Tensor = self.out(torch.cat([bars_now, steps_now, self.now(now[:, _KNOWN])], dim=1))
         return found
+
+
+def _runs(market: Tensor, own: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """(R,) the last row of each run of rows of which each one's past begins as that of the row before, and (W,) the run
+    of each row: states at all of their steps are found on the way to the last."""
+    goes_on = torch.ones(len(at) - 1, dtype=torch.bool)
+    for seen, now in ((market, at[:, 0]), (own, at[:, 1])):
+        behind = torch.arange(seen.shape[1]) > now[:-1, None]
+        goes_on &= (now[1:] >= now[:-1]) & ((seen[1:] == seen[:-1]).all(dim=2) | behind).all(dim=1)
+    ends = torch.cat([~goes_on, goes_on.new_ones(1)])
+    return ends.nonzero()[:, 0], ends.cumsum(0) - ends.long()
 
 
 def extractor_of(shapes: Shapes, options: Mlp | Recurrent) -> Flat | Branches:

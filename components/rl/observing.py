@@ -37,6 +37,8 @@ class Observation(Protocol):
     def observe(self, market: Market, own: Working, /) -> Seen: ...
 
 
+_MIRRORED = [FEATURES.index(name) for name in ("open", "low", "high", "close", "vwap")]
+_PRICES = len(_MIRRORED)
 HISTORY_NOW = ("buys", "sells", "tick", "step", "steps", "quantity", "remaining")
 
 
@@ -51,8 +53,14 @@ class FullHistory(msgspec.Struct, frozen=True, tag=True):
     - `now` (7,): buys, sells (1 or 0), tick, step, steps, the order's quantity as a share of what the bars of its
       horizon are expected to trade (0 where that is unknown), and what remains as a share of it.
 
-    Source: Qlib 0.9.7, rl/order_execution/interpreter.py, FullHistoryStateInterpreter.
+    Where `turned`, prices of purchases are mirrored at the day's first open, in both days: above 0 is good for the
+    order, it buys lower or sells higher, and what is learned of one side holds for the other. `high` is then the best
+    price of a bar, `low` the worst.
+
+    Source: Qlib 0.9.7, rl/order_execution/interpreter.py, FullHistoryStateInterpreter, which does not turn them.
     """
+
+    turned: bool = True
 
     @property
     def features(self) -> bool:
@@ -68,11 +76,21 @@ class FullHistory(msgspec.Struct, frozen=True, tag=True):
 
     def observe(self, market: Market, own: Working, /) -> Seen:
         return {
-            "market": so_far(market, own),
-            "before": day_before(market),
+            "market": self._for(own, so_far(market, own)),
+            "before": self._for(own, day_before(market)),
             "own": own_history(own),
             "now": history_now(market, own),
         }
+
+    def _for(self, own: Working, bars: NDArray[np.float32]) -> NDArray[np.float32]:
+        return turned(own, bars) if self.turned else bars
+
+
+def turned(own: Working, bars: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(W, T, D) features of bars, prices of purchases the other way round: the best of them is the lowest."""
+    buys = np.flatnonzero(own.side > 0)
+    bars[buys, :, :_PRICES] = 0.0 - bars[buys][:, :, _MIRRORED]  # 0 - 0 is 0, and - 0 is another one
+    return bars
 
 
 def so_far(market: Market, own: Working) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from components.rl.extractor import extractor_of
 from components.rl.trainer_dqn import DeepQ
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from components.rl.trainer_replay import put_back, remember_once, remembered
+from components.rl.trainer_rollout import orders_together
 from components.rl.trainer_rows import OrderRows, registered
 from components.rl.trainer_student import Lessons
 from components.training.checkpoints import spelled, under, unspelled
@@ -223,7 +224,7 @@ def _policy(network: Mlp | Recurrent) -> dict[str, Any]:
 def _ppo(rows: OrderRows, course: Course, collected: int, rate: Callable[[float], float]) -> PPO:
     said = course.algorithm
     assert isinstance(said, Ppo)
-    return PPO(
+    made = PPO(
         "MultiInputPolicy",
         registered(rows),
         learning_rate=rate,
@@ -241,6 +242,9 @@ def _ppo(rows: OrderRows, course: Course, collected: int, rate: Callable[[float]
         seed=course.seed,
         device="cpu",
     )
+    if isinstance(course.network, Recurrent):
+        orders_together(made.rollout_buffer, rows.env.steps)
+    return made
 
 
 def _dqn(rows: OrderRows, course: Course, collected: int, rate: Callable[[float], float]) -> DQN:

@@ -21,7 +21,7 @@ from engine.errors import DataError, StateError
 from engine.events import Actions, Bars
 from tests.components.rl.made import Minutes, env, minutes, orders
 
-OBSERVATIONS = [Compact(), Compact(longer=3), FullHistory(), CurrentStep()]
+OBSERVATIONS = [Compact(), Compact(longer=3), FullHistory(), FullHistory(turned=False), CurrentStep()]
 
 
 def at(names: tuple[str, ...], seen: Seen, row: int = 0) -> dict[str, float]:
@@ -54,7 +54,7 @@ def test_the_compact_numbers_of_a_decision() -> None:
 
 def test_the_history_shows_the_day_so_far_yesterday_and_what_was_done() -> None:
     days = minutes(lengths=(12, 9, 12))
-    game = env(days, orders((1, 0, 1, 100, 2, 4), (0, 0, 1, 100, 2, 4)), observation=FullHistory())
+    game = env(days, orders((1, 0, 1, 100, 2, 4), (0, 0, 1, 100, 2, 4)), observation=FullHistory(turned=False))
     assert game.observation_shapes == {"market": (13, 7), "before": (12, 7), "own": (5, 2), "now": (7,)}
     game.reset()
     seen = game.step(np.array([1, 1])).observation
@@ -72,6 +72,31 @@ def test_the_history_shows_the_day_so_far_yesterday_and_what_was_done() -> None:
     expected = days.by_day("volume")[0, 0, 3:7].sum()
     assert now["quantity"] == pytest.approx(100 / expected, rel=1e-5)
     assert now["remaining"] == 0.75
+
+
+def test_a_purchase_sees_in_the_history_what_a_sale_sees_of_mirrored_prices() -> None:
+    days = minutes(lengths=(12, 9, 12), holes=0.2)
+    first = days.by_day("open")[:, :, :1]
+    mirrored = {
+        name: (first * first / days.by_day(of)).reshape(days.open.shape)
+        for name, of in (("open", "open"), ("high", "low"), ("low", "high"), ("close", "close"), ("vwap", "vwap"))
+    }
+    seen: dict[tuple[bool, int], Seen] = {}
+    for is_mirrored, history in ((False, days), (True, replace(days, **mirrored))):
+        for side in (1, -1):
+            game = env(history, orders((1, 0, side, 100, 2, 4)), observation=FullHistory())
+            game.reset()
+            seen[is_mirrored, side] = game.step(np.array([1])).observation
+    for part in ("market", "before"):
+        buys, sells = seen[False, 1][part], seen[False, -1][part]
+        np.testing.assert_allclose(buys, seen[True, -1][part], rtol=1e-4, atol=1e-5)
+        assert np.abs(buys - sells).max() > 1
+        assert (buys[..., 1] >= buys[..., 2]).all()  # the best price of a bar is above the worst
+        assert not np.signbit(buys[buys == 0]).any()
+        raw = env(days, orders((1, 0, -1, 100, 2, 4)), observation=FullHistory(turned=False))
+        raw.reset()
+        assert raw.step(np.array([1])).observation[part].tobytes() == sells.tobytes()
+        assert raw.schema != game.schema
 
 
 def test_the_current_step_is_the_order_alone() -> None:
