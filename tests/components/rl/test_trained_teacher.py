@@ -21,7 +21,7 @@ from components.rl.teacher import hindsight, targets
 from components.rl.trainer import Arena, Told, Training, teach
 from components.rl.trainer_chance import own_chance
 from components.rl.trainer_evaluate import over_all
-from components.rl.trainer_options import Course, Dqn, Ppo, TrainedTeacher
+from components.rl.trainer_options import Course, Dqn, Ppo, Teacher, TrainedTeacher
 from components.rl.trainer_teacher import Guide, guide_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
@@ -121,9 +121,23 @@ def test_a_student_hears_its_choice_at_the_very_observations_that_it_learns_from
         heard = list(lessons._chances)
     assert len(heard) == len(said) == game.steps
     for chances, (expected, last) in zip(heard, said, strict=True):
-        np.testing.assert_array_equal(chances, expected)
+        np.testing.assert_array_equal(chances[~last], expected[~last])
         assert ((chances == 1.0).sum(axis=1) == ~last).all()  # one choice; the last decision is none
-        np.testing.assert_allclose(chances[last], 1 / game.action_count)
+        assert not chances[last].any()
+
+
+@pytest.mark.parametrize("teacher", [TEACHER, Teacher(weight=1.0, temperature=2.0, fades=0.0)])
+def test_where_all_choices_are_alike_nothing_is_taught(teacher: TrainedTeacher | Teacher) -> None:
+    """Orders of a single decision, at which everything is sent whatever is chosen."""
+
+    def weights(of: TrainedTeacher | Teacher | None) -> tuple[dict[str, Any], set[str]]:
+        found, told = taught(change(COURSE, steps=8 * ROWS, teacher=of), arena(bars_per_step=8))
+        return found.latest, {metric.name for metric in told}
+
+    (alone, _), (beside, names) = weights(None), weights(teacher)
+    assert all(torch.equal(alone[name], beside[name]) for name in alone)
+    assert "teacher_weight" in names
+    assert not {"teacher_kl", "teacher_agreement"} & names
 
 
 def test_a_student_agrees_with_it_more_than_one_who_does_not_listen() -> None:
