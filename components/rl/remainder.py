@@ -24,21 +24,21 @@ class Remainder:
     """
 
     def __init__(self, *, days: Days, orders: Orders, market: Beside, tape: Tape, end: Places) -> None:
-        """`end` (E,) is the last bar of each order."""
+        """`end` (E,) is the last bar of each order. `price` (E,) is that close, `quotes` are bid and ask there."""
         row = orders.day * len(days.universe) + orders.symbol
         self._symbol, self._multiplier = orders.symbol, days.universe.multiplier
-        self._ts, self._price = days.ts[orders.day, end], tape.last[row, end]
+        self._ts, self.price = days.ts[orders.day, end], tape.last[row, end]
         self._volume = _mean_volume(days, row, orders.start, end)
-        self._quotes = _latest_quotes(days, market, tape, row, end)
+        self.quotes = _latest_quotes(days, market, tape, row, end)
         self._market = market.unlimited()
 
     def priced(self, e: Places, side: NDArray[np.int32], shares: Vector) -> tuple[Vector, Vector]:
         """(L,) prices of that many shares of orders `e`, slippage included, NaN where there never was one; and fees of
         a share in terms of the price. Shares of 0 have no price."""
-        bid, ask = (None, None) if self._quotes is None else (quote[e] for quote in self._quotes)
+        bid, ask = (None, None) if self.quotes is None else (quote[e] for quote in self.quotes)
         met = Met(
             ts=self._ts[e],
-            price=self._price[e],
+            price=self.price[e],
             volume=self._volume[e],
             status=np.full(len(e), Status.FRESH, np.int32),
             bid=bid,

@@ -5,18 +5,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.brokers.beside import Beside
+from components.costs.bps import Bps
+from components.costs.half_spread import HalfSpread
 from components.rl.acting import TwapRelative
-from components.rl.days import Days
+from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
-from components.rl.foresight import AHEAD, OWN, Foreseeing, Foresight
+from components.rl.episodes import generated
+from components.rl.foresight import AHEAD, OWN, QUOTES, Foreseeing, Foresight
 from components.rl.observing import Compact
-from components.rl.rewards import EndRatio
+from components.rl.rewards import EndRatio, PAPenalty
 from components.rl.teacher import hindsight, targets
 from components.rl.trainer import Arena, Told, Training, teach
 from components.rl.trainer_chance import own_chance
@@ -25,7 +30,7 @@ from components.rl.trainer_options import Course, Dqn, Ppo, Teacher, TrainedTeac
 from components.rl.trainer_teacher import Guide, guide_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
-from tests.components.rl.made import env, market, minutes, orders
+from tests.components.rl.made import Minutes, env, market, minutes, orders
 from tests.components.rl.test_student import (
     HISTORY,
     HORIZON,
@@ -81,6 +86,62 @@ def test_it_sees_the_prices_of_the_bars_to_come_and_none_behind_the_last() -> No
                 assert price[j] == pytest.approx(better, rel=1e-5, abs=1e-5)
                 assert (volume[j], trades[j]) == (pytest.approx(traded / (traded + own.quantity[row])), 1.0)
         game.step(np.zeros(len(of), int), refill=False)
+
+
+def shown(days: Days, feed: Any, fill: str, costs: Any, reward: Any) -> tuple[list[bytes], Any]:
+    """What the teacher sees of orders that trade a quarter of the rest each time, and what they earn."""
+    beside = Beside(universe=feed.universe, costs=costs, fill=fill, participation=0.02)
+    of = generated(days, share=0.1, horizon=8, window=3)
+    game = Foreseeing(env(days, of, market=beside, reward=reward))
+    seen, earned = [game.reset()["now"].tobytes()], np.zeros(len(of))
+    while game.active.any():
+        found = game.step(np.ones(len(of), int))
+        seen.append(found.observation["now"].tobytes())
+        earned += found.reward
+    return seen, earned
+
+
+@pytest.mark.parametrize("what", ["last close", "quotes", "quotes of the rest", "arrival"])
+def test_it_sees_all_that_its_rewards_hang_on(what: str) -> None:
+    feed: Any = Minutes(symbols=2, lengths=(9,) * 8, seed=1, quotes="quotes" in what)
+    days, fill, reward, costs = days_of(feed), "next_open", PA, HalfSpread() if "quotes" in what else Bps()
+    close, extra = days.close.copy(), [column.copy() for column in days.extra]
+    if what == "last close":  # at which alone the rest trades
+        close[:, 8] *= 1.01
+    elif what == "arrival":
+        close[:, 0], reward = close[:, 0] * 1.01, PAPenalty(penalty=0.0, against="arrival")
+    else:
+        bars = slice(8, 9) if what == "quotes of the rest" else slice(1, 8)
+        extra[2][:, bars] *= 0.99
+        extra[3][:, bars] *= 1.01
+    other = msgspec.structs.replace(days, close=close, high=np.maximum(days.high, close), extra=tuple(extra))
+    (seen, earned), (seen_then, earned_then) = (shown(each, feed, fill, costs, reward) for each in (days, other))
+    assert np.abs(earned - earned_then).max() > 1.0
+    assert seen[0] != seen_then[0]
+
+
+def test_of_quotes_it_sees_the_near_and_the_far_one() -> None:
+    feed: Any = Minutes(symbols=2, lengths=(9,) * 3, seed=1, quotes=True)
+    days, of = days_of(feed), orders((2, 0, 1, 40.0, 0, 8), (2, 1, -1, 60.0, 2, 5))
+    game = env(days, of, market=market(days))
+    game.reset()
+    sight = Foresight(game)
+    seen = sight.of(game.episode, game.own)["now"]
+    assert seen.shape == (2, *sight.shapes["now"])
+    for row, e in enumerate(game.episode):
+        at, side, own = int(game.floor.row[e]), int(of.side[e]), seen[row, : len(OWN)]
+        end = int(of.start[e] + of.horizon[e])
+        twap, close = game.floor.known.twap[e], days.close[at]
+        for name, price in (("arrival", close[of.start[e]]), ("rest", close[end])):
+            assert own[OWN.index(name)] == pytest.approx(-side * np.log(price / twap) / 1e-3, rel=1e-4, abs=1e-5)
+        quotes = seen[row, len(OWN) + len(AHEAD) * 8 :].reshape(len(QUOTES), 9)
+        for k, side_of in enumerate((side, -side)):
+            quote = days.extra[3 if side_of > 0 else 2][at]
+            off = np.nan_to_num(-side * np.log(quote / days.open[at]) / 1e-3)
+            bars = np.arange(of.start[e] + 1, end + 1)
+            np.testing.assert_allclose(quotes[k, : len(bars)], off[bars], rtol=1e-4, atol=1e-5)
+            assert not quotes[k, len(bars) : 8].any()
+            assert quotes[k, 8] == pytest.approx(off[end], rel=1e-4, abs=1e-5)  # as far from the last close
 
 
 def test_it_learns_what_no_one_without_the_future_could() -> None:
