@@ -27,11 +27,13 @@ from components.rl.trainer import Arena, Told, Training, teach
 from components.rl.trainer_chance import own_chance
 from components.rl.trainer_evaluate import over_all
 from components.rl.trainer_options import Course, Dqn, Ppo, Teacher, TrainedTeacher
+from components.rl.trainer_rest import Rest
 from components.rl.trainer_teacher import Guide, guide_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 from tests.components.rl.made import Minutes, env, market, minutes, orders
 from tests.components.rl.test_student import (
+    DAYS,
     HISTORY,
     HORIZON,
     MLP,
@@ -155,6 +157,19 @@ def test_it_learns_what_no_one_without_the_future_could() -> None:
     found = over_all(game, lambda seen: guide.worths(game.episode, game.own).argmax(axis=1)).reward.mean()
     even = over_all(game, lambda seen: twap_action(game.action, game.own)).reward.mean()
     assert found - even > 0.8 * (hindsight(game).best.mean() - even)
+
+
+def test_its_figures_count_what_was_left_undone_as_those_of_its_student_do() -> None:
+    """So `teacher/val/net` is beside `val/net`; without a penalty it is the reward, which counts the rest."""
+    beside = Beside(universe=DAYS.universe, costs=Bps(commission_bps=20), participation=0.001)
+    made = arena(market=beside)
+    validation = made.validation
+    assert isinstance(validation, OrderEnv)
+    made = msgspec.structs.replace(made, counted=Rest(validation).counted)
+    said = {m.name: m.value for m in taught(change(COURSE, steps=ROWS * 8), made)[1]}
+    assert said["teacher/val/ffr"] < 0.9
+    for head in ("", "teacher/"):
+        assert said[f"{head}val/net"] == pytest.approx(said[f"{head}val/reward"], rel=1e-6)
 
 
 # ---- the lessons -----------------------------------------------------------------------------------------------------
