@@ -41,6 +41,7 @@ _LEGEND = (
     "  net: advantage over the mean price, all costs in, what was left undone priced at the end; TWAP: that of an",
     "  even pace on the same orders; ±: the standard error of a mean over days, - where there is but one",
 )
+_MARKED = "  *: it fills less than that pace, so part of the difference is of shares that nobody traded"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +73,8 @@ class AgentResults(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     folder: str
     agents: tuple[AgentResult, ...]
+    rest: str = "close"  # of the reward: how what is left undone counts
+    penalty: float = 0.0  # and what trading at once costs in it
     told: tuple[Delivered, ...] = ()
     warnings: tuple[str, ...] = ()  # of all of them
 
@@ -100,7 +103,15 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         made = [_result(runs, each, errors.get(each.run, ""), each.run in done) for each in asked]
         folder = out or runs.folder / "results" / run.session.name
         warnings = tuple(unheard(agent_of(run).orders.start, world.orders))
-        results = AgentResults(name=run.session.name, folder=str(folder), agents=tuple(made), warnings=warnings)
+        reward = agent_of(run).rewarded()
+        results = AgentResults(
+            name=run.session.name,
+            folder=str(folder),
+            agents=tuple(made),
+            rest=reward.rest,
+            penalty=getattr(reward, "penalty", 0.0),
+            warnings=warnings,
+        )
         content = msgspec.json.format(msgspec.json.encode(as_words(results)), indent=1)
         write_whole(folder / "results.json", content + b"\n")
     return msgspec.structs.replace(results, told=told.places)
@@ -237,11 +248,11 @@ def as_text(results: AgentResults) -> str:
         heads += f"  {'vs VWAP':>8}  filled  artefact"
         lines += ["", f"  {'trained as':<{width}}  {heads}"]
         lines += [_line(agent, width) for agent in ended]
-        lines += ["", *_LEGEND, *(f"  warning  {text}" for text in results.warnings)]
-        lines += [f"  warning  {agent.column}: {text}" for agent in ended for text in undone(agent.outcome)]
-        lines += [
-            f"  warning  {agent.column}: {text}" for agent in ended for text in agent.outcome.get("passed_over", ())
-        ]
+        marked = any(_fills_less(agent.outcome, "test") for agent in ended)
+        lines += ["", *_LEGEND, *([_MARKED] if marked else []), *(f"  warning  {text}" for text in results.warnings)]
+        for agent in ended:
+            texts = (*undone(agent.outcome, results.rest, results.penalty), *agent.outcome.get("passed_over", ()))
+            lines += [f"  warning  {agent.column}: {text}" for text in texts]
     lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
     return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])
 
@@ -250,7 +261,8 @@ def _line(agent: AgentResult, width: int) -> str:
     said = agent.outcome
     net, gain = (_with_error(said, name) for name in ("test/net", "test/gain"))
     twap = _shown(said.get("test/twap_net"))
-    figures = f"{said['val/net']:>8.2f}  {net:>17}  {twap:>8}  {gain:>17}  {said['test/pa_vwap']:>8.2f}"
+    gain = f"{gain:>17}{'*' if _fills_less(said, 'test') else ' '}"
+    figures = f"{said['val/net']:>8.2f}  {net:>17}  {twap:>8}  {gain} {said['test/pa_vwap']:>8.2f}"
     ffr = f"{said['test/ffr'] * 100:>5.1f} %"
     return f"  {agent.column:<{width}}  {said['steps']:>9,}  {figures}  {ffr}  {agent.artefact[:12]}"
 
@@ -263,18 +275,27 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def undone(said: dict[str, Any]) -> list[str]:
-    """A warning of each part of the split in which the agent leaves more undone than an even pace does."""
-    found = []
-    for part, what in (("val", "validation"), ("test", "test")):
-        own, twap = said.get(f"{part}/ffr"), said.get(f"{part}/twap_ffr")
-        if own is not None and twap is not None and own < twap - _LESS:
-            found.append(
-                f"it fills {own * 100:.1f} % of the orders of {what}, and an even pace {twap * 100:.1f} %: it has "
-                "learned to leave orders undone; take reward.rest: close where it is ignored, raise "
-                "broker.participation or the horizon, or lower reward.penalty"
-            )
-    return found
+def undone(said: dict[str, Any], rest: str, penalty: float) -> list[str]:
+    """A warning of each part of the split in which the agent leaves more undone than an even pace does, by how its
+    reward counts that."""
+    why = (
+        "what it leaves undone costs it nothing; take reward.rest: close"
+        if rest == "ignored"
+        else "the rest is priced at the last close whatever broker.participation, and where costs grow no faster than "
+        "the shares, that is no dearer than to trade it; raise broker.participation or the horizon"
+    )
+    why += f", or lower reward.penalty (it is {penalty:g})" if penalty else ""
+    return [
+        f"it fills {said[f'{part}/ffr'] * 100:.1f} % of the orders of {what}, and an even pace "
+        f"{said[f'{part}/twap_ffr'] * 100:.1f} %: {why}"
+        for part, what in (("val", "validation"), ("test", "test"))
+        if _fills_less(said, part)
+    ]
+
+
+def _fills_less(said: dict[str, Any], part: str) -> bool:
+    own, twap = said.get(f"{part}/ffr"), said.get(f"{part}/twap_ffr")
+    return own is not None and twap is not None and bool(own < twap - _LESS)
 
 
 def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:

@@ -65,7 +65,7 @@ class Floor:
         self.remainder = Remainder(days=days, orders=orders, market=market, tape=tape, end=self.end)
         columns = (getattr(days, market.column), days.volume, days.status)
         self._price, self._volume, self._status = (np.ravel(column) for column in columns)
-        self._quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
+        self.quotes = None if market.quotes is None else tuple(np.ravel(days.extra[k]) for k in market.quotes)
 
     def begun(self, e: Places) -> dict[str, Any]:
         """Columns of `Working` at the first decision, without the history; an order of 1 with nothing left for -1."""
@@ -117,7 +117,7 @@ class Floor:
         cut_short(own, self._days.latest[self._orders.day[e], tick], self.bars_per_step)
 
     def _met(self, at: Places, day: Places) -> Met:
-        bid, ask = (None, None) if self._quotes is None else (column[at] for column in self._quotes)
+        bid, ask = (None, None) if self.quotes is None else (column[at] for column in self.quotes)
         return Met(
             ts=np.ravel(self._days.ts)[day],
             price=self._price[at],

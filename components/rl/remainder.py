@@ -17,25 +17,32 @@ class Remainder:
     """The market in which the rest of an order trades when its last bar is over.
 
     It trades at the latest close of that bar, with the costs of an order of that size in a bar of the mean volume of
-    the order's window (its bars with volume), whatever `participation` says.
+    the order's window (its bars with volume), whatever `participation` says. Quotes are those that a trade in the bar
+    of that close meets; where these are of the bar's open they are as far from the close as they were from the open:
+
+        bid = close bid_open / open,    ask = close ask_open / open
     """
 
     def __init__(self, *, days: Days, orders: Orders, market: Beside, tape: Tape, end: Places) -> None:
-        """`end` (E,) is the last bar of each order."""
+        """`end` (E,) is the last bar of each order. `price` (E,) is that close, `quotes` are bid and ask there."""
         row = orders.day * len(days.universe) + orders.symbol
         self._symbol, self._multiplier = orders.symbol, days.universe.multiplier
-        self._ts, self._price = days.ts[orders.day, end], tape.last[row, end]
+        self._ts, self.price = days.ts[orders.day, end], tape.last[row, end]
         self._volume = _mean_volume(days, row, orders.start, end)
+        self.quotes = _latest_quotes(days, market, tape, row, end)
         self._market = market.unlimited()
 
     def priced(self, e: Places, side: NDArray[np.int32], shares: Vector) -> tuple[Vector, Vector]:
         """(L,) prices of that many shares of orders `e`, slippage included, NaN where there never was one; and fees of
         a share in terms of the price. Shares of 0 have no price."""
+        bid, ask = (None, None) if self.quotes is None else (quote[e] for quote in self.quotes)
         met = Met(
             ts=self._ts[e],
-            price=self._price[e],
+            price=self.price[e],
             volume=self._volume[e],
             status=np.full(len(e), Status.FRESH, np.int32),
+            bid=bid,
+            ask=ask,
         )
         traded = self._market.trade(met, self._symbol[e], side * shares)
         each = shares * self._multiplier[self._symbol[e]]
@@ -54,3 +61,21 @@ def _mean_volume(days: Days, row: Places, start: Places, end: Places) -> Vector:
         bars = (volume > 0).sum(axis=1)
         np.divide(volume.sum(axis=1), bars, out=out[part], where=bars > 0)
     return out
+
+
+def _latest_quotes(days: Days, market: Beside, tape: Tape, row: Places, end: Places) -> tuple[Vector, Vector] | None:
+    """(E,) bid and ask of the latest close up to the bar `end`, NaN where there are none; None = no quotes at all."""
+    if market.quotes is None:
+        return None
+    at, tick = np.zeros(len(row), np.intp), np.arange(days.bars)
+    each = max(_CELLS // days.bars, 1)
+    for first in range(0, len(row), each):
+        part = slice(first, first + each)
+        seen = tape.known[row[part]] & (tick <= end[part, None])
+        at[part] = days.bars - 1 - seen[:, ::-1].argmax(axis=1)
+    known = tape.known[row, at]
+    moved = np.where(known, 1.0, np.nan)
+    if market.column == "open":
+        moved = moved * days.close[row, at] / days.open[row, at]
+    bid, ask = (days.extra[place][row, at] * moved for place in market.quotes)
+    return bid, ask

@@ -24,8 +24,9 @@ class Lessons:
 
         weight_now mean(-sum_a chance_a log pi(a | observation))
 
-    over as large a part, drawn without replacement from the same collection, is added to that of PPO; `grad_norm` cuts
-    their sum. Which parts is drawn from the seed and the order-steps so far, so that there is nothing to keep of it.
+    with chances of 0 where every choice is as good as any, over as large a part, drawn without replacement from the
+    same collection, is added to that of PPO; `grad_norm` cuts their sum. Which parts is drawn from the seed and the
+    order-steps so far, so that there is nothing to keep of it.
     """
 
     def __init__(self, env: Any, teacher: Teacher | TrainedTeacher, guide: Guide | None, course: Course) -> None:
@@ -42,10 +43,11 @@ class Lessons:
         self._weight = 0.0
 
     def hear(self) -> None:
-        """What the teacher says of the orders as they stand."""
+        """What the teacher says of the orders as they stand: nothing where all choices are alike."""
         worths = self._known.worths(self._env.episode, self._env.own)
-        self._chances.append(targets(worths, self._temperature))
-        self._good.append(as_good(worths))
+        good = as_good(worths)
+        self._chances.append(np.where(good.all(axis=1, keepdims=True), 0.0, targets(worths, self._temperature)))
+        self._good.append(good)
 
     @contextlib.contextmanager
     def beside(self, algorithm: Any, left: float) -> Iterator[None]:
@@ -79,21 +81,21 @@ class Lessons:
     def over(self, algorithm: Any) -> dict[str, float]:
         """Figures of the student after an update over all of its collection, which is then forgotten.
 
-        `teacher_kl` is the mean of sum_a chance_a log(chance_a / pi(a)); `teacher_agreement` the share of observations
-        at which its likeliest choice is one of the best in hindsight, among those at which not all are.
+        Of the observations at which not all choices are as good, `teacher_kl` is the mean of
+        sum_a chance_a log(chance_a / pi(a)), and `teacher_agreement` the share at which its likeliest choice is one of
+        the best in hindsight. Where there are none, it has neither.
         """
         chances, good = in_order(self._chances), in_order(self._good)
         self._chances, self._good = [], []
         with torch.no_grad():
             log = _log_chances(algorithm.policy, algorithm.rollout_buffer.observations, slice(None)).numpy()
+        found = {"teacher_weight": self._weight}
         matters = ~good.all(axis=1)
-        chosen = good[np.arange(len(good)), log.argmax(axis=1)]
-        known = np.log(np.where(chances > 0, chances, 1.0))
-        found = {
-            "teacher_weight": self._weight,
-            "teacher_kl": float((chances * (known - log)).sum(axis=1).mean()),
-            "teacher_agreement": float(chosen[matters].mean()) if matters.any() else float("nan"),
-        }
+        if matters.any():
+            chances, good, log = chances[matters], good[matters], log[matters]
+            known = np.log(np.where(chances > 0, chances, 1.0))
+            found["teacher_kl"] = float((chances * (known - log)).sum(axis=1).mean())
+            found["teacher_agreement"] = float(good[np.arange(len(good)), log.argmax(axis=1)].mean())
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
 

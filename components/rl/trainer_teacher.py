@@ -73,7 +73,7 @@ def guide_of(course: Course, arena: "Arena", checkpoints: Path | None, told: "To
     game = Foreseeing(env, rng)
     taught = _learned(
         own,
-        Arena(training=game, validation=Foreseeing(validation), inputs=arena.inputs),
+        Arena(training=game, validation=Foreseeing(validation), inputs=arena.inputs, counted=arena.counted),
         checkpoints=folder,
         told=Told(on_metrics=heard, cpu_ns=told.cpu_ns, warn=lambda text: told.warn(f"teacher: {text}")),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from components.rl.policy import REACH
 from components.rl.rewards import EndRatio, PAPenalty
 from engine.clock import SystemClock
 from engine.errors import ConfigError, DataError
-from samewire.agent_training import AgentResults, as_text, plan_text, planned_agents, train_agents
+from samewire.agent_training import AgentResult, AgentResults, as_text, plan_text, planned_agents, train_agents
 from samewire.agent_world import agent_of
 from samewire.api import run as replay
 from samewire.cli import main
@@ -175,6 +176,7 @@ def test_seeds_are_trainings_of_their_own_wherever_they_run_and_are_done_once(tm
     again = trained(a_run(tmp_path / "a", section={"seeds": 2}))
     assert [a.reused for a in again.agents] == [True, True]
     assert "agents: 0 trained, 2 done before" in as_text(again)
+    assert (again.rest, again.penalty) == ("close", 0.0)  # of its reward
     other = trained(a_run(tmp_path / "a", {"rows": 32}, section={"seeds": 2}))
     assert [a.reused for a in other.agents] == [False, False]
 
@@ -214,6 +216,49 @@ def test_dqn_and_a_recurrent_network_are_trained_too(tmp_path: Path) -> None:
     assert made.status == "end"
     relative = {"action": "twap_relative", "steps": 1024}
     assert trained(a_run(tmp_path, relative)).ok
+
+
+OUTCOME: dict[str, Any] = {
+    "steps": 4_096,
+    "val/net": 1.0,
+    "test/net": 1.0,
+    "test/net_error": 0.5,
+    "test/twap_net": -0.2,
+    "test/gain": 1.2,
+    "test/gain_error": 1.04,
+    "test/pa_vwap": 1.0,
+    "test/ffr": 0.64,
+    "test/twap_ffr": 0.92,
+    "artefact": "0" * 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("reward", "told"),
+    [
+        ({"use": "pa_penalty", "penalty": 0}, "that is no dearer than to trade it; raise broker.participation or the"),
+        ({"use": "pa_penalty", "penalty": 5}, "or the horizon, or lower reward.penalty (it is 5)"),
+        ({"use": "pa_penalty", "penalty": 0, "rest": "ignored"}, "costs it nothing; take reward.rest: close"),
+        ({"use": "end_ratio", "rest": "ignored"}, "costs it nothing; take reward.rest: close"),
+    ],
+)
+def test_an_agent_that_fills_less_than_an_even_pace_is_told_by_what_its_reward_says(
+    reward: dict[str, Any], told: str
+) -> None:
+    made = AgentResult(column="agent", seed=0, run="r", status="end", outcome=OUTCOME)
+    counted = {"rest": reward.get("rest", "close"), "penalty": reward.get("penalty", 0.0)}
+    text = as_text(AgentResults(name="n", folder="f", agents=(made,), **counted))
+    (warned,) = [line for line in text.splitlines() if "warning" in line]
+    assert told in warned
+    assert "it fills 64.0 % of the orders of test, and an even pace 92.0 %" in warned
+    assert ("reward.rest" in warned) == (counted["rest"] == "ignored")
+    assert ("penalty" in warned) == (counted["penalty"] > 0)
+    assert "1.20 ± 1.04*" in text
+    assert "part of the difference is of shares that nobody traded" in text
+    whole = msgspec.structs.replace(made, outcome=OUTCOME | {"test/ffr": 0.92})
+    text = as_text(AgentResults(name="n", folder="f", agents=(whole,), **counted))
+    assert "*" not in text
+    assert "warning" not in text
 
 
 def test_one_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from components.brokers.beside import Beside
 from components.costs.bps import Bps
+from components.costs.half_spread import HalfSpread
 from components.costs.quadratic_impact import QuadraticImpact
 from components.costs.together import Together
 from components.models.bundle import tensors_of
@@ -26,6 +28,7 @@ from components.rl.trainer_evaluate import Figures, over_all
 from components.rl.trainer_options import Course, Mlp, Ppo
 from components.rl.trainer_rest import Rest
 from engine.errors import StateError
+from engine.events import Bars
 from tests.components.rl.made import Minutes
 
 FEED = GeneratedDays(days=30, symbols=3, seed=5, pattern="none")
@@ -33,7 +36,8 @@ FEED = GeneratedDays(days=30, symbols=3, seed=5, pattern="none")
 
 def played(feed: Any, costs: Any, participation: float | None, **options: Any) -> OrderEnv:
     days = days_of(feed)
-    market = Beside(universe=feed.universe, costs=costs, fill="next_open", participation=participation)
+    fill = options.pop("fill", "next_open")
+    market = Beside(universe=feed.universe, costs=costs, fill=fill, participation=participation)
     given: dict[str, Any] = {"reward": PAPenalty(), "width": 16, "observation": Compact(), "action": Categorical(4)}
     orders = generated(days, share=options.pop("share", 0.05), horizon=options.pop("horizon", 7), window=5)
     return OrderEnv(days=days, orders=orders, market=market, **(given | options))
@@ -140,6 +144,76 @@ def test_the_teacher_knows_what_the_rest_costs() -> None:
     np.testing.assert_allclose(found.reward, known.best, rtol=1e-9)
     np.testing.assert_allclose(known.best, Rest(env).counted(found).net, rtol=1e-9, atol=1e-9)
     assert (found.ffr < 1).any()
+
+
+# ---- quotes ----------------------------------------------------------------------------------------------------------
+
+
+class Quoted(Minutes):
+    """The same bars, always quoted, half the spread 20 basis points."""
+
+    def _bar(self, day: int, t: int, before: Any, rng: np.random.Generator) -> Bars:
+        bar = super()._bar(day, t, before, rng)
+        extra = (bar.close * 0.998, bar.close * 1.002, bar.open * 0.998, bar.open * 1.002)
+        return msgspec.structs.replace(bar, extra=extra)
+
+
+QUOTED: dict[str, Any] = {"symbols": 3, "lengths": (12,) * 12, "seed": 2, "quotes": True}
+
+
+@pytest.mark.parametrize("fill", ["next_open", "next_close"])
+def test_the_rest_pays_the_spread_that_is_quoted(fill: str) -> None:
+    feed = Quoted(**QUOTED, holes=0.2)
+
+    def worked(costs: HalfSpread) -> tuple[Figures, Figures]:
+        env = played(feed, costs, 0.02, reward=PAPenalty(penalty=0.0), fill=fill)
+        found = over_all(env, lambda seen: np.zeros(16, int))
+        return found, Rest(env).counted(found)
+
+    quoted, known = worked(HalfSpread()), worked(HalfSpread(bps=20, quotes=False))
+    assert quoted[0].ffr.mean() < 0.5
+    for ours, theirs in zip(quoted, known, strict=True):
+        for name in ("net", "pa", "pa_vwap", "slippage", "reward"):
+            np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-6, atol=1e-6)
+
+
+def test_gymnasium_pays_it_too() -> None:
+    game = played(Quoted(**QUOTED), HalfSpread(), 0.02, reward=PAPenalty(penalty=0.0), width=1)
+    flat = played(Quoted(**QUOTED), HalfSpread(bps=20, quotes=False), 0.02, reward=PAPenalty(penalty=0.0), width=1)
+    earned = []
+    for env in (GymEnv(game), GymEnv(flat)):
+        env.reset(options={"episode": 7})
+        total, done = 0.0, False
+        while not done:
+            _, reward, done, _, _ = env.step(0)
+            total += reward
+        earned.append(total)
+    assert earned[0] == pytest.approx(earned[1])
+
+
+def test_the_quotes_of_the_rest_are_those_of_the_bar_of_the_latest_close() -> None:
+    """Quotes of a close are met as they are; those of an open keep their distance; where there are none, `bps`."""
+    feed = Minutes(**QUOTED, holes=0.3)
+    days = days_of(feed)
+    for fill, at in (("next_close", "close"), ("next_open", "open")):
+        env = played(feed, HalfSpread(bps=7), 0.02, fill=fill)
+        e = np.arange(len(env.orders))
+        side, end = env.orders.side, env.floor.end
+        price, fees = env.floor.remainder.priced(e, side, np.ones(len(e)))
+        unquoted = earlier = 0
+        for k in e:
+            row, tick = int(env.floor.row[k]), int(end[k])
+            while not days.close[row, tick] > 0:
+                tick, earlier = tick - 1, earlier + 1
+            close, market = days.close[row, tick], getattr(days, at)[row, tick]
+            bid, ask = (days.extra[place][row, tick] for place in ((0, 1) if at == "close" else (2, 3)))
+            expected = close * (ask if side[k] > 0 else bid) / market
+            if np.isnan(ask):
+                expected, unquoted = close * (1 + side[k] * 7e-4), unquoted + 1
+            assert price[k] == pytest.approx(expected, rel=1e-12)
+        assert earlier > 5
+        assert not fees.any()
+        assert (unquoted > 5) == (at == "open")
 
 
 # ---- what is learned from it -----------------------------------------------------------------------------------------

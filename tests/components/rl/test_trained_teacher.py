@@ -5,28 +5,35 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.brokers.beside import Beside
+from components.costs.bps import Bps
+from components.costs.half_spread import HalfSpread
 from components.rl.acting import TwapRelative
-from components.rl.days import Days
+from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
-from components.rl.foresight import AHEAD, OWN, Foreseeing, Foresight
+from components.rl.episodes import generated
+from components.rl.foresight import AHEAD, OWN, QUOTES, Foreseeing, Foresight
 from components.rl.observing import Compact
-from components.rl.rewards import EndRatio
+from components.rl.rewards import EndRatio, PAPenalty
 from components.rl.teacher import hindsight, targets
 from components.rl.trainer import Arena, Told, Training, teach
 from components.rl.trainer_chance import own_chance
 from components.rl.trainer_evaluate import over_all
-from components.rl.trainer_options import Course, Dqn, Ppo, TrainedTeacher
+from components.rl.trainer_options import Course, Dqn, Ppo, Teacher, TrainedTeacher
+from components.rl.trainer_rest import Rest
 from components.rl.trainer_teacher import Guide, guide_of
 from engine.errors import ConfigError, StateError
 from engine.learning import Metric
-from tests.components.rl.made import env, market, minutes, orders
+from tests.components.rl.made import Minutes, env, market, minutes, orders
 from tests.components.rl.test_student import (
+    DAYS,
     HISTORY,
     HORIZON,
     MLP,
@@ -83,6 +90,62 @@ def test_it_sees_the_prices_of_the_bars_to_come_and_none_behind_the_last() -> No
         game.step(np.zeros(len(of), int), refill=False)
 
 
+def shown(days: Days, feed: Any, fill: str, costs: Any, reward: Any) -> tuple[list[bytes], Any]:
+    """What the teacher sees of orders that trade a quarter of the rest each time, and what they earn."""
+    beside = Beside(universe=feed.universe, costs=costs, fill=fill, participation=0.02)
+    of = generated(days, share=0.1, horizon=8, window=3)
+    game = Foreseeing(env(days, of, market=beside, reward=reward))
+    seen, earned = [game.reset()["now"].tobytes()], np.zeros(len(of))
+    while game.active.any():
+        found = game.step(np.ones(len(of), int))
+        seen.append(found.observation["now"].tobytes())
+        earned += found.reward
+    return seen, earned
+
+
+@pytest.mark.parametrize("what", ["last close", "quotes", "quotes of the rest", "arrival"])
+def test_it_sees_all_that_its_rewards_hang_on(what: str) -> None:
+    feed: Any = Minutes(symbols=2, lengths=(9,) * 8, seed=1, quotes="quotes" in what)
+    days, fill, reward, costs = days_of(feed), "next_open", PA, HalfSpread() if "quotes" in what else Bps()
+    close, extra = days.close.copy(), [column.copy() for column in days.extra]
+    if what == "last close":  # at which alone the rest trades
+        close[:, 8] *= 1.01
+    elif what == "arrival":
+        close[:, 0], reward = close[:, 0] * 1.01, PAPenalty(penalty=0.0, against="arrival")
+    else:
+        bars = slice(8, 9) if what == "quotes of the rest" else slice(1, 8)
+        extra[2][:, bars] *= 0.99
+        extra[3][:, bars] *= 1.01
+    other = msgspec.structs.replace(days, close=close, high=np.maximum(days.high, close), extra=tuple(extra))
+    (seen, earned), (seen_then, earned_then) = (shown(each, feed, fill, costs, reward) for each in (days, other))
+    assert np.abs(earned - earned_then).max() > 1.0
+    assert seen[0] != seen_then[0]
+
+
+def test_of_quotes_it_sees_the_near_and_the_far_one() -> None:
+    feed: Any = Minutes(symbols=2, lengths=(9,) * 3, seed=1, quotes=True)
+    days, of = days_of(feed), orders((2, 0, 1, 40.0, 0, 8), (2, 1, -1, 60.0, 2, 5))
+    game = env(days, of, market=market(days))
+    game.reset()
+    sight = Foresight(game)
+    seen = sight.of(game.episode, game.own)["now"]
+    assert seen.shape == (2, *sight.shapes["now"])
+    for row, e in enumerate(game.episode):
+        at, side, own = int(game.floor.row[e]), int(of.side[e]), seen[row, : len(OWN)]
+        end = int(of.start[e] + of.horizon[e])
+        twap, close = game.floor.known.twap[e], days.close[at]
+        for name, price in (("arrival", close[of.start[e]]), ("rest", close[end])):
+            assert own[OWN.index(name)] == pytest.approx(-side * np.log(price / twap) / 1e-3, rel=1e-4, abs=1e-5)
+        quotes = seen[row, len(OWN) + len(AHEAD) * 8 :].reshape(len(QUOTES), 9)
+        for k, side_of in enumerate((side, -side)):
+            quote = days.extra[3 if side_of > 0 else 2][at]
+            off = np.nan_to_num(-side * np.log(quote / days.open[at]) / 1e-3)
+            bars = np.arange(of.start[e] + 1, end + 1)
+            np.testing.assert_allclose(quotes[k, : len(bars)], off[bars], rtol=1e-4, atol=1e-5)
+            assert not quotes[k, len(bars) : 8].any()
+            assert quotes[k, 8] == pytest.approx(off[end], rel=1e-4, abs=1e-5)  # as far from the last close
+
+
 def test_it_learns_what_no_one_without_the_future_could() -> None:
     """Share of the best in hindsight over TWAP; what the past tells of such days is under half of it."""
     made = arena()
@@ -94,6 +157,19 @@ def test_it_learns_what_no_one_without_the_future_could() -> None:
     found = over_all(game, lambda seen: guide.worths(game.episode, game.own).argmax(axis=1)).reward.mean()
     even = over_all(game, lambda seen: twap_action(game.action, game.own)).reward.mean()
     assert found - even > 0.8 * (hindsight(game).best.mean() - even)
+
+
+def test_its_figures_count_what_was_left_undone_as_those_of_its_student_do() -> None:
+    """So `teacher/val/net` is beside `val/net`; without a penalty it is the reward, which counts the rest."""
+    beside = Beside(universe=DAYS.universe, costs=Bps(commission_bps=20), participation=0.001)
+    made = arena(market=beside)
+    validation = made.validation
+    assert isinstance(validation, OrderEnv)
+    made = msgspec.structs.replace(made, counted=Rest(validation).counted)
+    said = {m.name: m.value for m in taught(change(COURSE, steps=ROWS * 8), made)[1]}
+    assert said["teacher/val/ffr"] < 0.9
+    for head in ("", "teacher/"):
+        assert said[f"{head}val/net"] == pytest.approx(said[f"{head}val/reward"], rel=1e-6)
 
 
 # ---- the lessons -----------------------------------------------------------------------------------------------------
@@ -121,9 +197,23 @@ def test_a_student_hears_its_choice_at_the_very_observations_that_it_learns_from
         heard = list(lessons._chances)
     assert len(heard) == len(said) == game.steps
     for chances, (expected, last) in zip(heard, said, strict=True):
-        np.testing.assert_array_equal(chances, expected)
+        np.testing.assert_array_equal(chances[~last], expected[~last])
         assert ((chances == 1.0).sum(axis=1) == ~last).all()  # one choice; the last decision is none
-        np.testing.assert_allclose(chances[last], 1 / game.action_count)
+        assert not chances[last].any()
+
+
+@pytest.mark.parametrize("teacher", [TEACHER, Teacher(weight=1.0, temperature=2.0, fades=0.0)])
+def test_where_all_choices_are_alike_nothing_is_taught(teacher: TrainedTeacher | Teacher) -> None:
+    """Orders of a single decision, at which everything is sent whatever is chosen."""
+
+    def weights(of: TrainedTeacher | Teacher | None) -> tuple[dict[str, Any], set[str]]:
+        found, told = taught(change(COURSE, steps=8 * ROWS, teacher=of), arena(bars_per_step=8))
+        return found.latest, {metric.name for metric in told}
+
+    (alone, _), (beside, names) = weights(None), weights(teacher)
+    assert all(torch.equal(alone[name], beside[name]) for name in alone)
+    assert "teacher_weight" in names
+    assert not {"teacher_kl", "teacher_agreement"} & names
 
 
 def test_a_student_agrees_with_it_more_than_one_who_does_not_listen() -> None:
