@@ -51,6 +51,8 @@ class Pov:
                 volume[actions.symbol[i]] *= actions.ratio[i]
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
+        if not self._volumes:
+            return np.zeros(len(parents.ids))
         seen = np.array(self._volumes)[:, parents.symbol]
         known = np.isfinite(seen)
         count = known.sum(axis=0)

@@ -125,7 +125,7 @@ class Vwap:
     def due(self, parents: Parents, market: Market, /) -> Vector:
         share = (parents.step + 1) / parents.steps
         hours = hours_for(market.interval_ns, self._sessions)
-        if market.interval_ns < DAY_NS and may_send(market.ts, hours):
+        if self._slot_ns and market.interval_ns < DAY_NS and may_send(market.ts, hours):
             self._turn(market.ts + 1)  # at the beginning of a day the one before is over
             begun, ended, whole = self._sums(self.profile(), parents, market)
             known = whole > 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.execution.immediate import Immediate
+from components.execution.pov import Pov
 from components.execution.twap import Twap
 from components.execution.vwap import Vwap
 from components.metrics.execution import ExecutionFold
@@ -141,3 +142,10 @@ def test_what_waits_for_the_open_waits_on_behind_a_restart() -> None:
         other.slice(minutes(k, [10.0]))
     assert sent_at(other) == [NEXT, NEXT + 1]
     assert other.filled() == {1: 6000.0}
+
+
+def test_what_was_decided_before_any_bar_in_hours_is_worked_without_a_profile() -> None:
+    floor = walked(Vwap(universe=ONE, sessions=session(), horizon=20), -5, range(-30, 40))
+    assert floor.sent() == {1: [300.0] * 20}
+    floor = walked(Pov(universe=ONE, horizon=4, rate=0.5, complete=True), -5, range(-30, 40))
+    assert sent_at(floor)[0] == 1  # no bar was seen at the open
