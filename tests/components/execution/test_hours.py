@@ -151,6 +151,22 @@ def test_what_was_decided_before_any_bar_in_hours_is_worked_without_a_profile() 
     assert sent_at(floor)[0] == 1  # no bar was seen at the open
 
 
+@pytest.mark.parametrize("bars", [1, 3])
+def test_pov_waits_for_a_bar_of_the_day_and_no_closing_print_sizes_the_first_child(bars: int) -> None:
+    """The last bars of the day trade a hundred times what those of the next do."""
+    hours = session()
+    for fill, sent in (("next_open", NEXT + 1), ("same_close", NEXT + 1)):
+        pace = Pov(universe=ONE, sessions=hours, horizon=20, rate=0.1, bars=bars)
+        floor = Floor(pace, ONE, sessions=hours, fill=fill)
+        for k in [*range(380, 396), *range(NEXT + 1, NEXT + 4)]:
+            row = (orders(k, [60_000.0]),) if k == 395 else ()
+            floor.slice(minutes(k, [10.0], volume=[1e5 if k < NEXT else 1000.0]), *row)
+        assert (sent_at(floor)[0], floor.sent()) == (sent, {1: [100.0] * 3})
+    other = Pov(universe=ONE, sessions=hours, horizon=20, bars=bars)
+    other.load(pace.save())
+    assert other.save() == pace.save()
+
+
 AT_ONCE = [  # minute of the decision, minutes in which it is sent, with a break from 120 to 210
     (-5, [1, 2, 3]),
     (0, [1, 2, 3]),
