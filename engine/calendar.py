@@ -92,6 +92,18 @@ class Sessions(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
             return False
         return not self.break_from[row] <= ts < self.break_to[row]
 
+    def stopped_before(self, ts: int) -> int:
+        """The close or the begin of the break before it, where trading begins at this very instant; else the instant.
+
+        So it is at the first open of the calendar, before which nothing is known.
+        """
+        row = bisect_right(self._close_list, ts)
+        if row == len(self._close_list):
+            return ts
+        if self.break_to[row] == ts:
+            return int(self.break_from[row])
+        return self._close_list[row - 1] if row and self._open_list[row] == ts else ts
+
     def next_open(self, ts: int) -> int:
         """The first opening at or after this instant. ConfigError behind the end of the calendar."""
         return self._open_list[self._row(bisect_left(self._open_list, ts), ts)]

@@ -129,6 +129,9 @@ class Execution(Protocol):
     One that defines `working`, whether it has parents, gets the timer SLICE_DECIDED in `on_timer` behind each slice in
     which it has: nothing else of that slice follows. What `open_parents() -> OpenOrders` says, each its own parent,
     the optimizer sees among the open orders of its book, and strategies as `working` shares.
+
+    Each parent ends in one final report of it: `Reports` with FINISHED, CANCELLED or EXPIRED. By them the gate forgets
+    it, and the figures of the session know how it ended; a child that comes behind is refused in the end.
     """
 
     def on_orders(self, orders: Orders, /) -> Out: ...

@@ -22,8 +22,9 @@ from engine.protocols import Artefact, CostModel, Feed, Sink, Table
 from engine.universe import Universe
 from engine.wiring import ModelPart, Parts
 from samewire.diagnostics import Problem
+from samewire.executing import price_point
 from samewire.hiding import hider
-from samewire.intervals import ONE_BAR, seldom_met
+from samewire.intervals import unfit
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile, built
 from samewire.scalars import duration_text
@@ -169,11 +170,12 @@ def parts_of(run: RunFile, feed: Feed, given: Given) -> Parts:
 
 def _check_timing(policy: Component, broker: Component, interval_ns: int) -> None:
     """ConfigError for what the run file alone did not tell: its feed turned out to be of bars below a day."""
-    fill = seldom_met(broker)
-    if fill and interval_ns < DAY_NS:
+    found = unfit(broker)
+    if found is not None and interval_ns < DAY_NS:
+        option, value, rule = found
         raise ConfigError(
-            f"{broker.where}: broker.fill is {fill} beside execution {policy.use} and bars of "
-            f"{duration_text(interval_ns)}; expected: {ONE_BAR}"
+            f"{broker.where}: {option} is {value} beside execution {policy.use} and bars of "
+            f"{duration_text(interval_ns)}; expected: {rule}"
         )
 
 
@@ -194,7 +196,10 @@ def _policy(component: Component, broker: Component, given: Given, interval_ns: 
     if hasattr(made, "check_session"):
         made.check_session(interval_ns, given.sessions)
     ids = OrderIds(given.session, component.name)
-    return Desk(universe=given.universe, ids=ids, name=component.name, pace=made, sessions=given.sessions)
+    at_once = price_point(broker, interval_ns) == "own_close"
+    return Desk(
+        universe=given.universe, ids=ids, name=component.name, pace=made, sessions=given.sessions, at_once=at_once
+    )
 
 
 def _on_margin(run: RunFile) -> Component:

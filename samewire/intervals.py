@@ -10,9 +10,13 @@ from samewire.scalars import duration_ns, duration_text
 
 _DAILY = ("sample", "qlib")  # built-in feeds whose bars are daily whatever they are told
 _FILES = ("parquet", "csv")  # whose interval is found in the file unless it is declared
-ONE_BAR = (
+_ONE_BAR = (
     "a child lives for one bar, and only one bar of a session trades in an auction: next_open, next_close, next_vwap, "
     "bars of a day, or no execution"
+)
+_TWO_FILLS = (
+    "children of one order would trade twice in a bar, at its open what was sent at the close before and at its own "
+    "close the next: when_closed: same, another fill, bars of a day, or no execution"
 )
 _NEXT = "feed: {use: aggregate, of: ..., to: [...]} makes others"
 
@@ -96,22 +100,27 @@ def _unmade(run: RunFile) -> list[Problem]:
     ]
 
 
-def seldom_met(broker: Component) -> str:
-    """The timing of a broker that trades in one bar a session, empty for another."""
-    fill = str(broker.options.get("fill"))
-    return fill if broker.use == "simulated" and fill in ("open_auction", "close_auction") else ""
+def unfit(broker: Component) -> tuple[str, str, str] | None:
+    """An option by which a broker does not trade a child in the one bar that it lives for: its value, and the rule."""
+    fill, shut = (str(broker.options.get(name)) for name in ("fill", "when_closed"))
+    if broker.use != "simulated":
+        return None
+    if fill in ("open_auction", "close_auction"):
+        return "broker.fill", fill, _ONE_BAR
+    return ("broker.when_closed", shut, _TWO_FILLS) if (fill, shut) == ("same_close", "next_open") else None
 
 
 def _unmet(run: RunFile) -> list[Problem]:
     """A policy whose children, which live for one bar, would hardly ever meet one that trades."""
     made, _ = _made(run)
-    fill = seldom_met(run.broker)
-    if run.execution is None or not fill or not made or min(made) >= duration_ns("1d"):
+    found = unfit(run.broker)
+    if run.execution is None or found is None or not made or min(made) >= duration_ns("1d"):
         return []
     if hasattr(resolve("execution", run.execution.use), "on_orders"):
         return []
-    got = f"{fill} beside execution {run.execution.use} and bars of {duration_text(min(made))}"
-    return [Problem("E113", run.broker.where, "broker.fill", got, ONE_BAR)]
+    option, value, rule = found
+    got = f"{value} beside execution {run.execution.use} and bars of {duration_text(min(made))}"
+    return [Problem("E113", run.broker.where, option, got, rule)]
 
 
 def _made(run: RunFile) -> tuple[set[int], int]:

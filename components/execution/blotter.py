@@ -1,5 +1,6 @@
 """The parents at work and their children, as two tables: what is ordered, filled, in the market and left."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ _PARENT: dict[str, Any] = {
     "late": np.float64,  # of the total, what was added since; unsigned
     "arrival": np.float64,
     "begun": np.int64,  # instant of the decision with which the horizon began (anew)
-    "step": np.int64,
+    "step": np.int64,  # -1 = waits for the first
     "steps": np.int64,
     "until": np.int64,
     "passed": np.bool_,  # on as it came: it has a price or a moment of its own
@@ -178,18 +179,17 @@ class Blotter:
         late[at] = np.maximum(0.0, late[at] + np.abs(left) - np.abs(self.unfilled[at]))
         total[at] = p["filled"][at] + left
         more, anew = np.zeros(n, bool), np.zeros(n, bool)
-        remaining = np.maximum(1, p["steps"] - p["step"])
+        remaining = np.clip(p["steps"] - p["step"], 1, p["steps"])
         anew[at] = begins_anew(late, np.abs(total - base), remaining, p["steps"])[at]
         p["total"], p["late"] = total, np.where(anew, 0.0, late)
         p["base"] = np.where(anew, p["filled"], base)
         more[at] = np.abs(self.in_market()[at]) > np.abs(left)
         return more, anew
 
-    def start(self, rows: Mask, ts: int, window: tuple[int, int]) -> None:
-        """The horizon of these begins with this decision."""
-        p, (steps, until) = self.parents, window
-        for name, value in (("begun", ts), ("step", 0), ("steps", steps), ("until", until)):
-            p[name] = np.where(rows, value, p[name])
+    def start(self, rows: Mask, clock: Mapping[str, int]) -> None:
+        """The horizon of these begins with a decision."""
+        for name, value in clock.items():
+            self.parents[name] = np.where(rows, value, self.parents[name])
 
     def end(self, rows: Mask, state: int) -> Mask:
         """These are to end in this state. (P,) which of them have nothing in the market."""

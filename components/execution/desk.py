@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from components.execution.blotter import Blotter
-from components.execution.horizon import NEVER, begins_at, hours_for, in_hours, may_send, turns, window
-from components.execution.pace import NEAR, Market, Pace, Parents, checked_due, full_lots, saved
-from components.execution.saying import children_of, legs_of, reports_of
+from components.execution.horizon import NEVER, begins_at, first_behind, hours_for, in_hours, may_send, turns, window
+from components.execution.pace import Market, Pace, Parents, asked_of, saved
+from components.execution.saying import children_of, columns_of, legs_of, reports_of
 from engine.calendar import Sessions
 from engine.events import (
     SLICE_DECIDED,
@@ -60,18 +60,29 @@ class Desk:
     Orders with a price or a moment of their own (limit, stop, auctions) pass on whole, as they came, and their parent
     ends as they do.
 
+    With `at_once` a child trades at the close of the slice in which it is sent: that one is the first of the horizon,
+    the one that ends with the session is the last, and nothing is sent where no slice of trading hours ends.
+
     Memory: the parents at work, and those children of each that are in the market or were a few slices ago.
     """
 
     def __init__(
-        self, *, universe: Universe, ids: OrderIds, name: str, pace: Pace, sessions: Sessions | None = None
+        self,
+        *,
+        universe: Universe,
+        ids: OrderIds,
+        name: str,
+        pace: Pace,
+        sessions: Sessions | None = None,
+        at_once: bool = False,
     ) -> None:
         self._universe, self._ids, self._name, self.pace = universe, ids, name, pace
         self.sessions = None if pace.span_days else sessions
         self.lookback = int(getattr(pace, "lookback", 0))
         self._blotter = Blotter(universe)
         n = len(universe)
-        self._ts = self._interval_ns = 0
+        self._at_once = at_once
+        self._ts = self._now = self._interval_ns = 0  # `_now` is out of hours too
         self._status = np.full(n, Status.MISSING, np.int32)
         self._mark, self._volume = np.full(n, np.nan), np.full(n, np.nan)
         self._waiting: list[Children] = []  # legs that pass on with the next timer
@@ -95,11 +106,11 @@ class Desk:
 
         One whose horizon is over is not among them: what it could not fill is to be decided anew.
         """
-        return self._blotter.open_parents(self._blotter.working(self._ts))
+        return self._blotter.open_parents(self._blotter.working(self._now))
 
     def window(self, ts: int) -> tuple[int, int]:
-        """Slices that an order decided at `ts` is worked over, and the instant after which none of it is sent."""
-        return window(ts, self.pace.horizon, self._interval_ns, self.sessions)
+        """Slices behind `ts` that an order is worked over, and the instant from which on none of it is sent."""
+        return window(ts, self.pace.horizon, self._interval_ns, self.sessions, at_once=self._at_once)
 
     def counts(self, ts: int) -> bool:
         """Whether the slice that ends at `ts` uses up horizons."""
@@ -110,7 +121,7 @@ class Desk:
     def on_bars(self, bars: Bars, /) -> None:
         """A slice out of hours is a price, and nothing else: no clock goes on, and the pace does not see it."""
         fresh = bars.status == _FRESH
-        self._interval_ns = bars.interval_ns
+        self._interval_ns, self._now = bars.interval_ns, bars.ts
         self._mark = np.where(fresh, bars.close, self._mark)
         if not self.counts(bars.ts):
             return
@@ -163,18 +174,29 @@ class Desk:
         old = blotter.working(orders.ts) & np.isin(blotter.parents["symbol"], symbol)
         out = self._taken_off(old, orders.ts)
         passed = orders.kind[rows] != OrderKind.MARKET
-        steps, until = self.window(orders.ts)
-        clock = {"begun": orders.ts, "step": 0, "steps": steps, "until": until, "arrival": self._mark[symbol]}
+        clock = self._clock(orders.ts)
+        steps = clock["steps"]
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
+        row |= {"arrival": self._mark[symbol]}
         row |= dict.fromkeys(("filled", "base", "late"), 0.0)
         blotter.parents.add(len(rows), row | clock | {"passed": passed})
         if passed.any():
-            self._waiting.append(self._send(orders.ts, _columns(orders, rows[passed])))
+            self._waiting.append(self._send(orders.ts, columns_of(orders, rows[passed])))
         if steps < self.pace.horizon and not passed.all():
             cut = symbol[~passed]
             text = f"the session leaves {len(cut)} orders {steps} slices of their horizon of {self.pace.horizon}"
             out.append(self._note(orders.ts, "horizon", text, cut, np.full(len(cut), float(steps))))
         return out
+
+    def _clock(self, ts: int) -> dict[str, int]:
+        """Of a horizon that begins with a decision at `ts`. What trades at once waits for a slice where it has none."""
+        own = self._owns(ts)
+        steps, until = self.window(first_behind(ts, self._interval_ns, own=own))
+        return {"begun": ts, "step": -1 if self._at_once and not own else 0, "steps": steps, "until": until}
+
+    def _owns(self, ts: int) -> bool:
+        """Whether what is sent at `ts` trades in the very slice that ends there."""
+        return self._at_once and ts == self._ts
 
     def _cancel(self, orders: Orders, rows: Any) -> list[Any]:
         parents = self._blotter.parents
@@ -200,7 +222,7 @@ class Desk:
         at, qty = at[fits], qty[fits]
         if at.size:
             more, anew = blotter.resize(at, qty)
-            blotter.start(anew, orders.ts, self.window(orders.ts))
+            blotter.start(anew, self._clock(orders.ts))
             out += self._cancel_children(blotter.children_of(more), orders.ts)
             p, state = blotter.parents, np.full(len(at), _REPLACED, np.int32)
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
@@ -211,7 +233,7 @@ class Desk:
         children = self._blotter.children
         at, found = children.find(orders.ref[rows])
         if found.any():
-            columns = _columns(orders, rows[found])
+            columns = columns_of(orders, rows[found])
             self._waiting.append(children_of(orders.ts, columns | {"parent": children["parent"][at[found]]}))
 
     def on_control(self, control: Control, /) -> Out:
@@ -256,8 +278,10 @@ class Desk:
         self._waiting = []
         blotter.forget()
         out += self._over(ts)
-        p, sliced, sends = blotter.parents, ts == self._ts, may_send(ts, self._hours)
-        begins, opens = begins_at(ts, self._hours)
+        p, sliced, (begins, opens) = blotter.parents, ts == self._ts, begins_at(ts, self._hours)
+        sends = may_send(ts, self._hours)
+        if self._at_once:  # at the end of a slice in hours, and nowhere else
+            sends, begins = sliced, False
         if opens and not sliced:  # no bar of the day is known yet, so none is missing
             self._status = np.full(len(self._status), Status.FRESH, np.int32)
         every = sliced or begins
@@ -298,27 +322,15 @@ class Desk:
             arrival=p["arrival"][rows],
         )
         seen = {"status": self._status, "mark": self._mark, "volume": self._volume}
-        market = Market(ts=ts, interval_ns=self._interval_ns, **seen)
-        for told in (parents, market):  # a pace may be the user's own: it cannot write into what the desk goes by
-            _freeze(told)
-        qty = self._bounded(parents, self.pace.due(parents, market))
+        market = Market(ts=ts, interval_ns=self._interval_ns, at_once=self._at_once, **seen)
+        qty = asked_of(self.pace, parents, market)
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
 
-    def _bounded(self, parents: Parents, due: Any) -> Vector:
-        """What may be sent of what is due: its side, whole lots, no more than is left, and all of it at the end."""
-        due = checked_due(self.pace, due, len(parents.ids))
-        amount = np.clip(due * parents.side, 0.0, parents.rest)
-        whole = amount >= parents.rest * (1 - NEAR)
-        amount = np.where(whole, parents.rest, np.minimum(full_lots(amount, parents.lot), parents.rest))
-        amount = np.where(self._status[parents.symbol] == _FRESH, amount, 0.0)
-        if self.pace.completes:
-            amount = np.where(parents.remaining <= 1, parents.rest, amount)
-        return parents.side * amount
-
     def _slices_left(self, ts: int) -> int:
         """Slices that may still begin before the close, at least one."""
-        return max(1, window(ts, NEVER // 2, self._interval_ns, self.sessions)[0])
+        behind = first_behind(ts, self._interval_ns, own=self._owns(ts))
+        return max(1, window(behind, NEVER // 2, self._interval_ns, self.sessions)[0])
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 
@@ -361,7 +373,7 @@ class Desk:
 
     def save(self) -> bytes:
         seen: dict[str, Any] = {"status": self._status, "mark": self._mark, "volume": self._volume}
-        seen |= {"ts": self._ts, "interval_ns": self._interval_ns}
+        seen |= {"ts": self._ts, "now": self._now, "interval_ns": self._interval_ns}
         waiting = [{name: getattr(each, name) for name in each.__struct_fields__} for each in self._waiting]
         rest = {"tables": self._blotter.save(), "waiting": waiting, "sent": self._ids.sent, "pace": saved(self.pace)}
         return pack(_KIND, _VERSION, symbols=self._universe.symbols, **seen, **rest)
@@ -371,6 +383,7 @@ class Desk:
         fields = unpack(state, _KIND, _VERSION)
         before, now = fields["symbols"], self._universe.symbols
         self._ts, self._interval_ns = fields["ts"], fields["interval_ns"]
+        self._now = fields.get("now", self._ts)  # older states have none
         self._ids.sent = (fields["sent"][0], fields["sent"][1])
         self._status = placed(fields["status"], before, now, int(Status.MISSING))
         self._mark, self._volume = (placed(fields[name], before, now, np.nan) for name in ("mark", "volume"))
@@ -379,15 +392,3 @@ class Desk:
         if fields["pace"]:
             told: Any = self.pace
             told.load(fields["pace"])
-
-
-def _freeze(told: Parents | Market) -> None:
-    for name in told.__struct_fields__:
-        column = getattr(told, name)
-        if isinstance(column, np.ndarray):
-            column.setflags(write=False)
-
-
-def _columns(orders: Orders, rows: Any) -> dict[str, Any]:
-    """The columns of these legs."""
-    return {name: getattr(orders, name)[rows] for name in orders.__struct_fields__ if name != "ts"}

@@ -9,12 +9,15 @@ from engine.events import DAY_NS
 NEVER = 2**63 - 1
 
 
-def window(ts: int, horizon: int, interval_ns: int, sessions: Sessions | None) -> tuple[int, int]:
-    """Slices that an order decided at `ts` is worked over, and the instant after which none of it is sent.
+def window(
+    ts: int, horizon: int, interval_ns: int, sessions: Sessions | None, *, at_once: bool = False
+) -> tuple[int, int]:
+    """Slices behind `ts` that an order is worked over, and the instant from which on none of it is sent.
 
     Without trading days, or with bars of a day and longer, the horizon itself and no instant. Else the slices that end
     up to the close of the session that holds `ts`; for an order decided at a close, or out of hours, those of the next
-    session. Behind the end of the calendar the horizon is not cut.
+    session. Behind the end of the calendar the horizon is not cut. The close itself is such an instant, unless what is
+    sent trades `at_once`.
     """
     hours = hours_for(interval_ns, sessions)
     row = -1 if hours is None else _session(ts, hours)
@@ -24,7 +27,7 @@ def window(ts: int, horizon: int, interval_ns: int, sessions: Sessions | None) -
     start = max(ts, int(sessions.opens[row]))
     pause = max(0, int(sessions.break_to[row]) - max(start, int(sessions.break_from[row])))
     slices = -(-(close - start - pause) // interval_ns)
-    return min(horizon, slices), close
+    return min(horizon, slices), close + at_once
 
 
 def hours_for(interval_ns: int, sessions: Sessions | None) -> Sessions | None:
@@ -43,6 +46,11 @@ def _session(ts: int, hours: Sessions) -> int:
 def in_hours(ts: int, hours: Sessions | None) -> bool:
     """Whether the slice that ends at `ts` is one of trading hours, which alone use up horizons."""
     return hours is None or hours.hours_of(ts) >= 0 or ts > hours.closes[-1]
+
+
+def first_behind(ts: int, interval_ns: int, *, own: bool) -> int:
+    """The instant behind which the slices of a horizon end: with `own`, the slice of the decision is one of them."""
+    return ts - interval_ns if own else ts
 
 
 def may_send(ts: int, hours: Sessions | None) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from engine.events import Codes, Ids, Stamps, Vector
+from engine.events import Codes, Ids, Stamps, Status, Vector
 
 NEAR = 1e-9  # of a lot: what a division may leave
 HORIZON_MAX = 10**9  # slices
@@ -53,6 +53,12 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
     status: Codes  # Status of each symbol's bar
     mark: Vector  # last valid close, NaN = never seen
     volume: Vector  # shares that the bar traded, NaN = no bar
+    at_once: bool = False  # what is sent trades in this very slice, at its close
+
+    @property
+    def trades_from(self) -> int:
+        """An instant of the slice in which what is sent trades."""
+        return self.ts if self.at_once else self.ts + 1
 
 
 class Pace(Protocol):
@@ -153,6 +159,28 @@ def checked_due(pace: Any, due: Any, count: int) -> Vector:
     if wrong.size:
         raise ValueError(f"{said}NaN for {len(wrong)} of {count} parents, first row {wrong[0]}; 0 sends nothing")
     return shares
+
+
+def asked_of(pace: Pace, parents: Parents, market: Market) -> Vector:
+    """(P,) signed shares that may be sent: of what the pace says is due its side, whole lots, no more than is left,
+    and all of it at the end. A pace may be the user's own: it cannot write into what the desk goes by."""
+    for told in (parents, market):
+        _freeze(told)
+    due = checked_due(pace, pace.due(parents, market), len(parents.ids))
+    amount = np.clip(due * parents.side, 0.0, parents.rest)
+    whole = amount >= parents.rest * (1 - NEAR)
+    amount = np.where(whole, parents.rest, np.minimum(full_lots(amount, parents.lot), parents.rest))
+    amount = np.where(market.status[parents.symbol] == Status.FRESH, amount, 0.0)
+    if pace.completes:
+        amount = np.where(parents.remaining <= 1, parents.rest, amount)
+    return parents.side * amount
+
+
+def _freeze(told: Parents | Market) -> None:
+    for name in told.__struct_fields__:
+        column = getattr(told, name)
+        if isinstance(column, np.ndarray):
+            column.setflags(write=False)
 
 
 def saved(pace: Any) -> bytes:

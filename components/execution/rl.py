@@ -127,7 +127,7 @@ class Rl:
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
         tick = self._recorder.tick
-        if tick < 0 or self._new_day(market.ts):
+        if tick < 0 or self._new_day(market.trades_from):
             return np.zeros(len(parents.ids))
         if self._beyond:
             return parents.side * np.minimum(even_steps(parents), parents.rest)
@@ -148,7 +148,7 @@ class Rl:
 
     def _new_day(self, ts: int) -> bool:
         """Whether what is sent now trades in a day of which no bar was seen: it waits for the first."""
-        return self._sessions is not None and self._sessions.day_of(ts + 1) != self._label
+        return self._sessions is not None and self._sessions.day_of(ts) != self._label
 
     def _remembered(self, parents: Parents, tick: int) -> Places:
         """Where each parent stands in the memory; those that are new today begin with this slice."""

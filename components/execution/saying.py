@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.events import Children, Codes, Ids, LegAction, OrderKind, Reports, TimeInForce, Vector
+from engine.events import Children, Codes, Ids, LegAction, OrderKind, Orders, Reports, TimeInForce, Vector
 
 _NEW, _MARKET, _ONCE = int(LegAction.NEW), int(OrderKind.MARKET), int(TimeInForce.IMMEDIATE_OR_CANCEL)
 
@@ -37,3 +37,8 @@ def reports_of(ts: int, ids: Ids, symbol: Codes, state: Codes, left: Vector) -> 
     for column in (ids, symbol, state, left):
         column.setflags(write=False)
     return Reports(ts=ts, ids=ids, symbol=symbol, state=state, left=left)
+
+
+def columns_of(orders: Orders, rows: Any) -> dict[str, Any]:
+    """The columns of these legs."""
+    return {name: getattr(orders, name)[rows] for name in orders.__struct_fields__ if name != "ts"}

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from components.execution.horizon import hours_for, in_hours, may_send
+from components.execution.horizon import hours_for, in_hours
 from components.execution.pace import Market, Parents, Steps, checked_horizon, on_pace
 from components.execution.rows import Rows
 from engine.calendar import Sessions
@@ -125,8 +125,8 @@ class Vwap:
     def due(self, parents: Parents, market: Market, /) -> Vector:
         share = (parents.step + 1) / parents.steps
         hours = hours_for(market.interval_ns, self._sessions)
-        if market.interval_ns < DAY_NS and may_send(market.ts, hours):
-            self._turn(market.ts + 1)  # at the beginning of a day the one before is over
+        if self._slot_ns and market.interval_ns < DAY_NS and in_hours(market.trades_from, hours):
+            self._turn(market.trades_from)  # at the beginning of a day the one before is over
             begun, ended, whole = self._sums(self.profile(), parents, market)
             known = whole > 0
             share = np.where(known, (ended - begun) / np.where(known, whole, 1.0), share)
@@ -137,7 +137,7 @@ class Vwap:
 
         All of it is 0 where a slice of the horizon was never seen.
         """
-        following = self._slot(market.ts + 1)  # of the slice that begins now
+        following = self._slot(market.trades_from)  # of the slice in which it trades
         begun, first = self._begin(parents, following)
         last = following + parents.remaining  # the slots first ... last - 1
         inside = (begun == self._day) & (first >= 0) & (last <= len(profile))

@@ -16,6 +16,7 @@ from components.gates.options import checked, chosen, listed, seconds, trip
 from components.gates.parents import Parents
 from components.gates.rules import Check, exits, price_gap
 from components.gates.seen import LastMinute, Seen
+from engine.calendar import Sessions
 from engine.events import (
     Actions,
     Approved,
@@ -91,6 +92,7 @@ class Limits:
         universe: Universe,
         ids: OrderIds,
         name: str,
+        sessions: Sessions | None = None,
         max_order_value: float | None = None,
         max_order_qty: float | None = None,
         price_collar: float | None = None,
@@ -119,7 +121,7 @@ class Limits:
         given |= {"max_orders_per_minute": max_orders_per_minute, "max_open_orders": max_open_orders}
         losses = {"max_daily_loss": max_daily_loss, "max_drawdown": max_drawdown}
         checked(given | losses | {"volume_slices": volume_slices})
-        self._universe, self._name = universe, name
+        self._universe, self._name, self._sessions = universe, name, sessions
         asked = {
             "max_daily_loss": trip("on_daily_loss", on_daily_loss),
             "max_drawdown": trip("on_drawdown", on_drawdown),
@@ -147,7 +149,8 @@ class Limits:
         self.lookback = slices if "volume" in needs else 0
         self._seen: Seen | None = None
         if needs & {"volume", "age"}:
-            self._seen = Seen(n=len(self._universe), slices=slices if "volume" in needs else 1)
+            kept = slices if "volume" in needs else 1
+            self._seen = Seen(n=len(self._universe), slices=kept, sessions=self._sessions)
             self.on_bars: Callable[[Bars], None] = self._seen.on_bars
             self.on_actions: Callable[[Actions], None] = self._seen.on_actions
         if "sectors" in needs:
@@ -239,7 +242,7 @@ class Limits:
             if "volume" in needs:
                 more["volume"] = self._seen.mean(symbols)
             if "age" in needs:
-                more["age"] = self._seen.age(orders.ts, symbols)
+                more["age"] = self._seen.age(orders, symbols)
         if self._counts:
             place = np.arange(1.0, len(qty) + 1.0)
             opens = orders.action[rows] == LegAction.NEW

@@ -7,6 +7,7 @@ from components.gates.form import Why
 from engine.events import Children, LegAction, Legs, Orders, OrderState, Reports
 
 _MOST = 65_536  # of those that ended
+_AT_WORK = 262_144  # of those of which nobody has said that they ended
 _NEW = int(LegAction.NEW)
 _ENDS = frozenset({int(OrderState.FINISHED), int(OrderState.CANCELLED), int(OrderState.EXPIRED)})
 
@@ -15,7 +16,7 @@ class Parents:
     """Symbols of the orders that the optimizer gave to the execution policy, by id.
 
     Memory: those that work, by the reports of their policy, and the latest 65,536 that ended; a child of one that ended
-    before these is refused.
+    before these is refused. A policy that does not say how its parents ended has the latest 327,680 known.
 
     >>> parents = Parents()
     >>> parents.on_orders(legs(symbol=[4, 5], qty=[1.0, 1.0]))
@@ -34,6 +35,10 @@ class Parents:
         for order, symbol, action in zip(*(column.tolist() for column in columns), strict=True):
             if action == _NEW:
                 self._symbols[order] = symbol
+        while len(self._symbols) > _AT_WORK + _MOST:
+            oldest = next(iter(self._symbols))
+            del self._symbols[oldest]
+            self._ended.pop(oldest, None)
 
     def on_reports(self, reports: Reports, /) -> None:
         """Parents that end, among reports of other orders."""

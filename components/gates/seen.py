@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.events import MINUTE_NS, SECOND_NS, ActionKind, Actions, Bars, Vector
+from engine.calendar import Sessions
+from engine.events import MINUTE_NS, SECOND_NS, ActionKind, Actions, Bars, Children, Legs, Vector
 from engine.state import check_appended, placed
 
 
@@ -20,11 +21,13 @@ class Seen:
     >>> seen = Seen(n=2, slices=2)
     >>> for k, volume in enumerate(([10.0, 30.0], [20.0, np.nan], [40.0, np.nan])):
     ...     seen.on_bars(bars(ts=k + 1, close=[1.0, np.nan if k else 1.0], volume=volume))
-    >>> seen.mean(np.array([0, 1])), seen.age(2 * SECOND_NS, np.array([0, 1])).round(3)
+    >>> orders = legs(ts=2 * SECOND_NS, symbol=[0, 1], qty=[1.0, 1.0])
+    >>> seen.mean(np.array([0, 1])), seen.age(orders, np.array([0, 1])).round(3)
     (array([30., nan]), array([2., 2.]))
     """
 
-    def __init__(self, *, n: int, slices: int) -> None:
+    def __init__(self, *, n: int, slices: int, sessions: Sessions | None = None) -> None:
+        self._sessions = sessions
         self._volume = np.full((slices, n), np.nan)
         self._next = 0
         self._fresh = np.zeros(n, np.int64)
@@ -57,10 +60,15 @@ class Seen:
             mean: Vector = np.where(known, part, 0.0).sum(axis=0) / known.sum(axis=0)
         return mean
 
-    def age(self, ts: int, symbols: Any) -> Vector:
-        """(L,) seconds since the latest fresh bar, NaN = there was none."""
-        fresh = self._fresh[symbols]
-        return np.where(fresh != 0, (ts - fresh) / SECOND_NS, np.nan)
+    def age(self, orders: Legs, symbols: Any) -> Vector:
+        """(L,) seconds since the latest fresh bar, NaN = there was none.
+
+        A child that waited for trading to begin is as old as its bar was when trading had stopped.
+        """
+        ts, fresh = orders.ts, self._fresh[symbols]
+        if isinstance(orders, Children) and self._sessions is not None:
+            ts = self._sessions.stopped_before(ts)
+        return np.where(fresh != 0, np.maximum(ts - fresh, 0) / SECOND_NS, np.nan)
 
     def save(self) -> dict[str, Any]:
         return {"volume": np.roll(self._volume, -self._next, axis=0), "fresh": self._fresh}

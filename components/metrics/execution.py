@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from components.execution.horizon import begins_anew
+from components.execution.horizon import begins_anew, first_behind
 from components.execution.rows import Rows
 from components.metrics.execution_means import BASES, averaged, averages, compared, figures_of
 from components.metrics.execution_slices import Worked
@@ -90,7 +90,8 @@ class ExecutionFold:
     Shares and prices are those of the day on which a parent ended: a split changes what is still open.
 
     With the point `own_close`, where the broker trades at the close of the very slice (`same_close`), the bars of a
-    horizon begin with that of the decision: j = t ... t + T - 1. Otherwise with the one behind it: j = t + 1 ... t + T.
+    horizon begin with that of the decision, the last of a session too: j = t ... t + T - 1. Otherwise, and where nobody
+    traded in the slice of the decision, or it is out of hours, with the one behind it: j = t + 1 ... t + T.
     """
 
     def __init__(
@@ -151,7 +152,6 @@ class ExecutionFold:
         if bars is None:
             return
         if self._window(bars.ts - 1)[1] == bars.ts:  # at the end of a session nothing is sent: it waits for the next
-            self._held = None
             return
         self._work(bars.ts)
         self._count_held()
@@ -189,6 +189,11 @@ class ExecutionFold:
         p["money"] = p["money"] + np.where(traded, price * volume, 0.0)
         p["volume"] = p["volume"] + np.where(traded, volume, 0.0)
 
+    def _behind(self, ts: int) -> int:
+        """The instant behind which the slices of a horizon end that begins at `ts`."""
+        own = self._at_once and self._bars is not None and self._bars.ts == ts
+        return first_behind(ts, self._interval_ns, own=own)
+
     def _on_book(self, book: Book) -> None:
         self._rate = book.rate
 
@@ -198,7 +203,7 @@ class ExecutionFold:
             (orders.symbol >= 0) & (orders.symbol < len(self._universe)) & np.isfinite(orders.qty) & (orders.qty != 0)
         )
         rows = np.flatnonzero(paced)
-        slices, until = self._window(orders.ts)
+        slices, until = self._window(self._behind(orders.ts))
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}
         zeros = dict.fromkeys(("filled", "paid", "bars", "prices", "money", "volume", "base", "late"), 0.0)
@@ -259,7 +264,7 @@ class ExecutionFold:
             base, steps = p["base"].copy(), p["steps"].copy()
             if begins_anew(late[row], abs(filled + rest - base[row]), left, steps[row]):
                 until, still = p["until"].copy(), p["left"].copy()
-                still[row], until[row] = self._window(ts)
+                still[row], until[row] = self._window(self._behind(ts))
                 steps[row], base[row], late[row] = still[row], filled, 0.0
                 p["left"], p["until"], p["steps"], p["base"] = still, until, steps, base
         p["late"] = late

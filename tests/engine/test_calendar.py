@@ -103,3 +103,10 @@ def test_a_table_of_no_day_or_of_columns_of_different_lengths_is_refused() -> No
     one = np.array([DAY])
     with pytest.raises(ConfigError, match="got 1, 1, 1, 0, 1"):
         Sessions(name="X", label=one, opens=one, closes=one + 1, break_from=none, break_to=one)
+
+
+def test_where_trading_begins_it_had_stopped_before() -> None:
+    """The second day opens by itself, the third as the second closes; the first has nothing before it."""
+    asked = (9, 10, 12, 13, 14, 17, 20, 33, 37, 45, 65, 70)
+    stopped = (9, 10, 12, 12, 14, 17, 20, 17, 37, 44, 65, 70)
+    assert [DAYS.stopped_before(hour(h)) for h in asked] == [hour(h) for h in stopped]

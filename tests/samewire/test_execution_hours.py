@@ -1,5 +1,6 @@
 """A session of extended hours with an execution policy: orders are worked in trading hours."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,46 @@ def test_a_policy_and_a_broker_that_trades_in_one_bar_a_session_are_refused(
     del found["feed"]["interval"]  # only the file tells
     with pytest.raises(ConfigError, match=said):
         run(found, out=tmp_path / "run")
+
+
+def test_a_policy_and_a_broker_that_takes_what_is_sent_at_a_close_to_the_next_open_are_refused(
+    extended: Path, tmp_path: Path
+) -> None:
+    found = document(extended, "same_close")
+    found["broker"]["when_closed"] = "next_open"
+    said = "(?s)when_closed.*next_open beside execution twap and bars of 5m.*would trade twice in a bar"
+    with pytest.raises(ConfigError, match=said):
+        load_run(found)
+    del found["feed"]["interval"]  # only the file tells
+    with pytest.raises(ConfigError, match=said):
+        run(found, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("pace", [{"use": "immediate"}, {"use": "twap", "horizon": 3}, {"use": "vwap", "horizon": 3}])
+def test_at_its_own_close_a_session_is_worked_in_bars_of_trading_hours_and_measured_by_them(
+    pace: dict[str, Any], extended: Path, tmp_path: Path
+) -> None:
+    """Bars out of hours are kept; some orders are decided in them, and some at a close."""
+    found = document(extended, "same_close") | {"execution": pace}
+    found["strategy"]["schedule"]["slices"] = 4  # the first close is one of them
+    result = run(found, out=tmp_path / "run")
+    events = [entry.event for entry in read_journal(tmp_path / "run" / "journal")]
+    ends = {at(f"{d} {'13:00' if d == DATES[1] else '16:00'}") for d in DATES}
+    inside = {at(f"{d} 09:30") + k * 5 * MINUTE_NS for d in DATES for k in range(1, 43 if d == DATES[1] else 79)}
+    fills = [ts for e in events if isinstance(e, Fills) for ts in [e.ts] * len(e.qty)]
+    assert set(fills) <= inside
+    closed = [ts for ts, _, _ in legs(events, Orders) if ts in ends]
+    assert closed
+    assert set(closed) <= set(fills)
+    rows, parents = (result.table(name).to_pandas() for name in ("execution_slices", "execution"))
+    sent = [ts for ts, _, _ in legs(events, Children)]
+    assert {row.ts.value: row.children for row in rows.itertuples() if row.children} == Counter(sent)
+    assert sent == fills  # each child where it was sent
+    whole = parents[parents.end == "finished"]
+    at_once = whole[[ts.value in ends for ts in whole.ts]]
+    assert at_once.price.tolist() == at_once.twap.tolist()
+    assert whole.pa_twap_bps.abs().max() < (1.0 if pace["use"] != "vwap" else 60.0)
+    assert main(["verify", str(tmp_path / "run")]) == 0
 
 
 @pytest.mark.parametrize("fill", ["open_auction", "close_auction"])

@@ -64,7 +64,12 @@ class Floor:
         fill: Any = "next_open",
     ) -> None:
         self.desk = Desk(
-            universe=universe, ids=OrderIds("t", "execution"), name="execution", pace=pace, sessions=sessions
+            universe=universe,
+            ids=OrderIds("t", "execution"),
+            name="execution",
+            pace=pace,
+            sessions=sessions,
+            at_once=fill == "same_close",
         )
         options: dict[str, Any] = {"short": True, "leverage": 100.0, "participation": participation}
         self.broker = Simulated(universe=universe, costs=Bps(), name="broker", fill=fill, **options)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from components.execution.immediate import Immediate
+from components.execution.pov import Pov
 from components.execution.twap import Twap
 from components.execution.vwap import Vwap
 from components.metrics.execution import ExecutionFold
 from engine.calendar import Sessions
-from engine.events import DAY_NS, MINUTE_NS, Children, LegAction
+from engine.events import DAY_NS, MINUTE_NS, Children, Fills, LegAction
 from engine.universe import universe_of
 from tests.components.execution.floor import OPEN_NS, Floor, minute, minutes, orders
 
@@ -38,9 +39,9 @@ def sent_at(floor: Floor) -> list[int]:
     ]
 
 
-def walked(pace: Any, decided: int, bars: range, sessions: Sessions | None = None) -> Floor:
+def walked(pace: Any, decided: int, bars: range, sessions: Sessions | None = None, fill: str = "next_open") -> Floor:
     """An order of 6,000 shares decided at a minute of these."""
-    floor = Floor(pace, ONE, sessions=session() if sessions is None else sessions)
+    floor = Floor(pace, ONE, sessions=session() if sessions is None else sessions, fill=fill)
     for k in bars:
         floor.slice(minutes(k, [10.0]), *((orders(k, [6000.0]),) if k == decided else ()))
     return floor
@@ -141,3 +142,89 @@ def test_what_waits_for_the_open_waits_on_behind_a_restart() -> None:
         other.slice(minutes(k, [10.0]))
     assert sent_at(other) == [NEXT, NEXT + 1]
     assert other.filled() == {1: 6000.0}
+
+
+def test_what_was_decided_before_any_bar_in_hours_is_worked_without_a_profile() -> None:
+    floor = walked(Vwap(universe=ONE, sessions=session(), horizon=20), -5, range(-30, 40))
+    assert floor.sent() == {1: [300.0] * 20}
+    floor = walked(Pov(universe=ONE, horizon=4, rate=0.5, complete=True), -5, range(-30, 40))
+    assert sent_at(floor)[0] == 1  # no bar was seen at the open
+
+
+@pytest.mark.parametrize("bars", [1, 3])
+def test_pov_waits_for_a_bar_of_the_day_and_no_closing_print_sizes_the_first_child(bars: int) -> None:
+    """The last bars of the day trade a hundred times what those of the next do."""
+    hours = session()
+    for fill, sent in (("next_open", NEXT + 1), ("same_close", NEXT + 1)):
+        pace = Pov(universe=ONE, sessions=hours, horizon=20, rate=0.1, bars=bars)
+        floor = Floor(pace, ONE, sessions=hours, fill=fill)
+        for k in [*range(380, 396), *range(NEXT + 1, NEXT + 4)]:
+            row = (orders(k, [60_000.0]),) if k == 395 else ()
+            floor.slice(minutes(k, [10.0], volume=[1e5 if k < NEXT else 1000.0]), *row)
+        assert (sent_at(floor)[0], floor.sent()) == (sent, {1: [100.0] * 3})
+    other = Pov(universe=ONE, sessions=hours, horizon=20, bars=bars)
+    other.load(pace.save())
+    assert other.save() == pace.save()
+
+
+AT_ONCE = [  # minute of the decision, minutes in which it is sent, with a break from 120 to 210
+    (-5, [1, 2, 3]),
+    (0, [1, 2, 3]),
+    (1, [1, 2, 3]),
+    (119, [119, 120, 211]),
+    (120, [120, 211, 212]),
+    (150, [211, 212, 213]),
+    (210, [211, 212, 213]),
+    (388, [388, 389, 390]),
+    (389, [389, 390]),
+    (390, [390]),
+    (395, [NEXT + 1, NEXT + 2, NEXT + 3]),
+]
+
+
+@pytest.mark.parametrize(("decided", "sent"), AT_ONCE)
+@pytest.mark.parametrize("outside", [True, False])
+def test_what_trades_at_its_own_close_is_sent_where_a_slice_of_trading_hours_ends(
+    decided: int, sent: list[int], outside: bool
+) -> None:
+    def inside(k: int) -> bool:
+        return 0 < k <= 120 or 210 < k <= 390 or k > NEXT
+
+    bars = [k for k in range(-10, NEXT + 9) if (k < 400 or k > NEXT - 9) and (outside or inside(k) or k == decided)]
+    floor = walked(Twap(horizon=3), decided, bars, session((120, 210)), "same_close")  # type: ignore[arg-type]
+    assert sent_at(floor) == sent
+    assert [(e.ts - OPEN_NS) // MINUTE_NS for e in floor.of(Fills) if e.qty.size] == sent
+    assert floor.sent() == {1: [6000.0 / len(sent)] * len(sent)}
+    assert floor.ends([1]) == {1: ["FINISHED"]}
+
+
+def test_what_is_left_at_the_close_at_which_it_trades_ends_there_and_is_not_shown_as_working() -> None:
+    floor = Floor(Twap(horizon=9), ONE, sessions=session(), participation=0.1, fill="same_close")
+    for k in (388, 389, 390, 391):
+        event = minutes(k, [10.0], volume=[10_000.0])
+        floor.slice(event, *((orders(k, [6000.0]),) if k == 388 else ()))
+        if k == 389:
+            assert floor.desk.open_parents().left.tolist() == [4000.0]
+    assert (floor.filled(), floor.ends([1])) == ({1: 3000.0}, {1: ["EXPIRED"]})
+    assert floor.desk.open_parents().left.tolist() == []
+
+
+def test_a_decision_of_no_slice_waits_for_the_close_of_the_next_where_it_trades() -> None:
+    floor = Floor(Twap(horizon=2), ONE, sessions=session(), fill="same_close")
+    floor.slice(minutes(5, [10.0]))
+    floor.between(minute(6), orders(6, [200.0]))
+    for k in (7, 8, 9):
+        floor.slice(minutes(k, [10.0]))
+    assert sent_at(floor) == [7, 8]
+
+
+def test_the_profile_of_vwap_is_that_of_the_slices_in_which_it_trades() -> None:
+    """The slices that end at 2 and at the close trade nine times as much as the others."""
+    hours = session(days=3)
+    for decided, shares in ((1, [100.0, 900.0]), (2, [900.0, 100.0]), (389, [100.0, 900.0])):
+        floor = Floor(Vwap(universe=ONE, sessions=hours, horizon=2), ONE, sessions=hours, fill="same_close")
+        for day in (0, NEXT):
+            for k in range(1, 391):
+                row = (orders(day + k, [1000.0]),) if (day, k) == (NEXT, decided) else ()
+                floor.slice(minutes(day + k, [10.0], volume=[900.0 if k in (2, 390) else 100.0]), *row)
+        assert floor.sent() == {1: shares}

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from components.gates.limits import Limits
 from components.gates.rules import LIMITS, exits
+from engine.calendar import Sessions
 from engine.events import (
+    DAY_NS,
     HOUR_NS,
+    MINUTE_NS,
     ActionKind,
     Actions,
     Approved,
+    Children,
     LegAction,
+    Orders,
     Refusals,
     Status,
 )
@@ -185,6 +190,31 @@ def test_volumes_follow_splits_and_changes_of_symbol_and_age_does_not_count_halt
     late = legs(ts=day(2) + 7 * HOUR_NS, symbol=[0], qty=[1])
     (answer,) = fresh.on_orders(late)
     assert (answer.rule, answer.value.tolist()) == (("max_bar_age",), [31 * 3600.0])
+
+
+def test_a_child_that_waited_for_trading_to_begin_is_as_old_as_when_it_had_stopped() -> None:
+    """The last bar ends 10 minutes before the close; children go out at the open, where a break ends, and later."""
+    opens, since = day(np.arange(2)) - 6 * HOUR_NS, np.array([0, day(1) - 3 * HOUR_NS])
+    until = np.array([0, day(1) - 2 * HOUR_NS])
+    columns = {"label": day(np.arange(2)) // DAY_NS * DAY_NS, "opens": opens, "closes": day(np.arange(2))}
+    hours = Sessions(name="X", **columns, break_from=since, break_to=until)
+
+    def judged(ts: int, kind: Any = Children, **options: Any) -> list[float]:
+        """The age for which it is refused, empty = it passes."""
+        made = gate(book(day(0), MARK), **({"max_bar_age": "15m", "sessions": hours} | options))
+        made.on_parents(legs(ts=day(0), symbol=[0], qty=[10.0]))
+        made.on_bars(bars(ts=day(0) - 10 * MINUTE_NS, close=MARK))
+        parent = {"parent": np.array([1], np.uint64)} if kind is Children else {}
+        ids = np.array([7], np.uint64)
+        (said,) = made.on_orders(legs(kind, ts, symbol=[0], qty=[10.0], ids=ids, **parent))
+        return said.value.tolist() if isinstance(said, Refusals) else []
+
+    opened = int(opens[1])
+    assert judged(opened) == []
+    assert judged(opened, max_bar_age="5m") == [600.0]
+    assert judged(opened + MINUTE_NS) == [18 * 3600 + 660.0]
+    assert judged(int(until[1])) == [21 * 3600 + 600.0]  # the break is not counted, the night is
+    assert judged(opened, sessions=None) == judged(opened, Orders) == [18 * 3600 + 600.0]
 
 
 def test_currency_and_multiplier_enter_the_value() -> None:

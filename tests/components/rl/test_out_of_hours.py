@@ -38,7 +38,7 @@ def test_an_agent_sees_does_and_trades_the_same_beside_bars_out_of_hours(kind: s
 
 def test_an_even_pace_trades_what_the_environment_does_beside_bars_out_of_hours() -> None:
     game, _ = game_of("a multiple of an even pace", HOLED)
-    parts = {"days": days_of(KEPT), "orders": game.orders, "market": game._market, "action": game.action}
+    parts = {"days": days_of(KEPT), "orders": game.orders, "market": game.market, "action": game.action}
     game = OrderEnv(observation=game._observation, reward=game.reward, width=16, **parts)
 
     class Even:
