@@ -116,7 +116,7 @@ def test_dqn_with_its_defaults_finds_most_of_the_optimum(measured: Any) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_without_a_pattern_it_is_within_noise_of_twap(measured: Any, seed: int) -> None:
+def test_without_a_pattern_it_invents_no_edge_and_loses_little(measured: Any, seed: int) -> None:
     """No invented edge: the 95 % interval of its advantage over TWAP holds 0 where no policy is better than another;
     and where an even pace is the best it is not better, and no basis point worse."""
     found = measured.without_pattern(seed, measured.SMALL)
