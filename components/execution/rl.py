@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.execution.pace import Market, Parents, checked_horizon, even_steps
+from components.execution.rows import found_in
 from components.rl.acting import Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
@@ -154,11 +155,11 @@ class Rl:
         """Where each parent stands in the memory; those that are new today begin with this slice."""
         kept = self._memory
         self._memory = kept = kept.rows((kept.day == self._day) & (kept.end >= tick) | np.isin(kept.ids, parents.ids))
-        place = {number: k for k, number in enumerate(kept.ids.tolist())}
-        found = np.array([place.get(number, -1) for number in parents.ids.tolist()], np.intp)
-        anew = (found >= 0) & (parents.step == 0)  # of one that goes on: its horizon begins once more
-        again = np.flatnonzero((found >= 0) & (kept.day[found] != self._day) | anew) if len(kept.ids) else found[:0]
-        new = np.flatnonzero(found < 0)
+        found, known = found_in(kept.ids, parents.ids)
+        again = np.flatnonzero(known)
+        stale = kept.day[found[again]] != self._day
+        again = again[stale | (parents.step[again] == 0)]  # at step 0 the horizon of one that goes on begins once more
+        new = np.flatnonzero(~known)
         begun = self._begun(_of(parents, np.concatenate([again, new])), tick)
         count = len(again)
         for name in kept.__struct_fields__:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from components.execution.rows import found_in
 from components.optimizers.latest import Latest
 from components.optimizers.paying import Rows, Sizing, Trades
 from engine.events import Book, LegAction, Mask, OpenOrders, Orders, Vector
@@ -54,12 +55,10 @@ def worked_on(open_orders: OpenOrders, symbol: Rows, qty: Vector) -> Mask:
     target by just less than the band, always on the near side.
     """
     parents = np.flatnonzero(parents_among(open_orders))
-    mine = np.isin(open_orders.symbol[parents], symbol)
-    parents = parents[mine]
-    place = symbol.argsort(kind="stable")
-    at = place[np.searchsorted(symbol[place], open_orders.symbol[parents])]
+    at, traded = found_in(symbol, open_orders.symbol[parents])
+    at, left = at[traded], open_orders.left[parents[traded]]
     begun = np.zeros(len(symbol), bool)
-    begun[at[open_orders.left[parents] * qty[at] > 0]] = True
+    begun[at[left * qty[at] > 0]] = True
     return begun
 
 
