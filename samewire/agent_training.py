@@ -91,7 +91,8 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
     place = how.store or section_of(run).plan.store
     with told_of(run, how) as told, closing(RunStore(place, clock=how.clock)) as runs:
         world = world_of(run)
-        asked, facts = planned(run, world), _facts(run, world)
+        code = _code()
+        asked, facts = planned(run, world, code), _facts(run, world, code)
         done = {each.run for each in asked if ended_whole(runs, each.run) is not None}
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
@@ -117,11 +118,10 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
     return msgspec.structs.replace(results, told=told.places)
 
 
-def planned(run: RunFile, world: World) -> list[Asked]:
-    """An agent for each seed. ConfigError for a budget that trains none."""
+def planned(run: RunFile, world: World, code: str) -> list[Asked]:
+    """An agent for each seed, by this code. ConfigError for a budget that trains none."""
     agent, section = agent_of(run), section_of(run)
     billed(world, agent)
-    code = _code()
     found = []
     for k in range(section.plan.seeds):
         seed = run.session.seed + k
@@ -183,6 +183,7 @@ def _result(runs: RunStore, each: Asked, error: str, reused: bool) -> AgentResul
 
 
 def _code() -> str:
+    """Hash of what trains: all modules of this package, and the libraries."""
     said = {"own": own_code(), "libraries": _versions()}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -199,13 +200,13 @@ def _versions() -> dict[str, str]:
         ) from error
 
 
-def _facts(run: RunFile, world: World) -> dict[str, Any]:
+def _facts(run: RunFile, world: World, code: str) -> dict[str, Any]:
     """What all agents of a run file have in common. Names no machine and holds no secret."""
     days, dates = world.days, agent_of(run).split
     last = str(days.date(len(days) - 1))
     return {
         "name": run.session.name,
-        "code": _code(),
+        "code": code,
         "version": code_version(run.folder),
         "libraries": _versions(),
         "python": platform.python_version(),
@@ -340,7 +341,7 @@ def _replay_text(agent: AgentTraining, size: float) -> list[str]:
 def planned_agents(run: RunFile, store: Path | None) -> tuple[World, list[Asked], int]:
     """What would be trained, and how much of it is done already; nothing is recorded."""
     world = world_of(run)
-    asked, place = planned(run, world), store or section_of(run).plan.store
+    asked, place = planned(run, world, _code()), store or section_of(run).plan.store
     if not (place / "runs.sqlite").is_file():
         return world, asked, 0
     with closing(RunStore(place)) as runs:
