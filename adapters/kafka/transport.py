@@ -28,7 +28,6 @@ _POLL_MS = 100  # how long a broker may keep a fetch waiting for records
 _RANGE_MS = 1  # the same where what is read is known to be there
 _LOOK_MS, _RANGE_LOOK_MS = 20, 3  # between two looks at how far it has come
 _EVERY_NS, _LOOKS = 10_000_000_000, 3  # how often, and how often in vain, it is asked whether partitions go on
-_SETTLE_S = 25.0  # two and a half times what a transaction of ours may take
 _STUCK_S = 30.0  # without anything of what must come, after which leaving the process is right
 
 
@@ -229,30 +228,17 @@ class Reader:
             first, end = await asyncio.gather(asking.beginning_offsets(named), asking.end_offsets(named))
         return {place: (first[at], end[at]) for place, at in zip(places, named, strict=True)}
 
-    async def settle(self, places: Sequence[Place]) -> None:
-        """Waits until no transaction is open in these partitions: what is committed behind one is not seen.
-
-        KafkaError where one stays open for longer than any of ours may.
-        """
-        raw, since = self._consumer(_RANGE_MS, "read_uncommitted"), self._clock.monotonic_ns()
+    async def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The offset behind the last record of each, committed or not."""
+        raw = self._consumer(_RANGE_MS, "read_uncommitted")
         try:
             with told("the consumer could not start"):
                 await raw.start()
-            while True:
-                with told("offsets could not be read"):
-                    ends = await raw.end_offsets([_at(place) for place in places])
-                bounds = await self.bounds(places)
-                held = [place for place in places if ends[_at(place)] > bounds[place][1]]
-                if not held:
-                    return
-                if self._clock.monotonic_ns() - since > _SETTLE_S * 1e9:
-                    raise KafkaError(
-                        f"topic {held[0][0]}: a transaction of somebody else is open in it, so that what was committed "
-                        "behind it cannot be read; end that one (kafka-transactions.sh find-hanging), and start again"
-                    )
-                await asyncio.sleep(0.2)
+            with told("offsets could not be read"):
+                found = await raw.end_offsets([_at(place) for place in places])
         finally:
             await ended(raw)
+        return {place: found[_at(place)] for place in places}
 
     # ---- following ---------------------------------------------------------------------------------------------------
 

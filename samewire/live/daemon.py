@@ -18,6 +18,7 @@ from adapters.kafka.codec import Codec, Origin
 from adapters.kafka.epochs import tell_apart
 from adapters.kafka.live_record import Offsets, Step
 from adapters.kafka.settings import Kafka
+from adapters.kafka.settling import settle
 from adapters.kafka.source import BarRules, Sorter, Source
 from adapters.kafka.topics import Topic, interval_name
 from adapters.kafka.transport import Outbox, Place, Reader, transact
@@ -156,7 +157,7 @@ class Daemon:
         await self._reader.start()
         journal, snapshots = self._topic("journal"), self._topic("snapshots")
         session = self._run.session.name
-        await self._reader.settle([(journal, 0), (snapshots, 0)])
+        await settle(self._reader, [(journal, 0), (snapshots, 0)])
         step, end = await last_step(self._reader, journal, session)
         if step is None or self._manner.new:
             if not self._manner.new:
@@ -181,7 +182,9 @@ class Daemon:
         )  # fmt: skip
         self.ready.set_result(ready)
         self._tell("session.ready", said=self._stands(ready, loop), **msgspec.structs.asdict(ready))
-        step, _ = await last_step(self._reader, journal, session) if step is None or self._manner.new else (step, end)
+        if step is None or self._manner.new:  # its first step is committed, and seen a moment later
+            await settle(self._reader, [(journal, 0), (snapshots, 0)])
+            step, _ = await last_step(self._reader, journal, session)
         if step is not None:
             step = msgspec.structs.replace(step, kept=loop.writer.kept)
             self._first = await beginning_of(self._reader, (journal, snapshots), step, self._manner.journal_ms)

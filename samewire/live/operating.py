@@ -15,6 +15,7 @@ from adapters.kafka.layout import kept_ms
 from adapters.kafka.live_record import Step, step_of
 from adapters.kafka.messages import ControlMessage, DeadLetterMessage, StatusMessage
 from adapters.kafka.requesting import sent
+from adapters.kafka.settling import unsettled
 from adapters.kafka.topics import Topic
 from adapters.kafka.transport import Place, Reader, Received
 from engine.clock import Clock
@@ -25,6 +26,7 @@ from samewire.live.recovery import last_step
 
 STALE_AFTER = 3.0  # times `live.health_s` without a word
 STALE_LEAST_S = 15.0  # a transaction may take that long
+_SETTLE_S = 2.0  # for what it has just committed
 
 
 class NotFollowedError(SamewireError):
@@ -105,6 +107,7 @@ class Operator:
         reader = Reader(self._options)
         try:
             await reader.start()
+            await unsettled(reader, [(self._of.topic(kind), 0) for kind in ("journal", "status")], _SETTLE_S)
             step, _ = await last_step(reader, self._of.topic("journal"), self._of.session)
             seen = await self._seen(reader, step)
             return seen if step is None else msgspec.structs.replace(seen, warning=await self._warning(reader, step))

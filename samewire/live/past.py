@@ -6,6 +6,7 @@ from typing import Any
 from adapters.kafka.address import DamagedError, KafkaError
 from adapters.kafka.layout import keep_for_ever
 from adapters.kafka.live_record import Step, step_of
+from adapters.kafka.settling import unsettled
 from adapters.kafka.topics import Topic
 from adapters.kafka.transport import Reader
 from engine.errors import ConfigError, StateError
@@ -17,6 +18,8 @@ from samewire.live import keeping
 from samewire.live.recovery import last_step, left
 from samewire.run_file import RunFile
 from samewire.schema import config_hash
+
+_SETTLE_S = 2.0  # for what its session has just committed
 
 
 class Past:
@@ -36,6 +39,8 @@ class Past:
     async def open(self) -> "Past":
         """Finds it. ConfigError where there is none, or it ran with another configuration; KafkaError if it is cut."""
         name = self.run.session.name
+        snapshots = str(Topic(self.env, "snapshots", name))
+        await unsettled(self._reader, [(self.journal, 0), (snapshots, 0)], _SETTLE_S)
         step, self._end = await last_step(self._reader, self.journal, name)
         if step is None:
             raise ConfigError(
@@ -46,7 +51,7 @@ class Past:
                 f"session {name}: it ran with configuration {step.config[:12]} and this one is "
                 f"{config_hash(self.run)[:12]}; bring the run file back as it was"
             )
-        found = await left(self._reader, str(Topic(self.env, "snapshots", name)), step, self._end, whole=True)
+        found = await left(self._reader, snapshots, step, self._end, whole=True)
         self._last, self.manifest = step, keeping.manifest_in(found.blobs)
         kept = keeping.artefacts_in(found.blobs)
         named: dict[str, str] = dict(self.manifest["models"])

@@ -1,10 +1,13 @@
 """A journal whose beginning expires: who needs the whole of it does not start, and a reader is told in time."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -13,7 +16,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from adapters.kafka.layout import Cluster, Described, kept_ms
 from adapters.kafka.topics import Topic
+from adapters.kafka.transport import Place, Producer, Reader
 from engine.clock import SystemClock
+from samewire.connection import settings_of
+from samewire.live.daemon import Daemon
+from samewire.live.manner import Manner
 from tests.samewire.livened import Ground
 
 YEAR_MS = 366 * 86_400_000
@@ -113,3 +120,36 @@ async def test_status_tells_that_the_beginning_of_a_journal_expires_and_fetch_wh
     assert lost.returncode == 3
     assert "step 1 of session quick is not there any more" in lost.stderr
     assert "retention.ms=-1" in lost.stderr
+
+
+class Trailing(Reader):
+    """A reader whose partitions end, as far as it sees, where they did at its first look; `ends` looks again."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self.seen: dict[Place, tuple[int, int]] = {}
+
+    async def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
+        self.seen = await super().bounds(places) | self.seen
+        return {place: self.seen[place] for place in places}
+
+    async def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        self.seen.clear()
+        return await super().ends(places)
+
+
+async def test_a_new_session_hears_of_its_beginning_where_its_first_commit_is_seen_late(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    ground = Ground(kafka, topic_prefix, tmp_path)
+    await ground.topics()
+    await ground.feed("2018-03-01", "2018-03-05")
+    run, told = ground.run("session.end=2018-03-05"), list[str]()
+    settings = settings_of(run)
+    options = settings.client_options()
+    daemon = Daemon(
+        run, settings, outbox=Producer(options, settings.transaction_name("quick")), reader=Trailing(options),
+        clock=SystemClock(), manner=Manner(journal_ms=YEAR_MS), tell=lambda event, **said: told.append(event),
+    )  # fmt: skip
+    await asyncio.wait_for(daemon.run(), 60)
+    assert told.count("session.beginning_expires") == 1
