@@ -56,7 +56,7 @@ def named_in(text: str, registry: Path) -> Registered | None:
 def unreadable(artefact: Path | Registered) -> tuple[str, str] | None:
     """What stands there instead of a trained model, and what should; None where there is one. Reads no weights."""
     if isinstance(artefact, Registered):
-        return _unresolved(artefact)
+        return _unresolved(artefact) if artefact.pinned is None else unreadable(artefact.pinned)
     shown = shown_path(str(artefact))
     if not artefact.exists():
         return f"{shown}, which does not exist", _FOLDER

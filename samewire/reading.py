@@ -13,7 +13,7 @@ from samewire.closest import closest, listed
 from samewire.diagnostics import Problem, Where
 from samewire.places import joined
 from samewire.registry import SHAPES, UseError, choices, resolve
-from samewire.run_file import GUARDED, GUARDS, Component, RetrainSpec, TrainSpec
+from samewire.run_file import GUARDED, GUARDS, HERE, Component, Held, RetrainSpec, TrainSpec
 from samewire.scalars import DURATION_MAX_NS, Duration, duration_text
 from samewire.secret_text import SecretRef, holds_secret, holds_text
 from samewire.signatures import (
@@ -82,12 +82,10 @@ class Owner:
 
 
 class Reader:
-    """Collects problems while it turns nodes into values. `recorded`: of the session in this folder."""
+    """Collects problems while it turns nodes into values. `held`: where else models of the run file may lie."""
 
-    def __init__(
-        self, problems: list[Problem], allow: Sequence[str] | None = None, recorded: Path | None = None
-    ) -> None:
-        self.problems, self.allow, self.recorded = problems, allow, recorded
+    def __init__(self, problems: list[Problem], allow: Sequence[str] | None = None, held: Held = HERE) -> None:
+        self.problems, self.allow, self.held = problems, allow, held
 
     def add(self, code: str, where: Where, path: str, got: str, expected: str, hint: str = "") -> None:
         self.problems.append(Problem(code, where, path, got, expected, hint))

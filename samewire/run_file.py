@@ -124,6 +124,17 @@ def built(value: Any, construct: Callable[[Component], Any]) -> Any:
     return made if isinstance(value, tuple) else made[0]
 
 
+@dataclass(frozen=True)
+class Held:
+    """Where trained models may lie beside where a run file says: with a recorded session, in topics of a live one."""
+
+    recorded: Path | None = None
+    live: bool = False
+
+
+HERE = Held()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registered:
     """An artefact by what a registry says of it: `registry:NAME@STAGE`, or `registry:NAME@HASH`."""

@@ -19,7 +19,7 @@ from samewire.places import FOLDER, joined, refuse_override, relative_text, star
 from samewire.plain import run_in_words
 from samewire.reading import ModelKeys, Reader, Spot, placed
 from samewire.registry import BUILT_IN, checked_allow, choices
-from samewire.run_file import Component, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
+from samewire.run_file import Component, Held, ModelSpec, Registered, RunFile, SessionSpec, TrainSpec
 from samewire.symbols import unknown_symbols
 from samewire.training_section import read_training
 from samewire.unfed import unfed
@@ -71,12 +71,14 @@ def load_run(
     *,
     allow: Sequence[str] | None = None,
     recorded: Path | None = None,
+    live: bool = False,
 ) -> RunFile:
     """The checked run file; `overrides` are texts such as `strategy.topk=20`, later ones win.
 
     `allow` names packages and modules whose classes `use:` may name beside the built-ins: () none, None any. Nothing
     else is imported. Of a session, `recorded` is the directory: its models are those that lie there, whatever became
-    of the registry or the folder that they were taken from.
+    of the registry or the folder that they were taken from. Of a `live` one they may lie in its topics: a trained model
+    that is not here is missed only by a session that begins.
 
     Takes the path of a YAML file, or the same as a mapping of Python values, whose relative paths start from the
     working directory. Raises RunFileErrors with every problem at once.
@@ -106,7 +108,7 @@ def load_run(
     refuse_override(root, folder, problems)
     refuse_addresses(root, problems)
     root, compat = _preset(root, problems)
-    reader = Reader(problems, None if allow is None else checked_allow(allow), recorded)
+    reader = Reader(problems, None if allow is None else checked_allow(allow), Held(recorded, live))
     run = _Assembly(root, reader, origin.folder, compat).run()
     if run is None or problems:
         raise errors_of(origin.name, problems, root)
@@ -288,10 +290,13 @@ class _Assembly:
         registry = joined(node.where.origin.folder, keys.registry) if folder is None else placed(keys.registry, folder)
         named = named_in(text, registry)
         found: Path | Registered = placed(keys.artefact, node) if named is None else named
-        kept = None if self._reader.recorded is None else self._reader.recorded / "models" / component.name
+        kept = None if self._reader.held.recorded is None else self._reader.held.recorded / "models" / component.name
         if kept is not None and unreadable(kept) is None:
             return replace(found, pinned=kept) if isinstance(found, Registered) else found
-        if missing := unreadable(found):
+        missing = unreadable(found)
+        if missing and self._reader.held.live:
+            return found
+        if missing:
             self._reader.add("E108", node.where, f"{path}.artefact", *missing)
         elif other := other_kind(component, found):
             self._reader.add("E113", component.where, f"{path}.use", *other)

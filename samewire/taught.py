@@ -12,7 +12,7 @@ from engine.errors import ConfigError, DataError
 from engine.events import Bars, Control, ControlAction, Event
 from engine.protocols import Artefact, Dataset, Feed
 from engine.wiring import ModelPart, Parts
-from samewire.artefacts import artefact_at, check_features, seen_before
+from samewire.artefacts import artefact_at, check_features, seen_before, unreadable
 from samewire.build import Given, construct, feature_sets
 from samewire.hiding import hider
 from samewire.reach import days
@@ -114,6 +114,9 @@ def _lessons(run: RunFile, spec: ModelSpec, part: ModelPart, history: History) -
     lessons: list[Lesson] = []
     said: list[str] = []
     if spec.artefact is not None:
+        if missing := unreadable(spec.artefact):
+            where = f"{spec.component.where}: models.{part.name}.artefact"
+            raise ConfigError(f"{where}: got {missing[0]}; expected {missing[1]}")
         artefact = artefact_at(spec.artefact)
         construct(spec.component, given).swap(artefact)  # a copy: what is refused is refused before anything runs
         check_features(part.name, artefact, feature_sets(run, given).get(spec.features or ""))

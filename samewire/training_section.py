@@ -235,7 +235,7 @@ class _Grid:
     def _changed(self, point: dict[str, Text], grid: Entries) -> list[ModelSpec] | None:
         """The models with these options; problems are told at the value in the grid."""
         root, found = self._root, list[Problem]()
-        reader = Reader(found, self._reader.allow, self._reader.recorded)
+        reader = Reader(found, self._reader.allow, self._reader.held)
         for key, value in point.items():
             root = changes.apply(root, f"{self._path(key)}={_quoted(value)}", found)
         models = self._read(root, reader)

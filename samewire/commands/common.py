@@ -57,11 +57,11 @@ class Taken:
     overrides: Overrides = ()
     allow: Allow = ()
 
-    def load(self, run_file: Path) -> "RunFile":
-        """The checked run file."""
+    def load(self, run_file: Path, *, live: bool = False) -> "RunFile":
+        """The checked run file; of a `live` session whose topics may hold its trained models."""
         from samewire.schema import load_run
 
-        return load_run(run_file, self.overrides, allow=allowed(self.allow))
+        return load_run(run_file, self.overrides, allow=allowed(self.allow), live=live)
 
 
 AS_IT_STANDS = Taken()

@@ -142,7 +142,7 @@ def swap_model(
     """
     from samewire.live.handing_over import chosen
 
-    run = taken.load(run_file)
+    run = taken.load(run_file, live=True)
     hash_ = chosen(run, model, artefact, asking.who())
     return _sent(run, _message("swap_model", asking, component=model, artefact=hash_), asking, output)
 
@@ -168,7 +168,7 @@ def status(
     """
     import time
 
-    run = taken.load(run_file)
+    run = taken.load(run_file, live=True)
     operator, worked = _operator(run, shadow), run.execution is not None
     while True:
         code = _shown(asyncio.run(operator.look()), output, running=running, worked=worked)
@@ -179,7 +179,7 @@ def status(
 
 def _asked(said: tuple[str, str], run_file: Path, asking: Asking, taken: Taken, output: Output) -> int:
     action, latch = said
-    return _sent(taken.load(run_file), _message(action, asking, latch=latch), asking, output)
+    return _sent(taken.load(run_file, live=True), _message(action, asking, latch=latch), asking, output)
 
 
 def _message(

@@ -40,7 +40,7 @@ def fetch(
     """
     from engine.clock import SystemClock
 
-    run = taken.load(run_file)
+    run = taken.load(run_file, live=True)
     result, said = asyncio.run(_fetched(run, out, overwrite, shadow, SystemClock()))
     if output.json:
         say_json({"ok": True, **said, "directory": str(out), "summary": result.summary})

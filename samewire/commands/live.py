@@ -68,7 +68,7 @@ def live(
     from samewire.live.daemon import Manner
     from samewire.logs import configure
 
-    run, clock = taken.load(run_file), SystemClock()
+    run, clock = taken.load(run_file, live=True), SystemClock()
     configure(output.log_format, clock=clock, level="warning" if output.quiet else "info")
     manner = Manner(allow=allowed(taken.allow), new=asked.new, changed_code=asked.changed_code, shadow=asked.shadow)
     words = output.log_format == "console" or (output.log_format == "auto" and sys.stderr.isatty())

@@ -73,7 +73,7 @@ def replay(
     pace = over.pace
     if pace is not None and not 0 < pace < float("inf"):
         raise ConfigError(f"--pace {pace}: pace must be above 0 and finite, in seconds of history a second")
-    run = taken.load(run_file)
+    run = taken.load(run_file, live=over.as_seen or over.as_final)
     if over.as_seen or over.as_final:
         from samewire.commands.looking_back import look_back
         from samewire.live.run_again import Place

@@ -39,7 +39,7 @@ def topics(
 
     if partitions < 0:
         raise ConfigError(f"--partitions {partitions}: a topic has at least one")
-    run = taken.load(run_file)
+    run = taken.load(run_file, live=True)
     settings = settings_of(run)
     settings.where()  # told before a feed is opened
     start = start_of(run, feed_of(run), settings, shadow=shadow, create=f"samewire topics {run_file} --create")

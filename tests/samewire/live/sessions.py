@@ -1,6 +1,8 @@
 """Live sessions for tests: fed, decided, stopped and taken up again over a real broker, in this process."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,11 +40,16 @@ class Ground:
 
     @property
     def run(self) -> RunFile:
-        return load_run(self.path, self._settings)
+        return load_run(self.path, self._settings, live=True)
 
     async def command(self, name: str, *arguments: str) -> int:
         """A command of samewire, in a thread: it has a loop of its own."""
         return await asyncio.to_thread(main, [name, self.path, *self._set, *arguments])
+
+    def process(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The same in a process of its own, for those that listen to signals."""
+        said = [sys.executable, "-m", "samewire", name, self.path, *self._set, *arguments]
+        return subprocess.run(said, capture_output=True, text=True, check=False, timeout=120)
 
     async def feed(self, *wrong: str, partitions: int = 3) -> None:
         assert await self.command("topics", "--create", "--partitions", str(partitions)) == 0
