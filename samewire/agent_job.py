@@ -10,8 +10,10 @@ import numpy as np
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import restore_artefact
+from components.rl.acting import TwapRelative
 from components.rl.agent_artefact import AgentCard, agent_artefact, opened_agent
-from components.rl.env import OrderEnv, twap_action
+from components.rl.env import OrderEnv
+from components.rl.observing import CurrentStep
 from components.rl.trainer import Arena, Taught, Told, teach
 from components.rl.trainer_evaluate import FIGURES, Figures, over_all
 from components.rl.trainer_rest import Rest
@@ -129,9 +131,20 @@ def _trained(run: RunFile, agent: AgentTraining, world: World, seed: int) -> dic
 
 
 def even_pace(env: OrderEnv) -> Figures:
-    """The same orders by the choices that come nearest to TWAP."""
-    found = over_all(env, lambda seen: twap_action(env.action, env.own))
-    return Rest(env).counted(found)
+    """The same orders as the pace `twap` of a desk works them, whatever choices the agent has and how often."""
+    looks: Any = CurrentStep()  # one of several kinds
+    desk = OrderEnv(
+        days=env.days,
+        orders=env.orders,
+        market=env.market,
+        observation=looks,
+        action=TwapRelative(),
+        reward=env.reward,
+        width=env.width,
+        tape=env.tape,
+    )
+    even = np.ones(desk.width)
+    return Rest(desk).counted(over_all(desk, lambda seen: even))
 
 
 def beside_twap(found: Figures, twap: Figures, world: World) -> dict[str, float]:
