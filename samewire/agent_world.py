@@ -11,6 +11,7 @@ from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, Split, generated, split
 from components.rl.floor import decisions
+from components.rl.identity import inputs_of
 from components.rl.tape import Tape, tape_of
 from components.rl.trainer_budget import Bill, bill_of
 from engine.errors import ConfigError
@@ -21,8 +22,6 @@ from samewire.agent_starts import check_starts
 from samewire.build import Given, construct
 from samewire.prepare import feed_of
 from samewire.run_file import RunFile, built
-
-KEPT = ("quantity", "side", "day", "symbol", "start", "horizon")
 
 
 class World(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -56,9 +55,8 @@ def world_of(run: RunFile) -> World:
     )
     parts = split(orders, days, validation_from=dates.validation_from, test_from=dates.test_from)
     tape = tape_of(days, features=agent.seen().features)
-    return World(
-        feed=feed, days=days, orders=parts, market=market_of(run, feed), tape=tape, inputs=_digest(days, orders)
-    )
+    inputs = inputs_of(days, orders)
+    return World(feed=feed, days=days, orders=parts, market=market_of(run, feed), tape=tape, inputs=inputs)
 
 
 def agent_of(run: RunFile) -> AgentTraining:
@@ -121,21 +119,3 @@ def _check_dates(days: Days, feed: Feed) -> None:
             "training.agent: the feed has days of a local date and names no calendar, and a session could not tell "
             "them apart; set feed.calendar, e.g. calendar: XNYS"
         )
-
-
-def _digest(days: Days, orders: Orders) -> str:
-    """BLAKE3 of all that an agent may learn from."""
-    from blake3 import blake3
-
-    whole = blake3(msgspec.json.encode([days.universe.symbols, days.interval_ns]))
-    columns = (days.label, days.length, days.ts, days.open, days.high, days.low, days.close, days.vwap, days.volume)
-    for array in (
-        *columns,
-        days.status,
-        days.ratio,
-        days.slots,
-        days.latest,
-        *(getattr(orders, name) for name in KEPT),
-    ):
-        whole.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return whole.hexdigest()

@@ -21,18 +21,41 @@ def game_hashes(*, days: Days, tape: Tape, orders: Orders, market: Beside, rewar
 
     About a second for 300 MB of days.
     """
-    universe = days.universe
-    columns = [
-        getattr(days, name) for name in days.__struct_fields__ if name not in ("universe", "interval_ns", "extra")
-    ]
-    known = [*columns, *days.extra, universe.lot, universe.multiplier]
     return {
-        "days": _hashed([repr(universe.symbols), repr(days.interval_ns)], known),
+        "days": _hashed(*_told_by(days)),
         "tape": _hashed([repr(tape.unit)], [tape.expected]),
         "orders": _hashed([], [getattr(orders, name) for name in orders.__struct_fields__]),
         "market": _hashed([market.column, repr(market.participation)], _asked(market, days, orders)),
         "reward": _hashed([type(reward).__qualname__], [_worth(reward)]),
     }
+
+
+def inputs_of(days: Days, orders: Orders) -> str:
+    """A hash of all that an agent of these orders may learn from: quotes and what is fixed of symbols are in it."""
+    from blake3 import blake3
+
+    (words, arrays), whole = _told_by(days), blake3()
+    columns = [getattr(orders, name) for name in orders.__struct_fields__]
+    whole.update("\n".join(words).encode())
+    for array in (*arrays, *columns):
+        _add(whole, array)
+    return whole.hexdigest()
+
+
+def _told_by(days: Days) -> tuple[list[str], list[NDArray[Any]]]:
+    """Whatever days and their universe have, by words and arrays."""
+    words: list[str] = []
+    arrays: list[NDArray[Any]] = []
+    for part in (days.universe, days):
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if isinstance(value, np.ndarray):
+                arrays.append(value)
+            elif name == "extra" and part is days:
+                arrays += value
+            elif name != "universe":
+                words.append(f"{name} {value!r}")
+    return words, arrays
 
 
 def _asked(market: Beside, days: Days, orders: Orders) -> list[NDArray[Any]]:
@@ -76,6 +99,10 @@ def _worth(reward: Reward) -> NDArray[Any]:
 def _hashed(words: list[str], arrays: list[NDArray[Any]]) -> str:
     whole = hashlib.blake2b("\n".join(words).encode(), digest_size=8)
     for array in arrays:
-        whole.update(f"\n{array.shape} {array.dtype.str}\n".encode())
-        whole.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        _add(whole, array)
     return whole.hexdigest()
+
+
+def _add(whole: Any, array: NDArray[Any]) -> None:
+    whole.update(f"\n{array.shape} {array.dtype.str}\n".encode())
+    whole.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
