@@ -25,8 +25,8 @@ from samewire.agent_world import World, agent_of, billed, world_of
 from samewire.build import libraries
 from samewire.hiding import hider
 from samewire.plain import run_in_words
-from samewire.provenance import machine, own_code
-from samewire.run_file import RunFile
+from samewire.provenance import code_hash, code_of, machine, own_code, with_nested
+from samewire.run_file import Component, RunFile
 from samewire.schema import VERSION
 from samewire.training import How, closing_outcomes, executor_of, told_of
 from samewire.training_job import ARTEFACTS, ended_whole
@@ -91,7 +91,7 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
     place = how.store or section_of(run).plan.store
     with told_of(run, how) as told, closing(RunStore(place, clock=how.clock)) as runs:
         world = world_of(run)
-        code = _code()
+        code = _code(run)
         asked, facts = planned(run, world, code), _facts(run, world, code)
         done = {each.run for each in asked if ended_whole(runs, each.run) is not None}
         if how.watcher is not None:
@@ -182,10 +182,12 @@ def _result(runs: RunStore, each: Asked, error: str, reused: bool) -> AgentResul
 # ---- what is recorded ------------------------------------------------------------------------------------------------
 
 
-def _code() -> str:
-    """Hash of what trains: all modules of this package, and the libraries."""
-    said = {"own": own_code(), "libraries": _versions()}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+def _code(run: RunFile) -> str:
+    """Hash of what trains, and of the market's costs. What a feed reads is known by the bars that it gives."""
+    costs = run.broker.options.get("costs")
+    parts = dict(with_nested("costs", costs)) if isinstance(costs, Component) else {}
+    feed = {name: code_of(part) for name, part in with_nested("feed", run.feed)}
+    return code_hash(parts, {"own": own_code(), "libraries": _versions(), "feed": feed})
 
 
 def _versions() -> dict[str, str]:
@@ -341,7 +343,7 @@ def _replay_text(agent: AgentTraining, size: float) -> list[str]:
 def planned_agents(run: RunFile, store: Path | None) -> tuple[World, list[Asked], int]:
     """What would be trained, and how much of it is done already; nothing is recorded."""
     world = world_of(run)
-    asked, place = planned(run, world, _code()), store or section_of(run).plan.store
+    asked, place = planned(run, world, _code(run)), store or section_of(run).plan.store
     if not (place / "runs.sqlite").is_file():
         return world, asked, 0
     with closing(RunStore(place)) as runs:

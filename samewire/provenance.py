@@ -3,10 +3,11 @@
 import ast
 import hashlib
 import importlib
+import json
 import os
 import platform
 import zoneinfo
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ def code_of(component: Component) -> dict[str, str]:
     if root in (Path.cwd().resolve(), component.where.origin.folder.resolve()):
         files = _with_imports(files, root)
     return {"use": component.use, "sha256": _hash(sorted(files), folder)}
+
+
+def code_hash(parts: Mapping[str, Component], common: Mapping[str, Any]) -> str:
+    """Hash of what decides how a training ends beside its options and what it learns from: the code of each of these
+    parts, the files that their options name, and what is `common` to all, such as our own code and libraries."""
+    files = {
+        f"{name}.{key}": hashlib.sha256(value.read_bytes()).hexdigest()
+        for name, part in parts.items()
+        for key, value in part.options.items()
+        if isinstance(value, Path) and value.is_file()
+    }
+    said = {**common, "code": {name: code_of(part) for name, part in parts.items()}, "files": files}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _with_imports(files: set[Path], root: Path) -> set[Path]:

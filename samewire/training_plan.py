@@ -1,7 +1,5 @@
 """From a run file with a section `training:` to tasks: history walked once, windows planned, code named by hash."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from samewire.build import Given, construct, feature_sets, libraries
 from samewire.places import relative_text
 from samewire.plain import component_in_words
 from samewire.prepare import feed_of
-from samewire.provenance import code_of, own_code, with_nested
+from samewire.provenance import code_hash, own_code, with_nested
 from samewire.reach import days
 from samewire.registry import resolve
 from samewire.run_file import Component, ModelSpec, RunFile
@@ -102,7 +100,8 @@ def plan_of(run: RunFile, folder: Path, windows: Windows = rolled) -> Plan:
     known: dict[Any, str] = {}  # the points of a grid learn from the same numbers
     common = {"own": own_code(), "libraries": libraries()}
     for variant, spec, model in _models(run, training):
-        code, changes = _code(model, common), _changes(variant, model.name)
+        code = code_hash(dict(with_nested("model", model)), common)
+        changes = _changes(variant, model.name)
         interval_ns = spec.interval_ns or feed.interval_ns
         name = (str(spec.features), interval_ns)
         if name not in of_set:
@@ -299,19 +298,6 @@ def _column(task: Task, training: Training, changes: dict[str, str]) -> str:
     parts += [f"h{task.horizon}"] if len(set(training.plan.horizons)) > 1 else []
     parts += [f"s{task.seed}"] if training.plan.seeds > 1 else []
     return "-".join([*parts, *(f"{option}={value}" for option, value in changes.items())])
-
-
-def _code(model: Component, common: dict[str, Any]) -> str:
-    """Hash of whatever decides the outcome and is neither the task nor the panel: the code of each part, its files."""
-    parts = dict(with_nested("model", model))
-    files = {
-        f"{name}.{key}": hashlib.sha256(value.read_bytes()).hexdigest()
-        for name, part in parts.items()
-        for key, value in part.options.items()
-        if isinstance(value, Path) and value.is_file()
-    }
-    said = common | {"code": {name: code_of(part) for name, part in parts.items()}, "files": files}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def variant_of(run: RunFile, model: Component) -> RunFile:
