@@ -27,7 +27,8 @@ class Remainder:
         """`end` (E,) is the last bar of each order. `price` (E,) is that close, `quotes` are bid and ask there."""
         row = orders.day * len(days.universe) + orders.symbol
         self._symbol, self._multiplier = orders.symbol, days.universe.multiplier
-        self._ts, self.price = days.ts[orders.day, end], tape.last[row, end]
+        came = np.minimum(end, days.length[orders.day] - 1)  # behind the last bar of a day there is no instant
+        self._ts, self.price = days.ts[orders.day, came], tape.last[row, end]
         self._volume = _mean_volume(days, row, orders.start, end)
         self.quotes = _latest_quotes(days, market, tape, row, end)
         self._market = market.unlimited()
