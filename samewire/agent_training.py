@@ -319,6 +319,7 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"{agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} decisions; "
             f"{'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
             *_replay_text(agent, bill.memory_mb),
+            *([f"  teacher  up to {bill.teacher_mb:,.0f} MiB of what it knows"] if bill.teacher_mb else []),
             *(f"  warning  {text}" for text in unheard(agent.orders.start, world.orders)),
         ]
     )

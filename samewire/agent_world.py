@@ -105,7 +105,7 @@ def environment(world: World, agent: AgentTraining, orders: Orders, rng: np.rand
 def billed(world: World, agent: AgentTraining) -> Bill:
     """What its budget pays for. ConfigError where that trains nothing."""
     steps = int(decisions(world.days, world.orders.train, agent.plan.bars_per_step).max())
-    return bill_of(agent.course(0), steps, agent.seen().shapes(world.days.bars, steps))
+    return bill_of(agent.course(0), steps, agent.seen().shapes(world.days.bars, steps), agent.acted().count)
 
 
 def _check_dates(days: Days, feed: Feed) -> None:

@@ -1,5 +1,7 @@
 """A teacher that knows the future of its orders: the best choices in hindsight, by dynamic programming."""
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -10,15 +12,15 @@ from components.rl.acting import Working
 from components.rl.env import OrderEnv
 from components.rl.floor import Places
 from components.rl.rewards import PAPenalty
+from components.rl.trainer_budget import CELLS_MAX
 from engine.errors import ConfigError
 from engine.events import Mask, Matrix, Vector
 
 _AT_ONCE, _ORDERS_AT_ONCE = 200_000, 500  # choices that are tried at a time, and of at most so many orders
-CELLS_MAX = 40_000_000  # of the tables, 8 bytes each
 _SAME = 1e-9  # of the best worth: choices within it are as good
 
 
-class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+class Tables(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What each choice of E orders is worth to one who knows all bars of their days.
 
     Of the k-th decision `remaining[k]` (E, R_k) are the shares that may be left then, ascending, the last repeated
@@ -27,6 +29,7 @@ class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     for their neighbours: the worths are then near the true ones, no bounds.
     """
 
+    episode: Places
     remaining: tuple[Matrix, ...]
     worth: tuple[NDArray[np.float64], ...]
     exact: Mask
@@ -37,20 +40,118 @@ class Hindsight(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         most: Vector = self.worth[0][:, 0].max(axis=1)
         return most
 
+
+class Hindsight:
+    """What each choice of the orders of an environment is worth to one who knows all bars of their days, see `Tables`.
+
+    The tables of an order are made when it is first asked about; of all of them at once where they have room together.
+    What is kept has at most `cells_max` cells (8 bytes each, and as many again divided by the choices), or what the
+    orders take that are asked about together: others are let go, and made again once they are asked about again. What
+    is said of an order hangs on none of that.
+    """
+
+    def __init__(self, env: OrderEnv, states_max: int, cells_max: int) -> None:
+        self._env, self._states_max, self._cells_max = env, states_max, cells_max
+        self._at_once = 32  # orders whose tables are made together
+        self._place: Places = np.full(len(env.orders), -1, np.intp)  # among those that are kept
+        self._kept, self._together = 0, True
+        self._remaining = [np.zeros((0, 1)) for _ in range(env.steps)]
+        self._worth = [np.zeros((0, 1, env.action_count)) for _ in range(env.steps)]
+
+    @property
+    def best(self) -> Vector:
+        """(E,) the most that each order can earn: of all of them, which takes as long as to make their tables."""
+        return self._of_all[0]
+
+    @property
+    def exact(self) -> Mask:
+        """(E,) whether no decision had more than `states_max` remainders."""
+        return self._of_all[1]
+
+    @cached_property
+    def _of_all(self) -> tuple[Vector, Mask]:
+        parts = [(part.best, part.exact) for part in self._made(np.arange(len(self._place)))]
+        return np.concatenate([best for best, _ in parts]), np.concatenate([exact for _, exact in parts])
+
+    @property
+    def cells(self) -> int:
+        """Of the tables that are kept."""
+        return sum(worth.size for worth in self._worth)
+
     def worths(self, episode: Places, own: Working) -> Matrix:
-        """(W, A) what each choice is worth to these orders as they stand now."""
-        out = np.zeros((len(episode), self.worth[0].shape[2]))
-        for k in np.unique(own.step).tolist():
-            at = np.flatnonzero((own.step == k) & (episode >= 0))
-            e = episode[at]
-            nearest = np.abs(self.remaining[k][e] - own.remaining[at, None]).argmin(axis=1)
-            out[at] = self.worth[k][e, nearest]
+        """(W, A) what each choice is worth to these orders as they stand now; zeros for -1."""
+        out, some = np.zeros((len(episode), self._env.action_count)), np.flatnonzero(episode >= 0)
+        self._know(np.unique(episode[some]))
+        for k in np.unique(own.step[some]).tolist():
+            at = some[own.step[some] == k]
+            place = self._place[episode[at]]
+            nearest = np.abs(self._remaining[k][place] - own.remaining[at, None]).argmin(axis=1)
+            out[at] = self._worth[k][place, nearest]
         return out
 
     def choose(self, episode: Places, own: Working) -> NDArray[np.intp]:
         """(W,) the best choice of each; of several the smallest."""
         chosen: NDArray[np.intp] = as_good(self.worths(episode, own)).argmax(axis=1)
         return chosen
+
+    def _know(self, e: Places) -> None:
+        """Makes what these orders lack."""
+        if self._together:
+            for part in self._made(np.flatnonzero(self._place < 0)):
+                if not self._keep(part, e):
+                    break
+        for part in self._made(e[self._place[e] < 0]):
+            self._keep(part, e)
+
+    def _made(self, e: Places) -> Iterator[Tables]:
+        done = 0
+        while done < len(e):
+            part = _Part(self._env, e[done : done + self._at_once], self._states_max)
+            yield part.solved()
+            count = min(self._at_once, len(e) - done)
+            done += count
+            self._at_once = min(max(1, count * _AT_ONCE // max(part.most, 1)), _ORDERS_AT_ONCE)
+
+    def _keep(self, part: Tables, e: Places) -> bool:
+        """Beside those that are kept; without room those go that are not of `e`. Whether all would have room."""
+        at = [min(k, len(part.worth) - 1) for k in range(len(self._worth))]  # behind its last decision nobody asks
+        sizes = [max(ours.shape[1], part.worth[k].shape[1]) for ours, k in zip(self._worth, at, strict=True)]
+        room = max(self._cells_max // (sum(sizes) * self._env.action_count), len(e), len(part.episode))
+        self._together = self._together and len(self._place) <= room
+        if self._kept + len(part.episode) > room:
+            self._let_go(e)
+        first, until = self._kept, self._kept + len(part.episode)
+        capacity = min(max(len(self._worth[0]), 2 * until if until > len(self._worth[0]) else 0), max(room, until))
+        for tables, new in ((self._remaining, part.remaining), (self._worth, part.worth)):
+            for k, (size, of) in enumerate(zip(sizes, at, strict=True)):
+                tables[k] = _room_for(tables[k], first, capacity, size)
+                tables[k][first:until] = _padded(new[of], size)
+        self._place[part.episode], self._kept = np.arange(first, until), until
+        return self._together
+
+    def _let_go(self, e: Places) -> None:
+        """Of all but these."""
+        stay = e[self._place[e] >= 0]
+        places, self._kept = self._place[stay], len(stay)
+        for tables in (self._remaining, self._worth):
+            tables[:] = [table[places] for table in tables]
+        self._place[:] = -1
+        self._place[stay] = np.arange(len(stay))
+
+
+def _room_for(table: NDArray[np.float64], kept: int, capacity: int, size: int) -> NDArray[np.float64]:
+    """The same with room for so many orders of so many remainders, of which the first `kept` are."""
+    if table.shape[:2] == (capacity, size):
+        return table
+    made = np.empty((capacity, size, *table.shape[2:]))
+    made[:kept] = _padded(table[:kept], size)
+    return made
+
+
+def _padded(table: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """With so many remainders, the last repeated."""
+    more = ((0, 0), (0, size - table.shape[1]), *((0, 0) for _ in table.shape[2:]))
+    return np.pad(table, more, mode="edge") if size > table.shape[1] else table
 
 
 def as_good(worths: Matrix) -> Mask:
@@ -79,8 +180,8 @@ def targets(worths: Matrix, temperature: float) -> Matrix:
     return chances
 
 
-def hindsight(env: OrderEnv, *, states_max: int = 128) -> Hindsight:
-    """The tables of all orders of an environment, by its own trades, costs and rewards.
+def hindsight(env: OrderEnv, *, states_max: int = 128, cells_max: int = CELLS_MAX) -> Hindsight:
+    """The tables of the orders of an environment, by its own trades, costs and rewards.
 
         W_k(r, a) = reward(r, a, bars of the k-th step) + max_b W_{k+1}(r', b),    r' what the step leaves of r
 
@@ -88,8 +189,7 @@ def hindsight(env: OrderEnv, *, states_max: int = 128) -> Hindsight:
     Without `participation` they are few; with it a bar may leave any number of shares. CPU and memory are those of
     orders x decisions x remainders x choices.
 
-    ConfigError for continuous actions, for a reward that is not the sum of what each step earns, and for tables of more
-    than CELLS_MAX cells.
+    ConfigError for continuous actions, and for a reward that is not the sum of what each step earns.
     """
     if not env.action_count:
         raise ConfigError("teacher: it weighs a few choices, and these actions are continuous; take categorical")
@@ -100,19 +200,7 @@ def hindsight(env: OrderEnv, *, states_max: int = 128) -> Hindsight:
         )
     if states_max < 2:
         raise ValueError(f"states_max must be at least 2, got {states_max}")
-    count, done, parts = len(env.orders), 0, []
-    each, cells = 32, 0
-    while done < count:
-        part = _Part(env, np.arange(done, min(done + each, count)), states_max)
-        parts.append(part.solved())
-        done, cells = done + each, cells + part.cells
-        each = min(max(1, each * _AT_ONCE // max(part.most, 1)), _ORDERS_AT_ONCE)
-        if cells > CELLS_MAX:
-            raise ConfigError(
-                f"teacher: the tables of {done:,} of {count:,} orders have {cells:,} cells, more than {CELLS_MAX:,}; "
-                "take fewer orders, steps or choices, no participation, or a smaller states_max"
-            )
-    return _together(parts, env.steps)
+    return Hindsight(env, states_max, cells_max)
 
 
 class _Part:
@@ -124,9 +212,9 @@ class _Part:
         self._earned: list[NDArray[np.float64]] = []  # (E, R, A) of each decision
         self._leads_to: list[NDArray[np.intp]] = []  # (E, R, A) places in the remainders of the next decision
         self.exact = np.ones(len(e), bool)
-        self.most = self.cells = 0
+        self.most = 0
 
-    def solved(self) -> Hindsight:
+    def solved(self) -> Tables:
         floor, left = self._env.floor, self._env.orders.quantity[self._e][:, None]
         own = Working(**floor.begun(self._e), history=np.zeros((len(self._e), 0)))
         for k in range(int(floor.steps[self._e].max())):
@@ -137,14 +225,15 @@ class _Part:
             after, own.now = self._tried(k, left, columns)
             self._remaining.append(left)
             left = self._reached(after)
-        return Hindsight(remaining=tuple(self._remaining), worth=tuple(self._backwards()), exact=self.exact)
+        remaining, worth = tuple(self._remaining), tuple(self._backwards())
+        return Tables(episode=self._e, remaining=remaining, worth=worth, exact=self.exact)
 
     def _tried(self, k: int, left: Matrix, columns: dict[str, Any]) -> tuple[NDArray[np.float64], Places]:
         """(E, R, A) what each choice leaves of each remainder, and the bar (E,) at which that is. Orders that are over
         earn nothing."""
         env, shape = self._env, (*left.shape, self._env.action_count)
         size = left.shape[1] * env.action_count
-        self.most, self.cells = max(self.most, len(left) * size), self.cells + len(left) * size
+        self.most = max(self.most, len(left) * size)
         e = np.repeat(self._e, size)
         wide = {name: np.repeat(column, size) for name, column in columns.items() if name not in ("remaining", "step")}
         ends = env.floor.over[e]
@@ -188,22 +277,3 @@ class _Part:
                 worth = earned + ahead.reshape(earned.shape)
             worths.insert(0, worth)
         return worths
-
-
-def _together(parts: list[Hindsight], steps: int) -> Hindsight:
-    """Side by side, each padded to the one with the most remainders and decisions."""
-    remaining, worth = [], []
-    for k in range(steps):
-        width = max(part.remaining[k].shape[1] for part in parts if k < len(part.remaining))
-        rows: list[Any] = []
-        cells: list[Any] = []
-        for part in parts:
-            at = min(k, len(part.remaining) - 1)  # an order of fewer decisions never asks for it
-            left, of = part.remaining[at][:, :width], part.worth[at][:, :width]
-            more = width - left.shape[1]
-            rows.append(np.pad(left, ((0, 0), (0, more)), mode="edge"))
-            cells.append(np.pad(of, ((0, 0), (0, more), (0, 0)), mode="edge"))
-        remaining.append(np.concatenate(rows))
-        worth.append(np.concatenate(cells))
-    exact = np.concatenate([part.exact for part in parts])
-    return Hindsight(remaining=tuple(remaining), worth=tuple(worth), exact=exact)

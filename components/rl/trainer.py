@@ -257,4 +257,4 @@ def _check(course: Course, env: "Environment") -> Bill:
         raise ConfigError("training: a teacher teaches chances of choices, and dqn has none; use ppo, or no teacher")
     if course.patience < 0:
         raise ConfigError(f"training: patience must be at least 0, got {course.patience}")
-    return bill_of(course, env.steps, env.observation_shapes)
+    return bill_of(course, env.steps, env.observation_shapes, env.action_count)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent, TrainedTeacher, read_by
+from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent, Teacher, TrainedTeacher, read_by
 from engine.errors import ConfigError
 
 WEIGHTS_MAX = 100_000_000  # behind the first layer of a network
 MEMORY_MAX_MB = 16_384
+CELLS_MAX = 40_000_000  # of a teacher's tables that are kept, 8 bytes each
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -20,6 +21,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     collections: int
     validations: int  # at most; patience may end it sooner
     memory_mb: float  # of what is remembered: a collection, or a replay buffer
+    teacher_mb: float = 0.0  # at most, of what a teacher who knows the future keeps and says
 
     @property
     def steps(self) -> int:
@@ -27,11 +29,12 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
         return self.collection * self.collections
 
 
-def bill_of(course: Course, steps: int, shapes: Shapes) -> Bill:
-    """Of orders of up to so many decisions, and observations of these shapes. ConfigError for a course that cannot be.
+def bill_of(course: Course, steps: int, shapes: Shapes, choices: int = 0) -> Bill:
+    """Of orders of up to so many decisions among so many choices, and observations of these shapes. ConfigError for a
+    course that cannot be.
 
     >>> bill_of(Course(steps=6_000, rows=64), 8, {"now": (10,)})
-    Bill(collection=512, collections=11, validations=3, memory_mb=0.0390625)
+    Bill(collection=512, collections=11, validations=3, memory_mb=0.0390625, teacher_mb=0.0)
     """
     for name in ("steps", "rows", "rounds", "validate_every"):
         if getattr(course, name) < 1:
@@ -50,6 +53,7 @@ def bill_of(course: Course, steps: int, shapes: Shapes) -> Bill:
         collections=collections,
         validations=math.ceil(collections / course.validate_every),
         memory_mb=_remembered(course, collection, numbers) / 2**20,
+        teacher_mb=_known(course, steps, choices) / 2**20,
     )
     _check(course, bill)
     return bill
@@ -62,6 +66,28 @@ def _remembered(course: Course, collection: int, numbers: int) -> int:
     if isinstance(algorithm, Dqn):
         return max(algorithm.buffer // course.rows, 1) * course.rows * (4 * numbers + 16)
     return collection * 8 * numbers
+
+
+def _known(course: Course, steps: int, choices: int) -> float:
+    """Bytes of the tables of a teacher in hindsight: what it may keep, or those of all orders that are worked at once;
+    to the worth of each choice comes the remainder that it is of."""
+    teacher = course.teacher
+    if not isinstance(teacher, Teacher) or not choices:
+        return 0.0
+    return 8.0 * max(CELLS_MAX, course.rows * cells_of(choices, steps, teacher.states_max)) * (1 + 1 / choices)
+
+
+def cells_of(choices: int, steps: int, states_max: int) -> int:
+    """Of the tables of an order, at most.
+
+    >>> cells_of(11, 8, 128)  # 1 + 11 + 121 + 5 * 128 remainders
+    8503
+    """
+    remainders, total = 1, 0
+    for _ in range(steps):
+        total += remainders
+        remainders = min(remainders * choices, states_max)
+    return total * choices
 
 
 def _check(course: Course, bill: Bill) -> None:
@@ -86,6 +112,11 @@ def _check(course: Course, bill: Bill) -> None:
         raise ConfigError(
             f"training: observations of {bill.memory_mb:,.0f} MiB would be held at once, and at most "
             f"{MEMORY_MAX_MB:,} are; lower {what}, or take observation: compact"
+        )
+    if bill.teacher_mb > MEMORY_MAX_MB:
+        raise ConfigError(
+            f"training: a teacher's tables of {bill.teacher_mb:,.0f} MiB would be held at once, and at most "
+            f"{MEMORY_MAX_MB:,} are; lower rows, teacher.states_max, or the choices of action"
         )
 
 

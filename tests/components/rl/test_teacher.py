@@ -12,7 +12,7 @@ from components.rl.acting import Categorical, TwapRelative
 from components.rl.env import OrderEnv, twap_action
 from components.rl.episodes import generated
 from components.rl.rewards import EndRatio, PAPenalty
-from components.rl.teacher import Hindsight, as_good, hindsight, targets
+from components.rl.teacher import as_good, hindsight, targets
 from engine.errors import ConfigError
 from tests.components.rl.made import env, market, minutes, orders
 
@@ -153,6 +153,5 @@ def test_what_cannot_be_taught_is_refused_by_name() -> None:
 
 def test_a_padded_table_answers_orders_of_fewer_decisions() -> None:
     game = env(DAYS, orders((0, 0, 1, 100, 0, 8), (0, 1, -1, 7, 5, 2), (1, 0, 1, 30, 6, 8)), reward=PA)
-    known: Hindsight = hindsight(game)
-    assert [table.shape[0] for table in known.remaining] == [3] * game.steps
+    known = hindsight(game)
     np.testing.assert_allclose(played(game, lambda game: known.choose(game.episode, game.own))["reward"], known.best)
