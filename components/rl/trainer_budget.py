@@ -11,6 +11,9 @@ from engine.errors import ConfigError
 WEIGHTS_MAX = 100_000_000  # behind the first layer of a network
 MEMORY_MAX_MB = 16_384
 CELLS_MAX = 40_000_000  # of a teacher's tables that are kept, 8 bytes each
+_SAID = (
+    22  # bytes of a choice: its chance as it is heard, in order and as the network takes it, and if it is a best one
+)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -69,12 +72,16 @@ def _remembered(course: Course, collection: int, numbers: int) -> int:
 
 
 def _known(course: Course, steps: int, choices: int) -> float:
-    """Bytes of the tables of a teacher in hindsight: what it may keep, or those of all orders that are worked at once;
-    to the worth of each choice comes the remainder that it is of."""
+    """Bytes of what a teacher says of a collection, and in hindsight of its tables: as large as they may be together,
+    or those of all orders that are worked at once; to the worth of each choice comes the remainder that it is of."""
     teacher = course.teacher
-    if not isinstance(teacher, Teacher) or not choices:
+    if teacher is None or not choices:
         return 0.0
-    return 8.0 * max(CELLS_MAX, course.rows * cells_of(choices, steps, teacher.states_max)) * (1 + 1 / choices)
+    said = _SAID * course.rows * course.rounds * steps * choices
+    if not isinstance(teacher, Teacher):
+        return said
+    cells = max(CELLS_MAX, course.rows * cells_of(choices, steps, teacher.states_max))
+    return said + 8.0 * cells * (1 + 1 / choices)
 
 
 def cells_of(choices: int, steps: int, states_max: int) -> int:
@@ -115,8 +122,8 @@ def _check(course: Course, bill: Bill) -> None:
         )
     if bill.teacher_mb > MEMORY_MAX_MB:
         raise ConfigError(
-            f"training: a teacher's tables of {bill.teacher_mb:,.0f} MiB would be held at once, and at most "
-            f"{MEMORY_MAX_MB:,} are; lower rows, teacher.states_max, or the choices of action"
+            f"training: {bill.teacher_mb:,.0f} MiB of what a teacher knows would be held at once, and at most "
+            f"{MEMORY_MAX_MB:,} are; lower rows, rounds, teacher.states_max, or the choices of action"
         )
 
 

@@ -103,6 +103,8 @@ class Learner:
     def collect(self) -> None:
         one, course = self.algorithm, self._course.algorithm
         self._left = 1.0 - one.num_timesteps / self._budget
+        if self._lessons is not None:
+            self._lessons.begin(self._left)
         if isinstance(course, Ppo):
             one.collect_rollouts(self._rows, self._unheard, one.rollout_buffer, self._collected)
         else:
@@ -120,7 +122,7 @@ class Learner:
         one, course = self.algorithm, self._course.algorithm
         taught: dict[str, float] = {}
         if isinstance(course, Ppo) and self._lessons is not None:
-            with self._lessons.beside(one, self._left):
+            with self._lessons.beside(one):
                 one.train()
             taught = self._lessons.over(one)
         elif isinstance(course, Ppo):

@@ -42,17 +42,22 @@ class Lessons:
         self._good: list[Mask] = []
         self._weight = 0.0
 
+    def begin(self, left: float) -> None:
+        """Before a collection; `left` is the share of the budget. Nothing is asked once the weight has fallen to 0."""
+        self._weight = weighs(self._teacher, left)
+
     def hear(self) -> None:
         """What the teacher says of the orders as they stand: nothing where all choices are alike."""
+        if not self._weight:
+            return
         worths = self._known.worths(self._env.episode, self._env.own)
         good = as_good(worths)
         self._chances.append(np.where(good.all(axis=1, keepdims=True), 0.0, targets(worths, self._temperature)))
         self._good.append(good)
 
     @contextlib.contextmanager
-    def beside(self, algorithm: Any, left: float) -> Iterator[None]:
-        """Within it each step of the optimizer learns from the teacher too; `left` is the share of the budget."""
-        self._weight = weighs(self._teacher, left)
+    def beside(self, algorithm: Any) -> Iterator[None]:
+        """Within it each step of the optimizer learns from the teacher too."""
         if not self._weight:
             yield
             return
@@ -83,12 +88,17 @@ class Lessons:
 
         Of the observations at which not all choices are as good, `teacher_kl` is the mean of
         sum_a chance_a log(chance_a / pi(a)), and `teacher_agreement` the share at which its likeliest choice is one of
-        the best in hindsight. Where there are none, it has neither.
+        the best in hindsight. Where there are none, or nothing is taught any more, it has neither. The network goes
+        over as many rows at once as in an update.
         """
+        if not self._weight:
+            return {"teacher_weight": 0.0}
         chances, good = in_order(self._chances), in_order(self._good)
         self._chances, self._good = [], []
         with torch.no_grad():
-            log = _log_chances(algorithm.policy, algorithm.rollout_buffer.observations, slice(None)).numpy()
+            seen, each = algorithm.rollout_buffer.observations, self._batch
+            parts = [slice(first, first + each) for first in range(0, len(good), each)]
+            log = np.concatenate([_log_chances(algorithm.policy, seen, part).numpy() for part in parts])
         found = {"teacher_weight": self._weight}
         matters = ~good.all(axis=1)
         if matters.any():
