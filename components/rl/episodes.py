@@ -69,7 +69,8 @@ def generated(
 
     The volume is that of the day itself (`of: day`: the size then knows the day) or the mean of the `window` trading
     days before it (`of: trailing`), their splits taken into account. An order whose volume is unknown or 0, or whose
-    start is the last bar of its day or behind it, is left out; a horizon beyond the close ends with it.
+    start is the last bar of its day or behind it, is left out; a horizon beyond the close ends with it. DataError where
+    no volume is known at all.
     """
     if not share > 0:
         raise ValueError(f"share must be above 0 (of the volume), got {share}")
@@ -79,6 +80,11 @@ def generated(
     if len(np.unique(starts)) < len(starts):
         raise ValueError(
             f"start must name each bar once, got {starts.tolist()}: orders of a bar named twice count twice"
+        )
+    if not np.isfinite(days.volume).any():
+        raise DataError(
+            "orders: no volume is known of any bar of the feed (`volume: unknown`?), and orders.share is a share of "
+            "it; take a feed that has volumes"
         )
     volume = traded(days) if of == "day" else trailing(days, window)
     d, s, at, side = (

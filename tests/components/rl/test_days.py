@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -122,3 +123,12 @@ def test_an_empty_part_is_named() -> None:
         split(of, days, validation_from=days.date(0), test_from=days.date(2))
     with pytest.raises(ValueError, match="test_from must come after validation_from"):
         split(of, days, validation_from=days.date(2), test_from=days.date(2))
+
+
+@pytest.mark.parametrize("of", ["trailing", "day"])
+def test_orders_of_days_without_any_known_volume_are_refused_for_that_reason(of: str) -> None:
+    unknown = msgspec.structs.replace(minutes(), volume=np.full_like(minutes().volume, np.nan))
+    with pytest.raises(DataError, match=r"no volume is known .* orders.share is a share of it; take a feed"):
+        generated(unknown, share=0.1, horizon=4, of=of)
+    idle = minutes(idle=(0, 1, 2, 3))  # known, and nobody traded
+    assert len(generated(idle, share=0.1, horizon=4, of=of)) == 0
