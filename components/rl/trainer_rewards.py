@@ -15,8 +15,8 @@ class Rewards:
 
         g <- gamma g + r,   r / sqrt(var(g) + 1e-8),   g of a row begins at 0 with its order
 
-    The variance is that of all returns so far, of every row after every step, this one among them. Memory: one number
-    a row.
+    The variance is that of all returns so far, of every row after every step, this one among them. One row alone has
+    none at its first step, and begins as if it had seen a 0 of variance 1. Memory: one number a row.
 
     >>> rewards = Rewards(2, scale=0.1, gamma=1.0, normalised=False)
     >>> rewards.scaled(np.array([10.0, -5.0]), np.array([False, True]))
@@ -26,7 +26,8 @@ class Rewards:
     def __init__(self, width: int, *, scale: float, gamma: float, normalised: bool) -> None:
         self._scale, self._gamma, self._normalised = scale, gamma, normalised
         self._returns = np.zeros(width)
-        self._count, self._mean, self._square = 0.0, 0.0, 0.0  # of returns; the last is the sum of squared distances
+        before = 1.0 if width == 1 else 0.0
+        self._count, self._mean, self._square = before, 0.0, before  # of returns; the last sums squared distances
 
     def scaled(self, reward: Vector, done: Any) -> Any:
         """(W,) float32 of rewards (W,) of one step, and whether each order ended with it. ConfigError where that is too
