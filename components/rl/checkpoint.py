@@ -93,7 +93,8 @@ class Checkpoints:
         if self.passed_over:
             raise StateError(
                 f"{self._folder}: none of its {len(self.passed_over)} checkpoints can be gone on from (the "
-                f"newest: {self.passed_over[0]}); remove the folder {self._folder} to train from the start"
+                f"newest: {self.passed_over[0]}); to train from the start remove these of its files and nothing else, "
+                f"a teacher that has learned is beside them: {', '.join(names)}"
             )
         return None
 

@@ -246,7 +246,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path,
 def test_where_none_is_whole_nothing_begins_anew_unasked(tmp_path: Path) -> None:
     for name in written(tmp_path):
         (tmp_path / name).write_bytes(b"{}")
-    with pytest.raises(StateError, match=r"none of its 3 checkpoints can be gone on from .*remove the folder"):
+    with pytest.raises(StateError, match=r"none of its 3 checkpoints can be gone on from .*remove these of its files"):
         taught("ppo-mlp", tmp_path)
 
 
