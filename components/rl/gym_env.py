@@ -1,5 +1,6 @@
 """One order of one day as an environment of gymnasium: a thin view of an `OrderEnv` that is one order wide."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -36,9 +37,9 @@ class GymEnv(gymnasium.Env[Seen, Any]):
         )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
-        """The first observation; `options={"episode": 3}` names the order."""
+        """The first observation; `options={"episode": 3}` names the order. DataError for any other options."""
+        named = _options(options).get("episode")
         super().reset(seed=seed)
-        named = (options or {}).get("episode")
         episode = self.np_random.integers(len(self._game.orders)) if named is None else self._checked(named)
         return _one(self._game.reset(np.array([episode]))), {"episode": int(episode)}
 
@@ -61,6 +62,18 @@ class GymEnv(gymnasium.Env[Seen, Any]):
             names = [name for name in made.finished.__struct_fields__ if name != "row"]
             info = {name: getattr(made.finished, name)[0].item() for name in names}
         return _one(made.observation), float(made.reward[0]), bool(made.done[0]), False, info
+
+
+def _options(given: Any) -> Mapping[str, Any]:
+    """DataError for what is no mapping, and for a key that is not known."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise DataError(f'options: give a mapping such as {{"episode": 3}}, got {given!r}')
+    odd = [key for key in given if key != "episode"]
+    if odd:
+        raise DataError(f"options: {odd[0]!r} is not known; the one key is episode, the number of an order")
+    return given
 
 
 def _one(seen: Seen) -> Seen:

@@ -1,6 +1,7 @@
 """The environment of gymnasium keeps its rules, and is the vectorised one of width 1."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from components.rl.acting import Categorical, TwapRelative
 from components.rl.episodes import generated
 from components.rl.gym_env import GymEnv
 from components.rl.observing import Compact, CurrentStep, FullHistory
+from engine.errors import DataError
 from tests.components.rl.made import env, market, minutes
 
 DAYS = minutes(holes=0.1)
@@ -63,3 +65,21 @@ def test_a_seed_draws_the_order_and_another_width_is_refused() -> None:
         GymEnv(env(DAYS, OF, width=2))
     with pytest.raises(Exception, match="options: episode must be a whole number from 0 to"):
         one.reset(options={"episode": len(OF)})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"episod": 3}, "options: 'episod' is not known; the one key is episode"),
+        ({"episode": 3, "seed": 1}, "options: 'seed' is not known"),
+        ({3: 3}, "options: 3 is not known"),
+        (5, r'options: give a mapping such as {"episode": 3}, got 5'),
+        ([], "options: give a mapping"),
+        (0, "options: give a mapping"),
+    ],
+)
+def test_options_that_it_does_not_know_are_refused_by_name(options: Any, said: str) -> None:
+    one = GymEnv(env(DAYS, OF, width=1))
+    with pytest.raises(DataError, match=said):
+        one.reset(options=options)
+    assert one.reset(options={})[1].keys() == one.reset(options=None)[1].keys() == {"episode"}
