@@ -128,7 +128,8 @@ class PAPenalty(msgspec.Struct, frozen=True, tag=True):
 
 
 class EndRatio(msgspec.Struct, frozen=True, tag=True):
-    """The sparse reward at the end of an episode, see `end_ratio`; `rest` as for `PAPenalty`, `ignored` is published.
+    """The sparse reward at the end of an episode, see `end_ratio`; `rest` as for `PAPenalty`, `ignored` is published,
+    but for the mean: here it is over the order's own bars, there the day's TWAP without costs.
 
     Source: Lin and Beling (2020), An end-to-end optimal trade execution framework based on proximal policy
     optimization, IJCAI; Qlib 0.9.7, PPOReward, which gives it a second time to an order that lasts to its final step.
