@@ -419,7 +419,7 @@ def test_a_finetuning_that_was_killed_goes_on_and_no_other_checkpoint_is_taken_f
 
 def test_importance_names_what_the_labels_were_made_of_and_is_the_same_each_time():
     data = panel(slices=120)
-    one, other = (neural(epochs=25, patience=6, importance=3).fit(data) for _ in range(2))
+    one, other = (neural(epochs=12, importance=3).fit(data) for _ in range(2))
     assert one.hash == other.hash
     found = card(one)["importance"]
     assert list(found) == list(data.names)
