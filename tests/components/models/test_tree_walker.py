@@ -72,7 +72,7 @@ PARAMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(params=PARAMS, seed=st.integers(0, 10**6), holes=st.sampled_from([0.0, 0.1, 0.6]))
 def test_answers_are_those_of_the_library_to_the_last_bit(params, seed, holes):
     model = booster(params, seed=seed, holes=holes)
