@@ -294,7 +294,7 @@ def test_no_child_trades_at_the_next_open_where_the_last_minutes_of_days_are_mis
     market = {"use": "parquet", "path": str(tmp_path / "cut.parquet"), "stamped": "close", "calendar": "XNYS"}
     document = {
         "schema": 1,
-        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-13"},
+        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-12"},
         "feed": market | {"symbols": ["AAPL"], "interval": "1m"},
         "models": [{"name": "trend", "use": "momentum", "window": 5}],
         "strategy": {"use": "sign", "schedule": {"use": "every", "slices": 11}},
