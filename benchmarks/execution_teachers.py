@@ -3,19 +3,22 @@
 The days, orders and options of PPO are those of `execution_real`. One teacher knows what was best in hindsight, the
 other learned by PPO from the bars to come, 100,000 order-steps that its students do not count. Three seeds. The figure
 is the share of the optimum's advantage over TWAP on later days. Goal: with the trained teacher 80 % after 5,000 steps.
-`--save` writes a table of docs/reinforcement-teacher.md.
+With `--weights` students of the one who knows best are compared instead, by the weight and temperature of what they are
+taught and on the days to choose by: those of the later days stay unseen. `--save` writes a table of
+docs/reinforcement-teacher.md.
 """
 
+import argparse
 from typing import Any
 
 import numpy as np
 from execution_desk import played
-from execution_parts import ROWS, Part, by_agent, even, in_hindsight
+from execution_parts import ROWS, Part, by_agent, even, in_hindsight, trained
 from execution_real import PAGE, PPO, SEEDS, TEACHER, best_known, generated_part, optima
-from measure import Outcome, arguments, between_marks, conclude, cpu_seconds, peak_mb
+from measure import Outcome, between_marks, conclude, cpu_seconds, parser, peak_mb
 
 from components.rl.trainer import SILENT, Arena, Taught, Training, libraries_here
-from components.rl.trainer_options import Course, TrainedTeacher
+from components.rl.trainer_options import Course, Teacher, TrainedTeacher
 
 GOAL, BUDGETS, TAUGHT_FOR = 0.8, (5_000, 10_000, 25_000), 100_000
 TRAINED = {
@@ -24,6 +27,8 @@ TRAINED = {
 }
 ARMS: dict[str, Any] = {"alone": None, "hindsight": TEACHER} | TRAINED
 JUDGED = "trained, weight 0.5, fading"
+WEIGHTS: tuple[tuple[float, float], ...] = ((0.5, 0), (1, 0), (0.5, 5), (1, 5), (0.5, 20))  # and temperatures, bp
+WEIGHED = BUDGETS[1:]
 
 
 def arena(part: Part, seed: int) -> Arena:
@@ -101,9 +106,60 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+# ---- weights and temperatures ----------------------------------------------------------------------------------------
+
+
+def weighed(seeds: tuple[int, ...], budgets: tuple[int, ...]) -> dict[str, Any]:
+    """Price advantages on the days to choose by, of the best validation of each seed, by budget and what is taught."""
+    part, _ = generated_part("mean_reverting")
+    taught: dict[str, Teacher | None] = {"none": None}
+    taught |= {f"{weight:g}, {bp:g}": Teacher(weight=weight, temperature=bp, fades=0.5) for weight, bp in WEIGHTS}
+
+    def chosen(seed: int, steps: int, teacher: Teacher | None) -> float:
+        return round(trained(part, course(seed, steps, teacher)).figures["val/net"], 3)
+
+    return {
+        str(steps): {name: [chosen(seed, steps, teacher) for seed in seeds] for name, teacher in taught.items()}
+        for steps in budgets
+    }
+
+
+def weights_table(found: dict[str, Any]) -> str:
+    names = list(next(iter(found.values())))
+    lines = [f"| weight, temperature (bp) | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
+    for steps, by_name in found.items():
+        cells = [f"{np.mean(by_name[name]):.2f}" for name in names]
+        lines.append(f"| {int(steps):,} order-steps | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def compare_weights(args: argparse.Namespace) -> None:
+    detail: dict[str, Any] = {}
+    how = ((0,), WEIGHED[:1]) if args.quick else (SEEDS, WEIGHED)
+    seconds = cpu_seconds(lambda: detail.update(weighed(*how)))
+    last = {name: float(np.mean(each)) for name, each in detail[str(how[1][-1])].items()}
+    value = last[f"{TEACHER.weight:g}, {TEACHER.temperature:g}"]
+    outcome = Outcome(
+        work=f"PPO taught with weight {TEACHER.weight:g} and temperature {TEACHER.temperature:g} bp, days to choose by",
+        value=value,
+        unit="bp of price advantage",
+        goal=last["none"],
+        met=value >= last["none"],
+        detail={"by_order_steps": detail, "cpu_s": round(seconds, 1), "peak_mb": round(peak_mb())},
+    )
+    if args.save and not args.quick:
+        between_marks(PAGE, {"weights": weights_table(detail)})
+    conclude(args, "execution_teachers_weights", outcome)
+
+
 def main() -> None:
-    args = arguments(__doc__ or "")
+    made = parser(__doc__ or "")
+    made.add_argument("--weights", action="store_true", help="compare weights and temperatures instead")
+    args = made.parse_args()
     libraries_here()
+    if args.weights:
+        compare_weights(args)
+        return
     how = ((0,), BUDGETS[:1], 10_000) if args.quick else (SEEDS, BUDGETS, TAUGHT_FOR)
     detail: dict[str, Any] = {}
     seconds = cpu_seconds(lambda: detail.update(compared(*how)))

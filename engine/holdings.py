@@ -16,6 +16,7 @@ from engine.universe import Universe
 
 COLUMNS = ("cash", "qty", "mark", "entry", "best", "opened", "realised", "fees", "income")
 _MOVED = ("qty", "entry", "best", "opened", "realised", "fees")  # of them, by a fill
+_NEAR_LOT = 1e-6  # lots, that sums of lots may be beside a whole number
 _FEW = 48  # fills up to which a loop is faster than arrays
 
 
@@ -29,6 +30,7 @@ class Holdings:
     def __init__(self, *, universe: Universe, cash: float, bookkeeping: Bookkeeping) -> None:
         n, c = len(universe), len(universe.currencies)
         self._universe, self._keeping = universe, bookkeeping
+        self._parted = bool((universe.lot != 1.0).any())  # sums of whole shares are exact as they are
         self.cash = np.zeros(c)
         self.cash[0] = cash
         self.qty, self.mark = np.zeros(n), np.full(n, np.nan)
@@ -50,13 +52,14 @@ class Holdings:
     def _few(self, fills: Fills) -> None:
         """Average cost, fill by fill: a handful is done before a single array operation of each kind would be."""
         finite, multipliers, currencies = True, self._universe.multiplier, self._universe.currency
+        lots = self._universe.lot if self._parted else None
         qty, entry, best, opened, realised, paid = [getattr(self, name).copy() for name in _MOVED]
         money = self.cash.tolist()
         columns = (fills.symbol, fills.qty, fills.price, np.add.reduce(fills.fees, 1), fills.at)
         for s, dq, price, fee, at in zip(*[column.tolist() for column in columns], strict=True):
             finite = finite and isfinite(dq) and isfinite(price) and price > 0
             before, multiplier = qty.item(s), multipliers.item(s)
-            after = before + dq
+            after = before + dq if lots is None else in_lots(before + dq, lots.item(s))
             side = before * dq
             if side < 0:
                 cost = entry.item(s)
@@ -89,6 +92,8 @@ class Holdings:
             raise _unsound(fills)
         before, entry, multiplier = self.qty[s], self.entry[s], self._universe.multiplier[s]
         after = before + dq
+        if self._parted:
+            after = all_in_lots(after, self._universe.lot[s])
         flat, reduces = after == 0, before * dq < 0
         begins = before == 0
         averaged = np.where(begins, price, entry)
@@ -205,6 +210,25 @@ class Holdings:
         self.best = _put(self.best, rows, np.array([nan, nan if flat else best]))
         self.opened = _put(self.opened, rows, np.array([0, 0 if flat else opened]))
         self.qty = _put(self.qty, rows, np.array([0.0, total]))
+
+
+def in_lots(qty: float, lot: float) -> float:
+    """Shares as the number of lots that they are: lots of binary fractions do not add up to what they come to, and a
+    position that is sold whole would leave dust. What is no whole number of lots stays as it is.
+
+    >>> in_lots(0.1 + 0.2, 0.1) == 3 * 0.1, in_lots(0.3 - 0.1 - 0.2, 0.1), in_lots(33.25, 0.1)
+    (True, 0.0, 33.25)
+    """
+    lots = qty / lot
+    whole = round(lots) if isfinite(lots) else nan
+    return whole * lot if abs(lots - whole) <= _NEAR_LOT else qty
+
+
+def all_in_lots(qty: Vector, lot: Vector) -> Vector:
+    """The same of arrays."""
+    lots = qty / lot
+    whole = np.rint(lots)
+    return np.where(np.abs(lots - whole) <= _NEAR_LOT, whole * lot + 0.0, qty)
 
 
 def fraction_of(qty: float, lot: float) -> float:

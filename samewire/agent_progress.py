@@ -10,7 +10,6 @@ import msgspec
 
 from adapters.tracking.store import RunStore
 from components.rl.trainer_budget import Bill
-from components.rl.trainer_options import Course, TrainedTeacher
 from components.rl.trainer_teacher import HEAD
 from engine.errors import SamewireError
 
@@ -26,14 +25,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = " bp"
 
 
-def phases_of(course: Course, bill: Bill) -> tuple[Phase, ...]:
+def phases_of(bill: Bill) -> tuple[Phase, ...]:
     """A teacher that learns before its student, and the student."""
-    teacher = course.teacher
-    before: tuple[Phase, ...] = ()
-    if isinstance(teacher, TrainedTeacher):
-        steps = teacher.steps // bill.collection * bill.collection
-        before = (Phase(head=HEAD, steps=steps, figure="val/reward", unit=""),)
-    return (*before, Phase(steps=bill.steps))
+    before = (Phase(head=HEAD, steps=bill.teacher_steps, figure="val/reward", unit=""),)
+    return (*(before if bill.teacher_collections else ()), Phase(steps=bill.steps))
 
 
 @contextlib.contextmanager

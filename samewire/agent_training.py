@@ -13,7 +13,7 @@ from adapters.tracking.code_version import code_version
 from adapters.tracking.delivery import Delivered
 from adapters.tracking.store import FAILED, RunStore, run_id
 from adapters.tracking.whole import write_whole
-from components.rl.trainer_options import Course, TrainedTeacher
+from components.rl.trainer_budget import Bill
 from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
@@ -97,7 +97,7 @@ def train_agents(run: RunFile, how: How, *, out: Path | None = None) -> AgentRes
         if how.watcher is not None:
             how.watcher.begun(len(asked), len(done))
         waiting = [each for each in asked if each.run not in done]
-        phases = phases_of(agent_of(run).course(run.session.seed), billed(world, agent_of(run)))
+        phases = phases_of(billed(world, agent_of(run)))
         tell = (lambda said: None) if how.watcher is None else how.watcher.going
         with told_how_far(runs.folder, {each.run: each.column for each in waiting}, phases, tell):
             errors = _carry_out(run, waiting, runs, how, facts)
@@ -314,10 +314,11 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
             f"{len(days.universe):,} symbols",
             "  orders  " + ", ".join(f"{count:,} {name}" for name, count in orders.items()),
             *(f"  starts  {text}" for text in shorter(agent.orders.start, days)),
-            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}{_teacher_text(agent.course(0))}",
+            f"  budget  {agent.plan.steps:,} order-steps by {agent.algorithm.use}",
             f"  to run  {bill.steps:,} order-steps in {bill.collections:,} collections of "
             f"{agent.plan.rows * agent.plan.rounds:,} orders x {decisions:,} decisions; "
             f"{'up to ' * bool(agent.plan.patience)}{bill.validations:,} validations",
+            *_teacher_text(bill),
             *_replay_text(agent, bill.memory_mb),
             *([f"  teacher  up to {bill.teacher_mb:,.0f} MiB of what it knows"] if bill.teacher_mb else []),
             *(f"  warning  {text}" for text in unheard(agent.orders.start, world.orders)),
@@ -325,10 +326,11 @@ def plan_text(run: RunFile, world: World, asked: list[Asked], done: int) -> str:
     )
 
 
-def _teacher_text(course: Course) -> str:
+def _teacher_text(bill: Bill) -> list[str]:
     """What a teacher learns before its student does."""
-    teacher = course.teacher
-    return f", behind {teacher.steps:,} of its teacher" if isinstance(teacher, TrainedTeacher) else ""
+    if not bill.teacher_collections:
+        return []
+    return [f"  before that  {bill.teacher_steps:,} of its teacher in {bill.teacher_collections:,} collections"]
 
 
 def _replay_text(agent: AgentTraining, size: float) -> list[str]:

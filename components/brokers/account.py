@@ -6,6 +6,7 @@ from components.brokers import buying
 from components.brokers import fill_rules as rules
 from components.brokers.margin_call import Margin
 from engine.events import Bars, Book, Charges, Mask, Matrix, Reference, Vector
+from engine.holdings import all_in_lots
 from engine.protocols import Conditions, CostModel
 from engine.state import mutable, pack, placed, unpack
 from engine.universe import Universe
@@ -48,6 +49,7 @@ class Account:
         self.cash, self.unsettled, self.qty, self.mark = np.zeros(c), np.zeros(c), np.zeros(n), np.full(n, np.nan)
         self._book: Book | None = None
         self._receivable = 0.0
+        self._parted = bool((universe.lot != 1.0).any())
         self._lot, self._multiplier = Column(universe.lot), Column(universe.multiplier)
         self._set_rate(np.ones(c))
 
@@ -156,6 +158,8 @@ class Account:
         """Keeps cash and positions current until the next book says the same; `out` is base money that leaves, (L,)."""
         symbol, cash = trades.symbol, self.cash
         self.qty = self.qty + np.bincount(symbol, weights=trades.qty, minlength=len(self.qty))
+        if self._parted:
+            self.qty = all_in_lots(self.qty, self.universe.lot)
         if self._later:
             self.unsettled = self._with(self.unsettled, trades, np.minimum(out, 0.0) * (trades.qty < 0))
         if len(cash) == 1:

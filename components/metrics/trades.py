@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from engine.events import ActionKind, Stamps, Vector
-from engine.holdings import fraction_of
+from engine.holdings import fraction_of, in_lots
 from engine.protocols import Bookkeeping
 from engine.universe import Universe
 
@@ -83,7 +83,7 @@ class RoundTrips:
         if trip is None:
             trip = self._open[s] = _Trip(at, ts)
         before = trip.qty
-        after = before + qty
+        after = in_lots(before + qty, self._lot[s])
         if before * qty < 0:
             crosses = before * after < 0
             out = abs(before) if crosses else abs(qty)

@@ -43,7 +43,7 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep must be at least 1, got {keep}")
         self._folder, self._identity, self._keep = folder, identity, keep
-        self.passed_over: list[str] = []  # why newer ones than that which was read were not
+        self.passed_over: list[str] = []  # why newer ones than what was read were not, without advice
 
     def write(self, iteration: int, tensors: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         """StateError where it cannot be written; those of before stay."""
@@ -100,24 +100,24 @@ class Checkpoints:
 
     def _read(self, name: str) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
         """StateError for a damaged one or one of another form, _OtherError for one of another identity."""
-        found = read_checkpoint(self._folder, name)
+        found = read_checkpoint(self._folder, name, advice="")
         if found is None:
             return None
         tensors: dict[str, Any] = found[0]
         head: Any = found[1]  # whatever JSON it is
         path = self._folder / name
         if not isinstance(head, dict) or not isinstance(head.get("said"), dict):
-            raise StateError(f"{path}: its key said is no mapping; remove it to go on from an older one")
+            raise StateError(f"{path}: its key said is no mapping")
         try:
             self._check(path, head)
             iteration = msgspec.convert(head.get("iteration"), int)
             msgspec.convert(head.get("identity"), Identity)
         except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
-            raise StateError(f"{path}: its identity or iteration is none ({error}); remove it") from error
+            raise StateError(f"{path}: its identity or iteration is none ({error})") from error
         named = _NAME.fullmatch(name)
         if iteration < 0 or (named is not None and iteration != int(named[1])):
             rule = "at least 0" if named is None else f"that of its name, {int(named[1])}"
-            raise StateError(f"{path}: iteration must be {rule}, got {iteration}; remove it")
+            raise StateError(f"{path}: iteration must be {rule}, got {iteration}")
         return iteration, tensors, dict(head["said"])
 
     def _check(self, path: Path, head: dict[str, Any]) -> None:

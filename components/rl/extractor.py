@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from components.models.networks.gru_layers import GruLayers
 from components.rl.observing import HISTORY_NOW
 from components.rl.trainer_options import BRANCHES, Mlp, Recurrent
 from engine.errors import ConfigError
@@ -52,6 +51,8 @@ class Branches(nn.Module):
                 f"network recurrent: it reads market, own and now of the observation full_history, and this one has "
                 f"{', '.join(sorted(shapes))}; take that observation, or the network mlp"
             )
+        from components.models.networks.gru_layers import GruLayers  # with a compiler, which no Mlp needs
+
         hidden = options.hidden
         self.bar = nn.Sequential(nn.Linear(shapes["market"][1], hidden), nn.ReLU())
         self.bars = GruLayers(hidden, hidden, layers=1, dropout=0.0)

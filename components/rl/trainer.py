@@ -132,7 +132,7 @@ class Training:
         self._kept = kept is not None
         found = None if kept is None else kept.read(self._put_back)
         for why in () if kept is None else kept.passed_over:
-            self._told.warn(f"a checkpoint is passed over: {why}")
+            self._told.warn(f"a checkpoint is passed over: {why}; training goes on from iteration {self._iteration}")
         if found is None:
             self._learner.begin()
 
@@ -238,9 +238,7 @@ class Training:
             put_back(under("chance.", tensors))
         except (KeyError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, StateError) as error:
             why = f"{type(error).__name__} {str(error)[:200]}".splitlines()[0]
-            raise StateError(
-                f"checkpoint of iteration {iteration}: it does not fit this training ({why}); name an empty folder"
-            ) from error
+            raise StateError(f"checkpoint of iteration {iteration}: it does not fit this training ({why})") from error
 
     def _check_best(self, best: dict[str, Any], iteration: int) -> None:
         """ValueError for weights of another form."""

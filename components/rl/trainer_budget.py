@@ -18,18 +18,24 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What a budget pays for."""
+    """What a budget pays for, in whole collections."""
 
     collection: int  # order-steps of one
     collections: int
+    teacher_collections: int = 0  # that a trained teacher learns from before
     validations: int  # at most; patience may end it sooner
     memory_mb: float  # of what is remembered: a collection, or a replay buffer
     teacher_mb: float = 0.0  # at most, of what a teacher who knows the future keeps and says
 
     @property
     def steps(self) -> int:
-        """Order-steps in all: the budget down to whole collections."""
+        """Order-steps in all."""
         return self.collection * self.collections
+
+    @property
+    def teacher_steps(self) -> int:
+        """Order-steps that a trained teacher learns from before."""
+        return self.collection * self.teacher_collections
 
 
 def bill_of(course: Course, steps: int, shapes: Shapes, choices: int = 0) -> Bill:
@@ -37,7 +43,7 @@ def bill_of(course: Course, steps: int, shapes: Shapes, choices: int = 0) -> Bil
     course that cannot be.
 
     >>> bill_of(Course(steps=6_000, rows=64), 8, {"now": (10,)})
-    Bill(collection=512, collections=11, validations=3, memory_mb=0.0390625, teacher_mb=0.0)
+    Bill(collection=512, collections=11, teacher_collections=0, validations=3, memory_mb=0.0390625, teacher_mb=0.0)
     """
     for name in ("steps", "rows", "rounds", "validate_every"):
         if getattr(course, name) < 1:
@@ -50,10 +56,12 @@ def bill_of(course: Course, steps: int, shapes: Shapes, choices: int = 0) -> Bil
             "or more, or lower rows or rounds"
         )
     collections = course.iterations(steps)
+    taught = course.teacher.steps // collection if isinstance(course.teacher, TrainedTeacher) else 0
     numbers = sum(math.prod(shape) for shape in read_by(course.network, dict(shapes)).values())
     bill = Bill(
         collection=collection,
         collections=collections,
+        teacher_collections=taught,
         validations=math.ceil(collections / course.validate_every),
         memory_mb=_remembered(course, collection, numbers) / 2**20,
         teacher_mb=_known(course, steps, choices) / 2**20,
@@ -109,7 +117,7 @@ def _check(course: Course, bill: Bill) -> None:
             "training: a collection is 1 order-step (rows 1, rounds 1, orders of 1 decision), and ppo compares those "
             "of a collection; raise rows or rounds"
         )
-    if isinstance(course.teacher, TrainedTeacher) and course.teacher.steps < bill.collection:
+    if isinstance(course.teacher, TrainedTeacher) and not bill.teacher_collections:
         raise ConfigError(
             f"training: teacher.steps is {course.teacher.steps:,}, which is less than one collection, "
             f"{bill.collection:,}: its teacher would learn nothing; raise it"

@@ -42,7 +42,7 @@ def put_back(tensors: dict[str, Any]) -> None:
         np.random.set_state(("MT19937", keys, place, has_spare, float(tensors["numpy_spare"][0])))
         torch.set_rng_state(tensors["torch"])
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise StateError(f"checkpoint: its generators cannot be put back ({error}); go on from an older one") from error
+        raise StateError(f"checkpoint: its generators cannot be put back ({error})") from error
 
 
 @contextlib.contextmanager

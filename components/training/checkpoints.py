@@ -42,8 +42,11 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], said: Mapping[str
             os.close(entry)
 
 
-def read_checkpoint(folder: Path, name: str = _NAME) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """What `write_checkpoint` wrote last, None where there is nothing yet. StateError for a damaged file."""
+def read_checkpoint(
+    folder: Path, name: str = _NAME, *, advice: str = "; remove it to train from the start"
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What `write_checkpoint` wrote last, None where there is nothing yet. StateError for a damaged file, which ends
+    with the advice: none where the caller has older ones."""
     from safetensors import SafetensorError, safe_open
 
     (folder / _making(name)).unlink(missing_ok=True)  # of one that was killed while it wrote
@@ -56,9 +59,9 @@ def read_checkpoint(folder: Path, name: str = _NAME) -> tuple[dict[str, Any], di
             body = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         said: dict[str, Any] = msgspec.json.decode(header.get("said", ""))
     except (SafetensorError, msgspec.MsgspecError, OSError, ValueError) as error:
-        raise StateError(f"{path}: no checkpoint can be read ({error}); remove it to train from the start") from error
+        raise StateError(f"{path}: no checkpoint can be read ({error}){advice}") from error
     if header.get("digest") != _digest(body, said):
-        raise StateError(f"{path}: it is not the checkpoint that was written; remove it to train from the start")
+        raise StateError(f"{path}: it is not the checkpoint that was written{advice}")
     return body, said
 
 

@@ -45,7 +45,7 @@ def linear(n: int, **options: Any) -> Linear:
 
 
 def neural(n: int, **options: Any) -> Neural:
-    small = {"net": Mlp(hidden=(8,)), "steps": 1, "epochs": 25, "batch": 100, "lr": 0.03}
+    small = {"net": Mlp(hidden=(8,)), "steps": 1, "epochs": 12, "batch": 100, "lr": 0.03}
     return Neural(universe=universe_of(symbols(n)), name="m", rng=np.random.default_rng(1), **(small | options))
 
 

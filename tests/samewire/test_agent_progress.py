@@ -38,7 +38,7 @@ def listened(words: dict[str, Any]) -> tuple[AgentResults, list[str]]:
 
 def test_a_teacher_is_told_of_before_its_student(tmp_path: Path) -> None:
     _, heard = listened(a_run(tmp_path, {"teacher": TEACHER}))
-    teacher, student = heard[-2:]
+    teacher, student = [said for said in heard if "teacher" in said][-1], heard[-1]
     assert re.fullmatch(r"agent  teacher: 2,048 of 2,048 order-steps, val/reward -?\d+\.\d\d", teacher)
     assert re.fullmatch(r"agent  2,048 of 2,048 order-steps, val/net -?\d+\.\d\d bp", student)
     _, alone = listened(a_run(tmp_path / "alone"))
@@ -77,3 +77,5 @@ def test_a_damaged_checkpoint_that_was_passed_over_is_told_at_the_end(
     (line,) = [line for line in text.splitlines() if "passed over" in line]
     assert line.startswith(f"  warning  agent: {named}a checkpoint is passed over: ")
     assert newest.name in line
+    assert "remove" not in line
+    assert line.endswith("; training goes on from iteration 1")

@@ -110,10 +110,14 @@ def test_a_trained_one_is_recorded_beside_its_student_and_stays_out_of_the_artef
     assert not list((tmp_path / "store" / "work").glob("*/teacher"))
 
 
-def test_the_plan_tells_the_budget_of_a_trained_teacher(tmp_path: Path) -> None:
-    run = load_run(a_run(tmp_path, {"teacher": TRAINED}))
-    said = plan_text(run, *planned_agents(run, None))
-    assert re.search(r"budget  [\d,]+ order-steps by ppo, behind 512 of its teacher$", said, re.MULTILINE)
+def test_the_plan_tells_the_budget_of_a_trained_teacher_in_whole_collections(tmp_path: Path) -> None:
+    def planned(agent: dict[str, Any]) -> str:
+        run = load_run(a_run(tmp_path, agent))
+        return plan_text(run, *planned_agents(run, None))
+
+    rounded = planned({"teacher": TRAINED | {"steps": 1_100}})
+    assert re.search(r"^  before that  1,024 of its teacher in 2 collections$", rounded, re.MULTILINE)
+    assert "teacher" not in planned({})
 
 
 TRAINED = {"use": "trained", "steps": 512, "hidden": [8]}

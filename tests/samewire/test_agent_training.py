@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -58,6 +59,14 @@ def a_run(
 
 def trained(words: dict[str, Any]) -> AgentResults:
     return train_agents(load_run(words), How(clock=SystemClock()))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AgentResult]:
+    """One training with its store, for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("plain")
+    (made,) = trained(a_run(folder)).agents
+    return folder, made
 
 
 def problems(words: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -181,9 +190,11 @@ def test_seeds_are_trainings_of_their_own_wherever_they_run_and_are_done_once(tm
     assert [a.reused for a in other.agents] == [False, False]
 
 
-def test_runs_have_the_metrics_of_each_iteration_the_figures_and_the_orders(tmp_path: Path) -> None:
-    (made,) = trained(a_run(tmp_path)).agents
-    store = RunStore(tmp_path / "store")
+def test_runs_have_the_metrics_of_each_iteration_the_figures_and_the_orders(
+    plain: tuple[Path, AgentResult], tmp_path: Path
+) -> None:
+    folder, made = plain
+    store = RunStore(folder / "store")
     row = store.run(made.run)
     assert (row.status, row.facts["column"], row.facts["orders"]["test"]) == (
         "end",
@@ -204,7 +215,7 @@ def test_runs_have_the_metrics_of_each_iteration_the_figures_and_the_orders(tmp_
     assert orders["pa"].mean() == pytest.approx(row.outcome["test/pa"])
     by_day = orders.groupby("date")["net"].mean().to_numpy()  # as many orders on each day
     assert row.outcome["test/net_error"] == pytest.approx(by_day.std(ddof=1) / np.sqrt(len(by_day)))
-    said = json.loads((tmp_path / "store/results/agents/results.json").read_text())
+    said = json.loads((folder / "store/results/agents/results.json").read_text())
     assert said["agents"][0]["artefact"] == made.artefact == read_artefact(Path(made.place)).hash
 
 
@@ -350,12 +361,13 @@ def test_the_command_plans_trains_and_shows(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_session_keeps_its_agent_and_is_verified_without_the_store(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: tuple[Path, AgentResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (made,) = trained(a_run(tmp_path)).agents
+    _, made = plain
+    place = Path(shutil.copytree(made.place, tmp_path / "agent"))
     words = a_run(tmp_path)
     del words["training"]
-    words["execution"] = {"use": "rl", "artefact": made.place, "horizon": 8}
+    words["execution"] = {"use": "rl", "artefact": str(place), "horizon": 8}
     verdict = asyncio.run(look_ahead(load_run(words), cuts=2, slices=80))
     assert (verdict.findings, verdict.undated) == ((), ())
     first = replay(load_run(words), out=tmp_path / "session")
@@ -363,13 +375,15 @@ def test_a_session_keeps_its_agent_and_is_verified_without_the_store(
     early = replay(load_run(words, ["session.start=2018-05-15"]))
     assert any("execution was trained on data up to 2018-05-31" in said for said in early.summary["warnings"])
     assert read_artefact(tmp_path / "session/models/execution").hash == made.artefact
-    Path(made.place).rename(tmp_path / "moved")
+    place.rename(tmp_path / "moved")
     assert main(["verify", str(tmp_path / "session")]) == 0
     assert capsys.readouterr().out.startswith("identical, ")
 
 
-def test_a_registry_names_an_agent_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (made,) = trained(a_run(tmp_path)).agents
+def test_a_registry_names_an_agent_too(
+    plain: tuple[Path, AgentResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, made = plain
     registry = ["--registry", str(tmp_path / "registry"), "--actor", "ann"]
     assert main(["models", "register", "desk", made.place, *registry]) == 0
     assert main(["models", "promote", "desk", made.artefact, "production", *registry, "--reason", "test PA"]) == 0
@@ -387,9 +401,9 @@ def test_a_registry_names_an_agent_too(tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_a_session_that_does_not_fit_is_refused_before_it_runs(
-    changed: dict[str, Any], said: str, tmp_path: Path
+    changed: dict[str, Any], said: str, plain: tuple[Path, AgentResult], tmp_path: Path
 ) -> None:
-    (made,) = trained(a_run(tmp_path)).agents
+    _, made = plain
     words = a_run(tmp_path) | changed
     words["execution"] = {"use": "rl", "horizon": 8, "artefact": made.place} | changed.get("execution", {})
     with pytest.raises(ConfigError, match=said):

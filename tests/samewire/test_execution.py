@@ -8,7 +8,7 @@ import pytest
 
 from adapters.files.journal_file import read_journal
 from engine.errors import ConfigError
-from engine.events import DAY_NS, Approved, Children, Fills, LegAction, Orders, OrderState, Reports, Timer
+from engine.events import DAY_NS, Approved, Book, Children, Fills, LegAction, Orders, OrderState, Reports, Timer
 from engine.ids import id_text
 from samewire import load_run, run
 from samewire.cli import main
@@ -294,7 +294,7 @@ def test_no_child_trades_at_the_next_open_where_the_last_minutes_of_days_are_mis
     market = {"use": "parquet", "path": str(tmp_path / "cut.parquet"), "stamped": "close", "calendar": "XNYS"}
     document = {
         "schema": 1,
-        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-13"},
+        "session": {"name": "minutes", "cash": 1_000_000, "start": "2019-02-11", "end": "2019-02-12"},
         "feed": market | {"symbols": ["AAPL"], "interval": "1m"},
         "models": [{"name": "trend", "use": "momentum", "window": 5}],
         "strategy": {"use": "sign", "schedule": {"use": "every", "slices": 11}},
@@ -313,3 +313,23 @@ def test_no_child_trades_at_the_next_open_where_the_last_minutes_of_days_are_mis
     assert nights > 0  # children were in the market at a close
     assert late == []
     assert main(["verify", str(tmp_path / "run")]) == 0
+
+
+def test_worked_orders_in_fractional_lots_leave_nothing_behind_what_is_sold_whole(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "feed": feed(lot=1e-3, slices=60, drift=0.01),
+        "models": [{"name": "view", "use": "tests.samewire.scripted:Turns", "values": [3, 2, 1, -1, -2], "every": 12}],
+        "strategy": {"use": "topk_dropout", "topk": 2, "n_drop": 1},
+        "optimizer": "direct",
+        "broker": FREE,
+        "execution": TWAP | {"horizon": 5},
+    }
+    trades = run(config(**changes), out=tmp_path / "run").trades.to_pydict()
+    held = np.concatenate(
+        [e.event.qty for e in read_journal(tmp_path / "run" / "journal") if isinstance(e.event, Book)]
+    )
+    assert len(trades["side"]) > 3
+    assert set(trades["side"]) == {"long"}
+    assert min(trades["quantity"]) > 1.0
+    assert set(np.unique(np.rint(held / 1e-3) * 1e-3)) == set(np.unique(held))
+    assert held.min() == 0.0

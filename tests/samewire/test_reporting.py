@@ -204,6 +204,27 @@ def test_a_browser_without_network_draws_every_chart(session: Path, tmp_path: Pa
     assert b"CONSOLE" not in seen.stderr, seen.stderr.decode()[-2000:]
 
 
+PROBE = """<script>document.title = [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)
+.map(e => e.parentElement.querySelector('h2').textContent).join() || 'all fit'</script>"""
+
+
+@pytest.mark.browser
+def test_tables_fit_where_two_stand_side_by_side(session: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(session, tmp_path / "run"))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["costs"] |= {"margin_interest": 1_234_567.0}
+    (folder / "summary.json").write_text(json.dumps(summary | {"dividends": 123_456.0}))
+    text = render_report(folder).read_text()
+    assert [grid.title for grid in view_of(folder).grids if not grid.wide] == [
+        *("Costs by kind", "Income apart from trades"),
+    ]
+    bare = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", text)  # which lets no other script run
+    (tmp_path / "probed.html").write_text(bare.replace("</body>", f"{PROBE}</body>"))
+    page = (tmp_path / "probed.html").as_uri()
+    seen = browser("--dump-dom", "--window-size=1200,2400", page, profile=tmp_path / "p").stdout.decode()
+    assert re.findall("<title>(.*)</title>", seen) == ["all fit"]
+
+
 @pytest.mark.browser
 def test_the_picture_is_not_blank(session: Path, tmp_path: Path) -> None:
     page = render_report(session).as_uri()

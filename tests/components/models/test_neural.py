@@ -1,6 +1,7 @@
 """Networks: each formula against a plain one, and a model that answers live what it answers over history."""
 
 import sys
+from functools import cache
 from itertools import pairwise
 
 import msgspec
@@ -50,6 +51,12 @@ def trained(data, **options) -> Neural:
     model = neural(data.label.shape[1], **options)
     model.swap(model.fit(data))
     return model
+
+
+@cache
+def learned(kind: str) -> Neural:
+    """It has learned from the first 90 slices of a panel of 120."""
+    return trained(cut(panel(slices=120), slice(0, 90)), net=SMALL[kind], epochs=16, patience=6)
 
 
 def bits(value):
@@ -157,7 +164,7 @@ def test_every_row_of_the_window_counts(net):
 @every
 def test_history_and_wiring_agree_to_the_last_bit_and_a_signal_is_found(net):
     data = panel(slices=120)
-    model = trained(cut(data, slice(0, 90)), net=net, epochs=25, patience=6)
+    model = learned(net.kind)
     history = model.predict(data)
     for t in range(len(data.ts)):
         np.testing.assert_array_equal(bits(model.on_features(slice_of(data, t)).value), bits(history[t]))
@@ -366,10 +373,10 @@ def test_finetuning_that_makes_it_worse_leaves_the_weights_as_they_were():
     noise = msgspec.structs.replace(
         data, label=np.where(np.arange(len(data.ts))[:, None] < 48, -data.label, data.label)
     )
-    told = card(neural(finetune_epochs=3, lr=0.5).finetune(days_later(noise), first))
-    assert told["size"]["best_epoch"] == -1
+    worse = neural(finetune_epochs=3, lr=0.5).finetune(days_later(noise), first)
+    assert card(worse)["size"]["best_epoch"] == -1
     model = neural()
-    model.swap(neural(finetune_epochs=3, lr=0.5).finetune(days_later(noise), first))
+    model.swap(worse)
     before = neural()
     before.swap(first)
     np.testing.assert_array_equal(model.predict(data), before.predict(data))
@@ -419,7 +426,7 @@ def test_a_finetuning_that_was_killed_goes_on_and_no_other_checkpoint_is_taken_f
 
 def test_importance_names_what_the_labels_were_made_of_and_is_the_same_each_time():
     data = panel(slices=120)
-    one, other = (neural(epochs=25, patience=6, importance=3).fit(data) for _ in range(2))
+    one, other = (neural(epochs=12, importance=3).fit(data) for _ in range(2))
     assert one.hash == other.hash
     found = card(one)["importance"]
     assert list(found) == list(data.names)
@@ -432,11 +439,11 @@ def test_importance_names_what_the_labels_were_made_of_and_is_the_same_each_time
 
 def test_importance_of_any_model_is_measured_on_any_history_with_its_answers():
     data = panel(slices=120)
-    model = trained(cut(data, slice(0, 90)), epochs=25, patience=6)
+    model = learned("gru")
     unseen = cut(data, slice(90, 120))
-    found = importance_of(model, unseen, repeats=3)
-    assert found == importance_of(model, unseen, repeats=3)
-    assert found != importance_of(model, unseen, repeats=3, seed=1)
+    found = importance_of(model, unseen, repeats=2)
+    assert found == importance_of(model, unseen, repeats=2)
+    assert found != importance_of(model, unseen, repeats=2, seed=1)
     assert max(found, key=lambda name: found[name]) == data.names[0]
     with pytest.raises(ConfigError, match="6 features and 0 names"):
         importance_of(model, msgspec.structs.replace(unseen, names=()))

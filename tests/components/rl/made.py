@@ -10,7 +10,7 @@ from components.brokers.beside import Beside
 from components.costs.bps import Bps
 from components.rl.acting import Categorical
 from components.rl.days import Days, days_of
-from components.rl.env import OrderEnv
+from components.rl.env import OrderEnv, Transition, twap_action
 from components.rl.episodes import Orders
 from components.rl.observing import Compact
 from components.rl.rewards import PAPenalty
@@ -181,3 +181,13 @@ def env(days: Days, of: Orders, **options: Any) -> OrderEnv:
         "width": len(of),
     }
     return OrderEnv(days=days, orders=of, **(given | options))
+
+
+def whole(game: OrderEnv, choose: object = None) -> list[Transition]:
+    """A pass over all orders; `choose` is an action for every step, or TWAP."""
+    seen = []
+    game.reset()
+    while game.active.any():
+        action = twap_action(Categorical(4), game.own) if choose is None else np.full(game.width, choose)
+        seen.append(game.step(action))
+    return seen

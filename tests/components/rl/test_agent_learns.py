@@ -24,11 +24,17 @@ def measured() -> Any:
         sys.path.remove(str(BENCHMARKS))
 
 
+def a_quick_course(measured: Any, batch: int, epochs: int) -> Any:
+    """Fewer orders side by side, and smaller batches, learn more from as many order-steps."""
+    algorithm = msgspec.structs.replace(measured.ALGORITHMS["ppo"], batch=batch, epochs=epochs)
+    return msgspec.structs.replace(measured.COURSE, rows=128, algorithm=algorithm)
+
+
 def test_a_small_budget_finds_more_than_half_of_the_optimum(measured: Any) -> None:
     """Of the optimum's advantage over TWAP on days it has not seen: 0 is TWAP, sending all at once is below -0.5."""
-    game = measured.game_of("mean_reverting")
+    game = measured.game_of("mean_reverting", course=a_quick_course(measured, 128, 8))
     known = measured.by_optimum(game, game.orders.test), measured.by_twap(game, game.orders.test)
-    found = measured.one_seed(game, 0, 150_000, known)
+    found = measured.one_seed(game, 0, 40_000, known)
     assert found["interval"][0] > 0.5
     assert found["optimum_bps"] > found["twap_bps"] + 4
     assert found["environment_share"] < 0.25  # of all CPU seconds of collecting and updating
@@ -79,13 +85,13 @@ def no_edge(interval: list[float]) -> bool:
 
 def test_what_finds_no_edge_finds_one_that_is_planted(measured: Any) -> None:
     """A small budget on days without a pattern: nothing, until the next bar is shown, or the orders are known."""
-    steps, costs = 30_000, Bps()
-    honest = measured.gained(measured.game_of("none", 600, costs), 0, steps)
+    steps, course, costs = 12_000, a_quick_course(measured, 256, 10), Bps()
+    honest = measured.gained(measured.game_of("none", 600, costs, course), 0, steps)
     assert no_edge(honest["interval"])
-    leak = measured.gained(measured.game_of("none", 600, costs, observation=measured.Foreseeing()), 0, steps)
+    leak = measured.gained(measured.game_of("none", 600, costs, course, observation=measured.Foreseeing()), 0, steps)
     assert not no_edge(leak["interval"])
     assert leak["interval"][0] > 10
-    known = measured.gained(measured.own_orders(measured.game_of("none", 40, costs)), 0, 2 * steps)
+    known = measured.gained(measured.own_orders(measured.game_of("none", 40, costs, course)), 0, 2 * steps)
     assert not no_edge(known["interval"])
     assert known["interval"][0] > 1  # by heart, and worth nothing on other days
 

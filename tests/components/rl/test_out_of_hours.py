@@ -10,7 +10,7 @@ from components.rl.agent_artefact import opened_agent
 from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
 from tests.components.rl.made import Minutes
-from tests.components.rl.test_agent import HOLED, KINDS, game_of, played, replayed, worked
+from tests.components.rl.replaying import HOLED, KINDS, game_of, played, replayed, worked
 
 
 def holed(outside: int) -> Minutes:

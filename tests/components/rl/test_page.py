@@ -1,9 +1,12 @@
-"""What docs/reinforcement-learning.md shows of the environment is so."""
+"""What docs/reinforcement-learning.md shows of the environment is so, and of teachers what benchmarks measured."""
 
+import importlib
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +37,19 @@ def test_its_table_of_optima_is_what_the_program_finds() -> None:
         buy, sell = (optimum(Law(), task, market, Categorical(int(parts))) for task in tasks)
         means = [(getattr(buy, f) + getattr(sell, f)) / 2 for f in ("twap_bps", "best_bps", "gain_bps")]
         assert [float(figure) for figure in figures] == pytest.approx(means, abs=0.006)
+
+
+def test_the_tables_of_students_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    measured = importlib.import_module("execution_teachers")
+
+    def kept(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["detail"]
+        return found
+
+    page = (ROOT / "docs" / "reinforcement-teacher.md").read_text()
+    for mark, table in (
+        ("teachers", measured.table(kept("execution_teachers"))),
+        ("weights", measured.weights_table(kept("execution_teachers_weights")["by_order_steps"])),
+    ):
+        assert f"<!-- {mark} -->\n{table}\n<!-- /{mark} -->" in page

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from stable_baselines3.common.buffers import DictReplayBuffer
 
 from components.rl import trainer_sb3
@@ -74,9 +75,12 @@ def test_each_place_is_followed_by_what_followed_it(count: int) -> None:
 
 @pytest.mark.parametrize("kind", ["dqn-mlp", "dqn-recurrent"])
 def test_a_training_comes_out_to_the_bit_as_with_two_copies(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    once = teach(course_of(kind), arena(16, whole=kind.endswith("recurrent"))).latest
+    course = course_of(kind, 5)
+    assert isinstance(course.algorithm, Dqn)
+    few = replace(course, algorithm=replace(course.algorithm, buffer=192))  # full after three of them
+    once = teach(few, arena(16, whole=kind.endswith("recurrent"))).latest
     monkeypatch.setattr(trainer_sb3, "remember_once", lambda buffer: None)
-    twice = teach(course_of(kind), arena(16, whole=kind.endswith("recurrent"))).latest
+    twice = teach(few, arena(16, whole=kind.endswith("recurrent"))).latest
     assert all(torch.equal(once[name], twice[name]) for name in once)
 
 

@@ -1,6 +1,7 @@
 """The teacher that knows the future: its worths are those of every way to work an order, and no student sees them."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.env import OrderEnv, twap_action
-from components.rl.episodes import generated
+from components.rl.episodes import Orders, generated
 from components.rl.rewards import EndRatio, PAPenalty
 from components.rl.teacher import as_good, hindsight, targets
 from engine.errors import ConfigError
@@ -33,19 +34,24 @@ def played(game: OrderEnv, choose: Any) -> dict[str, Any]:
     return found
 
 
-def best_of_all(game: OrderEnv) -> Any:
-    """(E,) the best sum of rewards among all sequences of choices, each played through the environment."""
-    sequences = itertools.product(range(game.action_count), repeat=game.steps)
-    return np.max(
-        [played(game, lambda game, path=path: np.array(path)[game.own.step])["reward"] for path in sequences], axis=0
-    )
+def best_of_all(make: Callable[[Orders], OrderEnv], of: Orders) -> Any:
+    """(E,) the best sum of rewards among all sequences of choices, all played through the environment side by side."""
+    one = make(of)
+    paths = np.array(list(itertools.product(range(one.action_count), repeat=one.steps)))
+    game = make(of.rows(np.repeat(np.arange(len(of)), len(paths))))
+    found = played(game, lambda game: paths[game.episode % len(paths), game.own.step])["reward"]
+    return found.reshape(len(of), len(paths)).max(axis=1)
 
 
 @pytest.mark.parametrize("bars", [1, 2])
 def test_the_same_where_the_clock_cuts_orders_whose_slices_did_not_come(bars: int) -> None:
     of = generated(CUT, share=0.02, horizon=5 * bars, start=(1, 4), of="trailing")
-    game = env(CUT, of, action=Categorical(2), market=market(CUT, participation=0.2), reward=PA, bars_per_step=bars)
-    np.testing.assert_allclose(hindsight(game).best, best_of_all(game), rtol=1e-9, atol=1e-9)
+
+    def game(of: Orders) -> OrderEnv:
+        at = market(CUT, participation=0.2)
+        return env(CUT, of, action=Categorical(2), market=at, reward=PA, bars_per_step=bars)
+
+    np.testing.assert_allclose(hindsight(game(of)).best, best_of_all(game, of), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 4.0])
@@ -54,11 +60,11 @@ def test_it_finds_the_best_of_all_sequences_of_choices(penalty: float, bars: int
     """By brute force: missing and halted bars, days without volume, horizons past the close, limits of volume."""
     of = generated(DAYS, share=0.02, horizon=4 * bars, start=(0, 3, 7), of="trailing")
     at = market(DAYS, participation=participation)
-    reward = PAPenalty(penalty=penalty)
-    game = env(DAYS, of, action=Categorical(3), market=at, reward=reward, bars_per_step=bars, width=17)
+    given = {"action": Categorical(3), "market": at, "reward": PAPenalty(penalty=penalty), "bars_per_step": bars}
+    game = env(DAYS, of, width=17, **given)
     known = hindsight(game)
     assert known.exact.all()
-    best = best_of_all(game)
+    best = best_of_all(lambda of: env(DAYS, of, **given), of)
     np.testing.assert_allclose(known.best, best, rtol=1e-9, atol=1e-9)
     itself = played(game, lambda game: known.choose(game.episode, game.own))
     np.testing.assert_allclose(itself["reward"], best, rtol=1e-9, atol=1e-9)

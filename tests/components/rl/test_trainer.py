@@ -1,12 +1,14 @@
 """The trainer: it learns, goes on bit for bit after a kill, and refuses what is not its own."""
 
+import multiprocessing
 import os
 import random  # noqa: TID251 - to see that it is left alone
 import re
+import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,24 +63,55 @@ def taught(kind: str, folder: Path | None = None, on_metric: Any = None) -> tupl
     return weights, [m for m in told if not m.name.startswith("cpu") and m.name != "val/cpu_s"]
 
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.components.rl.test_trainer import taught
-def hear(metric):
-    if metric.step >= int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-taught(sys.argv[1], Path(sys.argv[2]), hear)
-"""
+@cache
+def whole_of(kind: str) -> tuple[dict[str, Any], list[Metric]]:
+    """What comes of a training that nobody stopped."""
+    return taught(kind)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Puts the checkpoints of a whole training into a folder, and names them: one training of a kind for all tests."""
+
+    @cache
+    def kept(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        taught(kind, folder)
+        return folder
+
+    def put(folder: Path, kind: str = "ppo-mlp") -> list[str]:
+        shutil.copytree(kept(kind), folder, dirs_exist_ok=True)
+        return sorted(path.name for path in folder.iterdir())
+
+    return put
+
+
+FORKED = multiprocessing.get_context("forkserver")  # a process of its own that has run nothing and imports nothing
+
+
+def killed_at(kind: str, folder: Path, at: int) -> int | None:
+    """Trains in another process that is killed after this iteration; its exit code."""
+    FORKED.set_forkserver_preload([__name__, "stable_baselines3", "torch._dynamo"])
+    process = FORKED.Process(target=_until_killed, args=(kind, folder, at))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _until_killed(kind: str, folder: Path, at: int) -> None:
+    def hear(metric: Metric) -> None:
+        if metric.step >= at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    taught(kind, folder, hear)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
-    """N + M iterations equal N, SIGKILL, and M more in a fresh process: the weights, and every figure."""
-    whole, figures = taught(kind)
+    """N + M iterations equal N, SIGKILL, and M more in another process: the weights, and every figure."""
+    whole, figures = whole_of(kind)
     for at in (5, 11) if kind in ("dqn-mlp", "dqn-steps") else (5,):
-        killed = subprocess.run([sys.executable, "-c", _KILLED, kind, str(tmp_path), str(at)], env=dict(os.environ))
-        assert killed.returncode == -signal.SIGKILL
+        assert killed_at(kind, tmp_path, at) == -signal.SIGKILL
     random.seed(99), np.random.seed(98), torch.manual_seed(97)  # noqa: TID251 - whatever stands in this process
     rest, told = taught(kind, tmp_path)
     assert {m.step for m in told} == set(range(at, ITERATIONS))  # what was done was not done again
@@ -141,7 +174,7 @@ def test_what_was_whole_before_a_training_ended_in_no_numbers_is_kept(tmp_path: 
 def test_it_learns_to_wait_for_a_price_above_the_mean(kind: str) -> None:
     """Selling where the price stands above its mean earns; what does so is found from rewards alone."""
     algorithm, network = KINDS[kind]
-    course = Course(algorithm=algorithm, network=network, steps=8_000, rows=ROWS, validate_every=10, seed=1)
+    course = Course(algorithm=algorithm, network=network, steps=5_000, rows=ROWS, validate_every=10, seed=1)
     result = teach(course, arena(ROWS, whole=kind.endswith("recurrent")))
     assert result.figures["val/pa"] > 4.0  # the best that knows the future gets 9.3 bp, an even pace 0
 
@@ -212,13 +245,8 @@ def test_a_monitor_that_no_validation_has_is_named() -> None:
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
 
 
-def written(folder: Path, kind: str = "ppo-mlp") -> list[str]:
-    taught(kind, folder)
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_checkpoints_are_named_by_iteration_and_latest_is_the_newest(tmp_path: Path) -> None:
-    assert written(tmp_path) == ["iteration-000012.safetensors", "iteration-000013.safetensors", "latest.safetensors"]
+def test_checkpoints_are_named_by_iteration_and_latest_is_the_newest(tmp_path: Path, ended: Any) -> None:
+    assert ended(tmp_path) == ["iteration-000012.safetensors", "iteration-000013.safetensors", "latest.safetensors"]
     newest = (tmp_path / "iteration-000013.safetensors").read_bytes()
     assert (tmp_path / "latest.safetensors").read_bytes() == newest
     for path in tmp_path.glob("iteration*"):
@@ -227,9 +255,9 @@ def test_checkpoints_are_named_by_iteration_and_latest_is_the_newest(tmp_path: P
 
 
 @pytest.mark.parametrize("damage", ["cut", "byte", "empty", "header"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
-    whole, figures = taught("ppo-mlp")
-    written(tmp_path)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str, ended: Any) -> None:
+    whole, figures = whole_of("ppo-mlp")
+    ended(tmp_path)
     path = tmp_path / "iteration-000013.safetensors"
     content = bytearray(path.read_bytes())
     if damage == "byte":
@@ -243,17 +271,17 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path: Path,
     assert all(torch.equal(result.latest[name], whole[f"latest.{name}"]) for name in result.latest)
 
 
-def test_where_none_is_whole_nothing_begins_anew_unasked(tmp_path: Path) -> None:
-    for name in written(tmp_path):
+def test_where_none_is_whole_nothing_begins_anew_unasked(tmp_path: Path, ended: Any) -> None:
+    for name in ended(tmp_path):
         (tmp_path / name).write_bytes(b"{}")
     with pytest.raises(StateError, match=r"none of its 3 checkpoints can be gone on from .*remove these of its files"):
         taught("ppo-mlp", tmp_path)
 
 
 def test_one_of_another_course_schema_or_version_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written(tmp_path)
+    ended(tmp_path)
     other = Course(algorithm=Ppo(lr=3e-3, epochs=5, batch=32), network=MLP, rows=ROWS, validate_every=3, seed=5)
     with pytest.raises(StateError, match=r"begun with algorithm.epochs 4, and this one has 5; go on with that"):
         teach(other, arena(ROWS), checkpoints=tmp_path)
@@ -281,7 +309,7 @@ def test_one_of_another_course_schema_or_version_is_refused_by_name(
 def test_rewards_too_large_to_learn_from_end_a_training_without_a_word_of_libraries(
     scale: float, normalised: bool
 ) -> None:
-    course = msgspec.structs.replace(course_of("ppo-mlp"), reward_scale=scale, normalise_rewards=normalised)
+    course = msgspec.structs.replace(course_of("ppo-mlp", 3), reward_scale=scale, normalise_rewards=normalised)
     if normalised and scale < 1e160:  # it is no matter then
         teach(course, arena(ROWS))
         return
@@ -366,9 +394,9 @@ def within(said: Any, path: str, value: Any) -> None:
     ],
 )
 def test_what_a_checkpoint_says_that_no_training_could_is_not_believed(
-    tmp_path: Path, kind: str, path: str, value: Any, why: str
+    tmp_path: Path, kind: str, path: str, value: Any, why: str, ended: Any
 ) -> None:
-    taught(kind, tmp_path)
+    ended(tmp_path, kind)
     newest = max(path.name for path in tmp_path.glob("iteration-*"))
     tensors, head = read_checkpoint(tmp_path, newest) or ({}, {})
     within(head["said"], path, value)
@@ -380,8 +408,8 @@ def test_what_a_checkpoint_says_that_no_training_could_is_not_believed(
     assert re.search(why.replace("$", r"\$"), told[0])
 
 
-def test_a_checkpoint_that_is_a_list_or_under_the_name_of_another_is_passed_over(tmp_path: Path) -> None:
-    taught("ppo-mlp", tmp_path)
+def test_a_checkpoint_that_is_a_list_or_under_the_name_of_another_is_passed_over(tmp_path: Path, ended: Any) -> None:
+    ended(tmp_path)
     older, newest = sorted(path.name for path in tmp_path.glob("iteration-*"))
     tensors, _ = read_checkpoint(tmp_path, newest) or ({}, {})
     write_checkpoint(tmp_path, tensors, [], newest)  # type: ignore[arg-type]
@@ -389,15 +417,17 @@ def test_a_checkpoint_that_is_a_list_or_under_the_name_of_another_is_passed_over
     (tmp_path / "latest.safetensors").unlink()
     told: list[str] = []
     teach(course_of("ppo-mlp"), arena(ROWS), checkpoints=tmp_path, told=Told(warn=told.append))
-    assert [text.partition("safetensors: ")[2].partition("; ")[0] for text in told] == [
-        "iteration must be that of its name, 99, got 12",
-        "its key said is no mapping",
+    assert [text.partition("safetensors: ")[2] for text in told] == [
+        "iteration must be that of its name, 99, got 12; training goes on from iteration 12",
+        "its key said is no mapping; training goes on from iteration 12",
     ]
 
 
 @pytest.mark.parametrize("change", ["no said", "no identity", "iteration", "best", "adam", "adam gone", "waited"])
-def test_a_checkpoint_of_another_form_is_passed_over_like_a_damaged_one(tmp_path: Path, change: str) -> None:
-    names = written(tmp_path)
+def test_a_checkpoint_of_another_form_is_passed_over_like_a_damaged_one(
+    tmp_path: Path, change: str, ended: Any
+) -> None:
+    names = ended(tmp_path)
     newest = max(name for name in names if name.startswith("iteration"))
     tensors, said = read_checkpoint(tmp_path, newest) or ({}, {})
     adam = min(name for name in tensors if name.startswith("learner.adam") and name.endswith("exp_avg"))
@@ -417,3 +447,4 @@ def test_a_checkpoint_of_another_form_is_passed_over_like_a_damaged_one(tmp_path
     teach(course_of("ppo-mlp"), arena(ROWS), checkpoints=tmp_path, told=Told(warn=told.append))
     assert len(told) == 1
     assert told[0].startswith("a checkpoint is passed over")
+    assert told[0].endswith("; training goes on from iteration 12")
