@@ -89,8 +89,8 @@ class Desk:
 
     @property
     def working(self) -> bool:
-        """Whether it has a parent: then it is woken behind each slice."""
-        return len(self._blotter) > 0
+        """Whether it has a parent, or legs that pass on: then it is woken behind each slice."""
+        return len(self._blotter) > 0 or len(self._waiting) > 0
 
     @property
     def _hours(self) -> Sessions | None:
@@ -207,13 +207,14 @@ class Desk:
         return self._taken_off(mask & (parents["ending"] < 0), orders.ts)
 
     def _replace(self, orders: Orders, rows: Any) -> list[Any]:
-        """A parent may trade so much more from now on; what is of no parent that works, or of its side, is noted."""
+        """A parent may trade so much more from now on; what is of none that works, or of its side, is noted."""
         blotter = self._blotter
-        at, found = blotter.parents.find(orders.ref[rows])
-        self._pass_on(orders, rows[~found])
-        rows, at = rows[found], at[found]
+        ours = blotter.in_hand(orders.ref[rows])
+        self._pass_on(orders, rows[~ours])
+        rows = rows[ours]
+        at, fits = blotter.parents.find(orders.ref[rows])
         qty = orders.qty[rows]
-        fits = blotter.paced[at] & (qty * blotter.unfilled[at] > 0)
+        fits[fits] = blotter.paced[at[fits]] & (qty[fits] * blotter.unfilled[at[fits]] > 0)
         out: list[Any] = []
         if not fits.all():
             bad = orders.symbol[rows[~fits]]
@@ -229,12 +230,11 @@ class Desk:
         return out
 
     def _pass_on(self, orders: Orders, rows: Any) -> None:
-        """Amendments of children, which the optimizer sees as open orders, go on to the broker."""
-        children = self._blotter.children
-        at, found = children.find(orders.ref[rows])
-        if found.any():
-            columns = columns_of(orders, rows[found])
-            self._waiting.append(children_of(orders.ts, columns | {"parent": children["parent"][at[found]]}))
+        """Amendments of what has no pace here go on to the gate and the broker, who say so where it is not open."""
+        if rows.size:
+            order, parent = self._blotter.in_market_as(orders.ref[rows])
+            amended = columns_of(orders, rows) | {"ref": order, "parent": parent}
+            self._waiting.append(children_of(orders.ts, amended))
 
     def on_control(self, control: Control, /) -> Out:
         """`halt` and `flatten` drop what has a pace; what passed on ends as the gate and the broker have it."""
@@ -249,8 +249,8 @@ class Desk:
             return None
         return self._blotter.finish(self._blotter.fill(fills), fills.ts)
 
-    def on_reports(self, reports: Reports, /) -> None:
-        self._blotter.report(reports)
+    def on_reports(self, reports: Reports, /) -> Out:
+        return self._blotter.report(reports)
 
     def on_refusals(self, refusals: Refusals, /) -> Out:
         """What was refused is tried again in the next slice, unless the gate is shut."""
