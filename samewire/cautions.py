@@ -9,6 +9,7 @@ from samewire.registry import resolve
 from samewire.run_file import GUARDED, Component, RunFile, nested_in
 from samewire.unlent import perhaps_unlent
 
+_EVEN = ("twap", "vwap", "almgren_chriss", "sbb_ema", "rl")  # send all of an order within their horizon, in any parts
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
 
@@ -137,17 +138,32 @@ def _order_value(run: RunFile) -> Caution | None:
     """A limit on single orders that no position of the largest weight gets through."""
     limit = _number(run.risk, "max_order_value")
     weights = [w for part in (run.optimizer, run.risk) if (w := _number(part, "max_weight")) is not None]
-    if limit is None or not weights:
+    slices = _slices_of_an_order(run)
+    if limit is None or not weights or not slices:
         return None
     weight, cash = min(weights), run.session.cash
-    if limit >= weight * cash / _PARTS:
+    if limit >= weight * cash / slices / _PARTS:
         return None
     largest = f"{weight * cash:,.10g}"
+    if slices == 1:
+        held, orders, way = f"({largest})", "orders", "lower the weight"
+    else:
+        held = f"({largest}) over the {slices} slices in which {run.execution.use} works it" if run.execution else ""
+        orders, way, largest = "children", "take a longer execution.horizon", f"{weight * cash / slices:,.10g}"
     text = (
-        f"{limit:,.10g} is below a quarter of max_weight {weight:g} times session.cash {cash:,.10g} ({largest}): "
-        f"larger orders are refused whole; raise risk.max_order_value to {largest} or lower the weight"
+        f"{limit:,.10g} is below a quarter of max_weight {weight:g} times session.cash {cash:,.10g} {held}: "
+        f"larger {orders} are refused whole; raise risk.max_order_value to {largest} or {way}"
     )
     return Caution(run.risk.where, "risk.max_order_value", text)
+
+
+def _slices_of_an_order(run: RunFile) -> int:
+    """In how many parts, at the least, an order comes to the gate; 0 = nobody here can say."""
+    policy = run.execution
+    if policy is None or policy.use == "immediate":
+        return 1
+    horizon = policy.options.get("horizon")
+    return horizon if policy.use in _EVEN and isinstance(horizon, int) else 0
 
 
 def _sectors(run: RunFile) -> Caution | None:
