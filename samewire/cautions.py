@@ -39,7 +39,16 @@ def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
 
     With `session` it is about to be one, also where it has a section `training:` and may be meant for that alone.
     """
-    found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
+    found = (
+        _weight(run),
+        _order_value(run),
+        _moment(run),
+        _sectors(run),
+        _proceeds(run),
+        _leverage(run),
+        _spread(run),
+        _sinks(run),
+    )
     others = (*_untrained(run, session), *_unheard(run), *_resolved_anyway(run))
     lent = [Caution(component.where, path, text) for component, path, text in perhaps_unlent(run)]
     return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others, *lent)
@@ -160,10 +169,25 @@ def _order_value(run: RunFile) -> Caution | None:
 def _slices_of_an_order(run: RunFile) -> int:
     """In how many parts, at the least, an order comes to the gate; 0 = nobody here can say."""
     policy = run.execution
-    if policy is None or policy.use == "immediate":
+    if policy is None or policy.use == "immediate" or _moment(run) is not None:
         return 1
     horizon = policy.options.get("horizon")
     return horizon if policy.use in _EVEN and isinstance(horizon, int) else 0
+
+
+def _moment(run: RunFile) -> Caution | None:
+    """Orders with a moment of their own, beside a policy that would work those without one."""
+    if run.execution is None or hasattr(resolve("execution", run.execution.use), "on_orders"):
+        return None
+    for key, worked in (("order", ("market",)), ("time_in_force", ("day", "gtc"))):
+        value = run.optimizer.options.get(key)
+        if isinstance(value, str) and value not in worked:
+            text = (
+                f"{value} orders have a moment of their own, so that execution {run.execution.use} passes them on "
+                f"whole and works none over its slices; leave optimizer.{key} out, or execution"
+            )
+            return Caution(run.optimizer.where, f"optimizer.{key}", text)
+    return None
 
 
 def _sectors(run: RunFile) -> Caution | None:

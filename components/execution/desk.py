@@ -5,9 +5,19 @@ from typing import Any
 import numpy as np
 
 from components.execution.blotter import Blotter
-from components.execution.horizon import NEVER, begins_at, first_behind, hours_for, in_hours, may_send, turns, window
+from components.execution.horizon import (
+    NEVER,
+    begins_at,
+    first_behind,
+    hours_for,
+    in_hours,
+    may_send,
+    paced,
+    turns,
+    window,
+)
 from components.execution.pace import Market, Pace, Parents, asked_of, saved
-from components.execution.saying import children_of, columns_of, legs_of, reports_of
+from components.execution.saying import children_of, columns_of, legs_of, reports_of, turned_away
 from engine.calendar import Sessions
 from engine.events import (
     SLICE_DECIDED,
@@ -22,7 +32,6 @@ from engine.events import (
     Mask,
     Note,
     OpenOrders,
-    OrderKind,
     Orders,
     OrderState,
     Out,
@@ -57,8 +66,8 @@ class Desk:
     whole lots unless it is all that is left. A new leg of a symbol takes the place of the parent that works there, a
     replace changes what it has left and keeps its clock unless it grows by too much for that, and `halt` and `flatten`
     drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders.
-    Orders with a price or a moment of their own (limit, stop, auctions) pass on whole, as they came, and their parent
-    ends as they do.
+    Orders with a price or a moment of their own (limit, stop, auctions, ioc, fok, gtd) pass on whole, as they came, and
+    their parent ends as they do.
 
     With `at_once` a child trades at the close of the slice in which it is sent: that one is the first of the horizon,
     the one that ends with the session is the last, and nothing is sent where no slice of trading hours ends.
@@ -159,21 +168,14 @@ class Desk:
     def _accept(self, orders: Orders, rows: Any) -> list[Any]:
         symbol, qty = orders.symbol[rows], orders.qty[rows]
         sound = (symbol >= 0) & (symbol < len(self._universe)) & np.isfinite(qty) & (qty != 0)
-        unsound = [] if sound.all() else self._turned_away(orders, rows[~sound])
+        unsound = [] if sound.all() else turned_away(orders, rows[~sound], self._name)
         return unsound + self._take(orders, rows[sound]) if sound.any() else unsound
-
-    def _turned_away(self, orders: Orders, rows: Any) -> list[Any]:
-        """Orders that nobody could work end at once."""
-        symbol, state = orders.symbol[rows], np.full(len(rows), _CANCELLED, np.int32)
-        text = f"{len(rows)} orders are of no symbol of the universe, or of a quantity that is zero or not finite"
-        note = self._note(orders.ts, "malformed", text, symbol, orders.qty[rows])
-        return [note, reports_of(orders.ts, orders.ids[rows], symbol, state, np.zeros(len(rows)))]
 
     def _take(self, orders: Orders, rows: Any) -> list[Any]:
         blotter, symbol = self._blotter, orders.symbol[rows]
         old = blotter.working(orders.ts) & np.isin(blotter.parents["symbol"], symbol)
         out = self._taken_off(old, orders.ts)
-        passed = orders.kind[rows] != OrderKind.MARKET
+        passed = ~paced(orders)[rows]
         clock = self._clock(orders.ts)
         steps = clock["steps"]
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}

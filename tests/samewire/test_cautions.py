@@ -139,6 +139,23 @@ def test_the_limit_on_orders_is_held_against_what_a_policy_sends(execution: dict
         assert "larger children are refused whole; raise risk.max_order_value to 10,000 or take a longer" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("time_in_force", ("ioc", "fok")), ("order", ("market_on_open", "market_on_close"))],
+)
+def test_orders_with_a_moment_of_their_own_beside_a_policy_are_warned_of(key: str, values: tuple[str, ...]) -> None:
+    twap = {"use": "twap", "horizon": 20}
+    for value in values:
+        optimizer, risk = {"use": "direct", key: value}, {"max_weight": 0.2, "max_order_value": 40_000}
+        (text,) = said(optimizer=optimizer, execution=twap)
+        assert text.startswith(f"optimizer.{key}: {value} orders have a moment of their own, so that execution twap")
+        assert said(optimizer=optimizer) == []
+        assert said(optimizer=optimizer, execution={"use": "tests.samewire.scripted:Halves"}) == []
+        assert len(said(optimizer=optimizer, execution=twap, risk=risk)) == 2  # the gate sees them whole
+    for value in ("day", "gtc"):
+        assert said(optimizer={"use": "direct", "time_in_force": value}, execution=twap) == []
+
+
 def test_a_run_without_a_session_dir_sink_is_warned_of() -> None:
     (text,) = said(sinks=[])
     assert text.startswith("sinks: no session_dir sink: ")
