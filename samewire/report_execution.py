@@ -6,6 +6,7 @@ from typing import Any
 from adapters.report import Grid
 from components.metrics.execution import ENDS, FIGURES
 from components.metrics.execution_means import OWN_BASES, WEIGHTS, figures_of
+from samewire.run_file import execution_text
 
 _LABELS = {
     "fill_ratio": "Fill ratio",
@@ -36,14 +37,9 @@ def worked_by(manifest: Mapping[str, Any]) -> str:
     found = config.get("execution") if isinstance(config, Mapping) else None
     if not isinstance(found, Mapping):
         return ""
-    slices = found.get("horizon")
-    over = f" over {_slices(slices)}" if isinstance(slices, int) else ""
     agent = models.get("execution") if isinstance(models, Mapping) else None
-    return f"{found.get('use', '')}{over}" + (f", agent {str(agent)[:12]}" if agent else "")
-
-
-def _slices(count: int) -> str:
-    return "1 slice" if count == 1 else f"{count} slices"
+    said = execution_text(found.get("use", ""), found.get("horizon"))
+    return said + (f", agent {str(agent)[:12]}" if agent else "")
 
 
 def execution_grids(summary: Mapping[str, Any]) -> tuple[Grid, ...]:
