@@ -96,7 +96,7 @@ def _apart(name: str, one: float | None, other: float | None) -> str:
         return "same"
     if name == "orders":
         return f"{other - one:+,}"
-    return f"{other - one:+.2f}" if name.endswith("_bps") else f"{(other - one) * 100:+.1f} pp"
+    return f"{round(other - one, 2) + 0.0:+.2f}" if name.endswith("_bps") else f"{(other - one) * 100:+.1f} pp"
 
 
 def worked_unlike(manifests: tuple[Mapping[str, Any], Mapping[str, Any]]) -> str:

@@ -153,7 +153,11 @@ def test_execution_of_both_stands_side_by_side_with_its_differences(sessions: di
         ("Arrival slippage, bp", "arrival_bps"),
     ):
         values = one[figure]["value"], other[figure]["value"]
-        assert rows[label] == (f"{values[0]:+.2f}", f"{values[1]:+.2f}", f"{values[1] - values[0]:+.2f}")
+        assert rows[label] == (
+            f"{values[0]:+.2f}",
+            f"{values[1]:+.2f}",
+            f"{round(values[1] - values[0], 2) + 0.0:+.2f}",
+        )
     better = one["pos_twap"]["orders"], other["pos_twap"]["orders"]
     assert rows["Better than TWAP, of orders"][:2] == tuple(f"{value * 100:.1f} %" for value in better)
 
