@@ -9,6 +9,7 @@ from samewire.registry import resolve
 from samewire.run_file import GUARDED, Component, RunFile, nested_in
 from samewire.unlent import perhaps_unlent
 
+_EVEN = ("twap", "vwap", "almgren_chriss", "sbb_ema", "rl")  # send all of an order within their horizon, in any parts
 _PARTS = 4  # orders that a position of the largest weight may take before its limit counts as small
 
 
@@ -38,7 +39,16 @@ def cautions(run: RunFile, *, session: bool = False) -> tuple[Caution, ...]:
 
     With `session` it is about to be one, also where it has a section `training:` and may be meant for that alone.
     """
-    found = (_weight(run), _order_value(run), _sectors(run), _proceeds(run), _leverage(run), _spread(run), _sinks(run))
+    found = (
+        _weight(run),
+        _order_value(run),
+        _moment(run),
+        _sectors(run),
+        _proceeds(run),
+        _leverage(run),
+        _spread(run),
+        _sinks(run),
+    )
     others = (*_untrained(run, session), *_unheard(run), *_resolved_anyway(run))
     lent = [Caution(component.where, path, text) for component, path, text in perhaps_unlent(run)]
     return (*(caution for caution in (*found, _gate(run)) if caution is not None), *others, *lent)
@@ -137,17 +147,47 @@ def _order_value(run: RunFile) -> Caution | None:
     """A limit on single orders that no position of the largest weight gets through."""
     limit = _number(run.risk, "max_order_value")
     weights = [w for part in (run.optimizer, run.risk) if (w := _number(part, "max_weight")) is not None]
-    if limit is None or not weights:
+    slices = _slices_of_an_order(run)
+    if limit is None or not weights or not slices:
         return None
     weight, cash = min(weights), run.session.cash
-    if limit >= weight * cash / _PARTS:
+    if limit >= weight * cash / slices / _PARTS:
         return None
     largest = f"{weight * cash:,.10g}"
+    if slices == 1:
+        held, orders, way = f"({largest})", "orders", "lower the weight"
+    else:
+        held = f"({largest}) over the {slices} slices in which {run.execution.use} works it" if run.execution else ""
+        orders, way, largest = "children", "take a longer execution.horizon", f"{weight * cash / slices:,.10g}"
     text = (
-        f"{limit:,.10g} is below a quarter of max_weight {weight:g} times session.cash {cash:,.10g} ({largest}): "
-        f"larger orders are refused whole; raise risk.max_order_value to {largest} or lower the weight"
+        f"{limit:,.10g} is below a quarter of max_weight {weight:g} times session.cash {cash:,.10g} {held}: "
+        f"larger {orders} are refused whole; raise risk.max_order_value to {largest} or {way}"
     )
     return Caution(run.risk.where, "risk.max_order_value", text)
+
+
+def _slices_of_an_order(run: RunFile) -> int:
+    """In how many parts, at the least, an order comes to the gate; 0 = nobody here can say."""
+    policy = run.execution
+    if policy is None or policy.use == "immediate" or _moment(run) is not None:
+        return 1
+    horizon = policy.options.get("horizon")
+    return horizon if policy.use in _EVEN and isinstance(horizon, int) else 0
+
+
+def _moment(run: RunFile) -> Caution | None:
+    """Orders with a moment of their own, beside a policy that would work those without one."""
+    if run.execution is None or hasattr(resolve("execution", run.execution.use), "on_orders"):
+        return None
+    for key, worked in (("order", ("market",)), ("time_in_force", ("day", "gtc"))):
+        value = run.optimizer.options.get(key)
+        if isinstance(value, str) and value not in worked:
+            text = (
+                f"{value} orders have a moment of their own, so that execution {run.execution.use} passes them on "
+                f"whole and works none over its slices; leave optimizer.{key} out, or execution"
+            )
+            return Caution(run.optimizer.where, f"optimizer.{key}", text)
+    return None
 
 
 def _sectors(run: RunFile) -> Caution | None:

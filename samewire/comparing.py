@@ -11,6 +11,7 @@ from components.metrics.returns import drawdowns
 from engine.events import Stamps
 from samewire.definitions import DEFINITIONS, written
 from samewire.report_decisions import decision_figures
+from samewire.report_execution import compared_execution, worked_by, worked_unlike
 from samewire.reporting import FIRST, SECOND, Finished, asof, buckets, finished, header_of, over
 
 _ROWS_MAX = 300
@@ -38,7 +39,12 @@ def comparison_of(first: Path, second: Path) -> ReportView:
         ts=ts,
         leading=(_figures(sessions, labels),),
         charts=charts,
-        grids=(*_decisions(sessions, labels), _configuration(sessions, labels), _runs(sessions, labels)),
+        grids=(
+            *_execution(sessions, labels),
+            *_decisions(sessions, labels),
+            _configuration(sessions, labels),
+            _runs(sessions, labels),
+        ),
         footer="Every figure is net of costs unless it says gross; docs/metrics.md defines each.",
     )
 
@@ -76,6 +82,8 @@ def _unlike(first: Finished, second: Finished) -> list[str]:
             said.append(f"The sessions have different {what}.")
     if first.summary.get("benchmark") != second.summary.get("benchmark"):
         said.append("The sessions are held against different benchmarks.")
+    if worked := worked_unlike((first.manifest, second.manifest)):
+        said.append(worked)
     if first.summary.get("digest") and first.summary.get("digest") == second.summary.get("digest"):
         said.append("Both have the same digest: every event of the two sessions is the same.")
     return said
@@ -111,6 +119,12 @@ def _difference(key: str, first: Any, second: Any) -> str:
     if form in ("money", "count"):
         return f"{change:+,.0f}"
     return f"{change:+.4f}" if form == "fine" else f"{change:+.2f}"
+
+
+def _execution(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> tuple[Grid, ...]:
+    first, second = sessions
+    policies = worked_by(first.manifest), worked_by(second.manifest)
+    return compared_execution((first.summary, second.summary), policies, labels)
 
 
 def _decisions(sessions: tuple[Finished, Finished], labels: tuple[str, str]) -> tuple[Grid, ...]:

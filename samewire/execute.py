@@ -141,8 +141,11 @@ def _tables(folder: Path) -> dict[str, Any]:
 def _curves(prepared: Prepared) -> dict[str, Any]:
     import pyarrow as pa
 
+    from adapters.files.session_dir import column_of
+
     curves = {"equity": prepared.fold.columns(), "ic": prepared.fold.coefficients()} | _worked(prepared)
-    return {name: pa.table(columns) for name, columns in curves.items()}
+    tables = {name: {each: column_of(values) for each, values in columns.items()} for name, columns in curves.items()}
+    return {name: pa.table(columns) for name, columns in tables.items()}
 
 
 def _worked(prepared: Prepared) -> dict[str, Any]:

@@ -116,6 +116,17 @@ def strategy_text(strategy: Component) -> str:
     return f"{unguarded(strategy).use}{around}"
 
 
+def execution_text(use: Any, horizon: Any) -> str:
+    """What an execution policy is, and for how long it works an order, where it says so.
+
+    >>> execution_text("twap", 20), execution_text("mine:Own", None)
+    ('twap over 20 slices', 'mine:Own')
+    """
+    if not isinstance(horizon, int):
+        return str(use)
+    return f"{use} over {'1 slice' if horizon == 1 else f'{horizon} slices'}"
+
+
 def built(value: Any, construct: Callable[[Component], Any]) -> Any:
     """The value of an option with its components constructed."""
     made = tuple(map(construct, nested_in(value)))

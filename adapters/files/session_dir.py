@@ -191,7 +191,7 @@ def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = {name: rows.stamps(np.asarray(c)) if name == "ts" else pa.array(c) for name, c in columns.items()}
+    arrays = {name: rows.stamps(np.asarray(c)) if name == "ts" else column_of(c) for name, c in columns.items()}
     if "source" in arrays:
         arrays["source"] = arrays["source"].cast(pa.string())
     table = pa.table(arrays)
@@ -199,6 +199,13 @@ def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
     part = path.with_name(path.name + ".part")
     pq.write_table(table, part, **_options(table.schema))
     part.replace(path)
+
+
+def column_of(values: Any) -> Any:
+    """A column of these values; lists hold texts, so that one without rows is a column of texts too."""
+    import pyarrow as pa
+
+    return pa.array([], pa.string()) if isinstance(values, list) and not values else pa.array(values)
 
 
 def write_equity(path: Path, columns: Mapping[str, Any]) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 
 from components.execution.horizon import begins_anew
 from components.execution.pace import full_lots
-from components.execution.rows import Rows
+from components.execution.rows import Rows, found_in
 from components.execution.saying import reports_of
-from engine.events import Codes, Fills, Mask, OpenOrders, OrderState, Reports, Vector
+from engine.events import Codes, Fills, Ids, Mask, OpenOrders, OrderState, Reports, Vector
 from engine.universe import Universe
 
 _ROUND = 1e-9  # of what was ordered: what sums of parts may add up to
@@ -39,6 +39,7 @@ class Blotter:
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
         self.parents, self.children = Rows(_PARENT), Rows(_CHILD)
+        self.others: Ids = np.empty(0, np.uint64)  # open orders of nobody's parent: the gate's and the broker's own
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -96,6 +97,26 @@ class Blotter:
         mask: Mask = self.children["open"] & np.isin(self.children["parent"], self.parents["ids"][parents])
         return mask
 
+    def in_hand(self, ref: Ids) -> Mask:
+        """(R,) which of these name a parent that has a pace, or an open child of one: nobody else amends those."""
+        p, c = self.parents, self.children
+        paced = p["ids"][~p["passed"]]
+        mask: Mask = np.isin(ref, paced) | np.isin(ref, c["ids"][c["open"] & np.isin(c["parent"], paced)])
+        return mask
+
+    def in_market_as(self, ref: Ids) -> tuple[Ids, Ids]:
+        """The orders that these names stand for at the broker, and their parents; the names themselves where unknown.
+
+        A parent that passed on stands there as its one open child.
+        """
+        c, order, parent = self.children, ref.copy(), ref.copy()
+        at, found = c.find(ref)
+        parent[found] = c["parent"][at[found]]
+        live = np.flatnonzero(c["open"])
+        at, found = found_in(c["parent"][live], ref)
+        order[found] = c["ids"][live[at[found]]]
+        return order, parent
+
     # ---- what changes them -------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
@@ -120,18 +141,32 @@ class Blotter:
         touched[row[known]] = True
         return touched & self.whole
 
-    def report(self, reports: Reports) -> None:
-        """A child that ended is in no market; its fills may come behind."""
+    def report(self, reports: Reports) -> tuple[Reports, ...]:
+        """A child that ended is in no market; its fills may come behind. Says which parents were replaced by it."""
         c = self.children
         at, found = c.find(reports.ids)
         at, state, left = at[found], reports.state[found], reports.left[found]
         if not at.size:
-            return
+            return ()
         changed = state == _REPLACED
         still = c["left"].copy()
         still[at[changed]] = left[changed]
         c["left"] = still
         self._shut(at[state >= _CANCELLED], state[state >= _CANCELLED])
+        return self._replaced(c["parent"][at[changed]], left[changed], reports.ts)
+
+    def _replaced(self, ids: Ids, left: Vector, ts: int) -> tuple[Reports, ...]:
+        """An order that passed on may trade so much more from now on, and so may its parent."""
+        p = self.parents
+        at, known = p.find(ids)
+        at, left = at[known], left[known]
+        at, left = at[p["passed"][at]], left[p["passed"][at]]
+        if not at.size:
+            return ()
+        total = p["total"].copy()
+        total[at] = p["filled"][at] + left
+        p["total"] = total
+        return (reports_of(ts, p["ids"][at], p["symbol"][at], np.full(len(at), _REPLACED, np.int32), left),)
 
     def refuse(self, ids: Any) -> Mask:
         """Children that nobody takes. (P,) whose they were."""
@@ -212,8 +247,9 @@ class Blotter:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        return {"parents": self.parents.save(), "children": self.children.save()}
+        return {"parents": self.parents.save(), "children": self.children.save(), "others": self.others}
 
     def load(self, saved: Any) -> None:
         self.parents.load(saved["parents"])
         self.children.load(saved["children"])
+        self.others = np.array(saved.get("others", ()), np.uint64)  # older states have none

@@ -5,15 +5,26 @@ from typing import Any
 import numpy as np
 
 from components.execution.blotter import Blotter
-from components.execution.horizon import NEVER, begins_at, first_behind, hours_for, in_hours, may_send, turns, window
+from components.execution.horizon import (
+    NEVER,
+    begins_at,
+    first_behind,
+    hours_for,
+    in_hours,
+    may_send,
+    paced,
+    turns,
+    window,
+)
 from components.execution.pace import Market, Pace, Parents, asked_of, saved
-from components.execution.saying import children_of, columns_of, legs_of, reports_of
+from components.execution.saying import children_of, columns_of, legs_of, reports_of, turned_away
 from engine.calendar import Sessions
 from engine.events import (
     SLICE_DECIDED,
     ActionKind,
     Actions,
     Bars,
+    Book,
     Children,
     Control,
     ControlAction,
@@ -22,7 +33,6 @@ from engine.events import (
     Mask,
     Note,
     OpenOrders,
-    OrderKind,
     Orders,
     OrderState,
     Out,
@@ -57,8 +67,8 @@ class Desk:
     whole lots unless it is all that is left. A new leg of a symbol takes the place of the parent that works there, a
     replace changes what it has left and keeps its clock unless it grows by too much for that, and `halt` and `flatten`
     drop all parents, as does a gate that refuses a child for its mode. Splits change shares as they change open orders.
-    Orders with a price or a moment of their own (limit, stop, auctions) pass on whole, as they came, and their parent
-    ends as they do.
+    Orders with a price or a moment of their own (limit, stop, auctions, ioc, fok, gtd) pass on whole, as they came, and
+    their parent ends as they do.
 
     With `at_once` a child trades at the close of the slice in which it is sent: that one is the first of the horizon,
     the one that ends with the session is the last, and nothing is sent where no slice of trading hours ends.
@@ -79,8 +89,7 @@ class Desk:
         self._universe, self._ids, self._name, self.pace = universe, ids, name, pace
         self.sessions = None if pace.span_days else sessions
         self.lookback = int(getattr(pace, "lookback", 0))
-        self._blotter = Blotter(universe)
-        n = len(universe)
+        self._blotter, n = Blotter(universe), len(universe)
         self._at_once = at_once
         self._ts = self._now = self._interval_ns = 0  # `_now` is out of hours too
         self._status = np.full(n, Status.MISSING, np.int32)
@@ -89,8 +98,8 @@ class Desk:
 
     @property
     def working(self) -> bool:
-        """Whether it has a parent: then it is woken behind each slice."""
-        return len(self._blotter) > 0
+        """Whether it has a parent, or legs that pass on: then it is woken behind each slice."""
+        return len(self._blotter) > 0 or len(self._waiting) > 0
 
     @property
     def _hours(self) -> Sessions | None:
@@ -131,6 +140,9 @@ class Desk:
         parents["step"] = parents["step"] + 1
         self._tell("on_bars", bars)
 
+    def on_book(self, book: Book, /) -> None:
+        self._blotter.others = book.open_orders.ids[book.open_orders.parent == 0]
+
     def on_actions(self, actions: Actions, /) -> Out:
         """Splits change what is left; of a symbol that is delisted or renamed every parent ends."""
         blotter, gone = self._blotter, np.zeros(len(self._blotter), bool)
@@ -159,21 +171,14 @@ class Desk:
     def _accept(self, orders: Orders, rows: Any) -> list[Any]:
         symbol, qty = orders.symbol[rows], orders.qty[rows]
         sound = (symbol >= 0) & (symbol < len(self._universe)) & np.isfinite(qty) & (qty != 0)
-        unsound = [] if sound.all() else self._turned_away(orders, rows[~sound])
+        unsound = [] if sound.all() else turned_away(orders, rows[~sound], self._name)
         return unsound + self._take(orders, rows[sound]) if sound.any() else unsound
-
-    def _turned_away(self, orders: Orders, rows: Any) -> list[Any]:
-        """Orders that nobody could work end at once."""
-        symbol, state = orders.symbol[rows], np.full(len(rows), _CANCELLED, np.int32)
-        text = f"{len(rows)} orders are of no symbol of the universe, or of a quantity that is zero or not finite"
-        note = self._note(orders.ts, "malformed", text, symbol, orders.qty[rows])
-        return [note, reports_of(orders.ts, orders.ids[rows], symbol, state, np.zeros(len(rows)))]
 
     def _take(self, orders: Orders, rows: Any) -> list[Any]:
         blotter, symbol = self._blotter, orders.symbol[rows]
         old = blotter.working(orders.ts) & np.isin(blotter.parents["symbol"], symbol)
         out = self._taken_off(old, orders.ts)
-        passed = orders.kind[rows] != OrderKind.MARKET
+        passed = ~paced(orders)[rows]
         clock = self._clock(orders.ts)
         steps = clock["steps"]
         row = {"ids": orders.ids[rows], "symbol": symbol, "total": orders.qty[rows], "ending": -1}
@@ -201,20 +206,20 @@ class Desk:
     def _cancel(self, orders: Orders, rows: Any) -> list[Any]:
         parents = self._blotter.parents
         at, found = parents.find(orders.ref[rows])
-        self._pass_on(orders, rows[~found])
+        out = self._pass_on(orders, rows[~found])
         mask = np.zeros(len(parents), bool)
         mask[at[found]] = True
-        return self._taken_off(mask & (parents["ending"] < 0), orders.ts)
+        return out + self._taken_off(mask & (parents["ending"] < 0), orders.ts)
 
     def _replace(self, orders: Orders, rows: Any) -> list[Any]:
-        """A parent may trade so much more from now on; what is of no parent that works, or of its side, is noted."""
+        """A parent may trade so much more from now on; what is of none that works, or of its side, is noted."""
         blotter = self._blotter
-        at, found = blotter.parents.find(orders.ref[rows])
-        self._pass_on(orders, rows[~found])
-        rows, at = rows[found], at[found]
+        ours = blotter.in_hand(orders.ref[rows])
+        out = self._pass_on(orders, rows[~ours])
+        rows = rows[ours]
+        at, fits = blotter.parents.find(orders.ref[rows])
         qty = orders.qty[rows]
-        fits = blotter.paced[at] & (qty * blotter.unfilled[at] > 0)
-        out: list[Any] = []
+        fits[fits] = blotter.paced[at[fits]] & (qty[fits] * blotter.unfilled[at[fits]] > 0)
         if not fits.all():
             bad = orders.symbol[rows[~fits]]
             text = f"{len(bad)} replaces are of no parent that works, or would change its side"
@@ -228,13 +233,17 @@ class Desk:
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
         return out
 
-    def _pass_on(self, orders: Orders, rows: Any) -> None:
-        """Amendments of children, which the optimizer sees as open orders, go on to the broker."""
-        children = self._blotter.children
-        at, found = children.find(orders.ref[rows])
-        if found.any():
-            columns = columns_of(orders, rows[found])
-            self._waiting.append(children_of(orders.ts, columns | {"parent": children["parent"][at[found]]}))
+    def _pass_on(self, orders: Orders, rows: Any) -> list[Any]:
+        """Amendments of what has no pace here go on to gate and broker, who say where it is not open. Their own orders
+        stand: what closes a position under `flatten` is not to be called back."""
+        theirs = np.isin(orders.ref[rows], self._blotter.others)
+        kept, rows = rows[theirs], rows[~theirs]
+        if rows.size:
+            order, parent = self._blotter.in_market_as(orders.ref[rows])
+            amended = columns_of(orders, rows) | {"ref": order, "parent": parent}
+            self._waiting.append(children_of(orders.ts, amended))
+        text = f"{len(kept)} cancels or replaces are of orders of the gate or the broker, which stand"
+        return [self._note(orders.ts, "amendment", text, orders.symbol[kept], orders.qty[kept])] if kept.size else []
 
     def on_control(self, control: Control, /) -> Out:
         """`halt` and `flatten` drop what has a pace; what passed on ends as the gate and the broker have it."""
@@ -249,8 +258,8 @@ class Desk:
             return None
         return self._blotter.finish(self._blotter.fill(fills), fills.ts)
 
-    def on_reports(self, reports: Reports, /) -> None:
-        self._blotter.report(reports)
+    def on_reports(self, reports: Reports, /) -> Out:
+        return self._blotter.report(reports)
 
     def on_refusals(self, refusals: Refusals, /) -> Out:
         """What was refused is tried again in the next slice, unless the gate is shut."""
@@ -267,9 +276,8 @@ class Desk:
     def on_timer(self, timer: Timer, /) -> Out:
         """Ends what is over, takes back what still lies in the market, and sends what is due in this slice.
 
-        What is decided at a close or out of hours waits for the next opening, and what is due where a break begins for
-        its end. At another instant of no slice, a decision of a slower interval that nobody traded in, children wait
-        for the bar that they were sent for, and only horizons that begin with the instant send.
+        What is decided at a close or out of hours waits for the next opening, what is due where a break begins for its
+        end. At another instant of no slice, a slower decision, children wait for their bar, and what it begins sends.
         """
         if timer.name != SLICE_DECIDED:
             return None
@@ -311,13 +319,15 @@ class Desk:
         if not rows.size:
             return None
         symbol, step = p["symbol"][rows], p["step"][rows]
+        behind = first_behind(ts, self._interval_ns, own=self._owns(ts))
+        still = max(1, window(behind, NEVER // 2, self._interval_ns, self.sessions)[0])  # may begin before the close
         parents = Parents(
             ids=p["ids"][rows],
             symbol=symbol,
             total=(p["total"] - p["base"])[rows],
             left=left[rows],
             step=step,
-            steps=np.minimum(p["steps"][rows], step + self._slices_left(ts)),
+            steps=np.minimum(p["steps"][rows], step + still),
             lot=self._universe.lot[symbol],
             arrival=p["arrival"][rows],
         )
@@ -326,11 +336,6 @@ class Desk:
         qty = asked_of(self.pace, parents, market)
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
-
-    def _slices_left(self, ts: int) -> int:
-        """Slices that may still begin before the close, at least one."""
-        behind = first_behind(ts, self._interval_ns, own=self._owns(ts))
-        return max(1, window(behind, NEVER // 2, self._interval_ns, self.sessions)[0])
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 

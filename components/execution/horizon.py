@@ -2,11 +2,21 @@
 
 from typing import Any
 
+import numpy as np
+
 from engine.calendar import Sessions
 from engine.errors import ConfigError
-from engine.events import DAY_NS
+from engine.events import DAY_NS, Legs, Mask, OrderKind, TimeInForce
 
 NEVER = 2**63 - 1
+_LASTING = (int(TimeInForce.DAY), int(TimeInForce.GOOD_TILL_CANCELLED))
+
+
+def paced(orders: Legs) -> Mask:
+    """(L,) which of these legs are worked at a pace: market orders. Those with a moment of their own are not, be it by
+    their kind (auctions) or their time in force (`ioc` and `fok` live for one bar, `gtd` up to an instant)."""
+    mask: Mask = (orders.kind == OrderKind.MARKET) & np.isin(orders.tif, _LASTING)
+    return mask
 
 
 def window(

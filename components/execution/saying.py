@@ -5,7 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from engine.events import Children, Codes, Ids, LegAction, OrderKind, Orders, Reports, TimeInForce, Vector
+from engine.events import (
+    Children,
+    Codes,
+    Ids,
+    LegAction,
+    Note,
+    OrderKind,
+    Orders,
+    OrderState,
+    Reports,
+    TimeInForce,
+    Vector,
+)
 
 _NEW, _MARKET, _ONCE = int(LegAction.NEW), int(OrderKind.MARKET), int(TimeInForce.IMMEDIATE_OR_CANCEL)
 
@@ -42,3 +54,11 @@ def reports_of(ts: int, ids: Ids, symbol: Codes, state: Codes, left: Vector) -> 
 def columns_of(orders: Orders, rows: Any) -> dict[str, Any]:
     """The columns of these legs."""
     return {name: getattr(orders, name)[rows] for name in orders.__struct_fields__ if name != "ts"}
+
+
+def turned_away(orders: Orders, rows: Any, source: str) -> list[Any]:
+    """What is said of orders that nobody could work: they end at once."""
+    symbol, state = orders.symbol[rows], np.full(len(rows), OrderState.CANCELLED, np.int32)
+    text = f"{len(rows)} orders are of no symbol of the universe, or of a quantity that is zero or not finite"
+    note = Note(ts=orders.ts, source=source, kind="malformed", text=text, symbol=symbol, value=orders.qty[rows])
+    return [note, reports_of(orders.ts, orders.ids[rows], symbol, state, np.zeros(len(rows)))]

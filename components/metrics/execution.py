@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from components.execution.horizon import begins_anew, first_behind
+from components.execution.horizon import begins_anew, first_behind, paced
 from components.execution.rows import Rows
 from components.metrics.execution_means import BASES, averaged, averages, compared, figures_of
 from components.metrics.execution_slices import Worked
@@ -18,7 +18,6 @@ from engine.events import (
     Event,
     Fills,
     LegAction,
-    OrderKind,
     Orders,
     OrderState,
     Reports,
@@ -83,7 +82,7 @@ class ExecutionFold:
     Bars count that are FRESH and not without volume: one in which nobody traded has no price to be measured by.
     Bars out of trading hours are none of a horizon.
     The horizon of a parent is all of it, bars after it was filled too, up to the end of one that was cancelled.
-    Keyed by parent: two of one symbol are two rows. Orders that pass on with a price of their own are left out.
+    Keyed by parent: two of one symbol are two rows. What passes on, with a price or a moment of its own, is left out.
     A parent that is replaced is asked for what it filled and may still fill; the fill ratio, filled / asked, of one
     that was cancelled or is still open is not defined. Memory: a row a parent.
 
@@ -198,11 +197,9 @@ class ExecutionFold:
         self._rate = book.rate
 
     def _on_orders(self, orders: Orders) -> None:
-        paced = (orders.action == _NEW) & (orders.kind == OrderKind.MARKET)
-        paced &= (
-            (orders.symbol >= 0) & (orders.symbol < len(self._universe)) & np.isfinite(orders.qty) & (orders.qty != 0)
-        )
-        rows = np.flatnonzero(paced)
+        known = (orders.symbol >= 0) & (orders.symbol < len(self._universe))
+        sound = known & np.isfinite(orders.qty) & (orders.qty != 0)
+        rows = np.flatnonzero((orders.action == _NEW) & paced(orders) & sound)
         slices, until = self._window(self._behind(orders.ts))
         symbol = orders.symbol[rows]
         begun = {"ids": orders.ids[rows], "ts": orders.ts, "symbol": symbol, "asked": orders.qty[rows], "end": _OPEN}

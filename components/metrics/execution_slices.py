@@ -178,8 +178,8 @@ class Worked:
 
 
 def _shaped(sums: Matrix) -> Matrix:
-    """(S, ...) -> (K, 2, S)."""
-    return sums[:, len(_SUMS) :].T.reshape(-1, 2, len(sums))
+    """(S, ...) -> (K, 2, S), also of no slice."""
+    return sums[:, len(_SUMS) :].T.reshape((sums.shape[1] - len(_SUMS)) // 2, 2, len(sums))
 
 
 def _add(sums: Matrix, children: list[Table]) -> None:

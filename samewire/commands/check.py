@@ -17,10 +17,11 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
     from samewire.cautions import cautions
     from samewire.diagnostics import shown_path
     from samewire.hindsight import hindsight
-    from samewire.run_file import strategy_text
+    from samewire.run_file import execution_text, strategy_text
     from samewire.schema import config_hash
 
     run = taken.load(run_file)
+    policy = run.execution
     parts = [
         ("session", run.session.name),
         ("feed", run.feed.use),
@@ -28,6 +29,7 @@ def check(run_file: Path, /, *, taken: Taken = AS_IT_STANDS, output: Output = NO
         ("models", ", ".join(spec.component.name for spec in run.models)),
         ("strategy", ", ".join(map(strategy_text, run.strategies))),
         ("optimizer", run.optimizer.use),
+        ("execution", "none" if policy is None else execution_text(policy.use, policy.options.get("horizon"))),
         ("risk", run.risk.use),
         ("broker", run.broker.use),
     ]

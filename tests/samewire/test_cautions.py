@@ -114,6 +114,48 @@ def test_a_small_limit_on_orders_is_warned_of_with_both_values() -> None:
     assert said(risk={"max_order_value": 1}) == []  # no weight to hold it against
 
 
+@pytest.mark.parametrize(
+    ("execution", "least"),
+    [
+        ({"use": "immediate"}, 50_000),
+        ({"use": "immediate", "horizon": 20}, 50_000),  # tries again with all that is left
+        ({"use": "twap", "horizon": 1}, 50_000),
+        ({"use": "twap", "horizon": 20}, 2_500),
+        ({"use": "almgren_chriss", "horizon": 5}, 10_000),
+        ({"use": "pov", "horizon": 20}, 0),  # goes by volume
+        ({"use": "tests.samewire.scripted:FrontLoaded", "horizon": 20}, 0),
+        ({"use": "tests.samewire.scripted:Halves"}, 0),
+    ],
+)
+def test_the_limit_on_orders_is_held_against_what_a_policy_sends(execution: dict[str, Any], least: int) -> None:
+    """The gate sees children, never the whole order."""
+    assert said(execution=execution, risk={"max_weight": 0.2, "max_order_value": max(least, 1)}) == []
+    found = said(execution=execution, risk={"max_weight": 0.2, "max_order_value": least - 1}) if least else []
+    assert len(found) == (least > 0)
+    if execution["use"] == "twap" and execution["horizon"] == 20:
+        assert (
+            "2,499 is below a quarter of max_weight 0.2 times session.cash 1,000,000 (200,000) over the 20" in found[0]
+        )
+        assert "larger children are refused whole; raise risk.max_order_value to 10,000 or take a longer" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("time_in_force", ("ioc", "fok")), ("order", ("market_on_open", "market_on_close"))],
+)
+def test_orders_with_a_moment_of_their_own_beside_a_policy_are_warned_of(key: str, values: tuple[str, ...]) -> None:
+    twap = {"use": "twap", "horizon": 20}
+    for value in values:
+        optimizer, risk = {"use": "direct", key: value}, {"max_weight": 0.2, "max_order_value": 40_000}
+        (text,) = said(optimizer=optimizer, execution=twap)
+        assert text.startswith(f"optimizer.{key}: {value} orders have a moment of their own, so that execution twap")
+        assert said(optimizer=optimizer) == []
+        assert said(optimizer=optimizer, execution={"use": "tests.samewire.scripted:Halves"}) == []
+        assert len(said(optimizer=optimizer, execution=twap, risk=risk)) == 2  # the gate sees them whole
+    for value in ("day", "gtc"):
+        assert said(optimizer={"use": "direct", "time_in_force": value}, execution=twap) == []
+
+
 def test_a_run_without_a_session_dir_sink_is_warned_of() -> None:
     (text,) = said(sinks=[])
     assert text.startswith("sinks: no session_dir sink: ")

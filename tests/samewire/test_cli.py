@@ -165,6 +165,27 @@ def test_check_in_json(run_file: Path) -> None:
     assert (said["ok"], said["feed"], len(said["config_hash"])) == (True, "tests.samewire.own:Walk", 64)
 
 
+@pytest.mark.parametrize(
+    ("execution", "text"),
+    [
+        (None, "none"),
+        ({"use": "twap", "horizon": 20}, "twap over 20 slices"),
+        ({"use": "immediate"}, "immediate over 1 slice"),
+        ({"use": "tests.samewire.scripted:Halves"}, "tests.samewire.scripted:Halves"),
+    ],
+)
+def test_check_tells_who_works_the_orders(
+    run_file: Path, capsys: pytest.CaptureFixture[str], execution: dict[str, Any] | None, text: str
+) -> None:
+    whole = yaml.safe_load(run_file.read_text()) | {"execution": execution}
+    run_file.write_text(yaml.safe_dump(whole))
+    assert main(["check", str(run_file)]) == 0
+    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows[5:8] == [["optimizer", "direct"], ["execution", text], ["risk", "limits"]]
+    assert main(["check", str(run_file), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["execution"] == text
+
+
 def test_check_shows_all_problems_on_stderr_and_exits_with_two(run_file: Path) -> None:
     ran = samewire("check", "run.yaml", "--set", "strategy.topk=0", "--set", "feed.slises=3", cwd=run_file.parent)
     assert (ran.returncode, ran.stdout) == (2, "")

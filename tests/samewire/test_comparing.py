@@ -10,8 +10,10 @@ import pytest
 
 from adapters.report import Grid, ReportView
 from engine.errors import DataError
+from samewire import run
 from samewire.comparing import comparison_of, render_comparison
 from samewire.definitions import written
+from tests.samewire.scripted import config, feed, wish
 from tests.samewire.sessions import session_directory
 from tests.samewire.test_cli import samewire
 from tests.samewire.test_reporting import HOSTILE, SIZE_MAX, browser, colours
@@ -114,6 +116,70 @@ def test_what_keeps_two_sessions_from_being_compared_is_told_first(two: tuple[Pa
         "different currencies.",
     ]
     assert "different benchmarks" in said[4]
+
+
+def worked(folder: Path, name: str, execution: dict[str, Any] | None) -> Path:
+    """A session of two orders, worked by this policy."""
+    once = wish(0.4, 0.2, 0, 0, 0) | {"schedule": {"use": "every", "slices": 20}}
+    made = {"strategy": once, "feed": feed(slices=12, drift=0.02), "session": {"name": name, "cash": 100_000}}
+    run(config(**made, execution=execution), out=folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("worked")
+    policies: dict[str, dict[str, Any] | None] = {
+        "even": {"use": "twap", "horizon": 4, "span_days": True},
+        "longer": {"use": "twap", "horizon": 8, "span_days": True},
+        "front": {"use": "tests.samewire.scripted:FrontLoaded", "horizon": 4},
+        "plain": None,
+    }
+    return {name: worked(folder, name, policy) for name, policy in policies.items()}
+
+
+def test_execution_of_both_stands_side_by_side_with_its_differences(sessions: dict[str, Path]) -> None:
+    pair = sessions["even"], sessions["longer"]
+    shown = grid(comparison_of(*pair), "Execution")
+    assert shown.head == ("", "even", "longer", "Difference")
+    assert shown.caption.startswith("even: twap over 4 slices. longer: twap over 8 slices. Averages by value")
+    one, other = (json.loads((folder / "summary.json").read_text())["execution"] for folder in pair)
+    rows = {row[0]: row[1:] for row in shown.rows}
+    assert rows["Orders"] == ("2", "2", "same")
+    assert rows["Fill ratio"] == ("100.0 %", "100.0 %", "same")
+    for label, figure in (
+        ("Price advantage to TWAP, bp", "pa_twap_bps"),
+        ("Price advantage to VWAP, bp", "pa_vwap_bps"),
+        ("Arrival slippage, bp", "arrival_bps"),
+    ):
+        values = one[figure]["value"], other[figure]["value"]
+        assert rows[label] == (
+            f"{values[0]:+.2f}",
+            f"{values[1]:+.2f}",
+            f"{round(values[1] - values[0], 2) + 0.0:+.2f}",
+        )
+    better = one["pos_twap"]["orders"], other["pos_twap"]["orders"]
+    assert rows["Better than TWAP, of orders"][:2] == tuple(f"{value * 100:.1f} %" for value in better)
+
+
+def test_execution_that_only_one_has_stands_alone_and_none_has_no_table(sessions: dict[str, Path]) -> None:
+    view = comparison_of(sessions["plain"], sessions["even"])
+    rows = {row[0]: row[1:] for row in grid(view, "Execution").rows}
+    assert (rows["Orders"], rows["Fill ratio"]) == (("–", "2", ""), ("–", "100.0 %", ""))
+    assert "Orders of only one of the sessions are worked over a horizon (twap over 4 slices)." in view.warnings
+    same = comparison_of(sessions["plain"], sessions["plain"])
+    assert "Execution" not in [each.title for each in same.grids]
+
+
+def test_other_horizons_and_policies_are_told(sessions: dict[str, Path]) -> None:
+    def said(one: str, other: str) -> list[str]:
+        return [text for text in comparison_of(sessions[one], sessions[other]).warnings if "rders are worked" in text]
+
+    (text,) = said("even", "longer")
+    assert text.startswith("Orders are worked over different horizons (twap over 4 slices, and twap over 8 slices)")
+    (text,) = said("even", "front")
+    assert text.startswith("Orders are worked by different policies: twap over 4 slices, and tests.samewire.scripted:")
+    assert said("even", "even") == said("plain", "plain") == []
 
 
 def test_sessions_of_one_name_are_told_apart_by_their_folders(two: tuple[Path, Path]) -> None:

@@ -53,3 +53,27 @@ def test_a_session_tells_of_every_slice_in_which_it_worked_parents(tmp_path: Pat
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Execution, slice by slice" in page
     assert "8 children sent in 4 slices" in page
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    "wanted", [wish(0.4, 0.2, 0, 0, 0), wish(0, 0, 0, 0, 0), wish(0.4, 0, 0, 0, 0, limits=[9, 0, 0, 0, 0])]
+)
+def test_a_session_in_which_nothing_was_worked_ends_like_any_other(
+    tmp_path: Path, wanted: dict[str, Any], kept: bool
+) -> None:
+    """The optimizer finds all too small, nothing is wanted, or only at a limit price, which passes on as it is."""
+    least = {"use": "direct", "min_order_value": 0 if wanted.get("limits") else 1e9}
+    whole = config(strategy=wanted, optimizer=least, execution={"use": "twap", "horizon": 4, "span_days": True})
+    result = run(whole, out=tmp_path / "run" if kept else None)
+    found = result.summary["execution"]
+    assert (found["orders"], found["slices"]["slices"], found["slices"]["children"]) == (0, 0, 0)
+    assert found["fill_ratio"] == found["slices"]["fill_ratio"] == dict.fromkeys(("orders", "shares", "value"))
+    worked = run(
+        whole | {"strategy": wish(0.4, 0.2, 0, 0, 0), "optimizer": "direct"}, out=tmp_path / "b" if kept else None
+    )
+    for name in ("execution", "execution_decisions", "execution_slices"):
+        assert result.table(name).num_rows == 0
+        assert result.table(name).schema == worked.table(name).schema
+    if kept:
+        assert "children sent" not in (tmp_path / "run" / "report.html").read_text()

@@ -284,6 +284,24 @@ def test_an_order_with_a_price_passes_on_whole_and_ends_as_its_child() -> None:
     assert floor.ends([1]) == {1: ["FINISHED"]}
 
 
+@pytest.mark.parametrize("tif", list(TimeInForce))
+def test_a_market_order_with_a_moment_of_its_own_passes_on_whole(tif: TimeInForce) -> None:
+    """One that lasts is worked; the others live as they say, and the figures leave them out."""
+    floor = Floor(Twap(horizon=4), ONE, participation=0.1)
+    fold = ExecutionFold(universe=ONE, interval_ns=MINUTE_NS, point="open", window=floor.desk.window)
+    given = orders(1, [100.0], tif=np.array([tif]), expires=np.array([minute(3)]))
+    for k in range(1, 8):
+        event = minutes(k, [10.0], volume=[600.0])
+        now = (given,) if k == 1 else ()
+        fold.append([], [event, *now, *floor.slice(event, *now)])
+    lasts = tif in (TimeInForce.DAY, TimeInForce.GOOD_TILL_CANCELLED)
+    assert floor.sent() == {1: [25.0] * 4 if lasts else [100.0]}
+    kept = {TimeInForce.IMMEDIATE_OR_CANCEL: 60.0, TimeInForce.FILL_OR_KILL: 0.0}  # of 60 that a bar takes
+    assert floor.filled().get(1, 0.0) == kept.get(tif, 100.0)
+    assert len(floor.ends([1])[1]) == 1
+    assert fold.table()["filled"].tolist() == ([100.0] if lasts else [])
+
+
 def test_a_cancel_of_a_child_goes_on_to_the_broker() -> None:
     floor = Floor(Twap(horizon=4), ONE)
     price: dict[str, Any] = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([9.0])}

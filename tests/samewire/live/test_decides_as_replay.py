@@ -137,3 +137,18 @@ async def test_every_event_is_that_of_a_replay(
     assert {kind for _, kind, _, _ in live} >= {"Bars", "Signal", "Target", "Orders", "Approved", "Fills", "Book"}
     apart = first_apart(live, replayed[: len(live)] if open_end else replayed)
     assert apart == ""
+
+
+async def test_a_session_that_works_no_order_is_fetched_and_is_that_of_a_replay(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.yaml"
+    idle = worked(tmp_path) | {"optimizer": {"use": "direct", "min_order_value": 1e12}}
+    path.write_text(dump_run(load_run(idle)))
+    ground = Ground(path, kafka, topic_prefix)
+    await ground.feed()
+    await ground.live()
+    assert await ground.command("fetch", "--out", str(tmp_path / "live")) == 0
+    result = await arun(str(path), out=tmp_path / "replay")
+    assert result.summary["execution"]["orders"] == 0
+    assert first_apart(*(list(events_of(tmp_path / name)) for name in ("live", "replay"))) == ""
