@@ -39,7 +39,6 @@ class Blotter:
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
         self.parents, self.children = Rows(_PARENT), Rows(_CHILD)
-        self.others: Ids = np.empty(0, np.uint64)  # open orders of nobody's parent: the gate's and the broker's own
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -247,9 +246,8 @@ class Blotter:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        return {"parents": self.parents.save(), "children": self.children.save(), "others": self.others}
+        return {"parents": self.parents.save(), "children": self.children.save()}
 
     def load(self, saved: Any) -> None:
         self.parents.load(saved["parents"])
         self.children.load(saved["children"])
-        self.others = np.array(saved.get("others", ()), np.uint64)  # older states have none

@@ -24,7 +24,6 @@ from engine.events import (
     ActionKind,
     Actions,
     Bars,
-    Book,
     Children,
     Control,
     ControlAction,
@@ -89,7 +88,8 @@ class Desk:
         self._universe, self._ids, self._name, self.pace = universe, ids, name, pace
         self.sessions = None if pace.span_days else sessions
         self.lookback = int(getattr(pace, "lookback", 0))
-        self._blotter, n = Blotter(universe), len(universe)
+        self._blotter = Blotter(universe)
+        n = len(universe)
         self._at_once = at_once
         self._ts = self._now = self._interval_ns = 0  # `_now` is out of hours too
         self._status = np.full(n, Status.MISSING, np.int32)
@@ -139,9 +139,6 @@ class Desk:
         parents = self._blotter.parents
         parents["step"] = parents["step"] + 1
         self._tell("on_bars", bars)
-
-    def on_book(self, book: Book, /) -> None:
-        self._blotter.others = book.open_orders.ids[book.open_orders.parent == 0]
 
     def on_actions(self, actions: Actions, /) -> Out:
         """Splits change what is left; of a symbol that is delisted or renamed every parent ends."""
@@ -206,20 +203,21 @@ class Desk:
     def _cancel(self, orders: Orders, rows: Any) -> list[Any]:
         parents = self._blotter.parents
         at, found = parents.find(orders.ref[rows])
-        out = self._pass_on(orders, rows[~found])
+        self._pass_on(orders, rows[~found])
         mask = np.zeros(len(parents), bool)
         mask[at[found]] = True
-        return out + self._taken_off(mask & (parents["ending"] < 0), orders.ts)
+        return self._taken_off(mask & (parents["ending"] < 0), orders.ts)
 
     def _replace(self, orders: Orders, rows: Any) -> list[Any]:
         """A parent may trade so much more from now on; what is of none that works, or of its side, is noted."""
         blotter = self._blotter
         ours = blotter.in_hand(orders.ref[rows])
-        out = self._pass_on(orders, rows[~ours])
+        self._pass_on(orders, rows[~ours])
         rows = rows[ours]
         at, fits = blotter.parents.find(orders.ref[rows])
         qty = orders.qty[rows]
         fits[fits] = blotter.paced[at[fits]] & (qty[fits] * blotter.unfilled[at[fits]] > 0)
+        out: list[Any] = []
         if not fits.all():
             bad = orders.symbol[rows[~fits]]
             text = f"{len(bad)} replaces are of no parent that works, or would change its side"
@@ -233,17 +231,12 @@ class Desk:
             out.append(reports_of(orders.ts, p["ids"][at], p["symbol"][at], state, qty))
         return out
 
-    def _pass_on(self, orders: Orders, rows: Any) -> list[Any]:
-        """Amendments of what has no pace here go on to gate and broker, who say where it is not open. Their own orders
-        stand: what closes a position under `flatten` is not to be called back."""
-        theirs = np.isin(orders.ref[rows], self._blotter.others)
-        kept, rows = rows[theirs], rows[~theirs]
+    def _pass_on(self, orders: Orders, rows: Any) -> None:
+        """Amendments of what has no pace here go on to the gate and the broker, who say so where it is not open."""
         if rows.size:
             order, parent = self._blotter.in_market_as(orders.ref[rows])
             amended = columns_of(orders, rows) | {"ref": order, "parent": parent}
             self._waiting.append(children_of(orders.ts, amended))
-        text = f"{len(kept)} cancels or replaces are of orders of the gate or the broker, which stand"
-        return [self._note(orders.ts, "amendment", text, orders.symbol[kept], orders.qty[kept])] if kept.size else []
 
     def on_control(self, control: Control, /) -> Out:
         """`halt` and `flatten` drop what has a pace; what passed on ends as the gate and the broker have it."""
@@ -276,8 +269,9 @@ class Desk:
     def on_timer(self, timer: Timer, /) -> Out:
         """Ends what is over, takes back what still lies in the market, and sends what is due in this slice.
 
-        What is decided at a close or out of hours waits for the next opening, what is due where a break begins for its
-        end. At another instant of no slice, a slower decision, children wait for their bar, and what it begins sends.
+        What is decided at a close or out of hours waits for the next opening, and what is due where a break begins for
+        its end. At another instant of no slice, a decision of a slower interval that nobody traded in, children wait
+        for the bar that they were sent for, and only horizons that begin with the instant send.
         """
         if timer.name != SLICE_DECIDED:
             return None
@@ -319,15 +313,13 @@ class Desk:
         if not rows.size:
             return None
         symbol, step = p["symbol"][rows], p["step"][rows]
-        behind = first_behind(ts, self._interval_ns, own=self._owns(ts))
-        still = max(1, window(behind, NEVER // 2, self._interval_ns, self.sessions)[0])  # may begin before the close
         parents = Parents(
             ids=p["ids"][rows],
             symbol=symbol,
             total=(p["total"] - p["base"])[rows],
             left=left[rows],
             step=step,
-            steps=np.minimum(p["steps"][rows], step + still),
+            steps=np.minimum(p["steps"][rows], step + self._slices_left(ts)),
             lot=self._universe.lot[symbol],
             arrival=p["arrival"][rows],
         )
@@ -336,6 +328,11 @@ class Desk:
         qty = asked_of(self.pace, parents, market)
         some = np.flatnonzero(qty)
         return self._send(ts, legs_of(parents.ids[some], symbol[some], qty[some])) if some.size else None
+
+    def _slices_left(self, ts: int) -> int:
+        """Slices that may still begin before the close, at least one."""
+        behind = first_behind(ts, self._interval_ns, own=self._owns(ts))
+        return max(1, window(behind, NEVER // 2, self._interval_ns, self.sessions)[0])
 
     # ---- what goes out -----------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from components.gates.exposure import sides
+from components.gates.form import Why
 from components.gates.leaving import Desk, adding
 from components.gates.losses import Losses
-from engine.events import Approved, Book, Control, ControlAction, Event, Mode, Note, Vector
+from engine.events import Book, Control, ControlAction, Event, LegAction, Legs, Mode, Note, Vector
 from engine.ids import OrderIds
 from engine.latches import Latches
 
@@ -39,6 +40,7 @@ class Halting:
         self._desk, self._name, self._losses, self._actions = Desk(ids), name, losses, asked
         self._banned = banned  # (N,) 1 = the symbol may not be traded, not even to leave it
         self._cancelled: set[int] = set()  # open orders whose cancel was asked for
+        self._closing: set[int] = set()  # its own orders, which close positions
 
     @property
     def watches(self) -> bool:
@@ -87,7 +89,23 @@ class Halting:
             text = f"flatten: {len(kept)} positions of banned symbols stay; lift the ban to close them"
             stay, rows = book.qty[kept], kept.astype(np.int32)
             said.append(Note(ts=ts, source=self._name, kind="latch", text=text, symbol=rows, value=stay))
-        return said + _some(self._desk.legs(ts, ids, symbol, close))
+        self._closing.clear()
+        return said + self._sent(ts, ids, symbol, close)
+
+    def _sent(self, ts: int, ids: Any, symbol: Any, close: Vector) -> list[Event]:
+        """Cancels of these orders and legs that close these positions; the latter are its own from now on."""
+        legs = self._desk.legs(ts, ids, symbol, close)
+        if legs is None:
+            return []
+        self._closing.update(legs.ids[legs.action == LegAction.NEW].tolist())
+        return [legs]
+
+    def stands(self, orders: Legs, i: int) -> Why | None:
+        """What refuses leg i, a cancel: under `flatten` what closes a position is not called back, though an optimizer
+        may want it still. None for any other leg; a replace is refused by the mode."""
+        if orders.action[i] != LegAction.CANCEL or not self.latches.flatten or int(orders.ref[i]) not in self._closing:
+            return None
+        return "gate_order", nan, nan
 
     def _allowed(self, position: Vector) -> Vector:
         return position if self._banned is None else np.where(self._banned > 0, 0.0, position)
@@ -99,6 +117,7 @@ class Halting:
         """
         ids, symbol, left = _working(book, pending)
         self._cancelled.intersection_update(ids.tolist())
+        self._closing.intersection_update(ids.tolist())
         wrong = np.flatnonzero(adding(symbol, left, book.qty)).tolist()
         rows = np.array([i for i in wrong if int(ids[i]) not in self._cancelled], np.intp)
         self._cancelled.update(ids[rows].tolist())
@@ -106,23 +125,20 @@ class Halting:
         if self.latches.flatten:
             high, low = sides(book, pending)
             close = self._allowed(np.where(book.qty > 0, np.maximum(low, 0.0), np.minimum(high, 0.0)))
-        return _some(self._desk.legs(ts, ids[rows], symbol[rows], close))
+        return self._sent(ts, ids[rows], symbol[rows], close)
 
     def save(self) -> dict[str, Any]:
         losses = None if self._losses is None else self._losses.save()
-        cancelled = sorted(self._cancelled)
-        return {"latches": self.latches.save(), "desk": self._desk.save(), "cancelled": cancelled, "losses": losses}
+        orders = {"cancelled": sorted(self._cancelled), "closing": sorted(self._closing)}
+        return {"latches": self.latches.save(), "desk": self._desk.save(), "losses": losses} | orders
 
     def load(self, saved: Mapping[str, Any]) -> None:
         self.latches.load(saved["latches"])
         self._desk.load(saved["desk"])
         self._cancelled = set(saved["cancelled"])
+        self._closing = set(saved.get("closing", ()))  # older states have none
         if self._losses is not None and saved["losses"] is not None:
             self._losses.load(saved["losses"])
-
-
-def _some(legs: Approved | None) -> list[Event]:
-    return [] if legs is None else [legs]
 
 
 def _working(book: Book, pending: Pending) -> tuple[Any, Any, Any]:

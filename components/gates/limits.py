@@ -297,8 +297,8 @@ class Limits:
         cancels = orders.action[i] == LegAction.CANCEL
         if run is None:
             return None if cancels else _NO_BOOK
-        why = None
-        if not cancels:
+        why = self._halting.stands(orders, i)
+        if why is None and not cancels:
             formed = malformed(orders, i, run.symbols, run.ids) or self._parents.orphan(orders, i)
             why = formed or self._refusal(run, orders, i)
         run.ids.add(int(orders.ids[i]))

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from components.execution.twap import Twap
-from engine.events import Approved, Children, LegAction, Note, OrderKind, Orders, Refusals, Reports, TimeInForce
+from engine.events import Children, LegAction, Note, OrderKind, Orders, Refusals, Reports, TimeInForce
 from tests.components.execution.floor import ONE, Floor, minutes, orders
-from tests.make import legs
 
 LIMIT: dict[str, Any] = {"kind": np.array([OrderKind.LIMIT], np.int32), "limit": np.array([9.0])}
 LASTS: dict[str, Any] = {"tif": np.array([TimeInForce.GOOD_TILL_CANCELLED], np.int32)}
@@ -99,23 +98,6 @@ def test_a_child_at_a_pace_is_not_made_larger_than_its_parent() -> None:
     for k in range(2, 8):
         floor.slice(minutes(k, [10.0]))
     assert floor.filled() == {1: 100.0}
-
-
-@pytest.mark.parametrize("action", [LegAction.CANCEL, LegAction.REPLACE])
-def test_orders_of_the_gate_and_of_the_broker_stand(action: LegAction) -> None:
-    """Under `flatten` an optimizer that goes on wanting its target would call back what closes the position."""
-    floor = Floor(Twap(horizon=4), ONE)
-    floor.hold([100.0], 10.0)
-    floor.slice(minutes(1, [10.0]))
-    closing = legs(Approved, minutes(1, [10.0]).ts, symbol=[0], qty=[-100.0], ids=np.array([7], np.uint64))
-    floor.ledger.on_approved(closing)
-    floor.take(floor.broker.on_orders(closing))
-    floor.desk.on_book(floor.ledger.book(0))
-    floor.desk.load(floor.desk.save())
-    said = floor.between(minutes(1, [10.0]).ts + 1, amends(1, 7, action, -1.0))
-    assert [event.kind for event in said] == ["amendment"]
-    floor.slice(minutes(2, [10.0]))
-    assert floor.ledger.book(0).qty.tolist() == [0.0]
 
 
 def test_what_waits_to_be_passed_on_is_part_of_the_state() -> None:

@@ -19,6 +19,7 @@ class Plain:
         self.book: Any = None
         self.counted: list[tuple[int, int, float]] = []  # order, symbol, shares: working at worst, replaces too
         self.opened = 0
+        self.own: set[int] = set()  # orders of the gate itself that close positions
         self.volumes: list[list[float]] = []
         self.fresh = [0] * self.n
         self.sectors: list[float] | None = None

@@ -111,6 +111,7 @@ class GateSession(RuleBasedStateMachine):
                 sent = {NAMES[s] for s, action in zip(event.symbol, event.action, strict=True) if action == 0}
                 assert not sent & set(self.options.get("banned", ()))
                 self.plain.approved(event)
+                self.plain.own |= set(event.ids[event.action == LegAction.NEW].tolist())
                 self.exchange(event)
 
     def exchange(self, approved: Approved) -> None:
@@ -271,7 +272,8 @@ class GateSession(RuleBasedStateMachine):
         batch = None if self.plain.book is None else Batch(self.plain, NAMES)
         for i, order in enumerate(made.ids.tolist()):
             if made.action[i] == LegAction.CANCEL:
-                assert order in passed
+                stands = "flatten" in self.plain.latches.values() and int(made.ref[i]) in self.plain.own
+                assert refused.get(order, ("",))[0] == ("gate_order" if stands else "")
             elif batch is None:
                 assert refused[order][0] == "no_book"
             else:

@@ -331,3 +331,26 @@ def test_ledger_and_gate_fold_controls_alike() -> None:
         assert rule == {Mode.ACTIVE: [], Mode.REDUCE_ONLY: ["reduce_only"], Mode.HALTED: ["halted"]}[mode]
         modes.add(mode)
     assert modes == set(Mode)
+
+
+def test_what_closes_a_position_is_not_called_back_before_a_release() -> None:
+    """An optimizer whose target still stands sees the gate's order in its way."""
+    position = [100.0, 0.0, 0.0, 0.0]
+    made = gate(book(day(0), MARK, qty=position))
+    (closing,) = command(made, FLATTEN)
+    own = int(closing.ids[0])
+
+    def called_back(gate: Limits, order: int) -> list[str]:
+        cancel = {"action": np.array([LegAction.CANCEL], np.int32), "ref": np.array([order], np.uint64)}
+        return ask(gate, [0], [0.0], **cancel)[1]
+
+    assert called_back(made, own) == ["gate_order"]
+    both = working((own, 0, -100.0), (5, 0, -1.0))
+    cancels = said(made.on_book(msgspec.structs.replace(book(day(1), MARK, qty=position), **both)))
+    assert [list(event.ref) for event in cancels] == [[5]], "with it, the other would open a position"
+    again = gate()
+    again.load(made.save())
+    for each in (made, again):
+        assert [called_back(each, order) for order in (own, 5)] == [["gate_order"], []]
+        assert command(each, RESUME, actor="jo") == []
+        assert called_back(each, own) == []
