@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from components.execution.pace import Market, Parents, checked_horizon, even_steps
 from components.execution.rows import found_in
-from components.rl.acting import Working, children, cut_short
+from components.rl.acting import TwapRelative, Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
 from engine.calendar import Sessions
@@ -55,6 +55,9 @@ class Rl:
 
     What was decided before a day, or is left of a parent when its day ends, goes on at the close of the next day's
     first bar, as an order of its own.
+    An agent that was no better than an even pace on its validation orders, and says so, works at an even pace: it
+    decides when it would have, and trades what the environment does for `TwapRelative` at 1.
+
     Slices of a day behind as many as the longest day of its training had are beyond what it knows: in these, what is
     left of each parent is sent at an even pace.
 
@@ -139,13 +142,19 @@ class Rl:
         at = np.flatnonzero(deciding)
         if at.size:
             some = _working(memory.rows(at), _of(parents, at))
-            seen = self._card.observation.observe(self._recorder.market(parents.symbol[at]), some)
-            self._memory.amount[rows[at]] = self._card.action.amounts(self._policy.act(seen), some)
+            self._memory.amount[rows[at]] = self._decided(some, parents.symbol[at])
         amount, bar = self._memory.amount[rows], tick - memory.now
         due = np.zeros(len(rows))
         for k in np.unique(bar).tolist():
             due = np.where(bar == k, children(amount, own, own.remaining, k), due)
         return parents.side * np.where(tick < memory.end, due, 0.0)
+
+    def _decided(self, own: Working, symbol: Any) -> Vector:
+        """Shares to trade in the step: by what it learned, or at the even pace that it was no better than."""
+        if self._card.works == "even_pace":
+            return TwapRelative().amounts(np.ones(len(own.side)), own)
+        seen = self._card.observation.observe(self._recorder.market(symbol), own)
+        return self._card.action.amounts(self._policy.act(seen), own)
 
     def _new_day(self, ts: int) -> bool:
         """Whether what is sent now trades in a day of which no bar was seen: it waits for the first."""
