@@ -6,19 +6,25 @@ judged on days that it has not seen: its price advantage over TWAP with the impa
 policy's, which dynamic programming finds, both of them playing the very same orders. The figure is the worst of three
 seeds; its interval is that of the mean over days, by 2,000 draws of days. `detail` has each seed, where CPU seconds
 went, the price advantage on days without a pattern, that of agents which are shown there what nobody can know, and how
-often the environment is stepped a CPU second.
+often the environment is stepped a CPU second. Figures are those of the agent's own choices; `guarded` is what sessions
+trade where an agent that was no better than an even pace on the validation orders works at one.
 """
 
 import argparse
+import contextlib
 import datetime as dt
+import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import msgspec
 import numpy as np
 from measure import Outcome, conclude, parser, versions
 
-from components.brokers.beside import Beside
+from components.brokers.beside import Beside as Market
 from components.costs.bps import Bps
 from components.costs.quadratic_impact import QuadraticImpact
 from components.rl.acting import Categorical, TwapRelative, Working
@@ -26,11 +32,13 @@ from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv, twap_action
 from components.rl.episodes import Orders, Split, generated, split
 from components.rl.generated import GeneratedDays
-from components.rl.observing import Compact, FullHistory, Market, Seen
+from components.rl.observing import Compact, FullHistory, Seen
+from components.rl.observing import Market as Known
 from components.rl.optimum import Optimum, Task, optimum
 from components.rl.rewards import PAPenalty
 from components.rl.tape import Tape, tape_of
 from components.rl.trainer import Arena, Told, teach
+from components.rl.trainer_beside import Beside, beside, even_pace
 from components.rl.trainer_evaluate import Figures, over_all
 from components.rl.trainer_options import Course, Dqn, Mlp, Ppo, Recurrent
 from engine.events import DAY_NS
@@ -41,6 +49,7 @@ ALGORITHMS: dict[str, Ppo | Dqn] = {
     "ppo": Ppo(lr=3e-3, anneal=True, gae_lambda=0.95, epochs=10, batch=512, clip=0.2, value_clip=False, grad_norm=0.5),
     "dqn": Dqn(updates=64),
 }
+BESIDE = msgspec.structs.replace(ALGORITHMS["ppo"], value_weight=0.2, entropy=0.01)  # with a baseline
 SLOWER = msgspec.structs.replace(ALGORITHMS["ppo"], lr=1e-3)
 NETWORKS: dict[str, tuple[Mlp | Recurrent, Compact | FullHistory]] = {
     "mlp": (Mlp((64, 64)), Compact()),
@@ -51,13 +60,17 @@ NETWORKS: dict[str, tuple[Mlp | Recurrent, Compact | FullHistory]] = {
 ACTIONS: dict[str, Categorical | TwapRelative] = {"categorical": ACTION, "twap_relative": TwapRelative()}
 
 
-def course_of(algorithm: str, network: str) -> Course:
+def course_of(algorithm: str, network: str, baseline: str = "") -> Course:
+    """`baseline` is the even pace for the small network of PPO where it is left out."""
+    own = baseline or ("even_pace" if (algorithm, network) == ("ppo", "mlp") else "none")
+    said = BESIDE if algorithm == "ppo" and own == "even_pace" else ALGORITHMS[algorithm]
     slower = (algorithm, network) == ("ppo", "recurrent")
     return Course(
-        algorithm=SLOWER if slower else ALGORITHMS[algorithm],
+        algorithm=SLOWER if slower else said,
         network=NETWORKS[network][0],
         steps=STEPS,
         rows=512,
+        baseline=own,  # type: ignore[arg-type]
         normalise_rewards=False,
         reward_scale=0.1,
         validate_every=10,
@@ -77,7 +90,7 @@ class Foreseeing(msgspec.Struct, frozen=True, tag=True):
     def shapes(self, bars: int, steps: int, /) -> dict[str, tuple[int, ...]]:
         return {"now": (Compact().shapes(bars, steps)["now"][0] + 1,)}
 
-    def observe(self, market: Market, own: Working, /) -> Seen:
+    def observe(self, market: Known, own: Working, /) -> Seen:
         log, row, now = market.today.log, market.row, own.now
         coming = log[row, np.minimum(now + 1, log.shape[1] - 1)] - log[row, now]
         noise = np.random.default_rng(0).normal(0.0, self.noise * np.diff(log, axis=1).std(), log.shape)[row, now]
@@ -92,7 +105,7 @@ class Game(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     days: Days
     tape: Tape
     orders: Split
-    market: Beside
+    market: Market
     course: Course
     observation: Any
     action: Categorical | TwapRelative = ACTION
@@ -120,7 +133,7 @@ def game_of(
     orders = generated(made, share=0.03, horizon=8)
     dates = [_date(made, share) for share in (0.6, 0.75)]
     parts = split(orders, made, validation_from=dates[0], test_from=dates[1])
-    market = Beside(universe=feed.universe, costs=costs or QuadraticImpact(impact=IMPACT))
+    market = Market(universe=feed.universe, costs=costs or QuadraticImpact(impact=IMPACT))
     seen = observation or next(seen for network, seen in NETWORKS.values() if network == course.network)
     tape = tape_of(made, features=seen.features)
     return Game(feed=feed, days=made, tape=tape, orders=parts, market=market, course=course, observation=seen)
@@ -168,8 +181,9 @@ def shares(gain: np.ndarray, best: np.ndarray, day: np.ndarray, draws: int = 200
     return float(parts[0].sum() / parts[1].sum()), float(low), float(high)
 
 
-def taught(game: Game, seed: int, steps: int = STEPS) -> tuple[Figures, dict[str, float]]:
-    """What an agent of this seed makes of the orders of the test part, and where its CPU seconds went."""
+def taught(game: Game, seed: int, steps: int = STEPS) -> tuple[Figures, dict[str, float], Beside]:
+    """What an agent of this seed makes of the orders of the test part, where its CPU seconds went, and how it stands
+    beside an even pace on those of validation."""
     spent = {"cpu_collect_s": 0.0, "cpu_environment_s": 0.0, "cpu_update_s": 0.0, "val/cpu_s": 0.0}
 
     def hear(metrics: Any) -> None:
@@ -185,16 +199,30 @@ def taught(game: Game, seed: int, steps: int = STEPS) -> tuple[Figures, dict[str
     from components.models.bundle import tensors_of
     from components.rl.policy import Policy
 
-    env = game.played(game.orders.test)
+    env, chosen_by = game.played(game.orders.test), game.played(game.orders.validation)
     weights = tensors_of({name: each.numpy() for name, each in result.best.items()})
     policy = Policy(course.network, env.observation_shapes, env.action_count, weights)
-    return over_all(env, policy.act), spent | {"steps": float(result.steps)}
+    own, even = over_all(chosen_by, policy.act), even_pace(chosen_by)
+    looks = math.ceil(result.iterations / course.validate_every)
+    compared = beside(own.net, even.net, game.orders.validation.day[own.episode], looks=looks)
+    return over_all(env, policy.act), spent | {"steps": float(result.steps)}, compared
+
+
+def guard(compared: Beside, figure: str, own: tuple[float, float, float]) -> dict[str, Any]:
+    """The comparison on validation orders, and a figure with its interval as sessions have it: an even pace has 0."""
+    kept, *interval = own if compared.better else (0.0, 0.0, 0.0)
+    return {
+        "validation_gain_bps": round(compared.gain, 3),
+        "validation_interval": [round(compared.low, 3), round(compared.high, 3)],
+        "works": "agent" if compared.better else "even_pace",
+        "guarded": {figure: round(kept, 4), "interval": [round(each, 4) for each in interval]},
+    }
 
 
 def one_seed(game: Game, seed: int, steps: int, known: tuple[Figures, Figures]) -> dict[str, Any]:
     """Share of the optimum's price advantage over TWAP, both of them over the same orders."""
     best, twap = known
-    found, spent = taught(game, seed, steps)
+    found, spent, compared = taught(game, seed, steps)
     day = game.orders.test.day[found.episode]
     share, low, high = shares(found.net - twap.net, best.net - twap.net, day)
     network = spent["cpu_update_s"] + spent["cpu_collect_s"] - spent["cpu_environment_s"]
@@ -212,24 +240,30 @@ def one_seed(game: Game, seed: int, steps: int, known: tuple[Figures, Figures]) 
         "cpu_validation_s": round(spent["val/cpu_s"], 2),
         "environment_share": round(spent["cpu_environment_s"] / (spent["cpu_environment_s"] + network), 4),
         "environment_steps_per_cpu_s": round(spent["steps"] / spent["cpu_environment_s"]),
-    }
+    } | guard(compared, "share", (share, low, high))
 
 
 def gained(game: Game, seed: int, steps: int) -> dict[str, Any]:
     """Advantage of an agent over TWAP on the orders of the test part, paired order by order, and its 95 % interval."""
-    found, _ = taught(game, seed, steps)
+    found, _, compared = taught(game, seed, steps)
     twap = by_twap(game, game.orders.test)
     day = game.orders.test.day[found.episode]
     gain, low, high = shares(found.net - twap.net, np.ones(len(day)), day)
-    return {"gain_bps": round(gain, 3), "interval": [round(low, 3), round(high, 3)]}
+    own = {"gain_bps": round(gain, 3), "interval": [round(low, 3), round(high, 3)]}
+    return own | guard(compared, "gain_bps", (gain, low, high))
 
 
-def without_pattern(seed: int, steps: int, action: Categorical | TwapRelative = ACTION) -> dict[str, Any]:
+def without_pattern(
+    seed: int, steps: int, action: Categorical | TwapRelative = ACTION, course: Course = COURSE, paid: int = 0
+) -> dict[str, Any]:
     """Price advantage over TWAP where there is nothing to find, paired order by order, and its 95 % interval: without
-    costs, where no policy is better or worse on average, and with impact, where an even pace is best."""
+    costs, where no policy is better or worse on average, and with impact, where an even pace is best: there after
+    `paid` order-steps, 0 = as many."""
     said: dict[str, Any] = {"seed": seed}
-    for name, costs in (("without_costs", Bps()), ("with_impact", None)):
-        said[name] = gained(msgspec.structs.replace(game_of("none", costs=costs), action=action), seed, steps)
+    for name, costs, budget in (("without_costs", Bps(), steps), ("with_impact", None, paid or steps)):
+        said[name] = gained(
+            msgspec.structs.replace(game_of("none", costs=costs, course=course), action=action), seed, budget
+        )
     return said
 
 
@@ -252,34 +286,51 @@ def asked() -> argparse.Namespace:
     made.add_argument("--algorithm", choices=[*ALGORITHMS], default="ppo")
     made.add_argument("--network", choices=[*NETWORKS], default="mlp", help="recurrent: five times the CPU seconds")
     made.add_argument("--action", choices=[*ACTIONS], default="categorical", help="twap_relative: PPO only")
+    made.add_argument("--baseline", choices=["even_pace", "none"], help="of rewards; default: even_pace for this agent")
+    made.add_argument("--jobs", type=int, default=1, help="processes side by side")
     made.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0 on; 1 with --quick")
     return made.parse_args()
+
+
+def with_pattern(seed: int, steps: int, action: Categorical | TwapRelative, course: Course) -> dict[str, Any]:
+    """Share of the optimum, of `categorical` actions, where there is one."""
+    game = game_of("mean_reverting", course=course)
+    known = by_optimum(game, game.orders.test), by_twap(game, game.orders.test)
+    return one_seed(msgspec.structs.replace(game, action=action), seed, steps, known)
+
+
+@contextlib.contextmanager
+def side_by_side(jobs: int) -> Iterator[Any]:
+    """Calls in so many processes; what each answers is asked for by calling what it gave. With 1 it is called here."""
+    if jobs == 1:
+        yield lambda what, *given: lambda: what(*given)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield lambda what, *given: pool.submit(what, *given).result
 
 
 def main() -> None:
     args = asked()
     steps, less = (40_000, 20_000) if args.quick else (STEPS, SMALL)
     chosen = SEEDS[:1] if args.quick else tuple(range(args.seeds))
-    kind = "_".join([args.algorithm, args.network, args.action])
+    kind = "_".join([args.algorithm, args.network, args.action, *([args.baseline] if args.baseline else [])])
     standing, small = kind == "ppo_mlp_categorical", args.network == "mlp" and args.algorithm == "ppo"
-    game = game_of("mean_reverting", course=course_of(args.algorithm, args.network))
-    known = by_optimum(game, game.orders.test), by_twap(game, game.orders.test)
-    game = msgspec.structs.replace(game, action=ACTIONS[args.action])
-    seeds = []
-    for seed in chosen:
-        seeds.append(one_seed(game, seed, steps, known))
-        print(seeds[-1], flush=True)
-    nothing = [without_pattern(seed, less, game.action) for seed in chosen if small]
-    for each in nothing:
-        print("without a pattern", each)
-    control = controls(0, less) if standing else None
-    print("controls", control)
+    baseline = args.baseline or ("even_pace" if standing else "none")
+    course = course_of(args.algorithm, args.network, baseline)
+    action = ACTIONS[args.action]
+    with side_by_side(args.jobs) as call:
+        seeds = [call(with_pattern, seed, steps, action, course) for seed in chosen]
+        nothing = [call(without_pattern, seed, less, action, course, steps) for seed in chosen if small]
+        control = call(controls, 0, less) if standing else None
+        seeds, nothing = ([each() for each in part] for part in (seeds, nothing))
+        control = None if control is None else control()
+    print(*seeds, *(f"without a pattern {each}" for each in nothing), f"controls {control}", sep="\n", flush=True)
     worst = min(each["share"] for each in seeds)
     detail = {
         "seeds": seeds,
         "without_a_pattern": nothing,
         "controls": control,
-        "course": msgspec.to_builtins(game.course),
+        "course": msgspec.to_builtins(course),
     }
     agent = f"{args.algorithm.upper()}, {args.network} network, {args.action} actions,"
     outcome = Outcome(

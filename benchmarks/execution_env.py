@@ -4,7 +4,8 @@ Orders of 20 symbols on 250 generated days of 78 bars, bought and sold from thre
 with a share of the volume, slippage and commissions; actions are drawn beforehand. An order-step is one decision of one
 order: its bars filled and priced, its reward, the next observation, and the next episode where one ends. The figure is
 that of 4,096 orders side by side with the compact observation and a bar a step; `detail` has other widths, observations
-and steps, and one order at a time through gymnasium.
+and steps, one order at a time through gymnasium, and `compact` with rewards as the difference to an even pace, which
+is worked out to the end of every order at each of its steps: over 24 decisions and over 8.
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from measure import Outcome, arguments, best_and_median, conclude, peak_mb
 from components.brokers.beside import Beside
 from components.costs.bps import Bps
 from components.rl.acting import Categorical
+from components.rl.baseline import Regret
 from components.rl.days import Days, days_of
 from components.rl.env import OrderEnv
 from components.rl.episodes import Orders, generated
@@ -36,15 +38,20 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def speed(game: OrderEnv, order_steps: int, rounds: int) -> tuple[float, float]:
-    """Order-steps per CPU second of the best and of the median round."""
+def speed(game: OrderEnv, order_steps: int, rounds: int, beside: bool = False) -> tuple[float, float]:
+    """Order-steps per CPU second of the best and of the median round; `beside` an even pace or not."""
     steps = max(order_steps // game.width, 10)
     actions = np.random.default_rng(1).integers(0, game.action_count, (steps, game.width))
     game.reset()
 
     def work() -> None:
+        regret = Regret(game, 1.0) if beside else None
         for action in actions:
-            game.step(action)
+            if regret is not None:
+                regret.before_step()
+            found = game.step(action)
+            if regret is not None:
+                regret.of(found.reward, found.done)
 
     best, median = best_and_median(work, rounds)
     return steps * game.width / best, steps * game.width / median
@@ -79,6 +86,10 @@ def main() -> None:
     for name, case in CASES.items():
         game = OrderEnv(days=days, orders=orders, rng=np.random.default_rng(7), **made, **case)
         found[name] = speed(game, 60_000 if args.quick else 400_000, 3 if args.quick else 7)
+    for horizon in (24, 8):
+        own = generated(days, share=0.02, horizon=horizon, start=(0, 20, 40))
+        game = OrderEnv(days=days, orders=own, rng=np.random.default_rng(7), **made, **CASES["compact"])
+        found[f"compact_beside_an_even_pace_{horizon}"] = speed(game, 60_000 if args.quick else 400_000, 3, beside=True)
     alone = one_at_a_time(days, orders, made, 300 if args.quick else 2000)
     outcome = Outcome(
         work=f"{WIDTH:,} orders side by side, {len(orders):,} orders of {len(days)} days x 20 symbols x 78 bars",

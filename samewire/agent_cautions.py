@@ -10,6 +10,7 @@ import numpy as np
 from engine.calendar import Sessions
 from engine.errors import SamewireError
 from engine.protocols import Artefact, Feed
+from samewire.agent_guard import at_an_even_pace
 from samewire.artefacts import seen_before
 from samewire.build import read_option
 from samewire.cautions import Caution
@@ -22,7 +23,10 @@ CARD = "agent.json"
 def agent_cautions(name: str, artefact: Artefact, run: RunFile, feed: Feed, begin: int) -> list[str]:
     """What is to be known before a session begins (UTC ns); nothing of an artefact that is no agent."""
     card = card_in(artefact.files.get(CARD, b""))
-    return [f"{name}: {text}." for text in (*other_market(card, run), *longer_days(card, feed, begin))]
+    return [
+        f"{name}: {text}."
+        for text in (*at_an_even_pace(card), *other_market(card, run), *longer_days(card, feed, begin))
+    ]
 
 
 def concerning(run: RunFile, feed: Feed, begin: int) -> Callable[[str, Artefact], list[str]]:
@@ -43,7 +47,7 @@ def checked_market(run: RunFile) -> tuple[Caution, ...]:
     except (SamewireError, OSError) as error:
         said = [f"{error}; a session that begins needs it"]
     else:
-        said = list(other_market(card, run))
+        said = [*at_an_even_pace(card), *other_market(card, run)]
     return tuple(Caution(run.execution.where, "execution.artefact", text) for text in said)
 
 

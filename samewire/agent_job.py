@@ -1,6 +1,7 @@
 """One agent as a job: its world built, taught, judged, recorded. It runs here, or in the process of a worker."""
 
 import io
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,10 @@ import numpy as np
 
 from adapters.tracking.store import RunStore
 from components.models.artefact import restore_artefact
-from components.rl.acting import TwapRelative
 from components.rl.agent_artefact import AgentCard, agent_artefact, opened_agent
 from components.rl.env import OrderEnv
-from components.rl.observing import CurrentStep
 from components.rl.trainer import Arena, Taught, Told, teach
+from components.rl.trainer_beside import Beside, Works, beside, error_of, even_pace
 from components.rl.trainer_evaluate import FIGURES, Figures, over_all
 from components.rl.trainer_rest import Rest
 from engine.clock import SystemClock
@@ -77,23 +77,49 @@ def _carried_out(told: Assignment) -> str:
         )
         taught = teach(agent.course(told.seed), arena, checkpoints=checkpoints, told=listening)
         test = environment(world, agent, world.orders.test)
-        artefact, found, figures = judged(file, world, taught, test, told.seed)
-        figures |= {"val/twap_ffr": even_pace(validation).means()["ffr"]}
+        artefact, found, card = judged(file, world, taught, (validation, test), told.seed)
         restore_artefact(artefact, folder / ARTEFACTS / artefact.hash)
         store.keep(run, ORDERS, orders_table(world, found))
         said = {"steps": taught.steps, "iterations": taught.iterations, "best_iteration": taught.best_iteration}
-        more = {"passed_over": passed} if passed else {}
-        store.end(run, "end", {"artefact": artefact.hash} | said | figures | more)
+        more: dict[str, Any] = {"passed_over": passed} if passed else {}
+        more |= {"works": card.works, "monitor": agent.plan.monitor}
+        store.end(run, "end", {"artefact": artefact.hash} | said | card.figures | more)
         return artefact.hash
 
 
 def judged(
-    run: RunFile, world: World, taught: Taught, test: OrderEnv, seed: int
-) -> tuple[Artefact, Figures, dict[str, float]]:
-    """The artefact of the best weights, and what it made of the orders of the test part: by the policy that sessions
-    will have."""
+    run: RunFile, world: World, taught: Taught, parts: tuple[OrderEnv, OrderEnv], seed: int
+) -> tuple[Artefact, Figures, AgentCard]:
+    """The artefact of the best weights, and what these made of the orders of the test part: by the policy that sessions
+    will have. How sessions work is decided by the orders of validation alone; `parts` are the two."""
+    validation, test = parts
+    card = _card(run, world, test, seed)
+    weights = {name: each.numpy() for name, each in taught.best.items()}
+    rows = test.reset()
+    _, policy = opened_agent(agent_artefact(card, weights, rows), "training.agent")
+    own, even = Rest(validation).counted(over_all(validation, policy.act)), even_pace(validation)
+    found = Rest(test).counted(over_all(test, policy.act))
+    figures = taught.figures | {"val/twap_net": float(even.net.mean()), "val/twap_ffr": float(even.ffr.mean())}
     agent = agent_of(run)
-    card = AgentCard(
+    compared = beside_even_pace(own, even, taught, world, agent)
+    figures |= compared.figures() | found.means("test/") | beside_twap(found, even_pace(test), world)
+    works: Works = "agent" if compared.better else agent.plan.unless_better
+    kept = msgspec.structs.replace(card, figures=figures, works=works)
+    return agent_artefact(kept, weights, rows), found, kept
+
+
+def beside_even_pace(own: Figures, even: Figures, taught: Taught, world: World, agent: AgentTraining) -> Beside:
+    """The best of all validations beside an even pace, by the figure that it is the best by, on the same orders."""
+    figure = agent.plan.monitor.removeprefix("val/")
+    looks = math.ceil(taught.iterations / agent.plan.validate_every)
+    day = world.orders.validation.day[own.episode]
+    return beside(getattr(own, figure), getattr(even, figure), day, looks=looks)
+
+
+def _card(run: RunFile, world: World, test: OrderEnv, seed: int) -> AgentCard:
+    """Without figures."""
+    agent = agent_of(run)
+    return AgentCard(
         schema=test.schema,
         observation=agent.seen(),
         action=agent.acted(),
@@ -111,13 +137,6 @@ def judged(
         trained=_trained(run, agent, world, seed),
         figures={},
     )
-    weights = {name: each.numpy() for name, each in taught.best.items()}
-    rows = test.reset()
-    _, policy = opened_agent(agent_artefact(card, weights, rows), "training.agent")
-    found = Rest(test).counted(over_all(test, policy.act))
-    figures = taught.figures | found.means("test/") | beside_twap(found, even_pace(test), world)
-    kept = msgspec.structs.replace(card, figures=figures)
-    return agent_artefact(kept, weights, rows), found, figures
 
 
 def _trained(run: RunFile, agent: AgentTraining, world: World, seed: int) -> dict[str, Any]:
@@ -128,23 +147,6 @@ def _trained(run: RunFile, agent: AgentTraining, world: World, seed: int) -> dic
         "inputs": world.inputs,
         "symbols": list(world.feed.universe.symbols),
     }
-
-
-def even_pace(env: OrderEnv) -> Figures:
-    """The same orders as the pace `twap` of a desk works them, whatever choices the agent has and how often."""
-    looks: Any = CurrentStep()  # one of several kinds
-    desk = OrderEnv(
-        days=env.days,
-        orders=env.orders,
-        market=env.market,
-        observation=looks,
-        action=TwapRelative(),
-        reward=env.reward,
-        width=env.width,
-        tape=env.tape,
-    )
-    even = np.ones(desk.width)
-    return Rest(desk).counted(over_all(desk, lambda seen: even))
 
 
 def beside_twap(found: Figures, twap: Figures, world: World) -> dict[str, float]:
@@ -158,18 +160,6 @@ def beside_twap(found: Figures, twap: Figures, world: World) -> dict[str, float]
         "test/gain_error": error_of(gain, day),
     }
     return {name: value for name, value in said.items() if np.isfinite(value)}
-
-
-def error_of(value: Any, day: Any) -> float:
-    """Standard error of a mean over orders, those of one day counted as one: they share its prices. NaN of one day.
-
-    >>> error_of(np.array([1.0, 3.0]), np.array([4, 5])), error_of(np.array([1.0, 3.0]), np.array([4, 4]))
-    (1.0, nan)
-    """
-    _, of = np.unique(day, return_inverse=True)
-    off = np.bincount(of, weights=value - value.mean())
-    count = len(off)
-    return float(np.sqrt((off * off).sum() * count / (count - 1)) / len(value)) if count > 1 else float("nan")
 
 
 def orders_table(world: World, found: Figures) -> bytes:

@@ -10,7 +10,8 @@ from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory
 from components.rl.policy import REACH
 from components.rl.rewards import EndRatio, PAPenalty
-from components.rl.trainer_options import MOST, Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
+from components.rl.trainer_beside import Works
+from components.rl.trainer_options import MOST, Baseline, Course, Dqn, Ppo, Recurrent, Teacher, TrainedTeacher
 from samewire.scalars import Day
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -243,6 +244,10 @@ class AgentSpec(BaseModel):
     monitor: Literal["val/net", "val/pa", "val/pa_vwap", "val/reward", "val/ffr"] = Field(
         default="val/net", description="figure of validation that is to rise"
     )
+    unless_better: Works = Field(
+        default="even_pace", description="how sessions work if it is no better than an even pace on validation orders"
+    )
+    baseline: Baseline = Field(default=_COURSE.baseline, description="what rewards are the difference to")
     reward_scale: float = Field(default=_COURSE.reward_scale, gt=0, description="of all rewards")
     normalise_rewards: bool = Field(default=_COURSE.normalise_rewards, description="by their running spread")
 

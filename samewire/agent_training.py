@@ -17,6 +17,7 @@ from components.rl.trainer_budget import Bill
 from engine.errors import ConfigError
 from engine.learning import Job
 from samewire.agent_cautions import market_words
+from samewire.agent_guard import no_better
 from samewire.agent_job import Assignment
 from samewire.agent_progress import phases_of, told_how_far
 from samewire.agent_spec import AgentTraining
@@ -38,8 +39,8 @@ _LIBRARIES = ("torch", "stable-baselines3", "gymnasium")
 _LARGE_MB = 200
 _LESS = 1e-3  # of the shares: what counts as less
 _LEGEND = (
-    "  net: advantage over the mean price, all costs in, what was left undone priced at the end; TWAP: that of an",
-    "  even pace on the same orders; ±: the standard error of a mean over days, - where there is but one",
+    "  net: advantage of its own choices over the mean price, all costs in, what was left undone priced at the end;",
+    "  TWAP: that of an even pace on the same orders; ±: standard error of a mean over days, - where there is but one",
 )
 _MARKED = "  *: it fills less than that pace, so part of the difference is of shares that nobody traded"
 
@@ -254,7 +255,11 @@ def as_text(results: AgentResults) -> str:
         marked = any(_fills_less(agent.outcome, "test") for agent in ended)
         lines += ["", *_LEGEND, *([_MARKED] if marked else []), *(f"  warning  {text}" for text in results.warnings)]
         for agent in ended:
-            texts = (*undone(agent.outcome, results.rest, results.penalty), *agent.outcome.get("passed_over", ()))
+            texts = (
+                *no_better(agent.outcome),
+                *undone(agent.outcome, results.rest, results.penalty),
+                *agent.outcome.get("passed_over", ()),
+            )
             lines += [f"  warning  {agent.column}: {text}" for text in texts]
     lines += [f"  {agent.column}: failed, {agent.error}" for agent in failed]
     return "\n".join([*lines, *(f"  {agent.column}  {agent.place}" for agent in ended)])

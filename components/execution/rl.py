@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from components.execution.pace import Market, Parents, checked_horizon, even_steps
 from components.execution.rows import found_in
+from components.execution.twap import Twap
 from components.rl.acting import Working, children, cut_short
 from components.rl.agent_artefact import opened_agent
 from components.rl.recorder import Recorder
@@ -55,6 +56,9 @@ class Rl:
 
     What was decided before a day, or is left of a parent when its day ends, goes on at the close of the next day's
     first bar, as an order of its own.
+
+    An agent that was no better than an even pace on its validation orders, and says so, works them as `twap` does.
+
     Slices of a day behind as many as the longest day of its training had are beyond what it knows: in these, what is
     left of each parent is sent at an even pace.
 
@@ -86,6 +90,7 @@ class Rl:
             unit_bps=card.unit_bps,
             features=card.observation.features,
         )
+        self._even = Twap(horizon=self.horizon)  # for an agent that was no better
         self._memory = _nothing(card.steps)
         self._day = 0  # days so far
         self._label, self._beyond = -1, False  # of the day; whether it has more slices than the agent knows
@@ -127,6 +132,8 @@ class Rl:
     # ---- decisions ---------------------------------------------------------------------------------------------------
 
     def due(self, parents: Parents, market: Market, /) -> Vector:
+        if self._card.works == "even_pace":
+            return self._even.due(parents, market)
         tick = self._recorder.tick
         if tick < 0 or self._new_day(market.trades_from):
             return np.zeros(len(parents.ids))

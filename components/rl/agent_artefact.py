@@ -20,6 +20,7 @@ from components.models.bundle import tensors_in, tensors_of
 from components.rl.acting import Categorical, TwapRelative
 from components.rl.observing import Compact, CurrentStep, FullHistory, schema_of
 from components.rl.policy import Policy
+from components.rl.trainer_beside import Works
 from components.rl.trainer_options import MOST, Mlp, Recurrent
 from engine.errors import StateError
 from engine.events import MINUTE_NS
@@ -51,7 +52,8 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True):
     sessions: bool  # whether days are those of a calendar, else dates of UTC
     until_ns: int  # the last instant of the days that it learned from and was chosen by
     trained: dict[str, Any]  # algorithm, budget, seed, reward, market (fill, participation, costs), dates; JSON values
-    figures: dict[str, float]  # of validation and test
+    figures: dict[str, float]  # of validation and test, by its own choices
+    works: Works = "agent"  # in sessions: by these choices, or at an even pace, which they were no better than
 
 
 def agent_artefact(card: AgentCard, weights: Mapping[str, Any], rows: dict[str, NDArray[np.float32]]) -> Artefact:
@@ -146,6 +148,7 @@ def card_text(card: AgentCard) -> str:
         "",
         f"- works orders over {card.horizon} bars of {card.interval_ns / MINUTE_NS:g} minutes, a decision every "
         f"{card.bars_per_step} of them",
+        f"- in sessions: {'its own choices' if card.works == 'agent' else 'an even pace'}",
         f"- sees {type(card.observation).__name__}, answers {type(card.action).__name__}, schema {card.schema[:12]}",
         *(f"- {name}: {value}" for name, value in sorted(market.items())),
         "",

@@ -103,6 +103,24 @@ class OrderEnv:
         self._sums = np.zeros((4, width))  # filled, value with all costs, fees, reward
         self.traded: tuple[Traded, ...] = ()  # what each bar of the latest step traded
 
+    def for_others(
+        self, observation: Observation, action: Any = None, rng: np.random.Generator | None = None
+    ) -> "OrderEnv":
+        """The same orders, days, market and rewards for one who sees other things; the action is the same if left out.
+        It has a queue of its own, endless with `rng`."""
+        return OrderEnv(
+            days=self.days,
+            orders=self.orders,
+            market=self.market,
+            observation=observation,
+            action=self.action if action is None else action,
+            reward=self.reward,
+            width=self.width,
+            bars_per_step=self.bars_per_step,
+            rng=rng,
+            tape=self.tape,
+        )
+
     @property
     def active(self) -> Mask:
         """(W,) rows that have an episode."""
@@ -118,6 +136,12 @@ class OrderEnv:
     def own(self) -> Working:
         """The orders as their desk sees them. To be read, not written."""
         return self._own
+
+    @property
+    def so_far(self) -> NDArray[np.float64]:
+        """(2, W) what was filled of each order, and what that was paid or received for, all costs included."""
+        both: NDArray[np.float64] = self._sums[:2]
+        return both
 
     def reset(self, episodes: Places | None = None) -> Seen:
         """Begins anew: each once from the first order, or the next `width` of the endless queue.
@@ -163,12 +187,8 @@ class OrderEnv:
         e, amount = self._episode, np.where(active, self.action.amounts(action, own), 0.0)
         dealt = self.floor.trade(e, own, amount)
         self._sums[:3] += (dealt.amount, dealt.money, dealt.fees)
-        own.remaining, self.traded = dealt.remaining, dealt.bars
-        own.step += active
-        own.now = np.where(active, dealt.until, own.now)
-        done = active & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self.floor.over[e])))
-        own.next = np.minimum(own.now + self.bars_per_step, own.end)
-        self.floor.cut_short(e, own)
+        self.traded = dealt.bars
+        done = self.floor.advance(e, own, dealt, active)
         own.history[np.arange(self.width), np.minimum(own.step, self.steps)] = own.remaining
         step = self.floor.step(e, own, dealt, done, (self._sums[0], self._sums[1]))
         reward = np.where(active, self.reward.of(step), 0.0)

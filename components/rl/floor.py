@@ -111,6 +111,16 @@ class Floor:
         sums_of: dict[str, Any] = {"amount": traded_in_all, "money": money, "squares": squares, "fees": fees}
         return Dealt(remaining=remaining, until=own.next, bars=tuple(told), **sums_of)
 
+    def advance(self, e: Places, own: Working, dealt: Dealt, some: Mask) -> Mask:
+        """Takes these orders to their next decision, behind what was dealt; (L,) whose end that is."""
+        own.remaining = dealt.remaining
+        own.step += some
+        own.now = np.where(some, dealt.until, own.now)
+        done: Mask = some & ((own.remaining <= 0.0) | (own.now >= np.minimum(own.end, self.over[e])))
+        own.next = np.minimum(own.now + self.bars_per_step, own.end)
+        self.cut_short(e, own)
+        return done
+
     def cut_short(self, e: Places, own: Working, bar: int = 0) -> None:
         """What the clock says `bar` bars after the decision of how long these may go on, see `acting.cut_short`."""
         tick = np.minimum(own.now + bar, own.end)

@@ -106,18 +106,7 @@ class Foreseeing:
 
     def __init__(self, env: OrderEnv, rng: np.random.Generator | None = None) -> None:
         own: Any = CurrentStep()  # one of several kinds
-        self._env = OrderEnv(
-            days=env.days,
-            orders=env.orders,
-            market=env.market,
-            observation=own,
-            action=env.action,
-            reward=env.reward,
-            width=env.width,
-            bars_per_step=env.bars_per_step,
-            rng=rng,
-            tape=env.tape,
-        )
+        self._env = env.for_others(own, rng=rng)
         self.foresight = Foresight(self._env)
         self.width, self.steps, self.action_count = env.width, self._env.steps, env.action_count
         self.observation_shapes = self.foresight.shapes

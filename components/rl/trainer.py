@@ -15,6 +15,7 @@ from engine.errors import ConfigError, StateError
 from engine.learning import Metric
 
 if TYPE_CHECKING:
+    from components.rl.baseline import Regret
     from components.rl.trainer_evaluate import Figures
     from components.rl.trainer_rows import Environment
     from components.rl.trainer_teacher import Guide
@@ -112,6 +113,7 @@ class Training:
             env.width, scale=course.reward_scale, gamma=algorithm.gamma, normalised=course.normalise_rewards
         )
         self._rows = OrderRows(env, rewards, told.cpu_ns, read_by(course.network, env.observation_shapes))
+        self._rows.baseline = _baseline(course, env)
         lessons = None
         if course.teacher is not None:
             lessons = Lessons(env, course.teacher, guide, course)
@@ -245,6 +247,21 @@ class Training:
         wanted = self._learner.weights() if iteration >= 0 else {}
         if {name: each.shape for name, each in best.items()} != {name: each.shape for name, each in wanted.items()}:
             raise ValueError("its best weights are of another network")
+
+
+def _baseline(course: Course, env: "Environment") -> "Regret | None":
+    """ConfigError for an environment that does not know what comes of its orders."""
+    from components.rl.baseline import Regret
+    from components.rl.env import OrderEnv
+
+    if course.baseline == "none":
+        return None
+    if not isinstance(env, OrderEnv):
+        raise ConfigError(
+            f"training: baseline {course.baseline} looks at the bars to come, and this environment has none; take "
+            "baseline: none"
+        )
+    return Regret(env, course.algorithm.gamma)
 
 
 def _check(course: Course, env: "Environment") -> Bill:

@@ -1,6 +1,6 @@
 """How an agent is trained: algorithm, network, budget. Plain data, which a checkpoint and an artefact are known by."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,8 @@ MOST = {  # sizes that nothing that was trained comes near; the least is 1
     "network.out": 65_536,
     "observation.longer": 100_000,
 }
+
+Baseline = Literal["none", "even_pace"]
 
 # The defaults are those of the published execution agents (Qlib's OPDS), where they say one.
 
@@ -156,6 +158,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 600_000  # budget, in order-steps
     rows: int = 256
     rounds: int = 1
+    baseline: Baseline = "none"  # what rewards are the difference to, see `components.rl.baseline`
     reward_scale: float = 1.0
     normalise_rewards: bool = True  # by the running spread of returns
     validate_every: int = 4  # collections

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from components.rl.baseline import Regret
 from components.rl.policy import REACH, checked_rows
 from components.rl.trainer_evaluate import Ended, Finished
 from components.rl.trainer_rewards import Rewards
@@ -60,6 +61,7 @@ class OrderRows:
         self.shapes = {name: env.observation_shapes[name] for name in read or env.observation_shapes}
         self.ended, self.spent_ns = Ended(), 0
         self.before_step: Callable[[], None] | None = None  # is called before each
+        self.baseline: Regret | None = None  # what rewards are the difference to
         observed = spaces.Dict(
             {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in self.shapes.items()}
         )
@@ -78,6 +80,8 @@ class OrderRows:
         before = self._cpu_ns()
         if self.before_step is not None:
             self.before_step()
+        if self.baseline is not None:
+            self.baseline.before_step()
         found = self.env.step(self.meant(actions))
         self.ended.add(found.finished)
         if not np.isfinite(found.reward).all():
@@ -85,7 +89,8 @@ class OrderRows:
             raise ConfigError(
                 f"environment: the reward of row {row} is {found.reward[row]}; look at the bars of its day"
             )
-        reward = self.rewards.scaled(found.reward, found.done)
+        earned = found.reward if self.baseline is None else self.baseline.of(found.reward, found.done)
+        reward = self.rewards.scaled(earned, found.done)
         observation = self.read(checked_rows(found.observation))
         self.spent_ns += self._cpu_ns() - before
         return observation, reward, found.done, self._nothing

@@ -43,7 +43,7 @@ def course_of(course: Course) -> Course:
     teacher = course.teacher
     assert isinstance(teacher, TrainedTeacher)
     changed: dict[str, Any] = {"network": Mlp(teacher.hidden), "steps": teacher.steps, "monitor": "val/reward"}
-    return msgspec.structs.replace(course, teacher=None, patience=0, **changed)
+    return msgspec.structs.replace(course, teacher=None, patience=0, baseline="none", **changed)
 
 
 def guide_of(course: Course, arena: "Arena", checkpoints: Path | None, told: "Told") -> Guide:

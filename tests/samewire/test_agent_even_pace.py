@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.rl.env import OrderEnv
-from samewire.agent_job import even_pace
+from components.rl.trainer_beside import even_pace
 from samewire.agent_world import agent_of, environment, world_of
 from samewire.schema import load_run
 from tests.samewire.test_agent_training import a_run, trained

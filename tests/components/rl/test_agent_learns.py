@@ -44,10 +44,11 @@ def test_a_quick_run_is_quick_in_all_that_it_trains(measured: Any, monkeypatch: 
     """What is trained where there is no pattern, and the controls, is most of what a run costs."""
     budgets = []
 
-    def untaught(game: Any, seed: int, steps: int) -> tuple[Any, dict[str, float]]:
+    def untaught(game: Any, seed: int, steps: int) -> tuple[Any, dict[str, float], Any]:
         budgets.append(steps)
         spent = ("cpu_collect_s", "cpu_environment_s", "cpu_update_s", "val/cpu_s", "steps")
-        return measured.by_twap(game, game.orders.test), dict.fromkeys(spent, 1.0)
+        even = measured.by_twap(game, game.orders.test)
+        return even, dict.fromkeys(spent, 1.0), measured.beside(even.net, even.net, game.orders.test.day)
 
     monkeypatch.setattr(measured, "taught", untaught)
     monkeypatch.setattr(sys, "argv", ["execution_agent.py", "--quick"])
@@ -74,6 +75,7 @@ def test_each_seed_reaches_four_fifths_of_the_optimum(measured: Any, seed: int) 
     found = measured.one_seed(game, seed, measured.STEPS, known)
     assert found["share"] > 0.8
     assert found["order_steps"] <= 600_000
+    assert found["works"] == "agent"
 
 
 def no_edge(interval: list[float]) -> bool:
@@ -88,8 +90,10 @@ def test_what_finds_no_edge_finds_one_that_is_planted(measured: Any) -> None:
     steps, course, costs = 12_000, a_quick_course(measured, 256, 10), Bps()
     honest = measured.gained(measured.game_of("none", 600, costs, course), 0, steps)
     assert no_edge(honest["interval"])
+    assert (honest["works"], honest["guarded"]["gain_bps"]) == ("even_pace", 0.0)
     leak = measured.gained(measured.game_of("none", 600, costs, course, observation=measured.Foreseeing()), 0, steps)
     assert not no_edge(leak["interval"])
+    assert leak["works"] == "agent"
     assert leak["interval"][0] > 10
     known = measured.gained(measured.own_orders(measured.game_of("none", 40, costs, course)), 0, 2 * steps)
     assert not no_edge(known["interval"])
@@ -125,10 +129,11 @@ def test_dqn_with_its_defaults_finds_most_of_the_optimum(measured: Any) -> None:
 def test_without_a_pattern_it_invents_no_edge_and_loses_little(measured: Any, seed: int) -> None:
     """No invented edge: the 95 % interval of its advantage over TWAP holds 0 where no policy is better than another;
     and where an even pace is the best it is not better, and no basis point worse."""
-    found = measured.without_pattern(seed, measured.SMALL)
+    found = measured.without_pattern(seed, measured.SMALL, paid=measured.STEPS)
     assert no_edge(found["without_costs"]["interval"])
     low, high = found["with_impact"]["interval"]
     assert -1 < low < 0.1
+    assert [part["guarded"]["gain_bps"] for part in (found["without_costs"], found["with_impact"])] == [0.0, 0.0]
 
 
 @pytest.mark.long
