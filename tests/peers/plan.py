@@ -22,13 +22,13 @@ class Trade(NamedTuple):
     fee: float
 
 
-def market(seed: int) -> Market:
+def market(seed: int, bars: int = BARS) -> Market:
     """A random walk with gaps between close and open."""
     rng = np.random.default_rng(seed)
-    shape = (BARS, SYMBOLS)
+    shape = (bars, SYMBOLS)
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), 0)) * rng.uniform(0.5, 4, SYMBOLS)
     opening = np.vstack([close[:1], close[:-1]]) * np.exp(rng.normal(0, 0.01, shape))
-    ts = START_NS + DAY_NS * np.arange(BARS, dtype=np.int64)
+    ts = START_NS + DAY_NS * np.arange(bars, dtype=np.int64)
     return Market(
         symbols=tuple(f"S{i:03d}" for i in range(SYMBOLS)),
         interval_ns=DAY_NS,
@@ -42,10 +42,10 @@ def market(seed: int) -> Market:
     )
 
 
-def plan(seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def plan(seed: int, bars: int = BARS) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(T, N) shares wanted after each slice: whole, long and short, more than half of them new each time."""
     rng = np.random.default_rng([seed, 1])
-    trades = rng.integers(-300, 301, (BARS, SYMBOLS)) * (rng.random((BARS, SYMBOLS)) < 0.57)
+    trades = rng.integers(-300, 301, (bars, SYMBOLS)) * (rng.random((bars, SYMBOLS)) < 0.57)
     return np.cumsum(trades, 0).astype(float)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.peers.plan import COMMISSION, Trade, differing, market, ours, plan
 
-LEAST = 100_000  # trades that each comparison must see
+LEAST = 100  # trades a bar, on average, that each comparison must see
+MANY, FEW = 1_000, 200  # bars: backtrader takes a minute for the former
 
 pytestmark = pytest.mark.peers
 
@@ -76,11 +77,17 @@ def of_backtrader(made: Any, wanted: Any) -> list[Trade]:
     return sorted(trades)
 
 
-@pytest.mark.parametrize(("of_peer", "seed"), [(of_vectorbt, 1), (of_vectorbt, 2), (of_backtrader, 1)])
-def test_no_trade_of_random_portfolios_differs(of_peer: Any, seed: int, tmp_path: Path) -> None:
-    made, wanted = market(seed), plan(seed)
+@pytest.mark.parametrize(
+    ("of_peer", "seed", "bars"),
+    [
+        *((of_vectorbt, 1, MANY), (of_vectorbt, 2, MANY), (of_backtrader, 2, FEW)),
+        pytest.param(of_backtrader, 1, MANY, marks=pytest.mark.long),
+    ],
+)
+def test_no_trade_of_random_portfolios_differs(of_peer: Any, seed: int, bars: int, tmp_path: Path) -> None:
+    made, wanted = market(seed, bars), plan(seed, bars)
     theirs = of_peer(made, wanted)
     mine = ours(made, wanted, tmp_path)
-    assert len(mine) >= LEAST
+    assert len(mine) >= LEAST * bars
     assert len(mine) == len(theirs)
     assert differing(mine, theirs)[:3] == []
