@@ -12,9 +12,9 @@ export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 UV_VERSION := 0.13.9
 UV := $(PY) -m uv
-# Each file's tests run in one worker, in order; a worker a core and one more, since some wait for a broker, four at
-# most. WORKERS=0 runs all in one process, and `.venv/bin/python -m pytest FILE::TEST` a single test.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# Each file's tests run in one worker, in order; one worker a core, four at most. WORKERS=0 runs all in one process, and
+# `.venv/bin/python -m pytest FILE::TEST` a single test.
+WORKERS ?= auto
 PYTEST := $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := UV_LINK_MODE=copy $(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode
 
@@ -41,13 +41,7 @@ oracles: .venv/oracles.stamp
 
 fuzz: .venv/fuzz.stamp
 
-# What is compiled at its first use takes a minute in a new checkout. It is kept beside the sources, so it is done once,
-# beside the tests that wait for a broker, and not by each worker for itself; these tests run again with the others.
-COMPILING := tests/components/optimizers/methods/test_composed.py::test_minimum_variance_without_other_constraints_is_the_closed_form \
-  tests/components/features/test_alpha158.py tests/components/optimizers/test_rounding.py tests/components/models/test_tree_walker.py
-
 test: .venv/dev.stamp doctor-libgomp
-	@$(PY) -m pytest -p no:xdist -p no:cacheprovider $(COMPILING) >/dev/null 2>&1 & \
 	$(PYTEST) -m "not long" $(ARGS)
 
 test-long: .venv/dev.stamp doctor-libgomp

@@ -42,7 +42,7 @@ LIVES = (
     Crash(point="commit:within", transaction=9, after_us=400),
     Crash(point="send:after", transaction=12, nth=2),
     Crash(point="commit:after", transaction=7),
-    Crash(point="read:journal", nth=3),
+    Crash(point="read:journal"),
     Crash(point="ack:after", transaction=14),
     Crash(point="commit:before", transaction=17),
 )

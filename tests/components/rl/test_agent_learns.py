@@ -27,7 +27,7 @@ def measured() -> Any:
 def a_quick_course(measured: Any, batch: int, epochs: int) -> Any:
     """Fewer orders side by side, and smaller batches, learn more from as many order-steps."""
     algorithm = msgspec.structs.replace(measured.ALGORITHMS["ppo"], batch=batch, epochs=epochs)
-    return msgspec.structs.replace(measured.COURSE, rows=128, algorithm=algorithm)
+    return msgspec.structs.replace(measured.COURSE, rows=128, algorithm=algorithm, baseline="none")
 
 
 def test_a_small_budget_finds_more_than_half_of_the_optimum(measured: Any) -> None:
