@@ -104,10 +104,15 @@ class OrderEnv:
         self.traded: tuple[Traded, ...] = ()  # what each bar of the latest step traded
 
     def for_others(
-        self, observation: Observation, action: Any = None, rng: np.random.Generator | None = None
+        self,
+        observation: Observation,
+        action: Any = None,
+        rng: np.random.Generator | None = None,
+        *,
+        bars_per_step: int | None = None,
     ) -> "OrderEnv":
-        """The same orders, days, market and rewards for one who sees other things; the action is the same if left out.
-        It has a queue of its own, endless with `rng`."""
+        """The same orders, days, market and rewards for one who sees other things; action and bars a step are the same
+        if left out. It has a queue of its own, endless with `rng`."""
         return OrderEnv(
             days=self.days,
             orders=self.orders,
@@ -116,7 +121,7 @@ class OrderEnv:
             action=self.action if action is None else action,
             reward=self.reward,
             width=self.width,
-            bars_per_step=self.bars_per_step,
+            bars_per_step=self.bars_per_step if bars_per_step is None else bars_per_step,
             rng=rng,
             tape=self.tape,
         )

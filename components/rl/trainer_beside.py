@@ -21,16 +21,7 @@ def even_pace(env: OrderEnv) -> Figures:
     """What the pace `twap` of a desk makes of the orders of an environment that has each once, its rest priced: a
     decision in every bar, whatever choices the agent has and how often."""
     observation: Any = CurrentStep()
-    desk = OrderEnv(
-        days=env.days,
-        orders=env.orders,
-        market=env.market,
-        observation=observation,
-        action=TwapRelative(),
-        reward=env.reward,
-        width=env.width,
-        tape=env.tape,
-    )
+    desk = env.for_others(observation, TwapRelative(), bars_per_step=1)
     even = np.ones(desk.width)
     return Rest(desk).counted(over_all(desk, lambda seen: even))
 
